@@ -1,0 +1,230 @@
+#include "env_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct entry {
+    char *name;
+    char *value;
+};
+
+struct env_file {
+    struct entry *entries;
+    size_t count;
+};
+
+static bool is_name_char(char c, bool first)
+{
+    return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (!first && c >= '0' && c <= '9');
+}
+
+static size_t skip_blanks(const char *line, size_t at, size_t len)
+{
+    while (at < len && (line[at] == ' ' || line[at] == '\t'))
+        at++;
+    return at;
+}
+
+/* After a closing quote only blanks or a comment may follow. */
+static bool ends_cleanly(const char *line, size_t at, size_t len)
+{
+    at = skip_blanks(line, at, len);
+    return at == len || line[at] == '#';
+}
+
+static char double_quoted_escape(char c)
+{
+    switch (c) {
+    case 'n':
+        return '\n';
+    case 't':
+        return '\t';
+    case '"':
+    case '\\':
+    case '$':
+        return c;
+    default:
+        return '\0';
+    }
+}
+
+static bool read_quoted(const char *line, size_t at, size_t len, char *out)
+{
+    char quote = line[at++];
+
+    while (at < len && line[at] != quote) {
+        char c = line[at++];
+
+        if (quote == '"' && c == '\\') {
+            if (at == len)
+                return false;
+            c = double_quoted_escape(line[at++]);
+            if (c == '\0')
+                return false;
+        }
+        *out++ = c;
+    }
+    *out = '\0';
+    return at < len && ends_cleanly(line, at + 1, len);
+}
+
+static void read_bare(const char *line, size_t at, size_t len, char *out)
+{
+    size_t end = at;
+
+    while (end < len &&
+           !(line[end] == '#' && end > at && (line[end - 1] == ' ' || line[end - 1] == '\t')))
+        end++;
+    while (end > at && (line[end - 1] == ' ' || line[end - 1] == '\t'))
+        end--;
+    memcpy(out, line + at, end - at);
+    out[end - at] = '\0';
+}
+
+/* Returns false where the line is malformed; *entry stays empty for a blank line. */
+static bool parse_line(const char *line, size_t len, struct entry *entry)
+{
+    size_t at = skip_blanks(line, 0, len), name;
+
+    if (at == len || line[at] == '#')
+        return true;
+    if (len - at > 7 && memcmp(line + at, "export ", 7) == 0)
+        at = skip_blanks(line, at + 7, len);
+    name = at;
+    while (at < len && is_name_char(line[at], at == name))
+        at++;
+    if (at == name || at == len || line[at] != '=')
+        return false;
+    if (memchr(line, '\0', len) != NULL)
+        return false;
+
+    entry->name = strndup(line + name, at - name);
+    entry->value = calloc(1, len - at + 1);
+    if (entry->name == NULL || entry->value == NULL)
+        return false;
+    at = skip_blanks(line, at + 1, len);
+    if (at < len && (line[at] == '"' || line[at] == '\''))
+        return read_quoted(line, at, len, entry->value);
+    read_bare(line, at, len, entry->value);
+    return true;
+}
+
+static void free_entry(struct entry *entry)
+{
+    if (entry->value != NULL)
+        explicit_bzero(entry->value, strlen(entry->value));
+    free(entry->value);
+    free(entry->name);
+}
+
+static bool append(struct env_file *file, const struct entry *entry)
+{
+    struct entry *more = realloc(file->entries, (file->count + 1) * sizeof *more);
+
+    if (more == NULL)
+        return false;
+    file->entries = more;
+    file->entries[file->count++] = *entry;
+    return true;
+}
+
+struct env_file *env_file_parse(const char *text, size_t len, FILE *errors)
+{
+    struct env_file *file = calloc(1, sizeof *file);
+    unsigned number = 0;
+
+    while (file != NULL && len > 0) {
+        const char *newline = memchr(text, '\n', len);
+        size_t line_len = newline != NULL ? (size_t)(newline - text) : len;
+        size_t taken = newline != NULL ? line_len + 1 : line_len;
+        struct entry entry = {NULL, NULL};
+
+        number++;
+        if (line_len > 0 && text[line_len - 1] == '\r')
+            line_len--;
+        if (!parse_line(text, line_len, &entry) || (entry.name != NULL && !append(file, &entry))) {
+            (void)fprintf(errors, "line %u: expected NAME=value\n", number);
+            free_entry(&entry);
+            env_file_free(&file);
+        }
+        text += taken;
+        len -= taken;
+    }
+    return file;
+}
+
+static ssize_t read_all(int fd, char *buffer, size_t size)
+{
+    size_t used = 0;
+
+    while (used < size) {
+        ssize_t n = read(fd, buffer + used, size - used);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        used += (size_t)n;
+    }
+    return (ssize_t)used;
+}
+
+struct env_file *env_file_read(const char *path, FILE *errors)
+{
+    struct env_file *file = NULL;
+    char *text = NULL;
+    ssize_t len;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 && errno == ENOENT)
+        return NULL;
+    if (fd < 0) {
+        (void)fprintf(errors, "%s: %s\n", path, strerror(errno));
+        errno = EINVAL;
+        return NULL;
+    }
+    text = malloc(ENV_FILE_MAX_SIZE + 1);
+    len = text != NULL ? read_all(fd, text, ENV_FILE_MAX_SIZE + 1) : -1;
+    if (len < 0) {
+        (void)fprintf(errors, "%s: %s\n", path, strerror(errno));
+    } else if (len > ENV_FILE_MAX_SIZE) {
+        (void)fprintf(errors, "%s: larger than %d bytes\n", path, ENV_FILE_MAX_SIZE);
+    } else {
+        file = env_file_parse(text, (size_t)len, errors);
+        if (file == NULL)
+            (void)fprintf(errors, "%s: not readable as settings\n", path);
+    }
+    if (len > 0)
+        explicit_bzero(text, (size_t)len);
+    free(text);
+    (void)close(fd);
+    errno = EINVAL;
+    return file;
+}
+
+const char *env_file_get(const struct env_file *file, const char *name)
+{
+    for (size_t i = file->count; i > 0; i--)
+        if (strcmp(file->entries[i - 1].name, name) == 0)
+            return file->entries[i - 1].value;
+    return NULL;
+}
+
+void env_file_free(struct env_file **file)
+{
+    if (*file == NULL)
+        return;
+    for (size_t i = 0; i < (*file)->count; i++)
+        free_entry(&(*file)->entries[i]);
+    free((*file)->entries);
+    free(*file);
+    *file = NULL;
+}

@@ -1,0 +1,37 @@
+#include "random.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+void random_bytes(void *out, size_t len)
+{
+    uint8_t *at = out;
+
+    while (len > 0) {
+        ssize_t n = getrandom(at, len, 0);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            abort();
+        at += n;
+        len -= (size_t)n;
+    }
+}
+
+uint64_t random_up_to(uint64_t limit)
+{
+    uint64_t value, bound;
+
+    if (limit == UINT64_MAX) {
+        random_bytes(&value, sizeof value);
+        return value;
+    }
+    /* Values from the last, incomplete multiple of limit + 1 would favour small results. */
+    bound = UINT64_MAX - UINT64_MAX % (limit + 1);
+    do
+        random_bytes(&value, sizeof value);
+    while (value >= bound);
+    return value % (limit + 1);
+}

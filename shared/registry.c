@@ -1,0 +1,736 @@
+#include "registry.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hex.h"
+#include "log.h"
+#include "redis.h"
+#include "registry_lua.h"
+
+#define LIBRARY_FUNCTION "mostro1_"
+#define CONSUMER_GROUP   "dispatch" /* the same as registry.lua's GROUP */
+
+/* How many requests of a quiet address, or wakes of a quiet pubkey, are admitted at once. */
+#define NOTIFY_ADDRESS_BURST   30
+#define NOTIFY_PUBKEY_BURST    10
+#define REGISTER_ADDRESS_BURST 100
+
+#define US_PER_MINUTE INT64_C(60000000)
+#define MS_PER_HOUR   INT64_C(3600000)
+
+#define NUMBER_SIZE     24
+#define COMMAND_WORDS   (2 * REGISTRY_BATCH_MAX + 8)
+#define COMMAND_NUMBERS (2 * STAT_COUNT + 16)
+
+/* One command being put together; the words stay where they are until it is sent. */
+struct command {
+    const char *word[COMMAND_WORDS];
+    size_t len[COMMAND_WORDS];
+    int count;
+    char number[COMMAND_NUMBERS][NUMBER_SIZE];
+    int numbers;
+};
+
+struct registry {
+    const struct settings *settings;
+    struct redis *redis;
+    struct command command;
+    char *wakes_key;
+};
+
+const char *platform_name(enum platform platform)
+{
+    return platform == PLATFORM_IOS ? "ios" : "android";
+}
+
+struct registry *registry_new(const struct settings *settings)
+{
+    struct registry *registry = calloc(1, sizeof *registry);
+
+    if (registry == NULL)
+        return NULL;
+    registry->settings = settings;
+    registry->redis = redis_new(settings->redis_url, settings->redis_allow_persistence);
+    /* The one key made outside registry.lua: a function cannot wait for entries. */
+    if (registry->redis == NULL ||
+        asprintf(&registry->wakes_key, "%swakes", settings->redis_prefix) < 0) {
+        registry->wakes_key = NULL;
+        registry_free(&registry);
+    }
+    return registry;
+}
+
+void registry_free(struct registry **registry)
+{
+    if (*registry == NULL)
+        return;
+    redis_free(&(*registry)->redis);
+    free((*registry)->wakes_key);
+    free(*registry);
+    *registry = NULL;
+}
+
+const char *registry_down_reason(const struct registry *registry)
+{
+    return redis_down_reason(registry->redis);
+}
+
+bool registry_is_refused(const struct registry *registry)
+{
+    return redis_is_refused(registry->redis);
+}
+
+int registry_fd(const struct registry *registry)
+{
+    return redis_fd(registry->redis);
+}
+
+void registry_disconnect(struct registry *registry)
+{
+    redis_close(registry->redis);
+}
+
+/* ---- Commands ----------------------------------------------------------------------------------
+ */
+
+static void add_bytes(struct registry *registry, const void *bytes, size_t len)
+{
+    struct command *command = &registry->command;
+
+    if (command->count == COMMAND_WORDS)
+        abort();
+    command->word[command->count] = bytes;
+    command->len[command->count++] = len;
+}
+
+static void add(struct registry *registry, const char *word)
+{
+    add_bytes(registry, word, strlen(word));
+}
+
+static void add_number(struct registry *registry, int64_t number)
+{
+    struct command *command = &registry->command;
+    char *text;
+
+    if (command->numbers == COMMAND_NUMBERS)
+        abort();
+    text = command->number[command->numbers++];
+    (void)snprintf(text, NUMBER_SIZE, "%" PRId64, number);
+    add(registry, text);
+}
+
+static void begin(struct registry *registry)
+{
+    registry->command.count = 0;
+    registry->command.numbers = 0;
+}
+
+/* `function` is a whole name, LIBRARY_FUNCTION included. */
+static void begin_function(struct registry *registry, const char *function)
+{
+    begin(registry);
+    add(registry, "FCALL");
+    add(registry, function);
+    add(registry, "1");
+    add(registry, registry->settings->redis_prefix);
+}
+
+#define BEGIN(registry, name) begin_function(registry, LIBRARY_FUNCTION name)
+
+static enum registry_result result_of(struct registry *registry, enum redis_status status)
+{
+    char text[LOG_REDACTED_SIZE];
+    const char *error = redis_error(registry->redis);
+
+    switch (status) {
+    case REDIS_OK_REPLY:
+        return REGISTRY_OK;
+    case REDIS_FULL:
+        return REGISTRY_FULL;
+    case REDIS_DOWN:
+        return REGISTRY_UNAVAILABLE;
+    case REDIS_ERROR_REPLY:
+        break;
+    }
+    log_error("registry: Redis refused a command: %s", log_redact(text, error, strlen(error)));
+    return REGISTRY_UNAVAILABLE;
+}
+
+static enum redis_status load_library(struct registry *registry)
+{
+    const char *words[] = {"FUNCTION", "LOAD", "REPLACE", (const char *)registry_lua};
+    const size_t lens[] = {8, 4, 7, sizeof registry_lua};
+    redisReply *reply = NULL;
+    enum redis_status status = redis_call(registry->redis, &reply, 4, words, lens);
+
+    freeReplyObject(reply);
+    return status;
+}
+
+static bool error_begins(const struct registry *registry, const char *prefix)
+{
+    return strncmp(redis_error(registry->redis), prefix, strlen(prefix)) == 0;
+}
+
+/* Sends the command. REGISTRY_OK: *reply is set, to be freed by the caller. */
+static enum registry_result send_command(struct registry *registry, redisReply **reply)
+{
+    struct command *command = &registry->command;
+    enum redis_status status =
+        redis_call(registry->redis, reply, command->count, command->word, command->len);
+
+    if (status == REDIS_ERROR_REPLY && error_begins(registry, "ERR Function not found")) {
+        status = load_library(registry);
+        if (status == REDIS_OK_REPLY)
+            status =
+                redis_call(registry->redis, reply, command->count, command->word, command->len);
+    }
+    return result_of(registry, status);
+}
+
+static enum registry_result strange(redisReply *reply)
+{
+    log_error("registry: Redis gave an answer that is not registry.lua's");
+    freeReplyObject(reply);
+    return REGISTRY_UNAVAILABLE;
+}
+
+/* The common answers: an outcome's word, or { word, microseconds to wait }. */
+static enum registry_result outcome_of(redisReply *reply)
+{
+    static const struct {
+        const char *word;
+        enum registry_result result;
+    } words[] = {
+        {"ok", REGISTRY_OK},
+        {"queued", REGISTRY_OK},
+        {"absent", REGISTRY_NOT_FOUND},
+        {"address", REGISTRY_REFUSED_ADDRESS},
+        {"pubkey", REGISTRY_REFUSED_PUBKEY},
+        {"full", REGISTRY_FULL},
+    };
+
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[0]->type == REDIS_REPLY_STRING)
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+            if (strcmp(reply->element[0]->str, words[i].word) == 0) {
+                freeReplyObject(reply);
+                return words[i].result;
+            }
+    return strange(reply);
+}
+
+static enum registry_result call_for_outcome(struct registry *registry)
+{
+    redisReply *reply;
+    enum registry_result result = send_command(registry, &reply);
+
+    return result == REGISTRY_OK ? outcome_of(reply) : result;
+}
+
+static enum registry_result call_for_integer(struct registry *registry, int64_t *integer)
+{
+    redisReply *reply;
+    enum registry_result result = send_command(registry, &reply);
+
+    if (result != REGISTRY_OK)
+        return result;
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return strange(reply);
+    *integer = reply->integer;
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+enum registry_result registry_check(struct registry *registry)
+{
+    enum redis_status status = load_library(registry);
+
+    return status == REDIS_FULL ? REGISTRY_OK : result_of(registry, status);
+}
+
+/* ---- The API's calls ------------------------------------------------------------------------- */
+
+/* Hash, interval and burst, as registry.lua's spend_address() takes them; no limit is no hash. */
+static void add_address(struct registry *registry, enum registry_bucket bucket,
+                        const struct address_hash *address)
+{
+    bool notify = bucket == REGISTRY_BUCKET_NOTIFY;
+    int64_t rate = notify ? registry->settings->notify_rate_per_address
+                          : registry->settings->register_rate_per_address;
+
+    add(registry, address != NULL && rate > 0 ? address->hex : "");
+    add_number(registry, US_PER_MINUTE / (rate > 0 ? rate : 1));
+    add_number(registry, notify ? NOTIFY_ADDRESS_BURST : REGISTER_ADDRESS_BURST);
+}
+
+static void add_pubkey_limit(struct registry *registry)
+{
+    add_number(registry, US_PER_MINUTE / registry->settings->notify_rate_per_pubkey);
+    add_number(registry, NOTIFY_PUBKEY_BURST);
+}
+
+static void add_pubkey(struct registry *registry, const struct trade_pubkey *key)
+{
+    add_bytes(registry, key->hex, TRADE_PUBKEY_LEN);
+}
+
+enum registry_result registry_address_key(struct registry *registry, uint8_t key[ADDRESS_KEY_SIZE])
+{
+    char candidate[2 * ADDRESS_KEY_SIZE + 1];
+    enum registry_result result;
+    redisReply *reply;
+
+    hex_encode(candidate, key, ADDRESS_KEY_SIZE);
+    BEGIN(registry, "address_key");
+    add(registry, candidate);
+    result = send_command(registry, &reply);
+    explicit_bzero(candidate, sizeof candidate);
+    if (result != REGISTRY_OK)
+        return result;
+    if (reply->type != REDIS_REPLY_STRING ||
+        !hex_decode(key, ADDRESS_KEY_SIZE, reply->str, reply->len))
+        return strange(reply);
+    explicit_bzero(reply->str, reply->len);
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+enum registry_result registry_spend(struct registry *registry, enum registry_bucket bucket,
+                                    const struct address_hash *address)
+{
+    int64_t wait = 0;
+    enum registry_result result;
+
+    BEGIN(registry, "spend");
+    add(registry, bucket == REGISTRY_BUCKET_NOTIFY ? "notify" : "register");
+    add_address(registry, bucket, address);
+    result = call_for_integer(registry, &wait);
+    return result == REGISTRY_OK && wait > 0 ? REGISTRY_REFUSED_ADDRESS : result;
+}
+
+enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
+                                     const struct trade_pubkey *key)
+{
+    enum registry_result result;
+
+    BEGIN(registry, "notify");
+    add_address(registry, REGISTRY_BUCKET_NOTIFY, address);
+    add_pubkey(registry, key);
+    add_pubkey_limit(registry);
+    add_number(registry, registry->settings->wakes_max / 2);
+    result = call_for_outcome(registry);
+    return result == REGISTRY_FULL ? REGISTRY_QUEUE_FULL : result;
+}
+
+enum registry_result registry_register(struct registry *registry,
+                                       const struct address_hash *address,
+                                       const struct trade_pubkey *key,
+                                       const struct registration *registration)
+{
+    BEGIN(registry, "register");
+    add_address(registry, REGISTRY_BUCKET_REGISTER, address);
+    add_pubkey(registry, key);
+    add_number(registry, registry->settings->token_ttl_hours * MS_PER_HOUR);
+    add_number(registry, registry->settings->max_registrations);
+    add(registry, platform_name(registration->platform));
+    add(registry, registration->token);
+    add(registry, registration->p256dh);
+    add(registry, registration->auth);
+    return call_for_outcome(registry);
+}
+
+enum registry_result registry_unregister(struct registry *registry,
+                                         const struct address_hash *address,
+                                         const struct trade_pubkey *key)
+{
+    BEGIN(registry, "unregister");
+    add_address(registry, REGISTRY_BUCKET_REGISTER, address);
+    add_pubkey(registry, key);
+    return call_for_outcome(registry);
+}
+
+enum registry_result registry_count(struct registry *registry, uint64_t *android, uint64_t *ios)
+{
+    redisReply *reply;
+    enum registry_result result;
+
+    BEGIN(registry, "count");
+    result = send_command(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_INTEGER || reply->element[0]->integer < 0 ||
+        reply->element[1]->type != REDIS_REPLY_INTEGER || reply->element[1]->integer < 0)
+        return strange(reply);
+    *android = (uint64_t)reply->element[0]->integer;
+    *ios = (uint64_t)reply->element[1]->integer;
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+/* ---- Events ------------------------------------------------------------------------------------
+ */
+
+static bool event_outcome(const char *word, enum registry_event *outcome)
+{
+    static const char *const words[] = {
+        [REGISTRY_EVENT_UNREGISTERED] = "unregistered",
+        [REGISTRY_EVENT_QUEUED] = "queued",
+        [REGISTRY_EVENT_DEFERRED] = "deferred",
+        [REGISTRY_EVENT_REPEATED] = "repeated",
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i]) == 0) {
+            *outcome = (enum registry_event)i;
+            return true;
+        }
+    return false;
+}
+
+enum registry_result registry_relay_event(struct registry *registry, const char *event_id,
+                                          const struct trade_pubkey *key, bool stored,
+                                          enum registry_event *outcome)
+{
+    redisReply *reply;
+    enum registry_result result;
+
+    BEGIN(registry, "event");
+    add(registry, event_id);
+    add_pubkey(registry, key);
+    add_pubkey_limit(registry);
+    add_number(registry, registry->settings->wakes_max);
+    add(registry, stored ? "stored" : "live");
+    result = send_command(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (reply->type != REDIS_REPLY_STRING)
+        return strange(reply);
+    if (strcmp(reply->str, "full") == 0)
+        result = REGISTRY_QUEUE_FULL;
+    else if (!event_outcome(reply->str, outcome))
+        return strange(reply);
+    freeReplyObject(reply);
+    return result;
+}
+
+/* ---- Wakes -------------------------------------------------------------------------------------
+ */
+
+enum registry_result registry_wakes_prepare(struct registry *registry)
+{
+    redisReply *reply = NULL;
+    struct command *command = &registry->command;
+    enum redis_status status;
+
+    begin(registry);
+    add(registry, "XGROUP");
+    add(registry, "CREATE");
+    add(registry, registry->wakes_key);
+    add(registry, CONSUMER_GROUP);
+    add(registry, "0");
+    add(registry, "MKSTREAM");
+    status = redis_call(registry->redis, &reply, command->count, command->word, command->len);
+    freeReplyObject(reply);
+    if (status == REDIS_ERROR_REPLY && error_begins(registry, "BUSYGROUP"))
+        return REGISTRY_OK;
+    return result_of(registry, status);
+}
+
+enum registry_result registry_wakes_ask(struct registry *registry, const char *after,
+                                        unsigned count, unsigned block_ms)
+{
+    struct command *command = &registry->command;
+
+    begin(registry);
+    add(registry, "XREADGROUP");
+    add(registry, "GROUP");
+    add(registry, CONSUMER_GROUP);
+    add(registry, registry->settings->listener_name);
+    add(registry, "COUNT");
+    add_number(registry, count);
+    if (after == NULL) {
+        add(registry, "BLOCK");
+        add_number(registry, block_ms);
+    }
+    add(registry, "STREAMS");
+    add(registry, registry->wakes_key);
+    add(registry, after != NULL ? after : ">");
+    return result_of(registry,
+                     redis_ask(registry->redis, command->count, command->word, command->len));
+}
+
+/* A stream id: milliseconds, a dash, a number. */
+static bool read_id(const redisReply *reply, char id[WAKE_ID_SIZE], int64_t *ms)
+{
+    uint64_t time, number;
+    int end = 0;
+
+    if (reply->type != REDIS_REPLY_STRING || reply->len >= WAKE_ID_SIZE)
+        return false;
+    if (sscanf(reply->str, "%20" SCNu64 "-%20" SCNu64 "%n", &time, &number, &end) != 2 ||
+        (size_t)end != reply->len || time > INT64_MAX)
+        return false;
+    memcpy(id, reply->str, reply->len + 1);
+    *ms = (int64_t)time;
+    return true;
+}
+
+static const redisReply *field(const redisReply *fields, const char *name)
+{
+    for (size_t i = 0; i + 1 < fields->elements; i += 2)
+        if (fields->element[i]->type == REDIS_REPLY_STRING &&
+            fields->element[i + 1]->type == REDIS_REPLY_STRING &&
+            strcmp(fields->element[i]->str, name) == 0)
+            return fields->element[i + 1];
+    return NULL;
+}
+
+static bool read_wake(const redisReply *fields, struct wake *wake)
+{
+    const redisReply *pubkey, *via, *not_before;
+    char *end;
+
+    if (fields->type != REDIS_REPLY_ARRAY)
+        return false;
+    pubkey = field(fields, "pk");
+    via = field(fields, "via");
+    not_before = field(fields, "not_before");
+    if (pubkey == NULL || via == NULL || not_before == NULL ||
+        !trade_pubkey_parse(&wake->key, pubkey->str, pubkey->len))
+        return false;
+    if (strcmp(via->str, "relay") == 0)
+        wake->via = WAKE_VIA_RELAY;
+    else if (strcmp(via->str, "notify") == 0)
+        wake->via = WAKE_VIA_NOTIFY;
+    else
+        return false;
+    wake->not_before_ms = strtoll(not_before->str, &end, 10);
+    return *end == '\0' && wake->not_before_ms >= 0;
+}
+
+/* The entries of { { key, { { id, { field, value ... } } ... } } }, or NULL. */
+static const redisReply *entries_of(const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1)
+        return NULL;
+    reply = reply->element[0];
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY)
+        return NULL;
+    return reply->element[1];
+}
+
+static bool read_entries(struct registry *registry, const redisReply *entries, struct wake *wakes,
+                         size_t max, size_t *n, char *last_id)
+{
+    char foreign[REGISTRY_BATCH_MAX][WAKE_ID_SIZE];
+    const char *foreign_ids[REGISTRY_BATCH_MAX];
+    size_t foreigners = 0;
+
+    if (entries == NULL || entries->elements > max || entries->elements > REGISTRY_BATCH_MAX)
+        return false;
+    for (size_t i = 0; i < entries->elements; i++) {
+        const redisReply *entry = entries->element[i];
+        struct wake *wake = &wakes[*n];
+
+        if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
+            !read_id(entry->element[0], wake->id, &wake->queued_ms))
+            return false;
+        memcpy(last_id, wake->id, WAKE_ID_SIZE);
+        if (read_wake(entry->element[1], wake)) {
+            ++*n;
+        } else {
+            memcpy(foreign[foreigners], wake->id, WAKE_ID_SIZE);
+            foreign_ids[foreigners] = foreign[foreigners];
+            foreigners++;
+        }
+    }
+    if (foreigners > 0) {
+        log_warn("registry: %zu entries of the queue are not wakes and are dropped", foreigners);
+        (void)registry_wakes_done(registry, foreign_ids, foreigners);
+    }
+    return true;
+}
+
+enum registry_result registry_wakes_collect(struct registry *registry, struct wake *wakes,
+                                            size_t max, size_t *n, char *last_id)
+{
+    redisReply *reply;
+    enum redis_status status = redis_collect(registry->redis, &reply);
+
+    *n = 0;
+    if (status == REDIS_ERROR_REPLY &&
+        (error_begins(registry, "NOGROUP") || error_begins(registry, "UNBLOCKED")))
+        return REGISTRY_NOT_FOUND;
+    if (status != REDIS_OK_REPLY)
+        return result_of(registry, status);
+    if (reply == NULL)
+        return REGISTRY_PENDING;
+    if (reply->type != REDIS_REPLY_NIL &&
+        !read_entries(registry, entries_of(reply), wakes, max, n, last_id)) {
+        registry_disconnect(registry);
+        return strange(reply);
+    }
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+static bool copy_text(char *out, size_t size, const redisReply *reply)
+{
+    out[0] = '\0';
+    if (reply->type == REDIS_REPLY_NIL)
+        return true;
+    if (reply->type != REDIS_REPLY_STRING || reply->len >= size)
+        return false;
+    memcpy(out, reply->str, reply->len + 1);
+    return true;
+}
+
+static bool read_registration(const redisReply *reply, struct registration *registration,
+                              bool *found)
+{
+    *found = false;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4)
+        return false;
+    if (reply->element[0]->type == REDIS_REPLY_NIL)
+        return true;
+    if (!copy_text(registration->token, sizeof registration->token, reply->element[0]) ||
+        reply->element[1]->type != REDIS_REPLY_STRING ||
+        !copy_text(registration->p256dh, sizeof registration->p256dh, reply->element[2]) ||
+        !copy_text(registration->auth, sizeof registration->auth, reply->element[3]))
+        return false;
+    registration->platform =
+        strcmp(reply->element[1]->str, "ios") == 0 ? PLATFORM_IOS : PLATFORM_ANDROID;
+    *found = true;
+    return true;
+}
+
+enum registry_result registry_lookup(struct registry *registry, const struct trade_pubkey *keys,
+                                     size_t n, struct registration *registrations, bool *found)
+{
+    redisReply *reply;
+    enum registry_result result;
+    bool good;
+
+    BEGIN(registry, "lookup");
+    for (size_t i = 0; i < n; i++)
+        add_pubkey(registry, &keys[i]);
+    result = send_command(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    good = reply->type == REDIS_REPLY_ARRAY && reply->elements == n;
+    for (size_t i = 0; good && i < n; i++)
+        good = read_registration(reply->element[i], &registrations[i], &found[i]);
+    if (!good)
+        return strange(reply);
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+enum registry_result registry_wakes_done(struct registry *registry, const char *const *ids,
+                                         size_t n)
+{
+    int64_t ignored;
+
+    BEGIN(registry, "done");
+    for (size_t i = 0; i < n; i++)
+        add(registry, ids[i]);
+    return call_for_integer(registry, &ignored);
+}
+
+enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,
+                                     const char *token)
+{
+    int64_t removed = 0;
+    enum registry_result result;
+
+    BEGIN(registry, "forget");
+    add_pubkey(registry, key);
+    add(registry, token);
+    result = call_for_integer(registry, &removed);
+    return result == REGISTRY_OK && removed == 0 ? REGISTRY_NOT_FOUND : result;
+}
+
+enum registry_result registry_time(struct registry *registry, int64_t *unix_ms)
+{
+    redisReply *reply;
+    enum registry_result result;
+
+    begin(registry);
+    add(registry, "TIME");
+    result = send_command(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_STRING)
+        return strange(reply);
+    *unix_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
+               strtoll(reply->element[1]->str, NULL, 10) / 1000;
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+/* ---- Housekeeping ------------------------------------------------------------------------------
+ */
+
+static void add_pair(struct registry *registry, const char *name, int64_t value)
+{
+    add(registry, name);
+    add_number(registry, value);
+}
+
+enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat)
+{
+    int64_t kept = 0;
+    enum registry_result result;
+
+    BEGIN(registry, "heartbeat");
+    add(registry, registry->settings->listener_name);
+    add(registry, beat->instance);
+    add(registry, beat->first ? "first" : "again");
+    add(registry, "version");
+    add(registry, PACKAGE_VERSION);
+    add_pair(registry, "relays_connected", beat->relays_connected);
+    add_pair(registry, "relays_configured", beat->relays_configured);
+    add_pair(registry, "in_flight", beat->in_flight);
+    add_pair(registry, "backlog", beat->backlog);
+    add_pair(registry, "last_event", beat->last_event_s);
+    result = call_for_integer(registry, &kept);
+    return result == REGISTRY_OK && kept == 0 ? REGISTRY_NOT_FOUND : result;
+}
+
+enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats)
+{
+    uint64_t taken[STAT_COUNT];
+    enum registry_result result = REGISTRY_OK;
+    int64_t ignored;
+    bool any = false;
+
+    BEGIN(registry, "add");
+    for (int i = 0; i < STAT_COUNT; i++) {
+        taken[i] = atomic_exchange_explicit(&stats->pending[i], 0, memory_order_relaxed);
+        if (taken[i] > 0)
+            add_pair(registry, stats_name((enum stats_counter)i), (int64_t)taken[i]);
+        any |= taken[i] > 0;
+    }
+    if (any)
+        result = call_for_integer(registry, &ignored);
+    for (int i = 0; result != REGISTRY_OK && i < STAT_COUNT; i++)
+        stats_add(stats, (enum stats_counter)i, taken[i]);
+    return result;
+}
+
+enum registry_result registry_trim(struct registry *registry)
+{
+    int64_t ignored;
+
+    BEGIN(registry, "trim");
+    return call_for_integer(registry, &ignored);
+}

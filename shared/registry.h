@@ -1,0 +1,178 @@
+/* registry: typed calls on registry.lua, which holds every atomic operation on the data.
+ *
+ * Each call is one command to Redis (the library is loaded first where Redis does not have it).
+ * Not thread-safe: one registry per thread, each with a connection of its own. No call blocks for
+ * longer than a connect and a command may take (see redis.h). */
+#ifndef MOSTRO_REGISTRY_H
+#define MOSTRO_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address_hash.h"
+#include "settings.h"
+#include "stats.h"
+#include "trade_pubkey.h"
+
+struct registry;
+
+/* The most pubkeys, entries or ids in one call. */
+#define REGISTRY_BATCH_MAX 256
+
+enum registry_result {
+    REGISTRY_OK,
+    REGISTRY_NOT_FOUND,
+    REGISTRY_REFUSED_ADDRESS, /* over the client address's limit */
+    REGISTRY_REFUSED_PUBKEY,  /* over the pubkey's limit; its deferred wake is queued */
+    REGISTRY_QUEUE_FULL,      /* too many wakes are waiting */
+    REGISTRY_FULL,            /* MAX_REGISTRATIONS reached, or Redis is out of memory */
+    REGISTRY_PENDING,         /* registry_wakes_collect(): nothing yet */
+    REGISTRY_UNAVAILABLE      /* Redis cannot be used now; try again later */
+};
+
+/* `settings` must outlive the registry. Does not connect yet. */
+struct registry *registry_new(const struct settings *settings);
+void registry_free(struct registry **registry);
+
+/* Connects and loads the library if need be; REGISTRY_UNAVAILABLE with a reason in
+ * registry_down_reason() where that fails. */
+enum registry_result registry_check(struct registry *registry);
+const char *registry_down_reason(const struct registry *registry);
+
+/* Redis answers but may not be used, and only an operator can change that: it persists, or its ACL
+ * hides whether it does. The programs refuse to start then. */
+bool registry_is_refused(const struct registry *registry);
+
+/* ---- The API's calls ------------------------------------------------------------------------ */
+
+enum registry_bucket { REGISTRY_BUCKET_NOTIFY, REGISTRY_BUCKET_REGISTER };
+
+/* The key of the address hashes: the one in Redis, or, where it has none, `key` (which becomes
+ * it). */
+enum registry_result registry_address_key(struct registry *registry, uint8_t key[ADDRESS_KEY_SIZE]);
+
+/* Spends one request of an address and does nothing else (a malformed request). */
+enum registry_result registry_spend(struct registry *registry, enum registry_bucket bucket,
+                                    const struct address_hash *address);
+
+/* Spends the address's and the pubkey's limits and queues a wake, whoever is registered. */
+enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
+                                     const struct trade_pubkey *key);
+
+enum platform { PLATFORM_ANDROID, PLATFORM_IOS };
+const char *platform_name(enum platform platform);
+
+#define DEVICE_TOKEN_MAX 4096
+#define WEB_PUSH_KEY_MAX 96 /* base64url of 65 bytes is 87 characters, with padding 88 */
+
+/* `token` is a secret of the device: an FCM token, or an endpoint URL. Fixed size, so that a copy
+ * is wiped in one place. p256dh and auth are "" where the device gave none. */
+struct registration {
+    char token[DEVICE_TOKEN_MAX + 1];
+    enum platform platform;
+    char p256dh[WEB_PUSH_KEY_MAX + 1];
+    char auth[WEB_PUSH_KEY_MAX + 1];
+};
+
+/* `address` NULL: no limit applies. */
+enum registry_result registry_register(struct registry *registry,
+                                       const struct address_hash *address,
+                                       const struct trade_pubkey *key,
+                                       const struct registration *registration);
+enum registry_result registry_unregister(struct registry *registry,
+                                         const struct address_hash *address,
+                                         const struct trade_pubkey *key);
+
+enum registry_result registry_count(struct registry *registry, uint64_t *android, uint64_t *ios);
+
+/* ---- The listener's calls: events ------------------------------------------------------------ */
+
+enum registry_event {
+    REGISTRY_EVENT_UNREGISTERED, /* nobody to wake */
+    REGISTRY_EVENT_QUEUED,
+    REGISTRY_EVENT_DEFERRED, /* over the pubkey's limit: its one deferred wake is queued */
+    REGISTRY_EVENT_REPEATED  /* this event has caused a wake before */
+};
+
+/* Takes a verified event. `event_id` is 64 lower-case hex. A live event spends the pubkey's limit
+ * once per id, registered or not; a `stored` one (from before this subscription) spends none.
+ * REGISTRY_QUEUE_FULL, REGISTRY_FULL and REGISTRY_UNAVAILABLE: it has not been taken. */
+enum registry_result registry_relay_event(struct registry *registry, const char *event_id,
+                                          const struct trade_pubkey *key, bool stored,
+                                          enum registry_event *outcome);
+
+/* ---- The listener's calls: wakes ------------------------------------------------------------- */
+
+enum wake_via { WAKE_VIA_NOTIFY, WAKE_VIA_RELAY };
+
+#define WAKE_ID_SIZE 44 /* two 64-bit numbers, a dash, a NUL */
+
+/* One entry of the wakes stream. Times are Unix milliseconds by Redis's clock. */
+struct wake {
+    char id[WAKE_ID_SIZE];
+    struct trade_pubkey key;
+    enum wake_via via;
+    int64_t queued_ms;
+    int64_t not_before_ms;
+};
+
+/* Makes the stream and its consumer group where they are missing. */
+enum registry_result registry_wakes_prepare(struct registry *registry);
+
+/* Asks for at most `count` (up to REGISTRY_BATCH_MAX) entries, without waiting: with `after` NULL
+ * for new ones, which Redis holds back for up to `block_ms`; else for this consumer's own
+ * unacknowledged ones after that id
+ * ("0" is the first), which come at once. When registry_fd() is readable, collect. */
+enum registry_result registry_wakes_ask(struct registry *registry, const char *after,
+                                        unsigned count, unsigned block_ms);
+int registry_fd(const struct registry *registry);
+
+/* REGISTRY_OK: *n entries, 0 to `max` (the count asked for). REGISTRY_PENDING: wait on. An entry
+ * that is not one of ours is acknowledged and left out; `last_id` (WAKE_ID_SIZE bytes) gets the
+ * last id read either way, so that paging goes on. REGISTRY_NOT_FOUND: the group is gone, prepare
+ * anew. REGISTRY_UNAVAILABLE: the connection is closed, ask again later. */
+enum registry_result registry_wakes_collect(struct registry *registry, struct wake *wakes,
+                                            size_t max, size_t *n, char *last_id);
+
+/* Gives up waiting for an answer that does not come: closes the connection. */
+void registry_disconnect(struct registry *registry);
+
+/* Looks n pubkeys (up to REGISTRY_BATCH_MAX) up in one command; found[i] tells whether
+ * registrations[i] is set. */
+enum registry_result registry_lookup(struct registry *registry, const struct trade_pubkey *keys,
+                                     size_t n, struct registration *registrations, bool *found);
+
+/* Acknowledges and deletes n (up to REGISTRY_BATCH_MAX) entries: their wakes are done with. */
+enum registry_result registry_wakes_done(struct registry *registry, const char *const *ids,
+                                         size_t n);
+
+/* Removes the registration if its token is still this one; REGISTRY_NOT_FOUND if not. */
+enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,
+                                     const char *token);
+
+/* Redis's clock in Unix milliseconds. */
+enum registry_result registry_time(struct registry *registry, int64_t *unix_ms);
+
+/* ---- Housekeeping ---------------------------------------------------------------------------- */
+
+struct heartbeat {
+    const char *instance; /* random, of this process */
+    bool first;           /* this process takes the name over */
+    unsigned relays_connected;
+    unsigned relays_configured;
+    unsigned in_flight;   /* pushes */
+    unsigned backlog;     /* wakes held in this process */
+    int64_t last_event_s; /* Unix seconds; 0: none yet */
+};
+
+/* Renews listener:<LISTENER_NAME>; REGISTRY_NOT_FOUND: another process has taken the name. */
+enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat);
+
+/* Adds the pending counters to Redis's; where that fails they stay pending. */
+enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats);
+
+/* Takes expired registrations out of the sorted sets. */
+enum registry_result registry_trim(struct registry *registry);
+
+#endif

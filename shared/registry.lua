@@ -1,0 +1,250 @@
+#!lua name=mostro_push_1
+--
+-- registry.lua: every atomic operation on the data of Mostro Push, as Redis Functions.
+--
+-- Both programs load this library where Redis does not have it; an operator can, too:
+--   redis-cli -x FUNCTION LOAD REPLACE < registry.lua
+-- The number in its name and in the functions' names is the version of the data's schema.
+--
+-- Every function is called with one key, the prefix of all keys (REDIS_PREFIX), and makes every
+-- other key here. A Redis Cluster is not supported. Times inside are microseconds of Redis's own
+-- clock, so that one decision holds for every program on every machine.
+
+local SEEN_FOR_MS = 10 * 60 * 1000           -- an event spends its pubkey's limit once in this time
+local WOKE_FOR_MS = 4 * 24 * 60 * 60 * 1000  -- catching up reaches back 2 days, wraps 2 days more
+local HEARTBEAT_S = 30
+
+local GROUP = 'dispatch'
+local PLATFORMS = { 'android', 'ios' }
+
+local function token_key(prefix, pubkey) return prefix .. 'token:' .. pubkey end
+local function platform_key(prefix, platform) return prefix .. 'tokens:' .. platform end
+local function address_limit_key(prefix, bucket, hash)
+  return prefix .. 'limit:' .. bucket .. ':ip:' .. hash
+end
+local function pubkey_limit_key(prefix, pubkey) return prefix .. 'limit:pubkey:' .. pubkey end
+local function due_key(prefix, pubkey) return prefix .. 'due:' .. pubkey end
+local function seen_key(prefix, id) return prefix .. 'seen:' .. id end
+local function woke_key(prefix, id) return prefix .. 'woke:' .. id end
+local function wakes_key(prefix) return prefix .. 'wakes' end
+local function stats_key(prefix) return prefix .. 'stats' end
+local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
+local function address_key_key(prefix) return prefix .. 'address_key' end
+
+local function now_us()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local function whole(number) return string.format('%.0f', number) end
+local function ms_up(us) return whole(math.ceil(us / 1000)) end
+
+-- GCRA: the key holds the theoretical arrival time. Returns 0 and spends, or the microseconds to
+-- wait and leaves the bucket as it was. A time further ahead than a full bucket can reach means
+-- that the clock was set back; it must not lock anybody out.
+local function spend(key, now, interval, burst)
+  local arrival = tonumber(redis.call('GET', key) or now) or now
+  arrival = math.min(math.max(arrival, now), now + burst * interval)
+  local wait = arrival - now - (burst - 1) * interval
+  if wait > 0 then return wait end
+  arrival = arrival + interval
+  redis.call('SET', key, whole(arrival), 'PX', ms_up(arrival - now))
+  return 0
+end
+
+local function spend_address(prefix, now, bucket, hash, interval, burst)
+  if hash == '' then return 0 end
+  return spend(address_limit_key(prefix, bucket, hash), now, tonumber(interval), tonumber(burst))
+end
+
+local function queue_wake(prefix, pubkey, via, not_before)
+  redis.call('XADD', wakes_key(prefix), '*', 'pk', pubkey, 'via', via, 'not_before',
+             whole(math.ceil(not_before / 1000)))
+end
+
+-- Notes that a pubkey over its limit has its deferred wake. True where one is still to be queued:
+-- there was none, or only a silent one and this one is of the visible kind (the dispatcher makes
+-- one push of both).
+local function note_deferred(prefix, pubkey, via, wait)
+  local key = due_key(prefix, pubkey)
+  local noted = redis.call('GET', key)
+  if noted == via or noted == 'relay' then return false end
+  if noted then
+    redis.call('SET', key, via, 'KEEPTTL')
+  else
+    redis.call('SET', key, via, 'PX', ms_up(wait))
+  end
+  return true
+end
+
+local function count_live(prefix, platform, now)
+  return redis.call('ZCOUNT', platform_key(prefix, platform), '(' .. whole(math.floor(now / 1000)),
+                    '+inf')
+end
+
+-- spend(prefix; bucket, hash, interval, burst): microseconds to wait, 0 if admitted
+local function do_spend(keys, args)
+  return spend_address(keys[1], now_us(), args[1], args[2], args[3], args[4])
+end
+
+-- notify(prefix; hash, interval, burst, pubkey, pubkey interval, pubkey burst, most wakes)
+-- Never looks at a registration: what it does depends on the limits and the queue alone.
+local function do_notify(keys, args)
+  local prefix, pubkey, now = keys[1], args[4], now_us()
+  local wait = spend_address(prefix, now, 'notify', args[1], args[2], args[3])
+  if wait > 0 then return { 'address', wait } end
+  if redis.call('XLEN', wakes_key(prefix)) >= tonumber(args[7]) then return { 'full', 0 } end
+  wait = spend(pubkey_limit_key(prefix, pubkey), now, tonumber(args[5]), tonumber(args[6]))
+  if wait == 0 then
+    queue_wake(prefix, pubkey, 'notify', now)
+    return { 'queued', 0 }
+  end
+  if note_deferred(prefix, pubkey, 'notify', wait) then
+    queue_wake(prefix, pubkey, 'notify', now + wait)
+  end
+  return { 'pubkey', wait }
+end
+
+-- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,
+--          p256dh, auth)
+local function do_register(keys, args)
+  local prefix, pubkey, platform, now = keys[1], args[4], args[7], now_us()
+  local wait = spend_address(prefix, now, 'register', args[1], args[2], args[3])
+  if wait > 0 then return { 'address', wait } end
+  local key = token_key(prefix, pubkey)
+  if redis.call('EXISTS', key) == 0 then
+    local live = 0
+    for _, each in ipairs(PLATFORMS) do live = live + count_live(prefix, each, now) end
+    if live >= tonumber(args[6]) then return { 'full', 0 } end
+  end
+  local fields = { 'token', args[8], 'platform', platform, 'registered_at',
+                   whole(math.floor(now / 1000000)) }
+  if args[9] ~= '' then
+    for _, each in ipairs({ 'p256dh', args[9], 'auth', args[10] }) do
+      fields[#fields + 1] = each
+    end
+  end
+  local expiry = whole(math.floor(now / 1000) + tonumber(args[5]))
+  redis.call('DEL', key)
+  redis.call('HSET', key, unpack(fields))
+  redis.call('PEXPIREAT', key, expiry)
+  for _, each in ipairs(PLATFORMS) do
+    if each ~= platform then redis.call('ZREM', platform_key(prefix, each), pubkey) end
+  end
+  redis.call('ZADD', platform_key(prefix, platform), expiry, pubkey)
+  return { 'ok', 0 }
+end
+
+local function remove(prefix, pubkey)
+  local removed = redis.call('DEL', token_key(prefix, pubkey))
+  for _, each in ipairs(PLATFORMS) do redis.call('ZREM', platform_key(prefix, each), pubkey) end
+  return removed
+end
+
+-- unregister(prefix; hash, interval, burst, pubkey)
+local function do_unregister(keys, args)
+  local wait = spend_address(keys[1], now_us(), 'register', args[1], args[2], args[3])
+  if wait > 0 then return { 'address', wait } end
+  if remove(keys[1], args[4]) == 0 then return { 'absent', 0 } end
+  return { 'ok', 0 }
+end
+
+-- count(prefix): live registrations of android and ios
+local function do_count(keys)
+  local now, counts = now_us(), {}
+  for i, each in ipairs(PLATFORMS) do counts[i] = count_live(keys[1], each, now) end
+  return counts
+end
+
+-- event(prefix; id, pubkey, interval, burst, most wakes, 'stored' or 'live')
+-- A live event spends its pubkey's limit once, and notes a deferral, before any look at the
+-- registry: the 429s of notify must be the same for who is registered and who is not.
+local function do_event(keys, args)
+  local prefix, id, pubkey, now = keys[1], args[1], args[2], now_us()
+  local wait, covered = 0, false
+  if redis.call('XLEN', wakes_key(prefix)) >= tonumber(args[5]) then return 'full' end
+  if args[6] == 'live' and
+     redis.call('SET', seen_key(prefix, id), '1', 'NX', 'PX', SEEN_FOR_MS) then
+    wait = spend(pubkey_limit_key(prefix, pubkey), now, tonumber(args[3]), tonumber(args[4]))
+    if wait > 0 then covered = not note_deferred(prefix, pubkey, 'relay', wait) end
+  end
+  if redis.call('EXISTS', token_key(prefix, pubkey)) == 0 then return 'unregistered' end
+  if not redis.call('SET', woke_key(prefix, id), '1', 'NX', 'PX', WOKE_FOR_MS) then
+    return 'repeated'
+  end
+  if not covered then queue_wake(prefix, pubkey, 'relay', now + wait) end
+  return wait > 0 and 'deferred' or 'queued'
+end
+
+-- lookup(prefix; pubkey ...): for each { token, platform, p256dh, auth }, token false if absent
+local function do_lookup(keys, args)
+  local found = {}
+  for i, pubkey in ipairs(args) do
+    found[i] = redis.call('HMGET', token_key(keys[1], pubkey), 'token', 'platform', 'p256dh',
+                          'auth')
+  end
+  return found
+end
+
+-- done(prefix; entry id ...): how many entries were there
+local function do_done(keys, args)
+  redis.call('XACK', wakes_key(keys[1]), GROUP, unpack(args))
+  return redis.call('XDEL', wakes_key(keys[1]), unpack(args))
+end
+
+-- forget(prefix; pubkey, token): removes a registration that still has this token
+local function do_forget(keys, args)
+  if redis.call('HGET', token_key(keys[1], args[1]), 'token') ~= args[2] then return 0 end
+  return remove(keys[1], args[1])
+end
+
+-- heartbeat(prefix; name, instance, 'first' or 'again', field, value ...)
+local function do_heartbeat(keys, args)
+  local key = listener_key(keys[1], args[1])
+  local holder = redis.call('HGET', key, 'instance')
+  if args[3] ~= 'first' and holder and holder ~= args[2] then return 0 end
+  redis.call('HSET', key, 'instance', args[2], unpack(args, 4))
+  redis.call('EXPIRE', key, HEARTBEAT_S)
+  return 1
+end
+
+-- address_key(prefix; candidate): the key of the address hashes, the candidate if there was none
+local function do_address_key(keys, args)
+  redis.call('SET', address_key_key(keys[1]), args[1], 'NX')
+  return redis.call('GET', address_key_key(keys[1]))
+end
+
+-- add(prefix; counter, n ...)
+local function do_add(keys, args)
+  for i = 1, #args, 2 do redis.call('HINCRBY', stats_key(keys[1]), args[i], args[i + 1]) end
+  return 1
+end
+
+-- trim(prefix): expired registrations leave the sorted sets
+local function do_trim(keys)
+  local now = whole(math.floor(now_us() / 1000))
+  local trimmed = 0
+  for _, each in ipairs(PLATFORMS) do
+    trimmed = trimmed + redis.call('ZREMRANGEBYSCORE', platform_key(keys[1], each), '-inf', now)
+  end
+  return trimmed
+end
+
+local function register(name, callback, flags)
+  redis.register_function { function_name = 'mostro1_' .. name, callback = callback,
+                            flags = flags or {} }
+end
+
+register('spend', do_spend)
+register('notify', do_notify)
+register('register', do_register)
+register('unregister', do_unregister, { 'allow-oom' })
+register('count', do_count, { 'no-writes' })
+register('event', do_event)
+register('lookup', do_lookup, { 'no-writes' })
+register('done', do_done, { 'allow-oom' })
+register('forget', do_forget, { 'allow-oom' })
+register('heartbeat', do_heartbeat, { 'allow-oom' })
+register('address_key', do_address_key)
+register('add', do_add, { 'allow-oom' })
+register('trim', do_trim, { 'allow-oom' })

@@ -1,0 +1,82 @@
+/* settings_table: every setting there is, one row each.
+ *
+ * The parser, its limits and error texts, `--help` and the manual page are all made from this.
+ *
+ *   SETTING(NAME, member, TYPE, default, least, most, unit, who, sentence)
+ *
+ * TYPE is one of settings.c's parsers. For text, least and most bound the length; for WHOLE the
+ * value. `default` is parsed as if an operator had written it; "" is unset. `who` reads
+ * it: BOTH programs, FCGI, LISTENER, or QUICKSTART (contrib/quickstart alone). A type that begins
+ * with SECRET is never shown, in no error and no log. */
+
+#define SETTINGS_TABLE(SETTING)                                                                    \
+    SETTING(NOSTR_RELAYS, relays, RELAYS, "", 0, 0, "comma-separated ws:// or wss:// URLs",        \
+            LISTENER, "The relays to follow; the listener does not start without.")                \
+    SETTING(NOSTR_EVENT_KINDS, event_kinds, KINDS, "1059,14", 0, 0,                                \
+            "comma-separated kinds, at most 16", LISTENER,                                         \
+            "The event kinds that wake a phone, each with a subscription of its own.")             \
+    SETTING(REDIS_URL, redis_url, SECRET_REDIS, "redis://127.0.0.1:6379/0", 1, 1024,               \
+            "unix:///path or redis://[user:pass@]host:port/db", BOTH,                              \
+            "The volatile Redis that all programs meet in.")                                       \
+    SETTING(REDIS_PREFIX, redis_prefix, TEXT, "mostro:", 0, 64, "text", BOTH,                      \
+            "What every key in Redis begins with.")                                                \
+    SETTING(REDIS_ALLOW_PERSISTENCE, redis_allow_persistence, SWITCH, "false", 0, 0, "", BOTH,     \
+            "Accept a Redis that writes registrations to disk.")                                   \
+    SETTING(TOKEN_TTL_HOURS, token_ttl_hours, WHOLE, "48", 1, 8760, "hours", FCGI,                 \
+            "How long a registration lives unless it is renewed.")                                 \
+    SETTING(CLEANUP_INTERVAL_HOURS, cleanup_interval_hours, WHOLE, "1", 1, 8760, "hours",          \
+            LISTENER, "How often expired registrations leave the counts' sorted sets.")            \
+    SETTING(MAX_REGISTRATIONS, max_registrations, WHOLE, "1000000", 1, 100000000, "registrations", \
+            FCGI, "From here on a new registration is answered 503.")                              \
+    SETTING(WAKES_MAX, wakes_max, WHOLE, "200000", 2, 10000000, "wakes", BOTH,                     \
+            "Queue length at which listeners stop taking events; at half of it notify answers "    \
+            "503.")                                                                                \
+    SETTING(NOTIFY_RATE_PER_PUBKEY_PER_MIN, notify_rate_per_pubkey, WHOLE, "30", 1, 60000,         \
+            "per minute", BOTH, "Wakes of one pubkey, whether asked for or from a relay.")         \
+    SETTING(NOTIFY_RATE_PER_IP_PER_MIN, notify_rate_per_address, WHOLE, "120", 1, 60000,           \
+            "per minute", FCGI, "Notify requests of one client address.")                          \
+    SETTING(REGISTER_RATE_PER_IP_PER_MIN, register_rate_per_address, WHOLE, "120", 0, 60000,       \
+            "per minute", FCGI,                                                                    \
+            "Register and unregister requests of one client address; 0 is no limit.")              \
+    SETTING(NOTIFY_TRUST_PROXY_HEADERS, trust_proxy_headers, SWITCH, "false", 0, 0, "", FCGI,      \
+            "Take the client address from Fly-Client-IP or X-Forwarded-For.")                      \
+    SETTING(LISTENER_NAME, listener_name, NAME, "", 1, 64,                                         \
+            "letters, digits, `.`, `-`, `_` (host name)", LISTENER,                                \
+            "Name of this listener among several; the same after a restart.")                      \
+    SETTING(FCM_ENABLED, fcm_enabled, SWITCH, "true", 0, 0, "", LISTENER,                          \
+            "Push to device tokens through Firebase Cloud Messaging.")                             \
+    SETTING(FIREBASE_PROJECT_ID, firebase_project_id, TEXT, "", 1, 128, "text", LISTENER,          \
+            "The Firebase project that the tokens belong to.")                                     \
+    SETTING(FIREBASE_SERVICE_ACCOUNT_PATH, firebase_service_account_path, TEXT, "", 1, 4096,       \
+            "path", LISTENER, "The service account's JSON file; unreadable: FCM is off.")          \
+    SETTING(FCM_ENDPOINT, fcm_endpoint, HTTPS, "https://fcm.googleapis.com", 9, 1024, "https URL", \
+            LISTENER, "Where FCM HTTP v1 is spoken.")                                              \
+    SETTING(UNIFIEDPUSH_ENABLED, unifiedpush_enabled, SWITCH, "true", 0, 0, "", LISTENER,          \
+            "Push to tokens that are endpoint URLs.")                                              \
+    SETTING(UNIFIEDPUSH_ALLOWED_HOSTS_REGEX, unifiedpush_allowed_hosts, REGEX, "", 1, 1024,        \
+            "POSIX extended regular expression", LISTENER,                                         \
+            "Narrows the hosts of endpoints, matched on the lower-case host.")                     \
+    SETTING(UNIFIEDPUSH_ALLOW_PRIVATE, unifiedpush_allow_private, SWITCH, "false", 0, 0, "", BOTH, \
+            "Admit private addresses and http:// endpoints (tests, LANs).")                        \
+    SETTING(PUSH_MAX_IN_FLIGHT, push_max_in_flight, WHOLE, "200", 1, 10000, "pushes", LISTENER,    \
+            "Pushes under way at once, for FCM and UnifiedPush each.")                             \
+    SETTING(TLS_CA_FILE, tls_ca_file, TEXT, "", 1, 4096, "path", LISTENER,                         \
+            "A CA bundle trusted beside the system's: relays, FCM and distributors.")              \
+    SETTING(LOG_LEVEL, log_level, LEVEL, "info", 0, 0, "error, warn, info or debug", BOTH,         \
+            "How much is logged; where unset, the plain level in RUST_LOG counts.")                \
+    SETTING(LOG_TARGET, log_target, TARGET, "stderr", 0, 0, "stderr or syslog", BOTH,              \
+            "Where the log goes.")                                                                 \
+    SETTING(SERVER_HOST, server_host, TEXT, "127.0.0.1", 1, 255, "host or address", QUICKSTART,    \
+            "Where the quick start's web server listens.")                                         \
+    SETTING(SERVER_PORT, server_port, WHOLE, "8080", 1, 65535, "port", QUICKSTART,                 \
+            "Where the quick start's web server listens.")                                         \
+    SETTING(FCGI_WORKERS, fcgi_workers, WHOLE, "4", 1, 1024, "processes", QUICKSTART,              \
+            "How many responders the quick start runs.")
+
+/* Settings of the existing server that never had an effect, there or here: named once at start. */
+#define SETTINGS_WITHOUT_EFFECT(X)               \
+    X("NOTIFY_RATE_LIMIT_CLEANUP_INTERVAL_SECS") \
+    X("NOTIFY_PUBKEY_LIMITER_SOFT_CAP")          \
+    X("RATE_LIMIT_PER_MINUTE")                   \
+    X("BATCH_DELAY_MS")                          \
+    X("COOLDOWN_MS")

@@ -1,0 +1,28 @@
+/* client_address: whose request it is, for the limits alone.
+ *
+ * IPv4-mapped IPv6 counts as IPv4, IPv6 by its /64: that is what one client gets. Pure. */
+#ifndef MOSTRO_CLIENT_ADDRESS_H
+#define MOSTRO_CLIENT_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "request.h"
+
+struct client_address {
+    uint8_t bytes[8];
+    size_t len; /* 4 or 8 */
+};
+
+/* REMOTE_ADDR; where the proxy is trusted, Fly-Client-IP if it is one plain address, else the
+ * rightmost entry of X-Forwarded-For (the one that the trusted proxy wrote), else REMOTE_ADDR.
+ * False where there is no address at all. */
+bool client_address_find(struct client_address *address, const struct request *request,
+                         bool trust_proxy_headers);
+
+/* The request came with forwarding headers from a loopback or private peer: there is a proxy, and
+ * all its clients count as one while it is not trusted. */
+bool client_address_is_shared(const struct request *request);
+
+#endif

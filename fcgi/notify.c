@@ -1,0 +1,62 @@
+/* notify: anybody may ask that the phone behind a pubkey be woken.
+ *
+ * The privacy contract: nothing here looks a pubkey up, so that the answer, its headers and its
+ * timing are the same for who is registered and who is not. The wake is queued either way; the
+ * dispatcher finds out. */
+#include "routes.h"
+
+#include <string.h>
+
+#define NOTIFY_BODY_MAX (8 * 1024)
+
+#define BAD_PUBKEY "Invalid trade_pubkey format (expected 64 hex characters)"
+
+/* What is wrong with the body is told apart only for 413. */
+static enum body_verdict read_pubkey(struct responder *responder, const struct request *request,
+                                     struct trade_pubkey *key)
+{
+    const char *text;
+    json_t *json;
+    size_t len;
+    enum body_verdict verdict = body_read(request, NOTIFY_BODY_MAX, responder->body, &json);
+
+    if (verdict == BODY_OK)
+        verdict = body_text(json, "trade_pubkey", &text, &len);
+    if (verdict == BODY_OK && !trade_pubkey_parse(key, text, len))
+        verdict = BODY_MALFORMED;
+    json_decref(json);
+    return verdict;
+}
+
+void notify_handle(struct responder *responder, const struct request *request,
+                   struct response *response)
+{
+    struct address_hash address;
+    struct trade_pubkey key;
+    enum responder_limit limit =
+        responder_client(responder, request, REGISTRY_BUCKET_NOTIFY, &address);
+    enum body_verdict verdict;
+    enum registry_result result;
+
+    if (limit == RESPONDER_NO_ADDRESS) {
+        response_error(response, 500, "internal error");
+        return;
+    }
+    if (limit == RESPONDER_NO_KEY) {
+        responder_refuse(responder, response, REGISTRY_UNAVAILABLE, REGISTRY_BUCKET_NOTIFY);
+        return;
+    }
+    verdict = read_pubkey(responder, request, &key);
+    /* A malformed request spends the address's limit, and a refused one is told no more. */
+    result = verdict == BODY_OK
+                 ? registry_notify(responder->registry, &address, &key)
+                 : registry_spend(responder->registry, REGISTRY_BUCKET_NOTIFY, &address);
+    if (result != REGISTRY_OK)
+        responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY);
+    else if (verdict == BODY_TOO_LARGE)
+        response_error(response, 413, "Request body too large");
+    else if (verdict == BODY_MALFORMED)
+        response_error(response, 400, BAD_PUBKEY);
+    else
+        response_json(response, 202, "{\"accepted\":true}");
+}

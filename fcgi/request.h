@@ -1,0 +1,30 @@
+/* request: what came in, before anything of it is believed.
+ *
+ * The strings belong to whoever made the request and live until it is answered. A header that the
+ * client did not send is NULL. No FastCGI here, so that tests and fuzzers can make requests. */
+#ifndef MOSTRO_REQUEST_H
+#define MOSTRO_REQUEST_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Up to `size` bytes of the body into `buffer`: their number, 0 at the end, -1 when it broke off.
+ */
+typedef ssize_t request_read_fn(void *arg, char *buffer, size_t size);
+
+struct request {
+    const char *method;
+    const char *path; /* REQUEST_URI; what follows a `?` does not matter here */
+    const char *content_type;
+    const char *content_length;
+
+    const char *remote_addr;
+    const char *fly_client_ip;
+    const char *forwarded_for;    /* the last X-Forwarded-For, where there are several */
+    unsigned fly_client_ip_count; /* more than one: somebody added to the proxy's */
+
+    request_read_fn *read;
+    void *read_arg;
+};
+
+#endif

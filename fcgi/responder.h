@@ -1,0 +1,61 @@
+/* responder: answers one request at a time.
+ *
+ * Knows no FastCGI: exchange.c makes the request and writes the response. What a request may cost
+ * is bounded: one command to Redis, BODY_MAX bytes of body. Not thread-safe. */
+#ifndef MOSTRO_RESPONDER_H
+#define MOSTRO_RESPONDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "body.h"
+#include "registry.h"
+#include "request.h"
+#include "response.h"
+#include "settings.h"
+#include "stats.h"
+
+struct responder {
+    const struct settings *settings;
+    struct registry *registry;
+    struct stats stats;
+    bool has_address_key;
+    uint8_t address_key[ADDRESS_KEY_SIZE];
+    bool counted; /* something waits in stats */
+    bool warned_of_proxy;
+    unsigned notify_retry_after_s;
+    unsigned register_retry_after_s;
+    char body[BODY_MAX + 1];
+};
+
+/* `settings` must outlive it. NULL when memory runs out. */
+struct responder *responder_new(const struct settings *settings);
+void responder_free(struct responder **responder);
+
+/* Fills `response` (cleared by the caller before and after). */
+void responder_answer(struct responder *responder, const struct request *request,
+                      struct response *response);
+
+/* Once a second while requests come, and once after: flushes the counters, and learns the key of
+ * the address hashes anew, so that all programs agree on it also after Redis has lost its data. */
+void responder_tick(struct responder *responder);
+
+/* ---- For the handlers --------------------------------------------------------------------------
+ */
+
+enum responder_limit {
+    RESPONDER_LIMITED,   /* *address is to be spent */
+    RESPONDER_UNLIMITED, /* no limit applies to this request */
+    RESPONDER_NO_ADDRESS,
+    RESPONDER_NO_KEY /* Redis cannot be reached, so the address cannot be hashed */
+};
+
+/* Whose bucket a request spends. */
+enum responder_limit responder_client(struct responder *responder, const struct request *request,
+                                      enum registry_bucket bucket, struct address_hash *address);
+
+/* The answer to anything but REGISTRY_OK that has one for every route. */
+void responder_refuse(struct responder *responder, struct response *response,
+                      enum registry_result result, enum registry_bucket bucket);
+
+#endif

@@ -1,0 +1,44 @@
+/* response: what goes out.
+ *
+ * Made by the handlers, written by exchange.c. Owns its body. */
+#ifndef MOSTRO_RESPONSE_H
+#define MOSTRO_RESPONSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define RESPONSE_REQUEST_ID_SIZE 37 /* a UUID in text and a NUL */
+
+struct response {
+    int status;
+    const char *allow;                         /* of a 405, or NULL */
+    unsigned retry_after_s;                    /* 0: no such header */
+    char request_id[RESPONSE_REQUEST_ID_SIZE]; /* "" : no such header */
+    bool without_body; /* HEAD: headers as for GET, Content-Length included */
+    char *body;
+    size_t body_len;
+};
+
+void response_clear(struct response *response);
+
+/* The body from a format; memory running out makes it a 500 without one. */
+void response_json(struct response *response, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* {"success":false,"message":"..."}; `message` must need no escaping. */
+void response_error(struct response *response, int status, const char *message);
+
+/* The same, with `text` (UTF-8, of any length) JSON-escaped between the two parts of the message.
+ */
+void response_error_about(struct response *response, int status, const char *before,
+                          const char *text, const char *after);
+
+/* Draws a fresh UUIDv4 (RFC 9562, section 5.4) for X-Request-Id. */
+void response_draw_request_id(struct response *response);
+
+/* Status line and headers with the blank line, as the FastCGI server passes them on. Returns the
+ * length, always below `size` for RESPONSE_HEAD_SIZE. */
+#define RESPONSE_HEAD_SIZE 512
+size_t response_head(const struct response *response, char *out, size_t size);
+
+#endif

@@ -1,0 +1,22 @@
+#include "routes.h"
+
+#include <string.h>
+
+static const struct route routes[] = {
+    {"/api/notify", true, true, STAT_REQUESTS_NOTIFY, notify_handle},
+    {"/api/register", true, false, STAT_REQUESTS_REGISTER, register_handle},
+    {"/api/unregister", true, false, STAT_REQUESTS_UNREGISTER, unregister_handle},
+    {"/api/health", false, false, STAT_REQUESTS_OTHER, health_handle},
+    {"/api/info", false, false, STAT_REQUESTS_OTHER, info_handle},
+    {"/api/status", false, false, STAT_REQUESTS_OTHER, status_handle},
+};
+
+const struct route *routes_find(const char *request_uri)
+{
+    size_t len = request_uri != NULL ? strcspn(request_uri, "?") : 0;
+
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        if (strlen(routes[i].path) == len && memcmp(routes[i].path, request_uri, len) == 0)
+            return &routes[i];
+    return NULL;
+}

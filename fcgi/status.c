@@ -1,0 +1,40 @@
+/* status: the answers that concern nobody in particular: health, info, status. */
+#include "routes.h"
+
+#include <inttypes.h>
+
+void health_handle(struct responder *responder, const struct request *request,
+                   struct response *response)
+{
+    (void)responder;
+    (void)request;
+    response_json(response, 200, "{\"status\":\"ok\"}");
+}
+
+void info_handle(struct responder *responder, const struct request *request,
+                 struct response *response)
+{
+    (void)responder;
+    (void)request;
+    response_json(response, 200,
+                  "{\"version\":\"%s\",\"encryption_enabled\":false,"
+                  "\"note\":\"Token encryption will be enabled in a future phase\"}",
+                  PACKAGE_VERSION);
+}
+
+void status_handle(struct responder *responder, const struct request *request,
+                   struct response *response)
+{
+    uint64_t android, ios;
+    enum registry_result result = registry_count(responder->registry, &android, &ios);
+
+    (void)request;
+    if (result != REGISTRY_OK) {
+        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER);
+        return;
+    }
+    response_json(response, 200,
+                  "{\"status\":\"running\",\"version\":\"%s\",\"tokens\":{\"total\":%" PRIu64
+                  ",\"android\":%" PRIu64 ",\"ios\":%" PRIu64 "}}",
+                  PACKAGE_VERSION, android + ios, android, ios);
+}

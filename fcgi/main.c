@@ -79,6 +79,17 @@ static void wait_for_work(int epoll, const struct responder *responder,
     (void)epoll_pwait(epoll, &event, 1, timeout, while_waiting);
 }
 
+/* Under load the process never waits, so it looks for a stop signal itself now and then. */
+static void look_for_stop_signal(void)
+{
+    sigset_t pending;
+
+    (void)sigpending(&pending);
+    if (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
+        sigismember(&pending, SIGUSR1) == 1)
+        stopping = 1;
+}
+
 static void tick_if_due(struct responder *responder, uint64_t *ticked_ms)
 {
     uint64_t now = clock_monotonic_ms();
@@ -87,16 +98,7 @@ static void tick_if_due(struct responder *responder, uint64_t *ticked_ms)
         return;
     *ticked_ms = now;
     responder_tick(responder);
-}
-
-/* Under load the process never waits, so it looks for a stop signal itself now and then. */
-static bool stop_is_pending(void)
-{
-    sigset_t pending;
-
-    (void)sigpending(&pending);
-    return stopping || sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
-           sigismember(&pending, SIGUSR1) == 1;
+    look_for_stop_signal();
 }
 
 static int serve(struct responder *responder, int epoll, const sigset_t *while_waiting)
@@ -106,7 +108,7 @@ static int serve(struct responder *responder, int epoll, const sigset_t *while_w
 
     if (FCGX_InitRequest(&fcgx, LISTEN_FD, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
         return EXIT_FAILURE;
-    while (!stop_is_pending()) {
+    while (!stopping) {
         int rc = FCGX_Accept_r(&fcgx);
 
         if (rc >= 0) {
@@ -128,16 +130,16 @@ static int serve(struct responder *responder, int epoll, const sigset_t *while_w
     return EXIT_SUCCESS;
 }
 
-static int run(const struct settings *settings)
+static int run(struct responder *responder)
 {
-    struct responder *responder = responder_new(settings);
     sigset_t while_waiting;
     int status = EXIT_FAILURE, epoll;
 
-    if (responder == NULL) {
-        log_error("out of memory");
-        return EXIT_FAILURE;
+    if (FCGX_Init() != 0 || FCGX_IsCGI()) {
+        log_error("descriptor 0 is not a listening socket: start this program with spawn-fcgi");
+        return 2;
     }
+    body_wipe_freed();
     block_stop_signals(&while_waiting);
     catch_stop_signals();
     epoll = watch_socket();
@@ -148,30 +150,27 @@ static int run(const struct settings *settings)
         status = serve(responder, epoll, &while_waiting);
     if (epoll >= 0)
         (void)close(epoll);
-    responder_free(&responder);
     return status;
 }
 
 int main(int argc, char **argv)
 {
     struct settings *settings = NULL;
-    int status;
+    struct responder *responder;
+    enum process_mode mode =
+        process_begin(argc, argv, "mostro-push-fcgi", about, SETTINGS_FCGI, &settings);
+    int status = EXIT_SUCCESS;
 
-    switch (process_begin(argc, argv, "mostro-push-fcgi", about, SETTINGS_FCGI, &settings)) {
-    case PROCESS_DONE:
+    if (mode == PROCESS_DONE)
         return EXIT_SUCCESS;
-    case PROCESS_FAILED:
+    if (mode == PROCESS_FAILED)
         return 2;
-    case PROCESS_RUN:
-        break;
-    }
-    body_wipe_freed();
-    if (FCGX_Init() != 0 || FCGX_IsCGI()) {
-        log_error("descriptor 0 is not a listening socket: start this program with spawn-fcgi");
+    responder = responder_new(settings, stderr);
+    if (responder == NULL)
         status = 2;
-    } else {
-        status = run(settings);
-    }
+    else if (mode == PROCESS_RUN)
+        status = run(responder);
+    responder_free(&responder);
     settings_free(&settings);
     return status;
 }

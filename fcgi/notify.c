@@ -38,13 +38,20 @@ void notify_handle(struct responder *responder, const struct request *request,
     enum body_verdict verdict;
     enum registry_result result;
 
-    if (limit == RESPONDER_NO_ADDRESS) {
+    switch (limit) {
+    case RESPONDER_NO_ADDRESS:
+    case RESPONDER_UNLIMITED: /* never of notify */
         response_error(response, 500, "internal error");
         return;
-    }
-    if (limit == RESPONDER_NO_KEY) {
-        responder_refuse(responder, response, REGISTRY_UNAVAILABLE, REGISTRY_BUCKET_NOTIFY);
+    case RESPONDER_NO_KEY:
+        responder_refuse(responder, response, REGISTRY_UNAVAILABLE, REGISTRY_BUCKET_NOTIFY, NULL);
         return;
+    case RESPONDER_REFUSED:
+        responder_refuse(responder, response, REGISTRY_REFUSED_ADDRESS, REGISTRY_BUCKET_NOTIFY,
+                         NULL);
+        return;
+    case RESPONDER_LIMITED:
+        break;
     }
     verdict = read_pubkey(responder, request, &key);
     /* A malformed request spends the address's limit, and a refused one is told no more. */
@@ -52,7 +59,7 @@ void notify_handle(struct responder *responder, const struct request *request,
                  ? registry_notify(responder->registry, &address, &key)
                  : registry_spend(responder->registry, REGISTRY_BUCKET_NOTIFY, &address);
     if (result != REGISTRY_OK)
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY);
+        responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY, &address);
     else if (verdict == BODY_TOO_LARGE)
         response_error(response, 413, "Request body too large");
     else if (verdict == BODY_MALFORMED)

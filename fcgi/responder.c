@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client_address.h"
+#include "clock.h"
 #include "log.h"
 #include "random.h"
 #include "routes.h"
@@ -16,25 +17,64 @@ static unsigned refill_s(int64_t per_minute)
     return per_minute > 0 ? (unsigned)((SECONDS_PER_MINUTE + per_minute - 1) / per_minute) : 1;
 }
 
-struct responder *responder_new(const struct settings *settings)
+static bool open_crypto(struct responder *responder, FILE *errors)
+{
+    const struct settings_key *key = &responder->settings->server_private_key;
+
+    if (!key->set)
+        return true;
+    responder->crypto = token_crypto_new(key->bytes);
+    if (responder->crypto == NULL)
+        (void)fputs("SERVER_PRIVATE_KEY: not a private key of secp256k1\n", errors);
+    return responder->crypto != NULL;
+}
+
+/* An empty whitelist is as good as none. */
+static bool read_whitelist(struct responder *responder, FILE *errors)
+{
+    if (!responder->settings->trusted_whitelist_enabled)
+        return true;
+    responder->whitelist = whitelist_read(responder->settings->trusted_mostro_pubkeys_file, errors);
+    if (responder->whitelist == NULL)
+        return false;
+    if (whitelist_is_empty(responder->whitelist))
+        whitelist_free(&responder->whitelist);
+    return true;
+}
+
+static void set_retry_after(struct responder *responder)
+{
+    unsigned by_address = refill_s(responder->settings->notify_rate_per_address);
+    unsigned by_pubkey = refill_s(responder->settings->notify_rate_per_pubkey);
+
+    /* One number for both limiters of notify, so that it does not tell which one refused. */
+    responder->notify_retry_after_s = by_address > by_pubkey ? by_address : by_pubkey;
+    responder->register_retry_after_s = refill_s(responder->settings->register_rate_per_address);
+}
+
+struct responder *responder_new(const struct settings *settings, FILE *errors)
 {
     struct responder *responder = calloc(1, sizeof *responder);
-    unsigned by_address, by_pubkey;
 
-    if (responder == NULL)
-        return NULL;
-    responder->settings = settings;
-    responder->registry = registry_new(settings);
-    if (responder->registry == NULL)
+    if (responder != NULL) {
+        responder->settings = settings;
+        responder->registry = registry_new(settings);
+    }
+    if (responder == NULL || responder->registry == NULL) {
+        (void)fputs("out of memory\n", errors);
         responder_free(&responder);
-    if (responder == NULL)
         return NULL;
+    }
+    if (!open_crypto(responder, errors) || !read_whitelist(responder, errors)) {
+        responder_free(&responder);
+        return NULL;
+    }
+    responder->rules =
+        (struct registration_rules){.allow_private_endpoints = settings->unifiedpush_allow_private,
+                                    .crypto = responder->crypto,
+                                    .whitelist = responder->whitelist};
     random_bytes(responder->address_key, sizeof responder->address_key);
-    /* One number for both limiters of notify, so that it does not tell which one refused. */
-    by_address = refill_s(settings->notify_rate_per_address);
-    by_pubkey = refill_s(settings->notify_rate_per_pubkey);
-    responder->notify_retry_after_s = by_address > by_pubkey ? by_address : by_pubkey;
-    responder->register_retry_after_s = refill_s(settings->register_rate_per_address);
+    set_retry_after(responder);
     return responder;
 }
 
@@ -43,6 +83,8 @@ void responder_free(struct responder **responder)
     if (*responder == NULL)
         return;
     registry_free(&(*responder)->registry);
+    token_crypto_free(&(*responder)->crypto);
+    whitelist_free(&(*responder)->whitelist);
     explicit_bzero(*responder, sizeof **responder);
     free(*responder);
     *responder = NULL;
@@ -81,27 +123,42 @@ enum responder_limit responder_client(struct responder *responder, const struct 
     if (!responder->has_address_key)
         return RESPONDER_NO_KEY;
     *address = address_hash(responder->address_key, client.bytes, client.len);
+    if (refused_addresses_has(&responder->refused, bucket, address, clock_monotonic_ms()))
+        return RESPONDER_REFUSED;
     return RESPONDER_LIMITED;
 }
 
-static void refuse_as_limited(struct response *response, unsigned retry_after_s)
+static void refuse_as_limited(const struct responder *responder, struct response *response,
+                              enum registry_bucket bucket)
 {
     response_error(response, 429, "rate limited");
-    response->retry_after_s = retry_after_s;
+    response->retry_after_s = bucket == REGISTRY_BUCKET_NOTIFY ? responder->notify_retry_after_s
+                                                               : responder->register_retry_after_s;
+}
+
+static void remember_refused(struct responder *responder, enum registry_bucket bucket,
+                             const struct address_hash *address)
+{
+    unsigned ms = registry_refused_for_ms(responder->registry);
+
+    if (ms > 0)
+        refused_addresses_add(&responder->refused, bucket, address, clock_monotonic_ms() + ms);
 }
 
 void responder_refuse(struct responder *responder, struct response *response,
-                      enum registry_result result, enum registry_bucket bucket)
+                      enum registry_result result, enum registry_bucket bucket,
+                      const struct address_hash *address)
 {
     switch (result) {
     case REGISTRY_REFUSED_ADDRESS:
+        if (address != NULL)
+            remember_refused(responder, bucket, address);
+        stats_add(&responder->stats, STAT_REFUSED_ADDRESS, 1);
+        refuse_as_limited(responder, response, bucket);
+        break;
     case REGISTRY_REFUSED_PUBKEY:
-        stats_add(&responder->stats,
-                  result == REGISTRY_REFUSED_ADDRESS ? STAT_REFUSED_ADDRESS : STAT_REFUSED_PUBKEY,
-                  1);
-        refuse_as_limited(response, bucket == REGISTRY_BUCKET_NOTIFY
-                                        ? responder->notify_retry_after_s
-                                        : responder->register_retry_after_s);
+        stats_add(&responder->stats, STAT_REFUSED_PUBKEY, 1);
+        refuse_as_limited(responder, response, bucket);
         break;
     default:
         response_error(response, 503, "service unavailable");

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include "body.h"
+#include "refused_addresses.h"
+#include "registration_body.h"
 #include "registry.h"
 #include "request.h"
 #include "response.h"
@@ -19,17 +21,22 @@ struct responder {
     const struct settings *settings;
     struct registry *registry;
     struct stats stats;
+    struct token_crypto *crypto; /* NULL: no server key */
+    struct whitelist *whitelist; /* NULL: not active */
+    struct registration_rules rules;
     bool has_address_key;
     uint8_t address_key[ADDRESS_KEY_SIZE];
     bool counted; /* something waits in stats */
     bool warned_of_proxy;
     unsigned notify_retry_after_s;
     unsigned register_retry_after_s;
+    struct refused_addresses refused;
     char body[BODY_MAX + 1];
 };
 
-/* `settings` must outlive it. NULL when memory runs out. */
-struct responder *responder_new(const struct settings *settings);
+/* `settings` must outlive it. NULL, with lines on `errors`, when the server's key is none, the
+ * whitelist cannot be read, or memory runs out. */
+struct responder *responder_new(const struct settings *settings, FILE *errors);
 void responder_free(struct responder **responder);
 
 /* Fills `response` (cleared by the caller before and after). */
@@ -46,6 +53,7 @@ void responder_tick(struct responder *responder);
 enum responder_limit {
     RESPONDER_LIMITED,   /* *address is to be spent */
     RESPONDER_UNLIMITED, /* no limit applies to this request */
+    RESPONDER_REFUSED,   /* Redis has refused *address and would do so now */
     RESPONDER_NO_ADDRESS,
     RESPONDER_NO_KEY /* Redis cannot be reached, so the address cannot be hashed */
 };
@@ -54,8 +62,10 @@ enum responder_limit {
 enum responder_limit responder_client(struct responder *responder, const struct request *request,
                                       enum registry_bucket bucket, struct address_hash *address);
 
-/* The answer to anything but REGISTRY_OK that has one for every route. */
+/* The answer to anything but REGISTRY_OK that has one for every route. `address` (or NULL) is
+ * remembered where it is the one refused. */
 void responder_refuse(struct responder *responder, struct response *response,
-                      enum registry_result result, enum registry_bucket bucket);
+                      enum registry_result result, enum registry_bucket bucket,
+                      const struct address_hash *address);
 
 #endif

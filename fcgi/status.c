@@ -14,12 +14,18 @@ void health_handle(struct responder *responder, const struct request *request,
 void info_handle(struct responder *responder, const struct request *request,
                  struct response *response)
 {
-    (void)responder;
     (void)request;
-    response_json(response, 200,
-                  "{\"version\":\"%s\",\"encryption_enabled\":false,"
-                  "\"note\":\"Token encryption will be enabled in a future phase\"}",
-                  PACKAGE_VERSION);
+    if (responder->crypto == NULL)
+        response_json(response, 200,
+                      "{\"version\":\"%s\",\"encryption_enabled\":false,"
+                      "\"note\":\"Token encryption will be enabled in a future phase\"}",
+                      PACKAGE_VERSION);
+    else
+        response_json(response, 200,
+                      "{\"server_pubkey\":\"%s\",\"version\":\"%s\","
+                      "\"encryption_enabled\":true,\"encrypted_token_size\":%d}",
+                      token_crypto_pubkey(responder->crypto), PACKAGE_VERSION,
+                      TOKEN_CRYPTO_MESSAGE_SIZE);
 }
 
 void status_handle(struct responder *responder, const struct request *request,
@@ -30,7 +36,7 @@ void status_handle(struct responder *responder, const struct request *request,
 
     (void)request;
     if (result != REGISTRY_OK) {
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER);
+        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, NULL);
         return;
     }
     response_json(response, 200,

@@ -48,10 +48,8 @@ enum process_mode process_begin(int argc, char **argv, const char *program, cons
     *settings = settings_load(who, stderr);
     if (*settings == NULL)
         return PROCESS_FAILED;
-    if (check) {
-        settings_free(settings);
-        return PROCESS_DONE;
-    }
+    if (check)
+        return PROCESS_CHECK;
     log_open(program, (*settings)->log_level, (*settings)->log_target);
     (void)signal(SIGPIPE, SIG_IGN);
     return PROCESS_RUN;

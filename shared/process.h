@@ -9,7 +9,8 @@
 /* What the command line asked for. */
 enum process_mode {
     PROCESS_RUN,
-    PROCESS_DONE,  /* --help, --version, or --check-config and all is well: exit 0 */
+    PROCESS_CHECK, /* --check-config, and the settings are good: *settings is set */
+    PROCESS_DONE,  /* --help or --version: exit 0 */
     PROCESS_FAILED /* a bad option or setting, described on stderr: exit 2 */
 };
 

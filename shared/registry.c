@@ -39,6 +39,7 @@ struct registry {
     struct redis *redis;
     struct command command;
     char *wakes_key;
+    int64_t refused_for_us; /* the wait that came with the last refusal */
 };
 
 const char *platform_name(enum platform platform)
@@ -200,7 +201,7 @@ static enum registry_result strange(redisReply *reply)
 }
 
 /* The common answers: an outcome's word, or { word, microseconds to wait }. */
-static enum registry_result outcome_of(redisReply *reply)
+static enum registry_result outcome_of(struct registry *registry, redisReply *reply)
 {
     static const struct {
         const char *word;
@@ -215,9 +216,11 @@ static enum registry_result outcome_of(redisReply *reply)
     };
 
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        reply->element[0]->type == REDIS_REPLY_STRING)
+        reply->element[0]->type == REDIS_REPLY_STRING &&
+        reply->element[1]->type == REDIS_REPLY_INTEGER)
         for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
             if (strcmp(reply->element[0]->str, words[i].word) == 0) {
+                registry->refused_for_us = reply->element[1]->integer;
                 freeReplyObject(reply);
                 return words[i].result;
             }
@@ -229,7 +232,7 @@ static enum registry_result call_for_outcome(struct registry *registry)
     redisReply *reply;
     enum registry_result result = send_command(registry, &reply);
 
-    return result == REGISTRY_OK ? outcome_of(reply) : result;
+    return result == REGISTRY_OK ? outcome_of(registry, reply) : result;
 }
 
 static enum registry_result call_for_integer(struct registry *registry, int64_t *integer)
@@ -310,7 +313,15 @@ enum registry_result registry_spend(struct registry *registry, enum registry_buc
     add(registry, bucket == REGISTRY_BUCKET_NOTIFY ? "notify" : "register");
     add_address(registry, bucket, address);
     result = call_for_integer(registry, &wait);
+    registry->refused_for_us = wait;
     return result == REGISTRY_OK && wait > 0 ? REGISTRY_REFUSED_ADDRESS : result;
+}
+
+unsigned registry_refused_for_ms(const struct registry *registry)
+{
+    int64_t ms = registry->refused_for_us / 1000;
+
+    return ms > 0 && ms < US_PER_MINUTE / 1000 ? (unsigned)ms : 0;
 }
 
 enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,

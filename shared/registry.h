@@ -56,6 +56,9 @@ enum registry_result registry_address_key(struct registry *registry, uint8_t key
 enum registry_result registry_spend(struct registry *registry, enum registry_bucket bucket,
                                     const struct address_hash *address);
 
+/* After REGISTRY_REFUSED_ADDRESS: whole milliseconds, rounded down, for which that holds. */
+unsigned registry_refused_for_ms(const struct registry *registry);
+
 /* Spends the address's and the pubkey's limits and queues a wake, whoever is registered. */
 enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
                                      const struct trade_pubkey *key);

@@ -44,6 +44,13 @@ struct settings {
     int64_t notify_rate_per_address;
     int64_t register_rate_per_address;
     bool trust_proxy_headers;
+    struct settings_key {
+        bool set; /* unset also for the placeholder of example files, the number one */
+        uint8_t bytes[32];
+    } server_private_key; /* from either variable */
+    char *server_private_key_file;
+    bool trusted_whitelist_enabled;
+    char *trusted_mostro_pubkeys_file;
     char *listener_name; /* the host name where unset */
     bool fcm_enabled;
     char *firebase_project_id;

@@ -4,7 +4,7 @@
  *
  *   SETTING(NAME, member, TYPE, default, least, most, unit, who, sentence)
  *
- * TYPE is one of settings.c's parsers. For text, least and most bound the length; for WHOLE the
+ * TYPE is one of settings_types.h. For text, least and most bound the length; for WHOLE the
  * value. `default` is parsed as if an operator had written it; "" is unset. `who` reads
  * it: BOTH programs, FCGI, LISTENER, or QUICKSTART (contrib/quickstart alone). A type that begins
  * with SECRET is never shown, in no error and no log. */
@@ -40,6 +40,15 @@
             "Register and unregister requests of one client address; 0 is no limit.")              \
     SETTING(NOTIFY_TRUST_PROXY_HEADERS, trust_proxy_headers, SWITCH, "false", 0, 0, "", FCGI,      \
             "Take the client address from Fly-Client-IP or X-Forwarded-For.")                      \
+    SETTING(SERVER_PRIVATE_KEY, server_private_key, SECRET_KEY, "", 0, 0, "64 hex characters",     \
+            FCGI,                                                                                  \
+            "The key that phones encrypt their tokens for; unset, only plain tokens are taken.")   \
+    SETTING(SERVER_PRIVATE_KEY_FILE, server_private_key_file, TEXT, "", 1, 4096, "path", FCGI,     \
+            "A file with that key in it instead, readable by its owner alone.")                    \
+    SETTING(TRUSTED_WHITELIST_ENABLED, trusted_whitelist_enabled, SWITCH, "false", 0, 0, "", FCGI, \
+            "Register only for Mostro instances on the whitelist, if it is not empty.")            \
+    SETTING(TRUSTED_MOSTRO_PUBKEYS_FILE, trusted_mostro_pubkeys_file, TEXT, "", 1, 4096, "path",   \
+            FCGI, "A whitelist in the place of the built-in one: a JSON array of 64-hex strings.") \
     SETTING(LISTENER_NAME, listener_name, NAME, "", 1, 64,                                         \
             "letters, digits, `.`, `-`, `_` (host name)", LISTENER,                                \
             "Name of this listener among several; the same after a restart.")                      \

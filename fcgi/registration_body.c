@@ -1,0 +1,158 @@
+#include "registration_body.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "body.h"
+#include "endpoint_url.h"
+#include "web_push_keys.h"
+
+/* A string member as it came. */
+struct field {
+    const char *text; /* "" where absent */
+    size_t len;
+    bool present;
+};
+
+struct fields {
+    struct field trade_pubkey, token, platform, p256dh, auth, encrypted_token, mostro_pubkey;
+};
+
+static bool read_field(const json_t *json, const char *name, struct field *field)
+{
+    const json_t *member = json_object_get(json, name);
+
+    field->present = member != NULL && !json_is_null(member);
+    return body_text(json, name, &field->text, &field->len) == BODY_OK;
+}
+
+static bool read_fields(const json_t *json, struct fields *f)
+{
+    return read_field(json, "trade_pubkey", &f->trade_pubkey) &&
+           read_field(json, "token", &f->token) && read_field(json, "platform", &f->platform) &&
+           read_field(json, "p256dh", &f->p256dh) && read_field(json, "auth", &f->auth) &&
+           read_field(json, "encrypted_token", &f->encrypted_token) &&
+           read_field(json, "mostro_pubkey", &f->mostro_pubkey) &&
+           !(f->token.present && f->encrypted_token.present);
+}
+
+static bool refuse(struct response *response, int status, const char *message)
+{
+    response_error(response, status, message);
+    return false;
+}
+
+static bool check_whitelist(const struct whitelist *whitelist, const struct field *mostro_pubkey,
+                            struct response *response)
+{
+    struct trade_pubkey parsed;
+
+    if (whitelist == NULL)
+        return true;
+    if (!mostro_pubkey->present)
+        return refuse(response, 403, "Mostro instance pubkey required");
+    if (!trade_pubkey_parse(&parsed, mostro_pubkey->text, mostro_pubkey->len))
+        return refuse(response, 400, "Invalid mostro_pubkey format (expected 64 hex characters)");
+    if (!whitelist_has(whitelist, parsed.hex))
+        return refuse(response, 403, "Mostro instance not trusted");
+    return true;
+}
+
+/* Both keys or none, and only beside an endpoint URL. */
+static bool keys_are_good(const struct fields *f, bool is_endpoint)
+{
+    struct web_push_keys keys;
+
+    if (!f->p256dh.present && !f->auth.present)
+        return true;
+    return is_endpoint && f->p256dh.len <= WEB_PUSH_KEY_MAX && f->auth.len <= WEB_PUSH_KEY_MAX &&
+           web_push_keys_parse(&keys, f->p256dh.text, f->p256dh.len, f->auth.text, f->auth.len);
+}
+
+static bool check_token(const struct fields *f, const struct field *token, const char *platform,
+                        bool allow_private, struct registration *registration,
+                        struct response *response)
+{
+    bool is_endpoint = strstr(token->text, ENDPOINT_URL_MARK) != NULL;
+    bool is_ios = strcasecmp(platform, "ios") == 0;
+
+    if (token->len == 0)
+        return refuse(response, 400, "Token cannot be empty");
+    if (token->len > DEVICE_TOKEN_MAX)
+        return refuse(response, 400, "Token too long (maximum 4096 bytes)");
+    if (!is_ios && strcasecmp(platform, "android") != 0) {
+        response_error_about(response, 400, "Invalid platform '", platform,
+                             "' (expected 'android' or 'ios')");
+        return false;
+    }
+    if (is_endpoint && (is_ios || !endpoint_url_is_valid(token->text, token->len, allow_private)))
+        return refuse(response, 400, "Invalid UnifiedPush endpoint URL");
+    if (!keys_are_good(f, is_endpoint))
+        return refuse(response, 400, "Invalid Web Push keys");
+    registration->platform = is_ios ? PLATFORM_IOS : PLATFORM_ANDROID;
+    memcpy(registration->token, token->text, token->len + 1);
+    memcpy(registration->p256dh, f->p256dh.text, f->p256dh.len + 1);
+    memcpy(registration->auth, f->auth.text, f->auth.len + 1);
+    return true;
+}
+
+static bool open_token(const struct token_crypto *crypto, const struct field *encrypted,
+                       struct token_crypto_token *opened, struct response *response)
+{
+    char message[96];
+    size_t size = 0;
+    enum token_crypto_result result =
+        crypto != NULL ? token_crypto_open(crypto, encrypted->text, encrypted->len, opened, &size)
+                       : TOKEN_CRYPTO_FAILED;
+
+    switch (result) {
+    case TOKEN_CRYPTO_OK:
+        return true;
+    case TOKEN_CRYPTO_BAD_BASE64:
+        return refuse(response, 400, "Invalid base64 encoding in encrypted_token");
+    case TOKEN_CRYPTO_BAD_SIZE:
+        (void)snprintf(message, sizeof message,
+                       "Invalid encrypted token size (expected %d bytes, got %zu)",
+                       TOKEN_CRYPTO_MESSAGE_SIZE, size);
+        return refuse(response, 400, message);
+    case TOKEN_CRYPTO_FAILED:
+        break;
+    }
+    return refuse(response, 400, "Failed to decrypt token");
+}
+
+static bool check_encrypted(const struct fields *f, const struct registration_rules *rules,
+                            struct registration *registration, struct response *response)
+{
+    struct token_crypto_token opened = {.len = 0};
+    struct field token;
+    bool good = open_token(rules->crypto, &f->encrypted_token, &opened, response);
+
+    if (good) {
+        token = (struct field){.text = opened.text, .len = opened.len, .present = true};
+        good = check_token(f, &token, opened.is_ios ? "ios" : "android",
+                           rules->allow_private_endpoints, registration, response);
+    }
+    explicit_bzero(&opened, sizeof opened);
+    return good;
+}
+
+bool registration_body_check(const json_t *json, const struct registration_rules *rules,
+                             struct trade_pubkey *key, struct registration *registration,
+                             struct response *response)
+{
+    struct fields f;
+
+    if (!read_fields(json, &f))
+        return refuse(response, 400, "Invalid JSON body");
+    if (!trade_pubkey_parse(key, f.trade_pubkey.text, f.trade_pubkey.len))
+        return refuse(response, 400, "Invalid trade_pubkey format (expected 64 hex characters)");
+    /* A token in the clear is looked at first; an encrypted one is not opened for a stranger. */
+    if (f.encrypted_token.present)
+        return check_whitelist(rules->whitelist, &f.mostro_pubkey, response) &&
+               check_encrypted(&f, rules, registration, response);
+    return check_token(&f, &f.token, f.platform.text, rules->allow_private_endpoints, registration,
+                       response) &&
+           check_whitelist(rules->whitelist, &f.mostro_pubkey, response);
+}

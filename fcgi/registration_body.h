@@ -1,0 +1,27 @@
+/* registration_body: what the body of a registration says, checked row by row of the contract. */
+#ifndef MOSTRO_REGISTRATION_BODY_H
+#define MOSTRO_REGISTRATION_BODY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "registry.h"
+#include "response.h"
+#include "settings.h"
+#include "token_crypto.h"
+#include "whitelist.h"
+
+/* What the rows depend on. */
+struct registration_rules {
+    bool allow_private_endpoints;
+    const struct token_crypto *crypto; /* NULL: encrypted tokens cannot be opened */
+    const struct whitelist *whitelist; /* NULL: not active */
+};
+
+/* True when *key and *registration are set (the caller wipes the latter); false when `response`
+ * holds the answer. */
+bool registration_body_check(const json_t *json, const struct registration_rules *rules,
+                             struct trade_pubkey *key, struct registration *registration,
+                             struct response *response);
+
+#endif

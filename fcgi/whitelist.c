@@ -1,0 +1,106 @@
+#include "whitelist.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trade_pubkey.h"
+#include "trusted_mostro_pubkeys.h"
+
+/* A Mostro instance's pubkey has the form of a trade pubkey (NIP-01). */
+struct whitelist {
+    struct trade_pubkey *pubkeys; /* sorted */
+    size_t count;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct trade_pubkey *one = a, *other = b;
+
+    return strcmp(one->hex, other->hex);
+}
+
+static bool fill(struct whitelist *whitelist, const json_t *array)
+{
+    whitelist->pubkeys = calloc(json_array_size(array) + 1, sizeof *whitelist->pubkeys);
+    if (whitelist->pubkeys == NULL)
+        return false;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *entry = json_array_get(array, i);
+
+        if (!json_is_string(entry) ||
+            !trade_pubkey_parse(&whitelist->pubkeys[i], json_string_value(entry),
+                                json_string_length(entry)))
+            return false;
+    }
+    whitelist->count = json_array_size(array);
+    qsort(whitelist->pubkeys, whitelist->count, sizeof *whitelist->pubkeys, compare);
+    return true;
+}
+
+struct whitelist *whitelist_parse(const char *text, size_t len, FILE *errors)
+{
+    struct whitelist *whitelist = calloc(1, sizeof *whitelist);
+    json_t *array = json_loadb(text, len, 0, NULL);
+
+    if (whitelist != NULL && (!json_is_array(array) || !fill(whitelist, array)))
+        whitelist_free(&whitelist);
+    if (whitelist == NULL)
+        (void)fputs("the whitelist is not a JSON array of pubkeys of 64 hex characters\n", errors);
+    json_decref(array);
+    return whitelist;
+}
+
+static struct whitelist *read_file(const char *path, FILE *errors)
+{
+    struct whitelist *whitelist = NULL;
+    char *text = malloc(WHITELIST_MAX_SIZE + 1);
+    FILE *file = fopen(path, "re");
+    size_t len;
+
+    if (text == NULL || file == NULL) {
+        (void)fprintf(errors, "TRUSTED_MOSTRO_PUBKEYS_FILE=%s: %s\n", path, strerror(errno));
+    } else {
+        len = fread(text, 1, WHITELIST_MAX_SIZE + 1, file);
+        if (ferror(file) || len > WHITELIST_MAX_SIZE)
+            (void)fprintf(errors, "TRUSTED_MOSTRO_PUBKEYS_FILE=%s: cannot be read, or over 1 MiB\n",
+                          path);
+        else
+            whitelist = whitelist_parse(text, len, errors);
+    }
+    if (file != NULL)
+        (void)fclose(file);
+    free(text);
+    return whitelist;
+}
+
+struct whitelist *whitelist_read(const char *path, FILE *errors)
+{
+    if (path != NULL)
+        return read_file(path, errors);
+    return whitelist_parse((const char *)trusted_mostro_pubkeys, sizeof trusted_mostro_pubkeys,
+                           errors);
+}
+
+void whitelist_free(struct whitelist **whitelist)
+{
+    if (*whitelist == NULL)
+        return;
+    free((*whitelist)->pubkeys);
+    free(*whitelist);
+    *whitelist = NULL;
+}
+
+bool whitelist_is_empty(const struct whitelist *whitelist)
+{
+    return whitelist->count == 0;
+}
+
+bool whitelist_has(const struct whitelist *whitelist, const char *pubkey)
+{
+    struct trade_pubkey wanted;
+
+    return trade_pubkey_parse(&wanted, pubkey, strlen(pubkey)) &&
+           bsearch(&wanted, whitelist->pubkeys, whitelist->count, sizeof wanted, compare) != NULL;
+}

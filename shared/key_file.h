@@ -1,0 +1,14 @@
+/* key_file: a private key from a file that only its owner can read.
+ *
+ * 64 hexadecimal characters, with white space around them or not. */
+#ifndef MOSTRO_KEY_FILE_H
+#define MOSTRO_KEY_FILE_H
+
+#include <stdint.h>
+
+#define KEY_FILE_KEY_SIZE 32
+
+/* NULL when `key` is set; else what is wrong with the file, in words for an operator. */
+const char *key_file_read(const char *path, uint8_t key[KEY_FILE_KEY_SIZE]);
+
+#endif

@@ -1,0 +1,49 @@
+/* settings_types: the types of settings_table.h: how a value of each is read, shown and freed.
+ *
+ * For settings.c alone. Pure. */
+#ifndef MOSTRO_SETTINGS_TYPES_H
+#define MOSTRO_SETTINGS_TYPES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* In brackets what the member of struct settings is. */
+enum settings_type {
+    SETTINGS_TEXT,         /* (char *) */
+    SETTINGS_NAME,         /* (char *) letters, digits, `.`, `-`, `_` */
+    SETTINGS_HTTPS,        /* (char *) an https URL, its trailing slash dropped */
+    SETTINGS_SECRET_REDIS, /* (char *) a Redis URL, which may hold a password */
+    SETTINGS_SECRET_KEY,   /* (struct settings_key) 64 hex characters */
+    SETTINGS_WHOLE,        /* (int64_t) */
+    SETTINGS_SWITCH,       /* (bool) */
+    SETTINGS_LEVEL,        /* (enum log_level) */
+    SETTINGS_TARGET,       /* (enum log_target) */
+    SETTINGS_RELAYS,       /* (struct settings_relays) */
+    SETTINGS_KINDS,        /* (struct settings_kinds) */
+    SETTINGS_REGEX         /* (struct settings_regex) */
+};
+
+/* What a value must be. */
+struct settings_rule {
+    enum settings_type type;
+    int64_t least; /* of a number; of a text's length */
+    int64_t most;
+    const char *unit;
+};
+
+/* Reads `value` into `member`; false if it breaks the rule. */
+bool settings_type_parse(const struct settings_rule *rule, void *member, const char *value);
+
+/* Says what is expected, for errors and --help. */
+void settings_type_print(const struct settings_rule *rule, FILE *out);
+
+bool settings_type_is_secret(const struct settings_rule *rule);
+
+/* Frees what settings_type_parse() allocated, and wipes secrets. */
+void settings_type_free(const struct settings_rule *rule, void *member);
+
+/* The key of example files, the number one, counts as unset. */
+bool settings_type_is_placeholder(const uint8_t key[32]);
+
+#endif

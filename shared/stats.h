@@ -17,6 +17,7 @@
     X(REFUSED_PUBKEY, "refused_pubkey")                           \
     X(REQUESTS_FAILED, "requests_failed")                         \
     X(EVENTS_RECEIVED, "events_received")                         \
+    X(EVENTS_STORED, "events_stored")                             \
     X(EVENTS_REPEATED, "events_repeated")                         \
     X(EVENTS_INVALID, "events_invalid")                           \
     X(EVENTS_UNADDRESSED, "events_unaddressed")                   \

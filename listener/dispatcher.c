@@ -1,0 +1,303 @@
+#include "dispatcher.h"
+
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "http_client.h"
+#include "log.h"
+#include "push_desk.h"
+#include "random.h"
+#include "registry.h"
+#include "wake_queue.h"
+#include "wake_reader.h"
+
+#define LOOKUP_BATCH      64
+#define DONE_BATCH        128
+#define DRAIN_MS          10000
+#define CLOCK_EVERY_MS    60000
+#define COMMANDS_RETRY_MS 250
+#define WAIT_MOST_MS      60000
+
+struct dispatcher {
+    struct http_client *client;
+    struct wake_queue *queue;
+    struct wake_reader *reader;
+    struct push_desk *desk;
+    struct registry *commands;
+    struct registration *registrations; /* LOOKUP_BATCH of them */
+    int64_t redis_clock_ms;             /* Redis's Unix clock less ours */
+    int64_t clock_due_ms;
+    int64_t commands_retry_ms; /* they fail until then */
+    pthread_t thread;
+    bool running;
+    atomic_bool stop;
+    atomic_uint in_flight, backlog;
+    atomic_bool fcm_ready;
+};
+
+/* ---- Commands to Redis ----------------------------------------------------------------------- */
+
+static bool commands_work(const struct dispatcher *dispatcher, int64_t now_ms)
+{
+    return now_ms >= dispatcher->commands_retry_ms;
+}
+
+static bool succeeded(struct dispatcher *dispatcher, enum registry_result result, int64_t now_ms)
+{
+    if (result == REGISTRY_OK || result == REGISTRY_NOT_FOUND)
+        return true;
+    dispatcher->commands_retry_ms = now_ms + COMMANDS_RETRY_MS;
+    return false;
+}
+
+/* Wakes are due by Redis's clock. Our own is read after the answer, so that nothing seems due
+ * earlier than it is. */
+static void read_redis_clock(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    int64_t unix_ms;
+
+    if (now_ms < dispatcher->clock_due_ms || !commands_work(dispatcher, now_ms) ||
+        !succeeded(dispatcher, registry_time(dispatcher->commands, &unix_ms), now_ms))
+        return;
+    dispatcher->redis_clock_ms = unix_ms - (int64_t)clock_monotonic_ms();
+    dispatcher->clock_due_ms = now_ms + CLOCK_EVERY_MS;
+}
+
+/* A dead token first leaves the registry, then its wakes are done with. */
+static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    const struct trade_pubkey *key;
+    const char *token;
+
+    while (commands_work(dispatcher, now_ms) &&
+           push_desk_first_dead(dispatcher->desk, &key, &token)) {
+        if (succeeded(dispatcher, registry_forget(dispatcher->commands, key, token), now_ms))
+            push_desk_forgotten(dispatcher->desk, now_ms);
+    }
+}
+
+static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    const char *ids[DONE_BATCH];
+    size_t n;
+
+    while (!wake_reader_reads_own(dispatcher->reader) && commands_work(dispatcher, now_ms) &&
+           (n = wake_queue_done(dispatcher->queue, ids, DONE_BATCH)) > 0) {
+        if (succeeded(dispatcher, registry_wakes_done(dispatcher->commands, ids, n), now_ms))
+            wake_queue_acknowledged(dispatcher->queue, n);
+    }
+}
+
+/* ---- Pushing --------------------------------------------------------------------------------- */
+
+/* Looks up one batch of those whose turn it is in this lane, right before they are pushed. */
+static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64_t now_ms)
+{
+    struct wake_target *targets[LOOKUP_BATCH];
+    struct trade_pubkey keys[LOOKUP_BATCH];
+    bool found[LOOKUP_BATCH];
+    size_t free_slots = push_desk_slots(dispatcher->desk, lane, now_ms);
+    size_t n = wake_queue_take(dispatcher->queue, lane, now_ms, targets,
+                               free_slots < LOOKUP_BATCH ? free_slots : LOOKUP_BATCH);
+
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        keys[i] = *wake_target_key(targets[i]);
+    if (succeeded(dispatcher,
+                  registry_lookup(dispatcher->commands, keys, n, dispatcher->registrations, found),
+                  now_ms)) {
+        for (size_t i = 0; i < n; i++)
+            push_desk_serve(dispatcher->desk, targets[i],
+                            found[i] ? &dispatcher->registrations[i] : NULL, now_ms);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            wake_queue_put_back(dispatcher->queue, targets[i], lane);
+    }
+    OPENSSL_cleanse(dispatcher->registrations, n * sizeof *dispatcher->registrations);
+    OPENSSL_cleanse(keys, sizeof keys);
+}
+
+static void serve(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    for (int lane = 0; lane < WAKE_LANES && commands_work(dispatcher, now_ms); lane++)
+        serve_lane(dispatcher, (enum wake_lane)lane, now_ms);
+}
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+static void publish_status(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    atomic_store(&dispatcher->in_flight, push_desk_in_flight(dispatcher->desk));
+    atomic_store(&dispatcher->backlog, (unsigned)wake_queue_backlog(dispatcher->queue));
+    atomic_store(&dispatcher->fcm_ready, push_desk_fcm_ready(dispatcher->desk, now_ms));
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When there is something to do even if nothing happens. */
+static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    int64_t next = wake_queue_next_ms(dispatcher->queue);
+    const char *id;
+    const struct trade_pubkey *key;
+    const char *token;
+
+    for (int lane = 0; lane < WAKE_LANES; lane++) {
+        if (wake_queue_waiting(dispatcher->queue, (enum wake_lane)lane))
+            next = earlier(next,
+                           push_desk_next_slot_ms(dispatcher->desk, (enum wake_lane)lane, now_ms));
+    }
+    if (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
+        !wake_reader_reads_own(dispatcher->reader))
+        next = now_ms;
+    if (push_desk_first_dead(dispatcher->desk, &key, &token))
+        next = now_ms;
+    if (next < dispatcher->commands_retry_ms) /* all of this needs Redis */
+        next = dispatcher->commands_retry_ms;
+    return next;
+}
+
+static void wait_until(struct dispatcher *dispatcher, int64_t until_ms)
+{
+    int64_t wait = until_ms == INT64_MIN ? 0 : until_ms - (int64_t)clock_monotonic_ms();
+
+    if (until_ms == INT64_MAX || wait > WAIT_MOST_MS)
+        wait = WAIT_MOST_MS;
+    http_client_wait(dispatcher->client, wake_reader_fd(dispatcher->reader),
+                     wait > 0 ? (int)wait : 0);
+}
+
+static void stop_clocks(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    bool redis_away = !wake_reader_is_up(dispatcher->reader) || !commands_work(dispatcher, now_ms);
+
+    for (int lane = 0; lane < WAKE_LANES; lane++)
+        wake_queue_stop_clock(dispatcher->queue, (enum wake_lane)lane,
+                              redis_away ||
+                                  push_desk_is_down(dispatcher->desk, (enum wake_lane)lane, now_ms),
+                              now_ms);
+}
+
+static void work(struct dispatcher *dispatcher)
+{
+    while (!atomic_load(&dispatcher->stop)) {
+        int64_t now_ms = (int64_t)clock_monotonic_ms(), next_ms;
+
+        read_redis_clock(dispatcher, now_ms);
+        next_ms = wake_reader_run(dispatcher->reader, dispatcher->queue, dispatcher->redis_clock_ms,
+                                  now_ms);
+        next_ms = earlier(next_ms, push_desk_run(dispatcher->desk, now_ms));
+        stop_clocks(dispatcher, now_ms);
+        serve(dispatcher, now_ms);
+        forget_dead(dispatcher, now_ms);
+        acknowledge(dispatcher, now_ms);
+        publish_status(dispatcher, now_ms);
+        wait_until(dispatcher, earlier(next_ms, next_work_ms(dispatcher, now_ms)));
+    }
+}
+
+/* Nothing begins any more; what is in flight may end. */
+static void drain(struct dispatcher *dispatcher)
+{
+    int64_t now_ms = (int64_t)clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_MS;
+
+    wake_reader_stop(dispatcher->reader);
+    for (;;) {
+        forget_dead(dispatcher, now_ms);
+        acknowledge(dispatcher, now_ms);
+        publish_status(dispatcher, now_ms);
+        if (push_desk_in_flight(dispatcher->desk) == 0 || now_ms >= deadline_ms)
+            break;
+        wait_until(dispatcher, deadline_ms);
+        now_ms = (int64_t)clock_monotonic_ms();
+    }
+    if (push_desk_in_flight(dispatcher->desk) > 0)
+        log_warn("dispatcher: %u pushes did not end in time; they will be made again",
+                 push_desk_in_flight(dispatcher->desk));
+    http_client_cancel_all(dispatcher->client);
+    log_info("dispatcher: stopped; %zu wakes stay in Redis", wake_queue_backlog(dispatcher->queue));
+    publish_status(dispatcher, now_ms);
+}
+
+static void *run(void *arg)
+{
+    work(arg);
+    drain(arg);
+    return NULL;
+}
+
+static bool start_thread(struct dispatcher *dispatcher)
+{
+    sigset_t all, before;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    dispatcher->running = pthread_create(&dispatcher->thread, NULL, run, dispatcher) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return dispatcher->running;
+}
+
+struct dispatcher *dispatcher_start(const struct settings *settings, struct stats *stats)
+{
+    struct dispatcher *dispatcher = calloc(1, sizeof *dispatcher);
+
+    if (dispatcher == NULL)
+        return NULL;
+    dispatcher->clock_due_ms = INT64_MIN;
+    dispatcher->commands_retry_ms = INT64_MIN;
+    dispatcher->redis_clock_ms = clock_unix_ms() - (int64_t)clock_monotonic_ms();
+    dispatcher->client = http_client_new(settings->tls_ca_file);
+    dispatcher->queue = wake_queue_new((size_t)settings->wakes_max, random_up_to);
+    dispatcher->reader = wake_reader_new(settings);
+    dispatcher->commands = registry_new(settings);
+    dispatcher->registrations = calloc(LOOKUP_BATCH, sizeof *dispatcher->registrations);
+    if (dispatcher->client != NULL && dispatcher->queue != NULL)
+        dispatcher->desk = push_desk_new(settings, dispatcher->client, dispatcher->queue, stats);
+    if (dispatcher->desk == NULL || dispatcher->reader == NULL || dispatcher->commands == NULL ||
+        dispatcher->registrations == NULL || !start_thread(dispatcher)) {
+        log_error("dispatcher: cannot be started");
+        dispatcher_free(&dispatcher);
+    }
+    return dispatcher;
+}
+
+void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out)
+{
+    out->in_flight = atomic_load(&dispatcher->in_flight);
+    out->backlog = atomic_load(&dispatcher->backlog);
+    out->fcm_ready = atomic_load(&dispatcher->fcm_ready);
+}
+
+void dispatcher_stop(struct dispatcher *dispatcher)
+{
+    atomic_store(&dispatcher->stop, true);
+    http_client_wakeup(dispatcher->client);
+}
+
+void dispatcher_free(struct dispatcher **dispatcher)
+{
+    struct dispatcher *it = *dispatcher;
+
+    if (it == NULL)
+        return;
+    if (it->running) {
+        dispatcher_stop(it);
+        (void)pthread_join(it->thread, NULL);
+    }
+    push_desk_free(&it->desk);
+    http_client_free(&it->client);
+    wake_reader_free(&it->reader);
+    registry_free(&it->commands);
+    wake_queue_free(&it->queue);
+    free(it->registrations);
+    free(it);
+    *dispatcher = NULL;
+}

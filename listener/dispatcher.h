@@ -1,0 +1,37 @@
+/* dispatcher: takes wakes from Redis and wakes the phones they are for.
+ *
+ * One thread, which waits for the stream, the pushes and the clock at once; nothing in it waits for
+ * one of them alone, commands to Redis aside (see redis.h for how long those may take). A wake is
+ * acknowledged only after its push has an outcome, so that a process that dies loses none. */
+#ifndef MOSTRO_DISPATCHER_H
+#define MOSTRO_DISPATCHER_H
+
+#include <stdbool.h>
+
+#include "settings.h"
+#include "stats.h"
+
+struct dispatcher;
+
+struct dispatcher_status {
+    unsigned in_flight; /* pushes */
+    unsigned backlog;   /* wakes held, those in flight included */
+    bool fcm_ready;     /* it has an access token */
+};
+
+/* Both arguments must outlive the dispatcher. NULL, with an error logged, where it cannot be
+ * started; a Redis or a backend that is away is no reason. The thread has all signals blocked. */
+struct dispatcher *dispatcher_start(const struct settings *settings, struct stats *stats)
+    __attribute__((warn_unused_result));
+
+/* From any thread. */
+void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out);
+
+/* From any thread; returns at once. No more wakes are read and no push begins; what is in flight
+ * has 10 s to end; the rest stays in Redis for the next process of this name. */
+void dispatcher_stop(struct dispatcher *dispatcher);
+
+/* Stops it, and waits for its end. */
+void dispatcher_free(struct dispatcher **dispatcher);
+
+#endif

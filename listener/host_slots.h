@@ -1,0 +1,58 @@
+/* host_slots: how much one distributor may take of what UnifiedPush has.
+ *
+ * At most HOST_SLOTS_MAX pushes are in flight to a host, and as long as it has not shown that it
+ * speaks HTTP/2 no more than there are connections: a push that waits for one inside the HTTP
+ * client would use up its time there. Further targets wait here, in order, for a push to end. An
+ * endpoint that asked to be left alone (429) is held back by itself. Pure: no sockets, no clock.
+ * Not thread-safe. */
+#ifndef MOSTRO_HOST_SLOTS_H
+#define MOSTRO_HOST_SLOTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http_client.h"
+#include "wake_queue.h"
+
+#define HOST_SLOTS_MAX      20
+#define HOST_SLOTS_FIRST    HTTP_CLIENT_CONNECTIONS_PER_HOST
+#define HOST_SLOTS_NAME_MAX 264 /* a host name, a colon, a port, a NUL */
+
+/* An endpoint without its secret: the first 32 hex digits of SHA-256 of its URL. */
+#define HOST_SLOTS_ENDPOINT_SIZE 33
+
+/* More endpoints than this are not held back. */
+#define HOST_SLOTS_HELD_MAX 10000
+
+struct host_slots;
+
+struct host_slots *host_slots_new(void); /* NULL when out of memory */
+
+/* Targets that still wait stay their queue's. */
+void host_slots_free(struct host_slots **slots);
+
+enum host_entry {
+    HOST_ENTERED, /* a slot is taken: give it back with host_slots_leave() */
+    HOST_WAITS,   /* the target waits here until it comes out of host_slots_leave() */
+    HOST_NO_MEMORY
+};
+enum host_entry host_slots_enter(struct host_slots *slots, const char *host,
+                                 struct wake_target *target);
+
+/* A push has ended; `multiplexed` where its answer came by HTTP/2. Appends to `released` the
+ * targets whose turn may have come: as many as there are new slots, or, when this was the host's
+ * last push in flight, all (each may since have gone elsewhere, and then nobody would call the
+ * next). */
+void host_slots_leave(struct host_slots *slots, const char *host, bool multiplexed,
+                      struct wake_list *released);
+
+/* `endpoint` is HOST_SLOTS_ENDPOINT_SIZE bytes. */
+void host_slots_endpoint(char *endpoint, const char *url);
+void host_slots_hold(struct host_slots *slots, const char *endpoint, int64_t until_ms,
+                     int64_t now_ms);
+
+/* Until when the endpoint is held back; INT64_MIN where it is not. */
+int64_t host_slots_held_until(struct host_slots *slots, const char *endpoint, int64_t now_ms);
+
+#endif

@@ -1,0 +1,467 @@
+#include "http_client.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+#include "log.h"
+
+#define IDLE_HANDLES_MAX     256
+#define IDLE_CONNECTIONS_MAX 128L
+#define ANSWER_HEADERS_MAX   (32 * 1024)
+#define RETRY_AFTER_MAX_S    86400
+
+struct exchange {
+    struct exchange *prev, *next;
+    struct http_client *client;
+    CURL *easy;
+    char *url;
+    char *body;
+    size_t body_len;
+    struct curl_slist *headers;
+    http_address_fn *address_check;
+    bool address_admitted, address_refused;
+    char *answer;
+    size_t answer_len, answer_limit;
+    size_t header_bytes;
+    bool headers_done;
+    int64_t retry_after_ms;
+    http_done_fn *done;
+    void *arg;
+};
+
+struct http_client {
+    CURLM *multi;
+    STACK_OF(X509) * authorities;
+    const char *system_ca_file;
+    struct exchange *first;
+    CURL *idle[IDLE_HANDLES_MAX];
+    size_t idle_count;
+};
+
+/* ---- Trust ----------------------------------------------------------------------------------- */
+
+static STACK_OF(X509) * read_authorities(const char *path)
+{
+    STACK_OF(X509) *list = sk_X509_new_null();
+    FILE *file = fopen(path, "re");
+    X509 *certificate;
+
+    while (list != NULL && file != NULL &&
+           (certificate = PEM_read_X509(file, NULL, NULL, NULL)) != NULL) {
+        if (sk_X509_push(list, certificate) == 0)
+            X509_free(certificate);
+    }
+    ERR_clear_error(); /* the end of the file is an error to PEM */
+    if (file != NULL)
+        (void)fclose(file);
+    if (sk_X509_num(list) < 1) {
+        sk_X509_pop_free(list, X509_free);
+        return NULL;
+    }
+    return list;
+}
+
+/* The store already holds the system's authorities; libcurl may share it among connections, which
+ * is why adding one twice must be (and is) no error. */
+static CURLcode add_authorities(CURL *easy, void *ssl_ctx, void *arg)
+{
+    const struct http_client *client = arg;
+    X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
+
+    (void)easy;
+    for (int i = 0; i < sk_X509_num(client->authorities); i++) {
+        if (X509_STORE_add_cert(store, sk_X509_value(client->authorities, i)) != 1)
+            return CURLE_SSL_CACERT_BADFILE;
+    }
+    return CURLE_OK;
+}
+
+/* ---- Addresses ------------------------------------------------------------------------------- */
+
+static bool check_address(struct exchange *exchange, const struct sockaddr *address, socklen_t len)
+{
+    if (exchange->address_check != NULL && !exchange->address_check(address, len)) {
+        exchange->address_refused = true;
+        return false;
+    }
+    exchange->address_admitted = true;
+    return true;
+}
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)purpose;
+    if (!check_address(arg, &address->addr, (socklen_t)address->addrlen))
+        return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* A request may be given a connection that another one, without its check, has opened. */
+static int check_connection(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    bool admitted = false;
+
+    (void)local_ip, (void)peer_port, (void)local_port;
+    if (inet_pton(AF_INET, peer_ip, &v4.sin_addr) == 1)
+        admitted = check_address(arg, (struct sockaddr *)&v4, sizeof v4);
+    else if (inet_pton(AF_INET6, peer_ip, &v6.sin6_addr) == 1)
+        admitted = check_address(arg, (struct sockaddr *)&v6, sizeof v6);
+    return admitted ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+/* ---- What comes back ------------------------------------------------------------------------- */
+
+int64_t http_client_retry_after(const char *value, size_t len, int64_t now_s)
+{
+    char text[64];
+    int64_t seconds = 0;
+    time_t date;
+
+    while (len > 0 && memchr(" \t\r\n", value[len - 1], 4) != NULL)
+        len--;
+    while (len > 0 && memchr(" \t", *value, 2) != NULL)
+        value++, len--;
+    if (len == 0 || len >= sizeof text || memchr(value, '\0', len) != NULL)
+        return -1;
+    memcpy(text, value, len);
+    text[len] = '\0';
+    if (strspn(text, "0123456789") == len) {
+        for (size_t i = 0; i < len && seconds <= RETRY_AFTER_MAX_S; i++)
+            seconds = seconds * 10 + (text[i] - '0');
+    } else {
+        /* All three date forms of RFC 9110 section 5.6.7 begin with the day's name. */
+        if (strspn(text, "MTWFSondayuesrhit") < 3 || (date = curl_getdate(text, NULL)) == -1)
+            return -1;
+        seconds = (int64_t)date - now_s;
+    }
+    if (seconds < 0)
+        seconds = 0;
+    return (seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : seconds) * 1000;
+}
+
+static size_t take_header(char *data, size_t size, size_t count, void *arg)
+{
+    static const char name[] = "retry-after:";
+    struct exchange *exchange = arg;
+    size_t len = size * count;
+    long status = 0;
+
+    exchange->header_bytes += len;
+    if (exchange->header_bytes > ANSWER_HEADERS_MAX)
+        return 0;
+    if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
+        exchange->retry_after_ms = -1;
+    } else if (len >= sizeof name && strncasecmp(data, name, sizeof name - 1) == 0) {
+        exchange->retry_after_ms = http_client_retry_after(data + sizeof name - 1,
+                                                           len - (sizeof name - 1), clock_unix_s());
+    } else if (len <= 2 && (data[0] == '\r' || data[0] == '\n')) {
+        (void)curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
+        exchange->headers_done = status >= 200;
+    }
+    return len;
+}
+
+static size_t take_body(char *data, size_t size, size_t count, void *arg)
+{
+    struct exchange *exchange = arg;
+    size_t len = size * count, room = exchange->answer_limit - exchange->answer_len;
+    size_t taken = len < room ? len : room;
+
+    memcpy(exchange->answer + exchange->answer_len, data, taken);
+    exchange->answer_len += taken;
+    return taken; /* fewer than came: libcurl ends the transfer */
+}
+
+static enum http_result classify(const struct exchange *exchange, CURLcode code)
+{
+    curl_off_t asked_at = 0;
+
+    if (code == CURLE_OK || exchange->headers_done)
+        return HTTP_ANSWERED;
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_PRETRANSFER_TIME_T, &asked_at);
+    if (exchange->address_refused && !exchange->address_admitted)
+        return HTTP_ADDRESS_REFUSED;
+    switch (code) {
+    case CURLE_URL_MALFORMAT:
+        return HTTP_INVALID;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* ours; or theirs, which then is HTTP/0.9 or none at all */
+        return asked_at > 0 ? HTTP_BROKEN : HTTP_INVALID;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return HTTP_UNREACHABLE;
+    case CURLE_ABORTED_BY_CALLBACK: /* check_connection() */
+        return HTTP_ADDRESS_REFUSED;
+    case CURLE_OPERATION_TIMEDOUT:
+        return asked_at > 0 ? HTTP_TIMED_OUT : HTTP_UNREACHABLE;
+    default:
+        return HTTP_BROKEN;
+    }
+}
+
+/* ---- One exchange ---------------------------------------------------------------------------- */
+
+static void wipe_free(char *text, size_t len)
+{
+    if (text != NULL)
+        OPENSSL_cleanse(text, len);
+    free(text);
+}
+
+static void exchange_free(struct exchange *exchange)
+{
+    for (struct curl_slist *at = exchange->headers; at != NULL; at = at->next)
+        OPENSSL_cleanse(at->data, strlen(at->data));
+    curl_slist_free_all(exchange->headers);
+    wipe_free(exchange->url, exchange->url != NULL ? strlen(exchange->url) : 0);
+    wipe_free(exchange->body, exchange->body_len);
+    wipe_free(exchange->answer, exchange->answer_len);
+    free(exchange);
+}
+
+static bool copy_header(struct exchange *exchange, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(exchange->headers, line);
+
+    if (longer != NULL)
+        exchange->headers = longer;
+    return longer != NULL;
+}
+
+static struct exchange *exchange_new(struct http_client *client, const struct http_request *request)
+{
+    struct exchange *exchange = calloc(1, sizeof *exchange);
+    bool ok;
+
+    if (exchange == NULL)
+        return NULL;
+    exchange->client = client;
+    exchange->address_check = request->address_check;
+    exchange->answer_limit = request->answer_limit;
+    exchange->retry_after_ms = -1;
+    exchange->url = strdup(request->url);
+    exchange->body = malloc(request->body_len + 1);
+    exchange->answer = calloc(1, request->answer_limit + 1);
+    ok = exchange->url != NULL && exchange->body != NULL && exchange->answer != NULL;
+    for (size_t i = 0; ok && request->headers[i] != NULL; i++)
+        ok = copy_header(exchange, request->headers[i]);
+    if (!ok) {
+        exchange_free(exchange);
+        return NULL;
+    }
+    memcpy(exchange->body, request->body, request->body_len);
+    exchange->body_len = request->body_len;
+    return exchange;
+}
+
+/* libcurl's setters take a long, a pointer or a function by the option; each is checked. */
+#define SET(option, value) (ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK)
+
+static bool set_up_policy(CURL *easy, struct exchange *exchange, bool allow_http)
+{
+    const struct http_client *client = exchange->client;
+    bool ok = true;
+
+    SET(CURLOPT_PROTOCOLS_STR, allow_http ? "http,https" : "https");
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_PROXY, "");
+    SET(CURLOPT_NOPROXY, "*");
+    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    /* Else a request that times out in DNS blocks the thread until the resolver gives up. */
+    SET(CURLOPT_QUICK_EXIT, 1L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    /* libcurl keeps the parsed bundle for the next connection only where there is no directory. */
+    if (client->system_ca_file != NULL)
+        SET(CURLOPT_CAPATH, NULL);
+    if (client->authorities != NULL) {
+        SET(CURLOPT_SSL_CTX_FUNCTION, add_authorities);
+        SET(CURLOPT_SSL_CTX_DATA, (void *)exchange->client);
+    }
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_OPENSOCKETDATA, (void *)exchange);
+    if (exchange->address_check != NULL) {
+        SET(CURLOPT_PREREQFUNCTION, check_connection);
+        SET(CURLOPT_PREREQDATA, (void *)exchange);
+    }
+    return ok;
+}
+
+static bool set_up_request(CURL *easy, struct exchange *exchange,
+                           const struct http_request *request)
+{
+    bool ok = true;
+
+    SET(CURLOPT_PRIVATE, (void *)exchange);
+    SET(CURLOPT_URL, exchange->url);
+    /* Without TLS there is no HTTP/2 to wait for, and a slow answer would hold back the rest. */
+    SET(CURLOPT_PIPEWAIT, strncasecmp(exchange->url, "https:", 6) == 0 ? 1L : 0L);
+    SET(CURLOPT_PATH_AS_IS, 1L);
+    SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)exchange->body_len);
+    SET(CURLOPT_POSTFIELDS, exchange->body);
+    SET(CURLOPT_HTTPHEADER, exchange->headers);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
+    SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
+    SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_HEADERDATA, (void *)exchange);
+    SET(CURLOPT_WRITEFUNCTION, take_body);
+    SET(CURLOPT_WRITEDATA, (void *)exchange);
+    return ok;
+}
+
+static void put_away(struct http_client *client, CURL *easy)
+{
+    curl_easy_reset(easy);
+    if (client->idle_count < IDLE_HANDLES_MAX)
+        client->idle[client->idle_count++] = easy;
+    else
+        curl_easy_cleanup(easy);
+}
+
+bool http_client_start(struct http_client *client, const struct http_request *request,
+                       http_done_fn *done, void *arg)
+{
+    struct exchange *exchange = exchange_new(client, request);
+    CURL *easy = client->idle_count > 0 ? client->idle[--client->idle_count] : curl_easy_init();
+
+    if (exchange == NULL || easy == NULL)
+        goto failed;
+    exchange->easy = easy;
+    exchange->done = done;
+    exchange->arg = arg;
+    if (!set_up_policy(easy, exchange, request->allow_http) ||
+        !set_up_request(easy, exchange, request) ||
+        curl_multi_add_handle(client->multi, easy) != CURLM_OK)
+        goto failed;
+    exchange->next = client->first;
+    if (exchange->next != NULL)
+        exchange->next->prev = exchange;
+    client->first = exchange;
+    return true;
+
+failed:
+    if (easy != NULL)
+        put_away(client, easy);
+    if (exchange != NULL)
+        exchange_free(exchange);
+    return false;
+}
+
+static void finish(struct exchange *exchange, struct http_answer *answer)
+{
+    struct http_client *client = exchange->client;
+
+    if (exchange->prev != NULL)
+        exchange->prev->next = exchange->next;
+    else
+        client->first = exchange->next;
+    if (exchange->next != NULL)
+        exchange->next->prev = exchange->prev;
+    (void)curl_multi_remove_handle(client->multi, exchange->easy);
+    put_away(client, exchange->easy);
+
+    answer->body = exchange->answer;
+    answer->body_len = exchange->answer_len;
+    answer->retry_after_ms = exchange->retry_after_ms;
+    exchange->done(answer, exchange->arg);
+    exchange_free(exchange);
+}
+
+/* ---- The client ------------------------------------------------------------------------------ */
+
+void http_client_wait(struct http_client *client, int fd, int timeout_ms)
+{
+    struct curl_waitfd extra = {.fd = fd, .events = CURL_WAIT_POLLIN};
+    struct exchange *exchange = NULL;
+    CURLMsg *message;
+    long status = 0, version = 0;
+    int running, left;
+
+    /* A request just started makes libcurl's own timer due, so that this returns at once. */
+    (void)curl_multi_poll(client->multi, &extra, fd >= 0 ? 1 : 0, timeout_ms, NULL);
+    (void)curl_multi_perform(client->multi, &running);
+    while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+        struct http_answer answer = {0};
+
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&exchange);
+        answer.result = classify(exchange, message->data.result);
+        if (answer.result == HTTP_ANSWERED) {
+            (void)curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+            answer.status = (int)status;
+            (void)curl_easy_getinfo(message->easy_handle, CURLINFO_HTTP_VERSION, &version);
+            answer.multiplexed = version >= CURL_HTTP_VERSION_2_0;
+        }
+        finish(exchange, &answer);
+    }
+}
+
+void http_client_wakeup(struct http_client *client)
+{
+    (void)curl_multi_wakeup(client->multi);
+}
+
+void http_client_cancel_all(struct http_client *client)
+{
+    /* What a callback starts meanwhile is put in front, and is cancelled too. */
+    while (client->first != NULL)
+        finish(client->first, &(struct http_answer){.result = HTTP_CANCELLED});
+}
+
+struct http_client *http_client_new(const char *ca_file)
+{
+    struct http_client *client = calloc(1, sizeof *client);
+
+    if (client == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        free(client);
+        return NULL;
+    }
+    client->system_ca_file = curl_version_info(CURLVERSION_NOW)->cainfo;
+    if (ca_file != NULL && (client->authorities = read_authorities(ca_file)) == NULL) {
+        log_error("TLS_CA_FILE: no certificate can be read from it");
+        http_client_free(&client);
+        return NULL;
+    }
+    client->multi = curl_multi_init();
+    if (client->multi == NULL ||
+        curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX) != CURLM_OK ||
+        curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                          (long)HTTP_CLIENT_CONNECTIONS_PER_HOST) != CURLM_OK ||
+        curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS_MAX) != CURLM_OK)
+        http_client_free(&client);
+    return client;
+}
+
+void http_client_free(struct http_client **client)
+{
+    if (*client == NULL)
+        return;
+    if ((*client)->multi != NULL)
+        http_client_cancel_all(*client);
+    while ((*client)->idle_count > 0)
+        curl_easy_cleanup((*client)->idle[--(*client)->idle_count]);
+    if ((*client)->multi != NULL)
+        (void)curl_multi_cleanup((*client)->multi);
+    sk_X509_pop_free((*client)->authorities, X509_free);
+    curl_global_cleanup();
+    free(*client);
+    *client = NULL;
+}

@@ -1,0 +1,161 @@
+#include "listener.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "clock.h"
+#include "dispatcher.h"
+#include "hex.h"
+#include "log.h"
+#include "random.h"
+#include "registry.h"
+#include "relay.h"
+#include "seen.h"
+#include "stats.h"
+
+#define INSTANCE_BYTES 8
+#define SEEN_CAPACITY  131072 /* event ids, about 6 MB */
+#define MS_PER_HOUR    UINT64_C(3600000)
+
+struct listener {
+    const struct settings *settings;
+    struct registry *registry; /* the main thread's own */
+    struct stats stats;
+    struct seen *seen;
+    struct dispatcher *dispatcher;
+    struct relay *relays[SETTINGS_MAX_RELAYS];
+    size_t relay_count;
+    _Atomic int64_t last_event_s;
+    char instance[2 * INSTANCE_BYTES + 1];
+    bool beaten; /* the name in Redis is this process's */
+    uint64_t trimmed_ms;
+};
+
+static bool start_relays(struct listener *listener)
+{
+    const struct settings *settings = listener->settings;
+
+    for (size_t i = 0; i < settings->relays.count; i++) {
+        const struct relay_options options = {.url = settings->relays.url[i],
+                                              .settings = settings,
+                                              .seen = listener->seen,
+                                              .stats = &listener->stats,
+                                              .last_event_s = &listener->last_event_s};
+
+        listener->relays[i] = relay_start(&options);
+        if (listener->relays[i] == NULL)
+            return false;
+        listener->relay_count++;
+    }
+    return true;
+}
+
+static bool redis_may_be_used(struct listener *listener)
+{
+    if (registry_check(listener->registry) == REGISTRY_OK ||
+        !registry_is_refused(listener->registry))
+        return true;
+    log_error("refusing to start: Redis: %s", registry_down_reason(listener->registry));
+    return false;
+}
+
+static void draw_instance(struct listener *listener)
+{
+    uint8_t bytes[INSTANCE_BYTES];
+
+    random_bytes(bytes, sizeof bytes);
+    hex_encode(listener->instance, bytes, sizeof bytes);
+}
+
+struct listener *listener_start(const struct settings *settings)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+
+    if (listener == NULL)
+        return NULL;
+    listener->settings = settings;
+    listener->trimmed_ms = clock_monotonic_ms();
+    draw_instance(listener);
+    json_object_seed(0); /* draws jansson's seed, which several threads must not do at once */
+    listener->registry = registry_new(settings);
+    listener->seen = seen_new(SEEN_CAPACITY);
+    if (listener->registry == NULL || listener->seen == NULL) {
+        log_error("out of memory");
+        listener_stop(&listener);
+        return NULL;
+    }
+    if (redis_may_be_used(listener))
+        listener->dispatcher = dispatcher_start(settings, &listener->stats);
+    if (listener->dispatcher == NULL || !start_relays(listener))
+        listener_stop(&listener);
+    return listener;
+}
+
+static unsigned connected_relays(const struct listener *listener)
+{
+    unsigned connected = 0;
+
+    for (size_t i = 0; i < listener->relay_count; i++)
+        connected += relay_is_connected(listener->relays[i]);
+    return connected;
+}
+
+static void trim_if_due(struct listener *listener)
+{
+    uint64_t now = clock_monotonic_ms();
+    uint64_t interval = (uint64_t)listener->settings->cleanup_interval_hours * MS_PER_HOUR;
+
+    if (now - listener->trimmed_ms < interval)
+        return;
+    if (registry_trim(listener->registry) == REGISTRY_OK)
+        listener->trimmed_ms = now;
+}
+
+bool listener_beat(struct listener *listener)
+{
+    struct dispatcher_status status;
+    struct heartbeat beat = {.instance = listener->instance, .first = !listener->beaten};
+    enum registry_result result;
+
+    dispatcher_status(listener->dispatcher, &status);
+    beat.relays_configured = (unsigned)listener->relay_count;
+    beat.relays_connected = connected_relays(listener);
+    beat.in_flight = status.in_flight;
+    beat.backlog = status.backlog;
+    beat.last_event_s = atomic_load(&listener->last_event_s);
+    result = registry_heartbeat(listener->registry, &beat);
+    if (result == REGISTRY_NOT_FOUND) {
+        log_error("another listener has taken the name %s: stopping",
+                  listener->settings->listener_name);
+        return false;
+    }
+    if (result == REGISTRY_OK) {
+        listener->beaten = true;
+        (void)registry_flush_stats(listener->registry, &listener->stats);
+        trim_if_due(listener);
+    }
+    return true;
+}
+
+void listener_stop(struct listener **listener)
+{
+    struct listener *l = *listener;
+
+    if (l == NULL)
+        return;
+    for (size_t i = 0; i < l->relay_count; i++)
+        relay_stop(l->relays[i]);
+    if (l->dispatcher != NULL)
+        dispatcher_stop(l->dispatcher);
+    for (size_t i = 0; i < l->relay_count; i++)
+        relay_free(&l->relays[i]);
+    dispatcher_free(&l->dispatcher);
+    if (l->registry != NULL)
+        (void)registry_flush_stats(l->registry, &l->stats);
+    seen_free(&l->seen);
+    registry_free(&l->registry);
+    free(l);
+    *listener = NULL;
+}

@@ -1,0 +1,28 @@
+/* listener: the daemon's parts and their life: one relay thread each, one dispatcher, and the
+ * heartbeat that tells operators and other listeners that this one is there.
+ *
+ * All functions are called by the main thread. */
+#ifndef MOSTRO_LISTENER_H
+#define MOSTRO_LISTENER_H
+
+#include <stdbool.h>
+
+#include "settings.h"
+
+/* How often listener_beat() is to be called. */
+#define LISTENER_BEAT_MS 1000
+
+struct listener;
+
+/* Starts every thread. NULL, with the reason in the log, where Redis may not be used (it persists)
+ * or a thread cannot be had; a Redis that is merely away is waited for. */
+struct listener *listener_start(const struct settings *settings);
+
+/* Renews the heartbeat, flushes the counters, trims when it is time. False when another process has
+ * taken this listener's name: this one must end. */
+bool listener_beat(struct listener *listener);
+
+/* Stops reading, finishes the pushes that are under way (at most 10 s), ends every thread. */
+void listener_stop(struct listener **listener);
+
+#endif

@@ -1,0 +1,66 @@
+/* oauth: the access token that FCM asks for, always at hand and never waited for.
+ *
+ * A service account's key signs a JWT (RS256, RFC 7515 and 7519) that its token_uri exchanges for a
+ * token (RFC 7523). One request at a time; a token is renewed well before it expires; a failure is
+ * retried in the background, 1 s doubling to 60 s, for ever. Key and tokens are wiped after use.
+ *
+ * Belongs to the thread of its HTTP client. `now_ms` is clock_monotonic_ms(). */
+#ifndef MOSTRO_OAUTH_H
+#define MOSTRO_OAUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http_client.h"
+
+#define OAUTH_ACCOUNT_MAX_SIZE (64 * 1024)
+#define OAUTH_TOKEN_MAX        4096
+
+/* ---- The service account: pure, the file aside ----------------------------------------------- */
+
+struct oauth_account;
+
+/* From the JSON text. NULL where it cannot be used; *why then says what is wrong with it (a
+ * constant; it holds nothing of the text). */
+struct oauth_account *oauth_account_parse(const char *json, size_t len, const char **why);
+
+/* From the JSON file; one that others can read is warned about. */
+struct oauth_account *oauth_account_read(const char *path, const char **why);
+void oauth_account_free(struct oauth_account **account);
+
+/* A JWT that asks for the scope of FCM, valid for an hour from `unix_s`. NULL when out of memory;
+ * wiped and freed by the caller. */
+char *oauth_account_jwt(const struct oauth_account *account, int64_t unix_s);
+
+/* What the token endpoint answered: an access token (wiped and freed by the caller) and how long it
+ * lives. False if it is none that could be sent on in a header. */
+bool oauth_parse_answer(const char *body, size_t len, char **token, int64_t *lifetime_ms);
+
+/* In how many milliseconds a token of this lifetime is to be renewed: at least 60 s early where it
+ * lives longer than two minutes. */
+int64_t oauth_renew_in_ms(int64_t lifetime_ms);
+
+/* ---- The token ------------------------------------------------------------------------------- */
+
+struct oauth;
+
+/* Takes the account over. NULL when out of memory. */
+struct oauth *oauth_new(struct http_client *client, struct oauth_account *account);
+
+/* Before the HTTP client is freed, after http_client_cancel_all(). */
+void oauth_free(struct oauth **oauth);
+
+/* Asks for a token if it is time to; returns when to be called again. */
+int64_t oauth_run(struct oauth *oauth, int64_t now_ms, int64_t unix_s);
+
+/* The current token, or NULL. `*generation` gets its number. Lives until oauth_run(),
+ * oauth_refused() or the HTTP client's next wait. */
+const char *oauth_token(const struct oauth *oauth, int64_t now_ms, uint64_t *generation);
+
+/* What became of the token of that number. A refused one is dropped and renewed: at once, but after
+ * a back-off where the one before was refused too and none accepted since. */
+void oauth_accepted(struct oauth *oauth, uint64_t generation);
+void oauth_refused(struct oauth *oauth, uint64_t generation, int64_t now_ms);
+
+#endif

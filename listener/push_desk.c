@@ -1,0 +1,418 @@
+#include "push_desk.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "fcm.h"
+#include "host_slots.h"
+#include "log.h"
+#include "push.h"
+#include "unifiedpush.h"
+
+#define HOLD_ENDPOINT_MS 1000 /* on a 429 that names no time */
+#define NO_MEMORY_MS     1000
+
+/* A push under way, or one whose token turned out to be dead and is still to be removed. */
+struct flight {
+    struct push_desk *desk;
+    struct flight *next;
+    struct wake_target *target;
+    enum wake_lane lane;
+    int64_t started_ms;
+    char *token;
+    char host[HOST_SLOTS_NAME_MAX]; /* WAKE_LANE_UNIFIEDPUSH */
+};
+
+struct push_desk {
+    const struct settings *settings;
+    struct http_client *client;
+    struct wake_queue *queue;
+    struct stats *stats;
+    struct fcm *fcm; /* NULL: off */
+    struct host_slots *hosts;
+    struct push_health health[WAKE_LANES];
+    unsigned in_flight[WAKE_LANES];
+    struct flight *dead_first, *dead_last;
+};
+
+static const struct lane_words {
+    const char *name;
+    enum stats_counter delivered, dead, given_up;
+} words[WAKE_LANES] = {
+    [WAKE_LANE_FCM] = {"FCM", STAT_WAKES_DELIVERED_FCM, STAT_WAKES_DEAD_FCM,
+                       STAT_WAKES_GIVEN_UP_FCM},
+    [WAKE_LANE_UNIFIEDPUSH] = {"UnifiedPush", STAT_WAKES_DELIVERED_UNIFIEDPUSH,
+                               STAT_WAKES_DEAD_UNIFIEDPUSH, STAT_WAKES_GIVEN_UP_UNIFIEDPUSH},
+};
+
+/* ---- The desk -------------------------------------------------------------------------------- */
+
+struct push_desk *push_desk_new(const struct settings *settings, struct http_client *client,
+                                struct wake_queue *queue, struct stats *stats)
+{
+    struct push_desk *desk = calloc(1, sizeof *desk);
+
+    if (desk == NULL)
+        return NULL;
+    desk->settings = settings;
+    desk->client = client;
+    desk->queue = queue;
+    desk->stats = stats;
+    for (int lane = 0; lane < WAKE_LANES; lane++)
+        push_health_init(&desk->health[lane]);
+    desk->fcm = fcm_new(settings, client);
+    desk->hosts = host_slots_new();
+    if (desk->hosts == NULL)
+        push_desk_free(&desk);
+    return desk;
+}
+
+static void flight_free(struct flight *flight)
+{
+    if (flight->token != NULL)
+        OPENSSL_cleanse(flight->token, strlen(flight->token));
+    free(flight->token);
+    free(flight);
+}
+
+void push_desk_free(struct push_desk **desk)
+{
+    struct flight *flight;
+
+    if (*desk == NULL)
+        return;
+    http_client_cancel_all((*desk)->client);
+    while ((flight = (*desk)->dead_first) != NULL) {
+        (*desk)->dead_first = flight->next;
+        flight_free(flight);
+    }
+    fcm_free(&(*desk)->fcm);
+    host_slots_free(&(*desk)->hosts);
+    free(*desk);
+    *desk = NULL;
+}
+
+int64_t push_desk_run(struct push_desk *desk, int64_t now_ms)
+{
+    return desk->fcm != NULL ? fcm_run(desk->fcm, now_ms, clock_unix_s()) : INT64_MAX;
+}
+
+/* ---- Slots ----------------------------------------------------------------------------------- */
+
+static bool lane_is_off(const struct push_desk *desk, enum wake_lane lane)
+{
+    return (lane == WAKE_LANE_FCM && desk->fcm == NULL) ||
+           (lane == WAKE_LANE_UNIFIEDPUSH && !desk->settings->unifiedpush_enabled);
+}
+
+bool push_desk_fcm_ready(const struct push_desk *desk, int64_t now_ms)
+{
+    return desk->fcm != NULL && fcm_ready(desk->fcm, now_ms);
+}
+
+size_t push_desk_slots(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms)
+{
+    if (lane == WAKE_LANE_UNKNOWN || lane_is_off(desk, lane))
+        return SIZE_MAX; /* finding out, or giving up, needs no slot */
+    if (lane == WAKE_LANE_FCM && !fcm_ready(desk->fcm, now_ms))
+        return 0;
+    return push_health_slots(&desk->health[lane], now_ms, desk->in_flight[lane],
+                             (unsigned)desk->settings->push_max_in_flight);
+}
+
+int64_t push_desk_next_slot_ms(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms)
+{
+    const struct push_health *health = &desk->health[lane];
+
+    if (push_desk_slots(desk, lane, now_ms) > 0)
+        return now_ms;
+    if (push_health_is_down(health) && health->probe_at_ms > now_ms)
+        return health->probe_at_ms;
+    return INT64_MAX; /* a push that ends, or push_desk_run(), makes room */
+}
+
+bool push_desk_is_down(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms)
+{
+    if (lane == WAKE_LANE_FCM && desk->fcm != NULL && !fcm_ready(desk->fcm, now_ms))
+        return true;
+    return push_health_is_down(&desk->health[lane]);
+}
+
+unsigned push_desk_in_flight(const struct push_desk *desk)
+{
+    return desk->in_flight[WAKE_LANE_FCM] + desk->in_flight[WAKE_LANE_UNIFIEDPUSH];
+}
+
+/* ---- Outcomes -------------------------------------------------------------------------------- */
+
+/* One push had this outcome, for all the wakes it covered. */
+static void settle(struct push_desk *desk, struct wake_target *target, enum stats_counter outcome,
+                   int64_t now_ms)
+{
+    unsigned n = wake_queue_finish(desk->queue, target, now_ms);
+
+    if (n == 0)
+        return;
+    stats_add(desk->stats, outcome, 1);
+    stats_add(desk->stats, STAT_WAKES_MERGED, n - 1);
+}
+
+static void release_slot(struct push_desk *desk, const struct flight *flight, bool multiplexed)
+{
+    struct wake_list released = {0};
+    struct wake_target *target;
+
+    desk->in_flight[flight->lane]--;
+    if (flight->lane != WAKE_LANE_UNIFIEDPUSH)
+        return;
+    host_slots_leave(desk->hosts, flight->host, multiplexed, &released);
+    while ((target = wake_list_shift(&released)) != NULL)
+        wake_queue_put_back(desk->queue, target, WAKE_LANE_UNIFIEDPUSH);
+}
+
+/* UnifiedPush is as many backends as there are hosts, and strangers choose them: their failures
+ * must not hold up anybody else, so it is never down as a whole. */
+static void note_health(struct push_desk *desk, enum wake_lane lane, enum push_outcome outcome,
+                        int64_t now_ms)
+{
+    struct push_health *health = &desk->health[lane];
+
+    switch (outcome) {
+    case PUSH_BACKEND_FAULT:
+        if (lane == WAKE_LANE_FCM && push_health_fault(health, now_ms))
+            log_error("FCM cannot be reached or answers 5xx alone; its wakes wait");
+        break;
+    case PUSH_UNAUTHORIZED: /* oauth deals with that */
+    case PUSH_CANCELLED:
+        break;
+    case PUSH_DELIVERED:
+    case PUSH_DEAD_TOKEN:
+    case PUSH_RETRY:
+    case PUSH_GIVEN_UP:
+        if (push_health_good(health, now_ms))
+            log_info("%s works again", words[lane].name);
+        break;
+    }
+}
+
+static void retry(struct push_desk *desk, const struct flight *flight,
+                  const struct push_result *result, bool blamed, int64_t now_ms)
+{
+    char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
+    int64_t hold = result->retry_after_ms > 0 ? result->retry_after_ms : HOLD_ENDPOINT_MS;
+
+    if (result->hold_endpoint) {
+        if (hold > WAKE_RETRY_AFTER_MAX_MS)
+            hold = WAKE_RETRY_AFTER_MAX_MS;
+        host_slots_endpoint(endpoint, flight->token);
+        host_slots_hold(desk->hosts, endpoint, now_ms + hold, now_ms);
+    }
+    if (!wake_queue_retry(desk->queue, flight->target, now_ms, blamed, result->retry_after_ms))
+        settle(desk, flight->target, words[flight->lane].given_up, now_ms);
+    else
+        stats_add(desk->stats, STAT_PUSH_RETRIES, 1);
+}
+
+static void add_dead(struct push_desk *desk, struct flight *flight)
+{
+    flight->next = NULL;
+    if (desk->dead_last != NULL)
+        desk->dead_last->next = flight;
+    else
+        desk->dead_first = flight;
+    desk->dead_last = flight;
+}
+
+static const char *outcome_text(enum push_outcome outcome)
+{
+    switch (outcome) {
+    case PUSH_DELIVERED:
+        return "delivered";
+    case PUSH_DEAD_TOKEN:
+        return "dead token";
+    case PUSH_RETRY:
+        return "failed";
+    case PUSH_BACKEND_FAULT:
+        return "failed, perhaps with the backend";
+    case PUSH_UNAUTHORIZED:
+        return "unauthorized";
+    case PUSH_GIVEN_UP:
+        return "given up";
+    case PUSH_CANCELLED:
+        return "cancelled";
+    }
+    return "";
+}
+
+static void push_done(const struct push_result *result, void *arg)
+{
+    struct flight *flight = arg;
+    struct push_desk *desk = flight->desk;
+    int64_t now_ms = (int64_t)clock_monotonic_ms();
+    bool blamed = push_health_blames(&desk->health[flight->lane], flight->started_ms);
+
+    log_debug("push to %s by %s: %s", log_pubkey(wake_target_key(flight->target)).text,
+              words[flight->lane].name, outcome_text(result->outcome));
+    release_slot(desk, flight, result->multiplexed);
+    note_health(desk, flight->lane, result->outcome, now_ms);
+    switch (result->outcome) {
+    case PUSH_DELIVERED:
+        settle(desk, flight->target, words[flight->lane].delivered, now_ms);
+        break;
+    case PUSH_DEAD_TOKEN:
+        add_dead(desk, flight);
+        return;
+    case PUSH_RETRY:
+        retry(desk, flight, result, true, now_ms);
+        break;
+    case PUSH_BACKEND_FAULT:
+        retry(desk, flight, result, blamed, now_ms);
+        break;
+    case PUSH_UNAUTHORIZED:
+        if (!wake_queue_once_more(desk->queue, flight->target, now_ms))
+            settle(desk, flight->target, words[flight->lane].given_up, now_ms);
+        break;
+    case PUSH_GIVEN_UP:
+        settle(desk, flight->target, words[flight->lane].given_up, now_ms);
+        break;
+    case PUSH_CANCELLED:
+        wake_queue_abandon(desk->queue, flight->target);
+        break;
+    }
+    flight_free(flight);
+}
+
+bool push_desk_first_dead(const struct push_desk *desk, const struct trade_pubkey **key,
+                          const char **token)
+{
+    if (desk->dead_first == NULL)
+        return false;
+    *key = wake_target_key(desk->dead_first->target);
+    *token = desk->dead_first->token;
+    return true;
+}
+
+void push_desk_forgotten(struct push_desk *desk, int64_t now_ms)
+{
+    struct flight *flight = desk->dead_first;
+
+    desk->dead_first = flight->next;
+    if (desk->dead_first == NULL)
+        desk->dead_last = NULL;
+    settle(desk, flight->target, words[flight->lane].dead, now_ms);
+    flight_free(flight);
+}
+
+/* ---- Sending --------------------------------------------------------------------------------- */
+
+static struct flight *flight_new(struct push_desk *desk, struct wake_target *target,
+                                 const struct registration *registration, enum wake_lane lane,
+                                 int64_t now_ms)
+{
+    struct flight *flight = calloc(1, sizeof *flight);
+
+    if (flight == NULL)
+        return NULL;
+    flight->desk = desk;
+    flight->target = target;
+    flight->lane = lane;
+    flight->started_ms = now_ms;
+    flight->token = strdup(registration->token);
+    if (flight->token == NULL) {
+        free(flight);
+        return NULL;
+    }
+    return flight;
+}
+
+/* The slot is taken; every way out of here gives it back in the end. */
+static void take_off(struct push_desk *desk, struct flight *flight,
+                     const struct registration *registration, int64_t now_ms)
+{
+    enum push_kind kind;
+    unsigned expired;
+    bool started;
+
+    desk->in_flight[flight->lane]++;
+    if (!wake_queue_begin(desk->queue, flight->target, flight->lane, now_ms, &kind, &expired)) {
+        stats_add(desk->stats, words[flight->lane].given_up, expired);
+        release_slot(desk, flight, false);
+        flight_free(flight);
+        return;
+    }
+    stats_add(desk->stats, words[flight->lane].given_up, expired);
+    if (flight->lane == WAKE_LANE_FCM)
+        started = fcm_push(desk->fcm, kind, registration->token, now_ms, clock_unix_s(), push_done,
+                           flight);
+    else
+        started = unifiedpush_push(desk->settings, desk->client, registration, clock_unix_s(),
+                                   push_done, flight);
+    if (started)
+        return;
+    release_slot(desk, flight, false);
+    if (!wake_queue_retry(desk->queue, flight->target, now_ms, false, NO_MEMORY_MS))
+        settle(desk, flight->target, words[flight->lane].given_up, now_ms);
+    flight_free(flight);
+}
+
+/* Whether UnifiedPush may push to it now; if not, its wakes are given up or wait. */
+static bool may_enter(struct push_desk *desk, struct flight *flight,
+                      const struct registration *registration, int64_t now_ms)
+{
+    const struct settings *settings = desk->settings;
+    char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
+    int64_t held_until;
+
+    if (registration->platform != PLATFORM_ANDROID ||
+        !unifiedpush_host(registration->token, &settings->unifiedpush_allowed_hosts,
+                          settings->unifiedpush_allow_private, flight->host)) {
+        settle(desk, flight->target, STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, now_ms);
+        return false;
+    }
+    host_slots_endpoint(endpoint, registration->token);
+    held_until = host_slots_held_until(desk->hosts, endpoint, now_ms);
+    if (held_until > now_ms) {
+        wake_queue_postpone(desk->queue, flight->target, WAKE_LANE_UNIFIEDPUSH, held_until);
+        return false;
+    }
+    switch (host_slots_enter(desk->hosts, flight->host, flight->target)) {
+    case HOST_ENTERED:
+        return true;
+    case HOST_WAITS:
+        return false;
+    case HOST_NO_MEMORY:
+        break;
+    }
+    wake_queue_postpone(desk->queue, flight->target, WAKE_LANE_UNIFIEDPUSH, now_ms + NO_MEMORY_MS);
+    return false;
+}
+
+void push_desk_serve(struct push_desk *desk, struct wake_target *target,
+                     const struct registration *registration, int64_t now_ms)
+{
+    enum wake_lane lane;
+    struct flight *flight;
+
+    if (registration == NULL) {
+        settle(desk, target, STAT_WAKES_UNREGISTERED, now_ms);
+        return;
+    }
+    lane = unifiedpush_is_endpoint(registration->token) ? WAKE_LANE_UNIFIEDPUSH : WAKE_LANE_FCM;
+    if (lane_is_off(desk, lane)) {
+        settle(desk, target, words[lane].given_up, now_ms);
+        return;
+    }
+    if (push_desk_slots(desk, lane, now_ms) == 0) {
+        wake_queue_put_back(desk->queue, target, lane);
+        return;
+    }
+    flight = flight_new(desk, target, registration, lane, now_ms);
+    if (flight == NULL)
+        wake_queue_postpone(desk->queue, target, lane, now_ms + NO_MEMORY_MS);
+    else if (lane == WAKE_LANE_FCM || may_enter(desk, flight, registration, now_ms))
+        take_off(desk, flight, registration, now_ms);
+    else
+        flight_free(flight);
+}

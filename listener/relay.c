@@ -1,0 +1,257 @@
+#include "relay.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "backoff.h"
+#include "clock.h"
+#include "intake.h"
+#include "log.h"
+#include "random.h"
+#include "registry.h"
+#include "relay_message.h"
+#include "relay_session.h"
+#include "relay_url.h"
+#include "websocket.h"
+
+#define NEVER UINT64_MAX
+
+_Static_assert(RELAY_SESSION_FRAME_SIZE <= WEBSOCKET_FRAME_SIZE, "a session's frames must fit");
+
+struct relay {
+    struct relay_url url;
+    pthread_t thread;
+    bool started;
+    atomic_bool stop;
+    atomic_bool connected;
+    struct websocket *websocket;
+    struct registry *registry;
+    struct event_verifier *verifier;
+    struct intake *intake;
+    struct relay_session *session;
+    bool open;
+    bool wants_write; /* on_writable will come */
+    uint64_t open_since_ms;
+    struct backoff backoff;
+    uint64_t connect_ms; /* when to connect; NEVER while there is a connection or an attempt */
+    uint64_t retry_ms;   /* when to offer held events to Redis; NEVER while none are held */
+};
+
+/* ---- Callbacks of the WebSocket, in the relay's thread --------------------------------------- */
+
+static void on_open(void *arg)
+{
+    struct relay *relay = arg;
+
+    relay->open = true;
+    relay->wants_write = false;
+    relay->open_since_ms = clock_monotonic_ms();
+    log_info("relay %s: connected", relay->url.name);
+    relay_session_begin(relay->session);
+}
+
+static bool on_text(void *arg, const char *text, size_t len)
+{
+    struct relay *relay = arg;
+
+    return relay_session_receive(relay->session, text, len, clock_monotonic_ms(), clock_unix_s());
+}
+
+static bool on_unusable(void *arg, const char *what)
+{
+    struct relay *relay = arg;
+
+    return relay_session_reject(relay->session, what, clock_monotonic_ms());
+}
+
+static size_t on_writable(void *arg, char *out)
+{
+    struct relay *relay = arg;
+
+    relay->wants_write = false;
+    return relay_session_next_frame(relay->session, clock_monotonic_ms(), out);
+}
+
+static void on_close(void *arg, const char *why)
+{
+    struct relay *relay = arg;
+    uint64_t now = clock_monotonic_ms();
+    uint64_t held = relay->open ? now - relay->open_since_ms : 0;
+    uint64_t delay = backoff_failed(&relay->backoff, held, random_up_to(UINT64_MAX));
+
+    log_warn("relay %s: %s: %s; next attempt in %" PRIu64 " s", relay->url.name,
+             relay->open ? "disconnected" : "cannot connect", why, (delay + 500) / 1000);
+    relay->open = false;
+    relay->connect_ms = now + delay;
+}
+
+static const struct websocket_callbacks callbacks = {
+    .on_open = on_open,
+    .on_text = on_text,
+    .on_unusable = on_unusable,
+    .on_writable = on_writable,
+    .on_close = on_close,
+};
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+static enum registry_result take(void *arg, const char *event_id, const struct trade_pubkey *key,
+                                 bool stored, enum registry_event *outcome)
+{
+    return registry_relay_event(arg, event_id, key, stored, outcome);
+}
+
+static void offer_held(struct relay *relay, uint64_t now)
+{
+    if (intake_held(relay->intake) == 0) {
+        relay->retry_ms = NEVER;
+    } else if (relay->retry_ms == NEVER) {
+        relay->retry_ms = now + INTAKE_RETRY_MS;
+    } else if (now >= relay->retry_ms) {
+        bool go_on = intake_retry(relay->intake);
+
+        relay->retry_ms = go_on ? now : clock_monotonic_ms() + INTAKE_RETRY_MS;
+    }
+}
+
+/* When to ask for a place in the connection for a frame. */
+static uint64_t send_ms(const struct relay *relay)
+{
+    return relay->open && !relay->wants_write ? relay_session_due_ms(relay->session) : NEVER;
+}
+
+/* Does what is due. */
+static void tick(struct relay *relay)
+{
+    uint64_t now = clock_monotonic_ms();
+
+    if (now >= relay->connect_ms) {
+        relay->connect_ms = NEVER;
+        websocket_connect(relay->websocket);
+    }
+    if (now >= send_ms(relay)) {
+        relay->wants_write = true;
+        websocket_want_write(relay->websocket);
+    }
+    atomic_store(&relay->connected, relay->open && relay_session_is_settled(relay->session));
+    offer_held(relay, now);
+}
+
+/* Milliseconds until tick() has something to do. */
+static uint64_t wait_ms(const struct relay *relay)
+{
+    uint64_t now = clock_monotonic_ms();
+    uint64_t due = relay->connect_ms;
+
+    if (send_ms(relay) < due)
+        due = send_ms(relay);
+    if (relay->retry_ms < due)
+        due = relay->retry_ms;
+    return due > now ? due - now : 0;
+}
+
+static void *run(void *arg)
+{
+    struct relay *relay = arg;
+
+    while (!atomic_load(&relay->stop)) {
+        tick(relay);
+        websocket_service(relay->websocket, wait_ms(relay));
+    }
+    atomic_store(&relay->connected, false);
+    return NULL;
+}
+
+/* ---- Making and ending it -------------------------------------------------------------------- */
+
+static bool make_parts(struct relay *relay, const struct relay_options *options)
+{
+    struct intake_options intake = {.seen = options->seen, .stats = options->stats, .take = take};
+    struct relay_session_options session = {
+        .name = relay->url.name,
+        .kinds = &options->settings->event_kinds,
+        .seen = options->seen,
+        .stats = options->stats,
+        .last_event_s = options->last_event_s,
+    };
+    struct websocket_options websocket = {
+        .url = &relay->url,
+        .ca_file = options->settings->tls_ca_file,
+        .max_message = RELAY_MESSAGE_MAX_SIZE,
+        .callbacks = &callbacks,
+        .arg = relay,
+    };
+
+    intake.arg = relay->registry = registry_new(options->settings);
+    if (relay->registry == NULL)
+        return false;
+    session.intake = relay->intake = intake_new(&intake);
+    session.verifier = relay->verifier = event_verifier_new();
+    if (relay->intake == NULL || relay->verifier == NULL)
+        return false;
+    relay->session = relay_session_new(&session);
+    relay->websocket = websocket_new(&websocket);
+    return relay->session != NULL && relay->websocket != NULL;
+}
+
+/* Signals are the main thread's. */
+static bool start_thread(struct relay *relay)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    relay->started = pthread_create(&relay->thread, NULL, run, relay) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return relay->started;
+}
+
+struct relay *relay_start(const struct relay_options *options)
+{
+    struct relay *relay = calloc(1, sizeof *relay);
+
+    if (relay == NULL)
+        return NULL;
+    relay->retry_ms = NEVER;
+    if (!relay_url_parse(&relay->url, options->url)) {
+        log_error("a relay's URL cannot be used");
+    } else if (!make_parts(relay, options) || !start_thread(relay)) {
+        log_error("relay %s: cannot be started", relay->url.name);
+    } else {
+        return relay;
+    }
+    relay_free(&relay);
+    return NULL;
+}
+
+bool relay_is_connected(const struct relay *relay)
+{
+    return atomic_load(&relay->connected);
+}
+
+void relay_stop(struct relay *relay)
+{
+    atomic_store(&relay->stop, true);
+    websocket_wake(relay->websocket);
+}
+
+void relay_free(struct relay **relay)
+{
+    struct relay *it = *relay;
+
+    if (it == NULL)
+        return;
+    *relay = NULL;
+    if (it->started) {
+        relay_stop(it);
+        pthread_join(it->thread, NULL);
+    }
+    websocket_free(&it->websocket);
+    relay_session_free(&it->session);
+    event_verifier_free(&it->verifier);
+    intake_free(&it->intake);
+    registry_free(&it->registry);
+    free(it);
+}

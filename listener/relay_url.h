@@ -1,0 +1,22 @@
+/* relay_url: the parts of a ws:// or wss:// URL (RFC 6455, 3) that a connection needs. Pure. */
+#ifndef MOSTRO_RELAY_URL_H
+#define MOSTRO_RELAY_URL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RELAY_URL_MAX_LEN 1024
+
+struct relay_url {
+    bool tls;
+    uint16_t port;
+    char host[256];                       /* lower case; an IPv6 address without its brackets */
+    char authority[256 + 8];              /* for the Host header */
+    char path[RELAY_URL_MAX_LEN + 2];     /* with the query; begins with a slash */
+    char name[RELAY_URL_MAX_LEN + 1 + 8]; /* for the log: without user information and query */
+};
+
+/* User information and fragment are dropped. False if it is not such a URL or one is too long. */
+bool relay_url_parse(struct relay_url *parts, const char *url) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,138 @@
+#include "resolver.h"
+
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Belongs to the asker and the thread both; whoever is last to let go of it frees it. */
+struct resolver {
+    pthread_mutex_t lock;
+    bool done;
+    bool abandoned;
+    resolver_done_fn *notify;
+    void *arg;
+    int error;
+    size_t count;
+    char address[RESOLVER_MAX_ADDRESSES][RESOLVER_ADDRESS_SIZE];
+    char host[];
+};
+
+static void destroy(struct resolver *resolver)
+{
+    pthread_mutex_destroy(&resolver->lock);
+    free(resolver);
+}
+
+/* Needs no lock: the asker reads the addresses only when done. */
+static void look_up(struct resolver *resolver)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+
+    resolver->error = getaddrinfo(resolver->host, NULL, &hints, &list);
+    if (resolver->error != 0)
+        return;
+    for (struct addrinfo *a = list; a != NULL && resolver->count < RESOLVER_MAX_ADDRESSES;
+         a = a->ai_next) {
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, resolver->address[resolver->count],
+                        RESOLVER_ADDRESS_SIZE, NULL, 0, NI_NUMERICHOST) == 0)
+            resolver->count++;
+    }
+    freeaddrinfo(list);
+}
+
+static void *run(void *arg)
+{
+    struct resolver *resolver = arg;
+    bool abandoned;
+
+    look_up(resolver);
+    pthread_mutex_lock(&resolver->lock);
+    resolver->done = true;
+    abandoned = resolver->abandoned;
+    if (!abandoned)
+        resolver->notify(resolver->arg);
+    pthread_mutex_unlock(&resolver->lock);
+    if (abandoned)
+        destroy(resolver);
+    return NULL;
+}
+
+static bool start_detached(struct resolver *resolver)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    int error;
+
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    if (error == 0)
+        error = pthread_create(&thread, &attributes, run, resolver);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error == 0;
+}
+
+struct resolver *resolver_start(const char *host, resolver_done_fn *done, void *arg)
+{
+    size_t size = strlen(host) + 1;
+    struct resolver *resolver = calloc(1, sizeof *resolver + size);
+
+    if (resolver == NULL)
+        return NULL;
+    memcpy(resolver->host, host, size);
+    resolver->notify = done;
+    resolver->arg = arg;
+    if (pthread_mutex_init(&resolver->lock, NULL) != 0) {
+        free(resolver);
+        return NULL;
+    }
+    if (!start_detached(resolver)) {
+        destroy(resolver);
+        return NULL;
+    }
+    return resolver;
+}
+
+void resolver_free(struct resolver **resolver)
+{
+    struct resolver *it = *resolver;
+    bool done;
+
+    if (it == NULL)
+        return;
+    *resolver = NULL;
+    pthread_mutex_lock(&it->lock);
+    it->abandoned = true;
+    done = it->done;
+    pthread_mutex_unlock(&it->lock);
+    if (done)
+        destroy(it);
+}
+
+bool resolver_is_done(struct resolver *resolver)
+{
+    bool done;
+
+    pthread_mutex_lock(&resolver->lock);
+    done = resolver->done;
+    pthread_mutex_unlock(&resolver->lock);
+    return done;
+}
+
+const char *resolver_address(const struct resolver *resolver, size_t index)
+{
+    return index < resolver->count ? resolver->address[index] : NULL;
+}
+
+const char *resolver_error(const struct resolver *resolver)
+{
+    return resolver->error != 0 ? gai_strerror(resolver->error) : "the name has no address";
+}

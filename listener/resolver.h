@@ -1,0 +1,32 @@
+/* resolver: one name looked up in DNS without waiting for it.
+ *
+ * getaddrinfo() cannot be interrupted and may block for half a minute, so it runs in a thread of
+ * its own that the asker need not wait for: freeing a resolver that is not done abandons the
+ * thread, which ends by itself and touches nothing of the asker's. */
+#ifndef MOSTRO_RESOLVER_H
+#define MOSTRO_RESOLVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define RESOLVER_MAX_ADDRESSES 4
+#define RESOLVER_ADDRESS_SIZE  46 /* numeric, as getnameinfo() writes it without a scope */
+
+struct resolver;
+
+/* Called once from the resolver's thread when it is done; never after resolver_free(). */
+typedef void resolver_done_fn(void *arg);
+
+/* NULL when out of memory or threads. */
+struct resolver *resolver_start(const char *host, resolver_done_fn *done, void *arg);
+void resolver_free(struct resolver **resolver);
+
+bool resolver_is_done(struct resolver *resolver);
+
+/* The address at `index`, in the order to try them, or NULL; call it only when done. */
+const char *resolver_address(const struct resolver *resolver, size_t index);
+
+/* Why there is no address, for the log; call it only when done. */
+const char *resolver_error(const struct resolver *resolver);
+
+#endif

@@ -1,0 +1,88 @@
+#include "subscription.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void subscription_init(struct subscription *subscription, uint32_t kind)
+{
+    memset(subscription, 0, sizeof *subscription);
+    subscription->kind = kind;
+}
+
+void subscription_reset(struct subscription *subscription)
+{
+    subscription->state = SUBSCRIPTION_UNASKED;
+    subscription->answered = false;
+    subscription->due_ms = 0;
+}
+
+static size_t ask(struct subscription *subscription, uint64_t now_ms, uint64_t random, char *out)
+{
+    (void)snprintf(subscription->id, sizeof subscription->id, "%016" PRIx64, random);
+    subscription->state = SUBSCRIPTION_ASKED;
+    subscription->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
+    return (size_t)snprintf(out, SUBSCRIPTION_FRAME_SIZE,
+                            "[\"REQ\",\"%s\",{\"kinds\":[%" PRIu32 "],\"limit\":0}]",
+                            subscription->id, subscription->kind);
+}
+
+static void close_until_due(struct subscription *subscription, uint64_t now_ms, uint64_t random)
+{
+    uint64_t held_ms = 0;
+
+    if (subscription->state == SUBSCRIPTION_LIVE)
+        held_ms = now_ms - subscription->live_since_ms;
+    subscription->state = SUBSCRIPTION_CLOSED;
+    subscription->answered = true;
+    subscription->due_ms = now_ms + backoff_failed(&subscription->backoff, held_ms, random);
+}
+
+size_t subscription_next_frame(struct subscription *subscription, uint64_t now_ms, uint64_t random,
+                               char out[SUBSCRIPTION_FRAME_SIZE])
+{
+    if (subscription_due_ms(subscription) > now_ms)
+        return 0;
+    if (subscription->state != SUBSCRIPTION_ASKED)
+        return ask(subscription, now_ms, random, out);
+    close_until_due(subscription, now_ms, random);
+    return (size_t)snprintf(out, SUBSCRIPTION_FRAME_SIZE, "[\"CLOSE\",\"%s\"]", subscription->id);
+}
+
+uint64_t subscription_due_ms(const struct subscription *subscription)
+{
+    return subscription->state == SUBSCRIPTION_LIVE ? SUBSCRIPTION_NEVER : subscription->due_ms;
+}
+
+bool subscription_is(const struct subscription *subscription, const char *id, size_t len)
+{
+    return (subscription->state == SUBSCRIPTION_ASKED ||
+            subscription->state == SUBSCRIPTION_LIVE) &&
+           len == SUBSCRIPTION_ID_LEN && memcmp(id, subscription->id, len) == 0;
+}
+
+void subscription_on_eose(struct subscription *subscription, uint64_t now_ms)
+{
+    if (subscription->state != SUBSCRIPTION_ASKED)
+        return;
+    subscription->state = SUBSCRIPTION_LIVE;
+    subscription->answered = true;
+    subscription->live_since_ms = now_ms;
+}
+
+static bool begins_with(const char *text, size_t len, const char *prefix)
+{
+    return len >= strlen(prefix) && memcmp(text, prefix, strlen(prefix)) == 0;
+}
+
+enum subscription_refusal subscription_on_closed(struct subscription *subscription,
+                                                 const char *reason, size_t len, uint64_t now_ms,
+                                                 uint64_t random)
+{
+    close_until_due(subscription, now_ms, random);
+    if (begins_with(reason, len, "auth-required:"))
+        return SUBSCRIPTION_REFUSED_AUTH_REQUIRED;
+    if (begins_with(reason, len, "restricted:"))
+        return SUBSCRIPTION_REFUSED_RESTRICTED;
+    return SUBSCRIPTION_REFUSED_OTHER;
+}

@@ -1,0 +1,41 @@
+/* unifiedpush: pushes to endpoint URLs, by a POST to the phone's own distributor.
+ *
+ * Endpoints come from strangers: https only, public addresses only (see address_guard.h), no
+ * redirects, little time and little answer. UNIFIEDPUSH_ALLOW_PRIVATE lifts the first two. A URL is
+ * a secret of the device and is never logged. Belongs to the thread of its HTTP client. */
+#ifndef MOSTRO_UNIFIEDPUSH_H
+#define MOSTRO_UNIFIEDPUSH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "host_slots.h"
+#include "http_client.h"
+#include "push.h"
+#include "registry.h"
+#include "settings.h"
+
+/* Whether a device token is an endpoint URL. */
+bool unifiedpush_is_endpoint(const char *token);
+
+/* The endpoint's host in lower case and its port, `host:port`. False for what is no URL that may be
+ * pushed to: its syntax, its scheme, or (with `allowed` set) its host. Pure. */
+bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_http,
+                      char host[HOST_SLOTS_NAME_MAX]);
+
+/* What follows from the answer. Pure. */
+struct push_result unifiedpush_classify(const struct http_answer *answer);
+
+#define UNIFIEDPUSH_BODY_SIZE 64
+
+/* Writes the message and a NUL; returns its length. Pure. */
+size_t unifiedpush_message(char body[UNIFIEDPUSH_BODY_SIZE], int64_t unix_s);
+
+/* False where nothing could be started, and then `done` is never called. Both kinds of push are the
+ * same to UnifiedPush. */
+bool unifiedpush_push(const struct settings *settings, struct http_client *client,
+                      const struct registration *registration, int64_t unix_s, push_done_fn *done,
+                      void *arg) __attribute__((warn_unused_result));
+
+#endif

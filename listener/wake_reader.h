@@ -1,0 +1,39 @@
+/* wake_reader: brings wakes from Redis's stream into a wake_queue, without ever waiting for them.
+ *
+ * Own unacknowledged entries are read first, from the beginning, after every new connection too: a
+ * reply that was lost may have held some. While Redis is away it keeps trying. Reads with a
+ * registry of its own. Times are milliseconds of clock_monotonic_ms(). Not thread-safe. */
+#ifndef MOSTRO_WAKE_READER_H
+#define MOSTRO_WAKE_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "settings.h"
+#include "wake_queue.h"
+
+struct wake_reader;
+
+/* NULL when out of memory. */
+struct wake_reader *wake_reader_new(const struct settings *settings);
+void wake_reader_free(struct wake_reader **reader);
+
+/* Does all that can be done now; `redis_clock_ms` is how far Redis's Unix clock is ahead of
+ * `now_ms`'s. Returns when to be called again, unless wake_reader_fd() becomes readable before. */
+int64_t wake_reader_run(struct wake_reader *reader, struct wake_queue *queue,
+                        int64_t redis_clock_ms, int64_t now_ms);
+
+/* -1 while no answer is awaited. */
+int wake_reader_fd(const struct wake_reader *reader);
+
+/* Whether an answer is under way that may name wakes which are acknowledged meanwhile. Nothing may
+ * be acknowledged until it is here, or they would be taken for new ones. */
+bool wake_reader_reads_own(const struct wake_reader *reader);
+
+/* Whether Redis answers. */
+bool wake_reader_is_up(const struct wake_reader *reader);
+
+/* Stops reading for good. */
+void wake_reader_stop(struct wake_reader *reader);
+
+#endif

@@ -1,0 +1,382 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "relay_session.h"
+#include "unit.h"
+
+#define T0     UINT64_C(5000000)
+#define UNIX_S INT64_C(1785600123)
+
+static struct settings_kinds kinds = {.kind = {1059, 14}, .count = 2};
+static struct seen *seen;
+static struct stats stats;
+static struct intake *intake;
+static struct event_verifier *verifier;
+static struct relay_session *session;
+static _Atomic int64_t last_event_s;
+static unsigned taken;
+static bool taken_as_stored;
+static char frame[RELAY_SESSION_FRAME_SIZE];
+static char gift_wrap[65536]; /* a sound event of kind 1059 */
+static char other_wrap[65536];
+static char message_14[65536];
+
+static enum registry_result take(void *arg, const char *event_id, const struct trade_pubkey *key,
+                                 bool stored, enum registry_event *outcome)
+{
+    (void)arg;
+    (void)event_id;
+    (void)key;
+    taken++;
+    taken_as_stored = stored;
+    *outcome = REGISTRY_EVENT_QUEUED;
+    return REGISTRY_OK;
+}
+
+static void load_event(const char *name, char *out)
+{
+    FILE *file = fopen(TEST_DATA_DIR "/events.jsonl", "r");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+
+    ck_assert_ptr_nonnull(file);
+    while (!found && getline(&line, &size, file) > 0) {
+        json_t *one = json_loads(line, JSON_ALLOW_NUL, NULL);
+
+        found = strcmp(json_string_value(json_object_get(one, "name")), name) == 0;
+        if (found) {
+            char *text = json_dumps(json_object_get(one, "event"), JSON_COMPACT);
+
+            strcpy(out, text);
+            free(text);
+        }
+        json_decref(one);
+    }
+    ck_assert(found);
+    free(line);
+    (void)fclose(file);
+}
+
+static void set_up(void)
+{
+    struct intake_options intake_options = {.stats = &stats, .take = take};
+    struct relay_session_options options = {
+        .name = "test", .kinds = &kinds, .stats = &stats, .last_event_s = &last_event_s};
+
+    log_open("test", LOG_LEVEL_ERROR, LOG_TARGET_STDERR);
+    memset(&stats, 0, sizeof stats);
+    taken = 0;
+    atomic_store(&last_event_s, 0);
+    options.seen = intake_options.seen = seen = seen_new(100);
+    options.intake = intake = intake_new(&intake_options);
+    options.verifier = verifier = event_verifier_new();
+    session = relay_session_new(&options);
+    ck_assert_ptr_nonnull(session);
+    load_event("gift wrap 0", gift_wrap);
+    load_event("gift wrap 1", other_wrap);
+    load_event("plain", message_14);
+}
+
+static void tear_down(void)
+{
+    relay_session_free(&session);
+    intake_free(&intake);
+    event_verifier_free(&verifier);
+    seen_free(&seen);
+}
+
+static uint64_t counted(enum stats_counter which)
+{
+    return atomic_load(&stats.pending[which]);
+}
+
+static bool receive(const char *text)
+{
+    return relay_session_receive(session, text, strlen(text), T0, UNIX_S);
+}
+
+/* Begins a connection and keeps the ids of its two REQs. */
+static char id_1059[17], id_14[17];
+
+static void ask(void)
+{
+    relay_session_begin(session);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, frame), 0);
+    ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",{\"kinds\":[1059],", id_1059), 1);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, frame), 0);
+    ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",{\"kinds\":[14],", id_14), 1);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, frame), 0);
+}
+
+static void say_eose(const char *id)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof text, "[\"EOSE\",\"%s\"]", id);
+    ck_assert(receive(text));
+}
+
+static void go_live(void)
+{
+    ask();
+    say_eose(id_1059);
+    say_eose(id_14);
+}
+
+static void give(const char *id, const char *event)
+{
+    static char text[140000];
+
+    (void)snprintf(text, sizeof text, "[\"EVENT\",\"%s\",%s]", id, event);
+    ck_assert(receive(text));
+}
+
+START_TEST(asks_once_for_each_kind)
+{
+    ask();
+    ck_assert_str_ne(id_1059, id_14);
+    ck_assert(!relay_session_is_settled(session));
+    ck_assert_uint_eq(relay_session_due_ms(session), T0 + SUBSCRIPTION_ANSWER_MS);
+    say_eose(id_1059);
+    ck_assert(!relay_session_is_settled(session));
+    say_eose(id_14);
+    ck_assert(relay_session_is_settled(session));
+    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+}
+END_TEST
+
+START_TEST(takes_a_live_event)
+{
+    go_live();
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
+    ck_assert(!taken_as_stored);
+    ck_assert_int_eq(atomic_load(&last_event_s), UNIX_S);
+    give(id_14, message_14);
+    ck_assert_uint_eq(taken, 2);
+    ck_assert_uint_eq(counted(STAT_EVENTS_RECEIVED), 2);
+    ck_assert_uint_eq(counted(STAT_EVENTS_TAKEN), 2);
+}
+END_TEST
+
+START_TEST(takes_nothing_before_eose)
+{
+    ask();
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 0);
+    ck_assert_uint_eq(counted(STAT_EVENTS_RECEIVED), 1);
+    ck_assert_uint_eq(counted(STAT_EVENTS_STORED), 1);
+    say_eose(id_14);
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 0);
+    say_eose(id_1059);
+    give(id_1059, gift_wrap); /* a stored copy has not made it known */
+    ck_assert_uint_eq(taken, 1);
+}
+END_TEST
+
+START_TEST(takes_an_event_once)
+{
+    go_live();
+    give(id_1059, gift_wrap);
+    give(id_1059, gift_wrap);
+    go_live(); /* connected anew */
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
+    ck_assert_uint_eq(counted(STAT_EVENTS_REPEATED), 2);
+    give(id_1059, other_wrap);
+    ck_assert_uint_eq(taken, 2);
+}
+END_TEST
+
+START_TEST(a_forged_copy_has_no_effect_and_hides_nothing)
+{
+    static char forged[65536];
+    char *signature;
+
+    go_live();
+    strcpy(forged, gift_wrap);
+    signature = strstr(forged, "\"sig\":\"") + 7;
+    signature[5] = signature[5] == '0' ? '1' : '0';
+    give(id_1059, forged);
+    ck_assert_uint_eq(counted(STAT_EVENTS_INVALID), 1);
+    strcpy(forged, gift_wrap);
+    strstr(forged, "\"content\":\"")[11] ^= 1;
+    give(id_1059, forged);
+    ck_assert_uint_eq(counted(STAT_EVENTS_INVALID), 2);
+    ck_assert_uint_eq(taken, 0);
+    ck_assert_int_eq(atomic_load(&last_event_s), 0);
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
+}
+END_TEST
+
+START_TEST(refuses_kinds_that_were_not_asked_for)
+{
+    go_live();
+    give(id_14, gift_wrap);
+    give(id_1059, message_14);
+    ck_assert_uint_eq(taken, 0);
+    ck_assert_uint_eq(counted(STAT_EVENTS_INVALID), 2);
+}
+END_TEST
+
+START_TEST(ignores_subscriptions_that_are_not_its_own)
+{
+    char old[17];
+
+    go_live();
+    strcpy(old, id_1059);
+    give("somebody", gift_wrap);
+    go_live();
+    give(old, gift_wrap);
+    ck_assert(receive("[\"EOSE\",\"somebody\"]"));
+    ck_assert(receive("[\"CLOSED\",\"somebody\",\"error: x\"]"));
+    ck_assert_uint_eq(taken, 0);
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
+}
+END_TEST
+
+START_TEST(counts_what_is_addressed_to_nobody)
+{
+    static char unaddressed[65536];
+
+    load_event("no p tag", unaddressed);
+    go_live();
+    give(id_14, unaddressed);
+    ck_assert_uint_eq(taken, 0);
+    ck_assert_uint_eq(counted(STAT_EVENTS_UNADDRESSED), 1);
+}
+END_TEST
+
+START_TEST(asks_again_for_what_was_closed_and_keeps_the_other)
+{
+    char text[128];
+
+    go_live();
+    (void)snprintf(text, sizeof text, "[\"CLOSED\",\"%s\",\"auth-required: no\"]", id_1059);
+    ck_assert(receive(text));
+    give(id_14, message_14);
+    ck_assert_uint_eq(taken, 1);
+    ck_assert(relay_session_is_settled(session));
+    ck_assert_uint_ge(relay_session_due_ms(session), T0 + 3750);
+    ck_assert_uint_le(relay_session_due_ms(session), T0 + 5000);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, frame), 0);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0 + 5000, frame), 0);
+    ck_assert_ptr_nonnull(strstr(frame, "\"kinds\":[1059]"));
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 5000, frame), 0);
+}
+END_TEST
+
+START_TEST(bears_garbage_but_not_for_ever)
+{
+    go_live();
+    for (int i = 1; i < RELAY_SESSION_MAX_BAD; i++)
+        ck_assert(receive("garbage"));
+    ck_assert(receive("[\"NOTICE\",\"sense\"]"));
+    for (int i = 1; i < RELAY_SESSION_MAX_BAD; i++)
+        ck_assert(relay_session_reject(session, "a binary message", T0));
+    ck_assert(!receive("garbage"));
+    relay_session_begin(session);
+    ck_assert(receive("garbage"));
+}
+END_TEST
+
+START_TEST(bears_all_it_need_not_act_on)
+{
+    go_live();
+    ck_assert(receive("[\"NOTICE\",\"\"]"));
+    ck_assert(receive("[\"AUTH\",\"challenge\"]"));
+    ck_assert(receive("[\"OK\",\"00\",true,\"\"]"));
+    give(id_1059, "{}");
+    ck_assert_uint_eq(counted(STAT_EVENTS_INVALID), 1);
+}
+END_TEST
+
+/* Everything logged from here on goes to the file returned. */
+static FILE *log_to_file(void)
+{
+    FILE *file = tmpfile();
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_ge(dup2(fileno(file), STDERR_FILENO), 0);
+    log_open("test", LOG_LEVEL_DEBUG, LOG_TARGET_STDERR);
+    return file;
+}
+
+static size_t lines_of(FILE *file, const char *planted)
+{
+    char *line = NULL;
+    size_t size = 0, n = 0;
+
+    rewind(file);
+    while (getline(&line, &size, file) > 0) {
+        ck_assert_msg(planted == NULL || strstr(line, planted) == NULL, "%s", line);
+        n++;
+    }
+    free(line);
+    return n;
+}
+
+START_TEST(a_relay_cannot_fill_the_log)
+{
+    static const char notice[] = "[\"NOTICE\",\"hello\"]";
+    FILE *file = log_to_file();
+
+    for (int i = 0; i < 1000; i++)
+        ck_assert(receive(notice));
+    for (int i = 1; i < RELAY_SESSION_MAX_BAD; i++)
+        ck_assert(receive("garbage"));
+    ck_assert_uint_eq(lines_of(file, NULL), RELAY_SESSION_MAX_LINES);
+    ck_assert(relay_session_receive(session, notice, strlen(notice), T0 + 60000, UNIX_S));
+    ck_assert_uint_eq(lines_of(file, NULL), RELAY_SESSION_MAX_LINES + 1);
+    (void)fclose(file);
+}
+END_TEST
+
+START_TEST(logs_no_secret_that_a_relay_sends)
+{
+    static const char secret[] = "d69c3509bb99e412e68b0fe8544e72837dfa30746d8be2aa65975f29d22dc7b9";
+    FILE *file = log_to_file();
+    char text[256];
+
+    go_live();
+    (void)snprintf(text, sizeof text, "[\"NOTICE\",\"you are %s\"]", secret);
+    ck_assert(receive(text));
+    (void)snprintf(text, sizeof text, "[\"CLOSED\",\"%s\",\"restricted: %s\"]", id_1059, secret);
+    ck_assert(receive(text));
+    (void)snprintf(text, sizeof text, "[\"%s\"]", secret);
+    ck_assert(receive(text));
+    give(id_14, gift_wrap);
+    ck_assert_uint_eq(lines_of(file, "d69c3509bb"), 6);
+    (void)fclose(file);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("relay_session");
+    TCase *tcase = tcase_create("relay_session");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, asks_once_for_each_kind);
+    tcase_add_test(tcase, takes_a_live_event);
+    tcase_add_test(tcase, takes_nothing_before_eose);
+    tcase_add_test(tcase, takes_an_event_once);
+    tcase_add_test(tcase, a_forged_copy_has_no_effect_and_hides_nothing);
+    tcase_add_test(tcase, refuses_kinds_that_were_not_asked_for);
+    tcase_add_test(tcase, ignores_subscriptions_that_are_not_its_own);
+    tcase_add_test(tcase, counts_what_is_addressed_to_nobody);
+    tcase_add_test(tcase, asks_again_for_what_was_closed_and_keeps_the_other);
+    tcase_add_test(tcase, bears_garbage_but_not_for_ever);
+    tcase_add_test(tcase, bears_all_it_need_not_act_on);
+    tcase_add_test(tcase, a_relay_cannot_fill_the_log);
+    tcase_add_test(tcase, logs_no_secret_that_a_relay_sends);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

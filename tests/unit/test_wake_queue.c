@@ -1,0 +1,463 @@
+#include "wake_queue.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "host_slots.h"
+#include "unit.h"
+
+#define MAX 100
+
+static uint64_t most(uint64_t limit)
+{
+    return limit;
+}
+
+static struct wake_queue *queue;
+
+/* A wake of pubkey number `who` with stream id number `id`. */
+static enum wake_added add(unsigned id, unsigned who, enum wake_via via, int64_t due)
+{
+    struct wake wake = {.via = via};
+
+    (void)snprintf(wake.id, sizeof wake.id, "%u-0", id);
+    (void)snprintf(wake.key.hex, sizeof wake.key.hex, "%064x", who);
+    return wake_queue_add(queue, &wake, due, 0);
+}
+
+static struct wake_target *take(enum wake_lane lane, int64_t now)
+{
+    struct wake_target *target = NULL;
+
+    return wake_queue_take(queue, lane, now, &target, 1) == 1 ? target : NULL;
+}
+
+static struct wake_target *begin(enum wake_lane from, int64_t now, enum push_kind *kind)
+{
+    struct wake_target *target = take(from, now);
+    unsigned expired;
+
+    ck_assert_ptr_nonnull(target);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, kind, &expired));
+    ck_assert_uint_eq(expired, 0);
+    return target;
+}
+
+static size_t done(void)
+{
+    const char *ids[MAX];
+
+    return wake_queue_done(queue, ids, MAX);
+}
+
+static void setup(void)
+{
+    queue = wake_queue_new(MAX, most);
+}
+
+static void teardown(void)
+{
+    wake_queue_free(&queue);
+    ck_assert_ptr_null(queue);
+}
+
+START_TEST(wakes_of_one_pubkey_become_one_visible_push)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    const char *ids[MAX];
+
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_NOTIFY, 10), WAKE_ADDED);
+    ck_assert_int_eq(add(2, 7, WAKE_VIA_RELAY, 11), WAKE_ADDED);
+    ck_assert_int_eq(add(3, 7, WAKE_VIA_NOTIFY, 12), WAKE_ADDED);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 10);
+    target = begin(WAKE_LANE_UNKNOWN, 12, &kind);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+    ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 1000));
+    ck_assert_uint_eq(done(), 0);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 13), 3);
+    ck_assert_uint_eq(wake_queue_done(queue, ids, MAX), 3);
+    ck_assert_str_eq(ids[0], "1-0");
+    ck_assert_str_eq(ids[2], "3-0");
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    wake_queue_acknowledged(queue, 3);
+    ck_assert_uint_eq(done(), 0);
+    ck_assert_uint_eq(wake_queue_room(queue), MAX);
+}
+END_TEST
+
+START_TEST(notify_alone_is_silent)
+{
+    enum push_kind kind;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 10);
+    (void)begin(WAKE_LANE_UNKNOWN, 10, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+}
+END_TEST
+
+START_TEST(a_wake_during_a_push_causes_exactly_one_more)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 10);
+    target = begin(WAKE_LANE_UNKNOWN, 10, &kind);
+    add(2, 7, WAKE_VIA_NOTIFY, 11);
+    add(3, 7, WAKE_VIA_NOTIFY, 12);
+    ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 20));
+    ck_assert_ptr_null(take(WAKE_LANE_FCM, 20));
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 20), 1);
+    target = begin(WAKE_LANE_FCM, 20, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 21), 2);
+    ck_assert_int_eq(wake_queue_next_ms(queue), INT64_MAX);
+    ck_assert_uint_eq(done(), 3);
+}
+END_TEST
+
+START_TEST(a_deferred_wake_is_not_covered_by_an_earlier_push)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 500);
+    ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 499));
+    add(2, 7, WAKE_VIA_NOTIFY, 10);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 10);
+    target = begin(WAKE_LANE_UNKNOWN, 100, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 101), 1);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 500);
+    (void)begin(WAKE_LANE_FCM, 500, &kind);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+}
+END_TEST
+
+START_TEST(the_same_entry_is_known_until_it_is_acknowledged)
+{
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 10);
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_KNOWN);
+    target = take(WAKE_LANE_UNKNOWN, 10);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 10), 1); /* no registration */
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_KNOWN);
+    wake_queue_acknowledged(queue, 1);
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_ADDED);
+}
+END_TEST
+
+START_TEST(it_holds_so_many_and_no_more)
+{
+    for (unsigned i = 0; i < MAX; i++)
+        ck_assert_int_eq(add(i, i, WAKE_VIA_RELAY, (int64_t)(i * 7919 % MAX)), WAKE_ADDED);
+    ck_assert_uint_eq(wake_queue_room(queue), 0);
+    ck_assert_int_eq(add(MAX, MAX, WAKE_VIA_RELAY, 0), WAKE_FULL);
+    for (int64_t due = 0; due < MAX; due++) {
+        struct wake_target *target;
+
+        ck_assert_int_eq(wake_queue_next_ms(queue), due);
+        target = take(WAKE_LANE_UNKNOWN, due);
+        ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, due));
+        (void)wake_queue_finish(queue, target, due);
+    }
+    ck_assert_uint_eq(wake_queue_room(queue), 0);
+    ck_assert_uint_eq(done(), MAX);
+}
+END_TEST
+
+START_TEST(retries_double_and_end_after_five_tries)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    int64_t now = 10;
+
+    add(1, 7, WAKE_VIA_RELAY, now);
+    target = begin(WAKE_LANE_UNKNOWN, now, &kind);
+    for (int64_t wait = 1000; wait <= 8000; wait *= 2) {
+        ck_assert(wake_queue_retry(queue, target, now, true, -1));
+        ck_assert_int_eq(wake_queue_next_ms(queue), now + wait);
+        ck_assert_ptr_null(take(WAKE_LANE_FCM, now + wait - 1));
+        now += wait;
+        target = begin(WAKE_LANE_FCM, now, &kind);
+    }
+    ck_assert(!wake_queue_retry(queue, target, now, true, -1));
+    add(2, 7, WAKE_VIA_RELAY, now);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, now), 1);
+    /* The one that came meanwhile has all its tries. */
+    target = begin(WAKE_LANE_FCM, now, &kind);
+    ck_assert(wake_queue_retry(queue, target, now, true, -1));
+    ck_assert_int_eq(wake_queue_next_ms(queue), now + 1000);
+}
+END_TEST
+
+START_TEST(a_fault_of_the_backend_spends_no_try)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    int64_t now = 10;
+
+    add(1, 7, WAKE_VIA_RELAY, now);
+    target = begin(WAKE_LANE_UNKNOWN, now, &kind);
+    for (int i = 0; i < 20; i++) {
+        ck_assert(wake_queue_retry(queue, target, now, false, -1));
+        ck_assert_int_le(wake_queue_next_ms(queue), now + WAKE_RETRY_MOST_MS);
+        now = wake_queue_next_ms(queue);
+        target = begin(WAKE_LANE_FCM, now, &kind);
+    }
+}
+END_TEST
+
+START_TEST(a_peer_may_ask_for_five_minutes)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert(wake_queue_retry(queue, target, 0, true, 30000));
+    ck_assert_int_eq(wake_queue_next_ms(queue), 30000);
+    add(2, 7, WAKE_VIA_RELAY, 1); /* does not cut it short */
+    ck_assert_int_eq(wake_queue_next_ms(queue), 30000);
+    target = begin(WAKE_LANE_FCM, 30000, &kind);
+    ck_assert(wake_queue_retry(queue, target, 30000, true, INT64_C(3600000)));
+    ck_assert_int_eq(wake_queue_next_ms(queue), 330000);
+}
+END_TEST
+
+START_TEST(once_more_is_once)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert(wake_queue_once_more(queue, target, 5));
+    target = begin(WAKE_LANE_FCM, 5, &kind);
+    ck_assert(!wake_queue_once_more(queue, target, 6));
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 6), 1);
+}
+END_TEST
+
+START_TEST(old_wakes_are_given_up)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    add(2, 7, WAKE_VIA_RELAY, 0);
+    target = take(WAKE_LANE_UNKNOWN, WAKE_LIFE_NOTIFY_MS);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_NOTIFY_MS, &kind, &expired));
+    ck_assert_uint_eq(expired, 0);
+    ck_assert(wake_queue_retry(queue, target, WAKE_LIFE_NOTIFY_MS, false, -1));
+    target = take(WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+    ck_assert(wake_queue_retry(queue, target, WAKE_LIFE_RELAY_MS - 5000, false, -1));
+    target = take(WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS + 1);
+    ck_assert(
+        !wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS + 1, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+    ck_assert_uint_eq(done(), 2);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+START_TEST(the_clock_stands_still_while_a_lane_is_stopped)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+    int64_t now = 10 * WAKE_LIFE_NOTIFY_MS;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 1000);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 2000);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, now - 1000);
+    target = take(WAKE_LANE_UNKNOWN, now);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, &kind, &expired));
+    ck_assert(wake_queue_retry(queue, target, now, false, -1));
+    /* It stood still for the other lane alone. */
+    target = take(WAKE_LANE_FCM, now + 1000);
+    ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_UNIFIEDPUSH, now, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+}
+END_TEST
+
+START_TEST(lanes_do_not_hold_each_other_up)
+{
+    struct wake_target *target;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    add(2, 2, WAKE_VIA_RELAY, 0);
+    wake_queue_put_back(queue, take(WAKE_LANE_UNKNOWN, 0), WAKE_LANE_FCM);
+    target = take(WAKE_LANE_UNKNOWN, 0);
+    ck_assert_str_eq(wake_target_key(target)->hex + 63, "2");
+    ck_assert(wake_queue_waiting(queue, WAKE_LANE_FCM));
+    ck_assert(!wake_queue_waiting(queue, WAKE_LANE_UNKNOWN));
+    wake_queue_postpone(queue, target, WAKE_LANE_UNIFIEDPUSH, 700);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 700);
+    ck_assert_str_eq(wake_target_key(take(WAKE_LANE_FCM, 0))->hex + 63, "1");
+}
+END_TEST
+
+START_TEST(an_abandoned_push_leaves_its_wakes_unacknowledged)
+{
+    enum push_kind kind;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    wake_queue_abandon(queue, begin(WAKE_LANE_UNKNOWN, 0, &kind));
+    ck_assert_uint_eq(done(), 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
+/* ---- host_slots ------------------------------------------------------------------------------ */
+
+#define TARGETS (3 * HOST_SLOTS_MAX)
+
+static struct wake_target *targets[TARGETS];
+
+/* Has targets enter "a:443" until one has to wait; returns how many came in before it. */
+static unsigned enter_all(struct host_slots *slots, unsigned *next)
+{
+    for (unsigned n = 0;; n++)
+        if (host_slots_enter(slots, "a:443", targets[(*next)++]) == HOST_WAITS)
+            return n;
+}
+
+static unsigned leave(struct host_slots *slots, const char *host, bool multiplexed)
+{
+    struct wake_list released = {0};
+    unsigned n = 0;
+
+    host_slots_leave(slots, host, multiplexed, &released);
+    while (wake_list_shift(&released) != NULL)
+        n++;
+    return n;
+}
+
+START_TEST(a_host_has_as_many_slots_as_it_can_serve)
+{
+    struct host_slots *slots = host_slots_new();
+    unsigned next = 0;
+
+    for (unsigned i = 0; i < TARGETS; i++)
+        add(i, i, WAKE_VIA_RELAY, 0);
+    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, 0, targets, TARGETS), TARGETS);
+    ck_assert_uint_eq(enter_all(slots, &next), HOST_SLOTS_FIRST);
+    ck_assert_int_eq(host_slots_enter(slots, "b:443", targets[0]), HOST_ENTERED);
+    ck_assert_uint_eq(leave(slots, "b:443", true), 0);
+
+    /* One for one, and no more, until it shows that it speaks HTTP/2. */
+    ck_assert_uint_eq(leave(slots, "a:443", false), 1);
+    ck_assert_uint_eq(enter_all(slots, &next), 1);
+    for (unsigned i = 0; i < HOST_SLOTS_MAX; i++)
+        ck_assert_int_eq(host_slots_enter(slots, "a:443", targets[next++]), HOST_WAITS);
+    ck_assert_uint_eq(leave(slots, "a:443", true), 1 + HOST_SLOTS_MAX - HOST_SLOTS_FIRST);
+    ck_assert_uint_eq(enter_all(slots, &next), 1 + HOST_SLOTS_MAX - HOST_SLOTS_FIRST);
+    ck_assert_uint_eq(leave(slots, "a:443", true), 1);
+    host_slots_free(&slots);
+}
+END_TEST
+
+/* Whoever is released may have gone elsewhere, so the last one out lets everybody in. */
+START_TEST(the_last_to_leave_releases_all)
+{
+    struct host_slots *slots = host_slots_new();
+    unsigned next = 0;
+
+    for (unsigned i = 0; i < TARGETS; i++)
+        add(i, i, WAKE_VIA_RELAY, 0);
+    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, 0, targets, TARGETS), TARGETS);
+    ck_assert_uint_eq(enter_all(slots, &next), HOST_SLOTS_FIRST);
+    while (next < TARGETS)
+        ck_assert_int_eq(host_slots_enter(slots, "a:443", targets[next++]), HOST_WAITS);
+    for (unsigned i = 1; i < HOST_SLOTS_FIRST; i++)
+        ck_assert_uint_eq(leave(slots, "a:443", false), 1);
+    ck_assert_uint_eq(leave(slots, "a:443", false), TARGETS - 2 * HOST_SLOTS_FIRST + 1);
+    host_slots_free(&slots);
+}
+END_TEST
+
+START_TEST(an_endpoint_is_held_back_alone)
+{
+    struct host_slots *slots = host_slots_new();
+    char one[HOST_SLOTS_ENDPOINT_SIZE], other[HOST_SLOTS_ENDPOINT_SIZE];
+
+    host_slots_endpoint(one, "https://push.example.org/up1");
+    host_slots_endpoint(other, "https://push.example.org/up2");
+    host_slots_hold(slots, one, 500, 0);
+    ck_assert_int_eq(host_slots_held_until(slots, one, 499), 500);
+    ck_assert_int_eq(host_slots_held_until(slots, other, 499), INT64_MIN);
+    ck_assert_int_eq(host_slots_held_until(slots, one, 500), INT64_MIN);
+    host_slots_hold(slots, one, 400, 0); /* never shortened */
+    ck_assert_int_eq(host_slots_held_until(slots, one, 0), 500);
+    host_slots_hold(slots, other, 900, 600);
+    ck_assert_int_eq(host_slots_held_until(slots, one, 0), INT64_MIN); /* forgotten */
+    ck_assert_int_eq(host_slots_held_until(slots, other, 600), 900);
+    host_slots_free(&slots);
+}
+END_TEST
+
+/* ---- push_health ----------------------------------------------------------------------------- */
+
+START_TEST(a_backend_that_only_fails_is_probed)
+{
+    struct push_health health;
+    int64_t now = 0, wait = 1000;
+
+    push_health_init(&health);
+    ck_assert_uint_eq(push_health_slots(&health, now, 3, 10), 7);
+    ck_assert(!push_health_blames(&health, 0));
+    ck_assert(!push_health_fault(&health, now));
+    ck_assert(!push_health_fault(&health, now));
+    ck_assert(push_health_fault(&health, now));
+    ck_assert(push_health_is_down(&health));
+    ck_assert(!push_health_fault(&health, now + 1)); /* had been under way */
+    for (int i = 0; i < 10; i++) {
+        ck_assert_uint_eq(push_health_slots(&health, now + wait - 1, 0, 10), 0);
+        now += wait;
+        ck_assert_uint_eq(push_health_slots(&health, now, 0, 10), 1);
+        ck_assert_uint_eq(push_health_slots(&health, now, 1, 10), 0);
+        ck_assert(!push_health_fault(&health, now));
+        wait = wait < 32000 ? 2 * wait : PUSH_HEALTH_PROBE_MAX_MS;
+    }
+    ck_assert(push_health_good(&health, now));
+    ck_assert(!push_health_good(&health, now));
+    ck_assert_uint_eq(push_health_slots(&health, now, 0, 10), 10);
+    ck_assert(push_health_blames(&health, now));
+    ck_assert(!push_health_blames(&health, now + 1));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("wake_queue");
+    TCase *tcase = tcase_create("wake_queue");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, wakes_of_one_pubkey_become_one_visible_push);
+    tcase_add_test(tcase, notify_alone_is_silent);
+    tcase_add_test(tcase, a_wake_during_a_push_causes_exactly_one_more);
+    tcase_add_test(tcase, a_deferred_wake_is_not_covered_by_an_earlier_push);
+    tcase_add_test(tcase, the_same_entry_is_known_until_it_is_acknowledged);
+    tcase_add_test(tcase, it_holds_so_many_and_no_more);
+    tcase_add_test(tcase, retries_double_and_end_after_five_tries);
+    tcase_add_test(tcase, a_fault_of_the_backend_spends_no_try);
+    tcase_add_test(tcase, a_peer_may_ask_for_five_minutes);
+    tcase_add_test(tcase, once_more_is_once);
+    tcase_add_test(tcase, old_wakes_are_given_up);
+    tcase_add_test(tcase, the_clock_stands_still_while_a_lane_is_stopped);
+    tcase_add_test(tcase, lanes_do_not_hold_each_other_up);
+    tcase_add_test(tcase, an_abandoned_push_leaves_its_wakes_unacknowledged);
+    tcase_add_test(tcase, a_host_has_as_many_slots_as_it_can_serve);
+    tcase_add_test(tcase, the_last_to_leave_releases_all);
+    tcase_add_test(tcase, an_endpoint_is_held_back_alone);
+    tcase_add_test(tcase, a_backend_that_only_fails_is_probed);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

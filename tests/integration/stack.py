@@ -1,0 +1,303 @@
+"""stack: one private Mostro Push: a Redis, a lighttpd, workers and a listener, all real, all in one
+directory, each with a log there, nothing shared with another stack that runs beside it."""
+import dataclasses
+import http.client
+import itertools
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import redis
+
+from loopback import HOST, Port
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD_DIR = pathlib.Path(os.environ.get("BUILD_DIR", TOP)).resolve()
+FCGI = BUILD_DIR / "mostro-push-fcgi"
+LISTENER = BUILD_DIR / "mostro-push-listener"
+
+# From the caller's environment, so that sanitizers and unusual places of libraries work.
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|runtime error): .*")
+
+# Lines of the operators' examples that a stack sets to its own.
+LIGHTTPD_OWN = re.compile(
+    r"^(var\.(host|port|socket|errors|bodies)|server\.(username|groupname)) *=")
+
+
+def wait_until(condition, timeout=10, what=None):
+    """Asks until condition() is true and returns what it returned; for what nothing signals."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"in vain for {timeout} s: {what or condition}")
+        time.sleep(0.01)
+
+
+class Program:
+    """A process (and its children) in a session of its own, with its output in one log."""
+
+    def __init__(self, name, arguments, directory, settings=None):
+        self.name = name
+        self._killed = False
+        self.log = directory / f"{name}.log"
+        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        # Debian keeps lighttpd out of a user's PATH.
+        environment["PATH"] += ":/usr/sbin:/sbin"
+        environment.update(settings or {})
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                [str(one) for one in arguments], cwd=directory, env=environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def is_alive(self):
+        return self._process.poll() is None
+
+    def send_signal(self, number):
+        """To the process and all its children."""
+        if not self._killed:
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def wait(self, timeout=20):
+        return self._process.wait(timeout)
+
+    def stop(self, number=signal.SIGTERM, timeout=20):
+        """Signals the process alone and returns its exit status; what does not obey, or is left
+        behind, is killed."""
+        self._process.send_signal(number)
+        try:
+            status = self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise TimeoutError(f"{self.name} does not end on {signal.Signals(number).name}")
+        self.kill()
+        return status
+
+    def kill(self):
+        """And its children; once only, for the number may be another's afterwards."""
+        if not self._killed:
+            self.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._killed = True
+
+    def children(self):
+        """The process ids below this one, that is, of its session."""
+        found = subprocess.run(["pgrep", "-P", str(self._process.pid)], capture_output=True,
+                               text=True).stdout
+        return [int(pid) for pid in found.split()]
+
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+
+@dataclasses.dataclass
+class Answer:
+    status: int
+    headers: list
+    body: str
+
+    def header(self, name):
+        """The header's one value, None without; two are an error of the server's."""
+        values = [value for each, value in self.headers if each.lower() == name.lower()]
+        assert len(values) <= 1, f"{name} comes more than once: {self.headers}"
+        return values[0] if values else None
+
+
+class Stack:
+    """Starts nothing by itself; close() stops all that was started."""
+
+    def __init__(self, directory, **settings):
+        self.directory = pathlib.Path(directory)
+        self.socket = self.directory / "redis.sock"
+        self.programs = []
+        self._clients = itertools.count(1)
+        self._port = Port()
+        self.http_port = self._port.number
+        self.redis_server = self.lighttpd = self.workers = self.listener = None
+        self.redis = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True,
+                                 socket_timeout=5)
+        self.settings = {
+            "REDIS_URL": f"unix://{self.socket}",
+            "LOG_LEVEL": "debug",
+            "FCM_ENABLED": "false",
+            "LISTENER_NAME": "listener-1",
+            **settings,
+        }
+
+    # ---- Programs
+
+    def start_program(self, name, arguments, **settings):
+        """Any program, with the settings of this stack; close() stops it."""
+        program = Program(name, arguments, self.directory, {**self.settings, **settings})
+        self.programs.append(program)
+        return program
+
+    def start_redis(self, *options):
+        """As operators are told to run it; `options` in the end win. Empty after every start."""
+        self.redis_server = self.start_program("redis", [
+            "redis-server", TOP / "contrib/redis.conf.example", "--unixsocket", self.socket,
+            "--dir", self.directory, *options])
+
+        def answers():
+            assert self.redis_server.is_alive(), self.redis_server.output()
+            try:
+                return self.redis.ping()
+            except (redis.ConnectionError, redis.TimeoutError):
+                return False
+        wait_until(answers, what="Redis answers")
+
+    def start_api(self, workers=2, **settings):
+        """lighttpd and so many workers; returns when the API is there."""
+        socket = self.directory / "fcgi.sock"
+        self.workers = self.start_program(
+            "workers", ["spawn-fcgi", "-n", "-s", socket, "-M", "0600", "-b", "1024", "--",
+                        TOP / "contrib/workers", workers, FCGI], **settings)
+        wait_until(socket.exists, what="spawn-fcgi makes its socket")
+        self.lighttpd = self.start_program("lighttpd",
+                                           ["lighttpd", "-D", "-f", self._lighttpd_conf()])
+
+        def healthy():
+            assert self.lighttpd.is_alive(), self.lighttpd.output()
+            assert self.workers.is_alive(), self.logs()
+            try:
+                return self.get("/api/health").status == 200
+            except OSError:
+                return False
+        wait_until(healthy, what="the API answers")
+
+    def _lighttpd_conf(self):
+        """The example, with places of our own."""
+        own = {
+            "var.host": f'"{HOST}"',
+            "var.port": self.http_port,
+            "var.socket": f'"{self.directory}/fcgi.sock"',
+            "var.errors": f'"{self.directory}/lighttpd-errors.log"',
+            "var.bodies": f'"{self.directory}"',
+        }
+        lines = [line for line in (TOP / "lighttpd.conf.example").read_text().splitlines()
+                 if not LIGHTTPD_OWN.match(line)]
+        conf = self.directory / "lighttpd.conf"
+        lines[:0] = [f"{name} = {value}" for name, value in own.items()]
+        conf.write_text("\n".join(lines) + "\n")
+        return conf
+
+    def spawn_listener(self, relays, **settings):
+        """Starts it and does not wait."""
+        urls = ",".join(relay if isinstance(relay, str) else relay.url for relay in relays)
+        self.listener = self.start_program(
+            "listener", [LISTENER], **{"NOSTR_RELAYS": urls, **settings})
+        return self.listener
+
+    def start_listener(self, *relays, kinds=2, **settings):
+        """Returns when it is subscribed on every relay, with `kinds` REQs each."""
+        before = [len(relay.reqs()) for relay in relays]
+        self.spawn_listener(relays, **settings)
+        for relay, n in zip(relays, before):
+            relay.wait_for_req(n + kinds)
+        self.wait_for_heartbeat(settings.get("LISTENER_NAME"))
+
+    def wait_for_heartbeat(self, name=None):
+        name = name or self.settings["LISTENER_NAME"]
+        wait_until(lambda: self.redis.exists(f"mostro:listener:{name}"), what="a heartbeat")
+
+    def close(self):
+        """Stops everything; the listener first, so that it stops as it does in earnest."""
+        disobedient = []
+        for program in reversed(self.programs):
+            program.send_signal(signal.SIGCONT)
+            try:
+                program.stop(timeout=15)
+            except TimeoutError as error:
+                disobedient.append(str(error))
+        self.redis.close()
+        self._port.close()
+        assert not disobedient, disobedient
+
+    def kill(self):
+        """Whatever is still there."""
+        for program in self.programs:
+            program.kill()
+
+    def check_sanitizers(self):
+        """What AddressSanitizer and its like have written is an error wherever it happened."""
+        found = SANITIZER_REPORT.findall(self.logs())
+        assert not found, self.logs()
+
+    def logs(self):
+        """Every log, for a person to read."""
+        parts = []
+        for log in sorted(self.directory.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            parts.append("\n".join([f"==== {log.name}", *lines[-200:]]))
+        return "\n".join(parts)
+
+    # ---- Requests
+
+    def new_client(self):
+        """A client address of its own for every caller, so that no limit is shared by accident."""
+        n = next(self._clients)
+        return f"127.{1 + n // 62500}.{n // 250 % 250}.{1 + n % 250}"
+
+    def request(self, method, path, body=None, headers=None, client=None, timeout=5):
+        """One request on a connection of its own, from `client` (default: from a new one)."""
+        connection = http.client.HTTPConnection(
+            HOST, self.http_port, timeout=timeout,
+            source_address=(client or self.new_client(), 0))
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.getheaders(), answer.read().decode())
+        finally:
+            connection.close()
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def post(self, path, body, headers=None, **options):
+        """`body` is sent as it is when it is text or bytes, else as JSON."""
+        if not isinstance(body, (str, bytes)):
+            body = json.dumps(body)
+        if isinstance(body, str):
+            body = body.encode()
+        headers = {"Content-Type": "application/json"} if headers is None else headers
+        return self.request("POST", path, body, headers, **options)
+
+    def register(self, pubkey, token, platform="android", **fields):
+        """Registers and asserts that it worked."""
+        answer = self.post("/api/register", {"trade_pubkey": pubkey, "token": token,
+                                             "platform": platform, **fields})
+        assert answer.status == 200, answer
+        return answer
+
+    def notify(self, pubkey, **options):
+        return self.post("/api/notify", {"trade_pubkey": pubkey}, **options)
+
+    # ---- What is in Redis
+
+    def wakes_added(self):
+        """How many wakes have ever been queued since Redis started."""
+        try:
+            return self.redis.xinfo_stream("mostro:wakes")["entries-added"]
+        except redis.ResponseError:
+            return 0
+
+    def wait_until_idle(self, timeout=15):
+        """Waits until every wake queued so far is done with."""
+        wait_until(lambda: self.redis.xlen("mostro:wakes") == 0, timeout, "no wake is waiting")
+
+    def is_registered(self, pubkey):
+        return bool(self.redis.exists(f"mostro:token:{pubkey}"))
+
+    def stat(self, name):
+        """A counter; the programs add theirs once a second."""
+        return int(self.redis.hget("mostro:stats", name) or 0)

@@ -1,0 +1,536 @@
+"""What happens when the others fail: Redis, a relay, a push backend, the listener itself."""
+import os
+import queue
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+import google as fcm
+import nostr
+import phone as phones
+from loopback import HOST
+from stack import FCGI, wait_until
+
+UNAVAILABLE = '{"success":false,"message":"service unavailable"}'
+
+
+@pytest.fixture
+def other_phone():
+    """Another distributor."""
+    with phones.Phone() as other_phone:
+        yield other_phone
+
+
+@pytest.fixture
+def api(make_stack):
+    stack = make_stack()
+    stack.start_redis()
+    stack.start_api()
+    return stack
+
+
+def requests_that_need_redis(pubkey):
+    return [
+        ("GET", "/api/status", None),
+        ("POST", "/api/register", {"trade_pubkey": pubkey, "token": "token-1", "platform": "ios"}),
+        ("POST", "/api/unregister", {"trade_pubkey": pubkey}),
+        ("POST", "/api/notify", {"trade_pubkey": pubkey}),
+    ]
+
+
+def ask(api, method, path, body):
+    return api.get(path) if method == "GET" else api.post(path, body)
+
+
+def check_unavailable(api, pubkey, rounds=3):
+    """Often enough that every worker has been asked, both right after a failure and later."""
+    for _ in range(rounds):
+        for request in requests_that_need_redis(pubkey):
+            began = time.monotonic()
+            answer = ask(api, *request)
+            assert time.monotonic() - began < 1
+            assert (answer.status, answer.body) == (503, UNAVAILABLE), request
+            assert answer.header("Retry-After") == "1"
+            assert (answer.header("X-Request-Id") is not None) == (request[1] == "/api/notify")
+            assert answer.header("Content-Type") == "application/json"
+        for path in ("/api/health", "/api/info"):
+            assert api.get(path).status == 200
+
+
+# ---- Redis
+
+
+def test_api_while_redis_is_gone(api, pubkey):
+    api.register(pubkey, "token-1")
+    api.redis_server.kill()
+    check_unavailable(api, pubkey)
+    api.start_redis()
+    began = time.monotonic()
+    wait_until(lambda: api.notify(pubkey).status == 202, timeout=2)
+    api.register(pubkey, "token-1")
+    assert api.get("/api/status").status == 200
+    assert time.monotonic() - began < 2
+
+
+def test_api_started_before_redis(make_stack, pubkey):
+    stack = make_stack()
+    stack.start_api()
+    check_unavailable(stack, pubkey, rounds=1)
+    stack.start_redis()
+    wait_until(lambda: stack.notify(pubkey).status == 202, timeout=2)
+
+
+def test_api_while_redis_hangs(api, pubkey):
+    """No reply that comes late answers somebody else's request."""
+    for _ in range(4):
+        for request in requests_that_need_redis(pubkey):
+            assert ask(api, *request).status in (200, 202)
+    api.redis_server.send_signal(signal.SIGSTOP)
+    check_unavailable(api, pubkey)
+    api.redis_server.send_signal(signal.SIGCONT)
+    wait_until(lambda: api.get("/api/status").status == 200, timeout=2)
+    # Hold-offs of all workers are over once each kind of request goes through several times.
+    wait_until(lambda: all(ask(api, *request).status != 503 for _ in range(4)
+                           for request in requests_that_need_redis(nostr.new_pubkey())), timeout=5)
+    for _ in range(8):
+        one = nostr.new_pubkey()
+        status = api.get("/api/status")
+        assert status.status == 200 and '"status":"running"' in status.body
+        assert api.register(one, "token-1", "ios").body.endswith('"platform":"ios"}')
+        assert "Token unregistered successfully" in api.post(
+            "/api/unregister", {"trade_pubkey": one}).body
+        assert "Token not found" in api.post("/api/unregister", {"trade_pubkey": one}).body
+        assert api.notify(one).status == 202
+
+
+def test_api_when_redis_has_lost_everything(api, pubkey):
+    """Its functions are loaded again by whoever misses them."""
+    api.register(pubkey, "token-1")
+    api.redis.flushall()
+    api.redis.function_flush()
+    assert api.notify(pubkey).status == 202
+    assert '"total":0' in api.get("/api/status").body
+    api.register(pubkey, "token-1")
+
+
+def test_api_when_redis_is_full(api, pubkey):
+    api.register(pubkey, "token-1")
+    api.redis.config_set("maxmemory", 1)
+    for path, body in [
+        ("/api/register", {"trade_pubkey": pubkey, "token": "token-1", "platform": "ios"}),
+        ("/api/notify", {"trade_pubkey": pubkey}),
+    ]:
+        answer = api.post(path, body)
+        assert (answer.status, answer.body) == (503, UNAVAILABLE)
+        assert answer.header("Retry-After") == "1"
+    assert '"total":1' in api.get("/api/status").body
+    api.redis.config_set("maxmemory", 0)
+    assert api.notify(pubkey).status == 202
+
+
+def test_listener_survives_a_restart_of_redis(live, relay, phone, pubkey, device):
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    live.redis_server.kill()
+    live.start_redis()
+    live.wait_for_heartbeat()
+    wait_until(lambda: live.notify(nostr.new_pubkey()).status == 202, timeout=2)
+    live.register(pubkey, device)
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    live.notify(pubkey)
+    phone.next_push()
+    live.wait_until_idle()
+    assert live.listener.is_alive()
+
+
+def test_listener_survives_a_redis_that_hangs(live, relay, phone, pubkey, device):
+    """Events that come while Redis hangs are a matter of catching up; later ones are not."""
+    live.redis_server.send_signal(signal.SIGSTOP)
+    relay.publish(nostr.gift_wrap(nostr.new_pubkey()))
+    wait_until(lambda: live.notify(pubkey).status == 503, timeout=2)
+    live.redis_server.send_signal(signal.SIGCONT)
+    wait_until(lambda: live.notify(nostr.new_pubkey()).status == 202, timeout=2)
+
+    def wakes():
+        relay.publish(nostr.gift_wrap(pubkey))
+        try:
+            return phone.next_push(timeout=0.5)
+        except queue.Empty:
+            return None
+    wait_until(wakes, timeout=10, what="a push after Redis has come back")
+    assert live.listener.is_alive()
+
+
+def test_listener_started_before_redis(make_stack, relay, phone, pubkey):
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+    stack.spawn_listener([relay])
+    stack.start_api()
+    stack.start_redis()
+    relay.wait_for_req(2, timeout=20)
+    stack.wait_for_heartbeat()
+    wait_until(lambda: stack.notify(nostr.new_pubkey()).status == 202, timeout=2)
+    stack.register(pubkey, phone.endpoint())
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+
+
+@pytest.mark.parametrize("options", [["--appendonly", "yes"], ["--save", "3600 1"]])
+def test_a_persisting_redis_is_refused_at_start(make_stack, relay, options):
+    stack = make_stack()
+    stack.start_redis(*options)
+    responder = stack.start_program("responder", ["spawn-fcgi", "-n", "-s",
+                                                  stack.directory / "fcgi.sock", "--", FCGI])
+    for program in (responder, stack.spawn_listener([relay])):
+        assert program.wait(timeout=10) not in (0, -signal.SIGKILL)
+        assert "refusing to start" in program.output() and "persist" in program.output()
+    assert relay.frames == []
+    assert stack.redis.keys("*") == []
+
+
+def test_a_redis_that_begins_to_persist(live, relay, pubkey):
+    """It is looked at on every new connection, and counts as unreachable from then on."""
+    live.redis.config_set("appendonly", "yes")
+    live.redis.client_kill_filter(_type="normal", skipme=True)
+    live.redis.flushall()
+    for method, path, body in requests_that_need_redis(pubkey):
+        answer = ask(live, method, path, body)
+        assert (answer.status, answer.body) == (503, UNAVAILABLE)
+    assert not live.is_registered(pubkey)
+    live.redis.config_set("appendonly", "no")
+    wait_until(lambda: live.notify(pubkey).status == 202, timeout=2)
+
+
+def test_a_persisting_redis_is_taken_where_allowed(make_stack, relay, phone, pubkey):
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", REDIS_ALLOW_PERSISTENCE="true")
+    stack.start_redis("--appendonly", "yes")
+    stack.start_api()
+    stack.start_listener(relay)
+    stack.register(pubkey, phone.endpoint())
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+
+
+# ---- Relays
+
+
+def test_a_relay_that_restarts(live, relay, phone, pubkey, device):
+    relay.stop()
+    relay.start()
+    relay.wait_for_req(4, timeout=20)
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+
+
+def test_a_relay_that_fails_again(live, relay, phone, pubkey, device):
+    """A second failure in a row costs more patience and nothing else."""
+    relay.stop()
+    with socket.create_server((HOST, relay.port)) as other:
+        other.settimeout(20)
+        other.accept()[0].close()
+    relay.start()
+    relay.wait_for_req(4, timeout=30)
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+
+
+def test_a_relay_that_is_not_there_holds_up_no_other(make_stack, relay, phone, pubkey):
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+    stack.start_redis()
+    stack.start_api()
+    stack.spawn_listener(["ws://127.0.0.1:1", "ws://name.invalid", relay])
+    relay.wait_for_req(2)
+    stack.register(pubkey, phone.endpoint())
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+
+
+# ---- Push backends
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_a_push_is_tried_again(live, relay, phone, pubkey, device, status):
+    phone.answer(device, [status])
+    relay.publish(nostr.gift_wrap(pubkey))
+    first, second = phone.next_push(), phone.next_push(timeout=30)
+    assert first.path == second.path
+    live.wait_until_idle()
+    assert len(phone.pushes) == 2
+    assert live.is_registered(pubkey)
+
+
+def test_retry_after_is_honoured(live, relay, phone, pubkey, device):
+    phone.answer(device, [phones.Answer(503, {"Retry-After": "3"})])
+    relay.publish(nostr.gift_wrap(pubkey))
+    first, second = phone.next_push(), phone.next_push(timeout=30)
+    assert second.arrived - first.arrived > 2.9
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 403, 405, 413])
+def test_a_push_that_is_refused_is_given_up(live, relay, phone, pubkey, device, status):
+    """And a redirection is never followed."""
+    elsewhere = {"Location": phone.endpoint()} if status < 400 else {}
+    phone.answer(device, [phones.Answer(status, elsewhere)])
+    relay.publish(nostr.gift_wrap(pubkey))
+    assert phone.url + phone.next_push().path == device
+    live.wait_until_idle()
+    assert len(phone.pushes) == 1
+    assert live.is_registered(pubkey)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_dead_endpoint_leaves_the_registry(live, relay, phone, pubkey, device, status):
+    phone.answer(device, [status])
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    wait_until(lambda: not live.is_registered(pubkey))
+    assert '"total":0' in live.get("/api/status").body
+    live.wait_until_idle()
+    assert len(phone.pushes) == 1
+
+
+def test_a_dead_endpoint_that_was_replaced_meanwhile(live, relay, phone, pubkey, device):
+    gate = threading.Event()
+    phone.answer(device, [phones.Answer(410, gate=gate)])
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    live.register(pubkey, phone.endpoint())
+    gate.set()
+    live.wait_until_idle()
+    assert live.is_registered(pubkey)
+
+
+def test_a_distributor_that_is_down_for_a_while(live, relay, phone, pubkey, device):
+    phone.stop()
+    relay.publish(nostr.gift_wrap(pubkey))
+    wait_until(lambda: live.stat("push_retries") >= 1, what="a first try has failed")
+    phone.start()
+    phone.next_push(timeout=30)
+    live.wait_until_idle()
+    assert live.is_registered(pubkey)
+
+
+def test_a_slow_distributor_holds_up_no_other(live, relay, phone, other_phone, pubkey, device):
+    gate = threading.Event()
+    phone.answer(device, [phones.Answer(201, gate=gate)])
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    other = nostr.new_pubkey()
+    live.register(other, other_phone.endpoint())
+    relay.publish(nostr.gift_wrap(other))
+    other_phone.next_push(timeout=3)
+    gate.set()
+    live.wait_until_idle()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_slow_push_holds_up_no_other_of_its_distributor(make_stack, relay, authority,
+                                                          certificate, scheme):
+    with phones.Phone(0, *(certificate if scheme == "https" else ())) as phone:
+        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true",
+                           TLS_CA_FILE=str(authority.certificate))
+        stack.start_redis()
+        stack.start_api()
+        stack.start_listener(relay)
+        slow, others = phone.endpoint(), [phone.endpoint() for _ in range(5)]
+        gate = threading.Event()
+        phone.answer(slow, [phones.Answer(201, gate=gate)])
+        for endpoint in (slow, *others):
+            pubkey = nostr.new_pubkey()
+            stack.register(pubkey, endpoint)
+            relay.publish(nostr.gift_wrap(pubkey))
+            if endpoint == slow:
+                phone.next_push()
+        assert {phone.url + phone.next_push(timeout=3).path for _ in others} == set(others)
+        gate.set()
+        stack.wait_until_idle()
+
+
+def test_wakes_during_a_push_cause_one_more(live, relay, phone, other_phone, pubkey, device):
+    gate = threading.Event()
+    phone.answer(device, [phones.Answer(201, gate=gate)])
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    relay.publish(nostr.gift_wrap(pubkey))
+    wait_until(lambda: live.wakes_added() == 2)
+    live.notify(pubkey)
+    # Wakes are read in order: when another one's push comes, those have been read.
+    other = nostr.new_pubkey()
+    live.register(other, other_phone.endpoint())
+    live.notify(other)
+    other_phone.next_push()
+    gate.set()
+    phone.next_push()
+    live.wait_until_idle()
+    assert len(phone.pushes) == 2
+
+
+@pytest.mark.parametrize("refusal", [fcm.UNREGISTERED, fcm.BAD_TOKEN],
+                         ids=lambda refusal: refusal.error_code)
+def test_a_dead_fcm_token_leaves_the_registry(with_google, google, pubkey, refusal):
+    google.answer("fcm-token-1", [refusal])
+    with_google.register(pubkey, "fcm-token-1")
+    with_google.notify(pubkey)
+    google.next_message(timeout=15)
+    wait_until(lambda: not with_google.is_registered(pubkey))
+    with_google.wait_until_idle()
+    assert len(google.messages) == 1
+
+
+@pytest.mark.parametrize("refusal", [fcm.WRONG_PROJECT, fcm.NO_PERMISSION, fcm.BAD_MESSAGE,
+                                     fcm.SENDER_ID_MISMATCH],
+                         ids=lambda refusal: refusal.message)
+def test_an_operators_mistake_costs_no_registration(with_google, google, pubkey, refusal):
+    """A wrong service account yields SENDER_ID_MISMATCH for every token."""
+    google.answer("fcm-token-1", [refusal] * 20)
+    with_google.register(pubkey, "fcm-token-1")
+    with_google.notify(pubkey)
+    google.next_message(timeout=15)
+    wait_until(lambda: refusal is fcm.BAD_MESSAGE or "error" in with_google.listener.output(),
+               what="an error in the log")
+    assert with_google.is_registered(pubkey)
+
+
+def test_a_sender_mismatch_after_a_success_is_a_dead_token(with_google, google, pubkey):
+    good = nostr.new_pubkey()
+    with_google.register(good, "fcm-token-good")
+    with_google.notify(good)
+    google.next_message(timeout=15)
+    with_google.wait_until_idle()
+    google.answer("fcm-token-1", [fcm.SENDER_ID_MISMATCH])
+    with_google.register(pubkey, "fcm-token-1")
+    with_google.notify(pubkey)
+    wait_until(lambda: not with_google.is_registered(pubkey))
+    assert with_google.is_registered(good)
+
+
+def test_fcm_is_tried_again(with_google, google, pubkey):
+    google.answer("fcm-token-1", [fcm.UNAVAILABLE])
+    with_google.register(pubkey, "fcm-token-1")
+    with_google.notify(pubkey)
+    google.next_message(timeout=15)
+    google.next_message(timeout=30)
+    with_google.wait_until_idle()
+    assert with_google.is_registered(pubkey)
+
+
+def test_a_revoked_access_token_is_replaced(with_google, google, pubkey):
+    with_google.register(pubkey, "fcm-token-1")
+    with_google.notify(pubkey)
+    google.next_message(timeout=15)
+    with_google.wait_until_idle()
+    google.revoke_access_tokens()
+    with_google.notify(pubkey)
+    google.next_message(timeout=15)
+    with_google.wait_until_idle()
+    assert len(google.claims) == 2
+    assert google.rejected == ["message without a valid access token"]
+
+
+def test_oauth_that_fails_at_first(make_stack, relay, google, google_settings, pubkey):
+    google.answer_oauth([503, 500])
+    stack = make_stack(**google_settings)
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    stack.register(pubkey, "fcm-token-1")
+    stack.notify(pubkey)
+    google.next_message(timeout=30)
+    stack.wait_until_idle()
+
+
+def test_google_down_does_not_hold_up_phones(with_google, relay, phone, google, pubkey):
+    google.stop()
+    other = nostr.new_pubkey()
+    with_google.register(pubkey, "fcm-token-1")
+    with_google.register(other, phone.endpoint())
+    relay.publish(nostr.gift_wrap(pubkey))
+    relay.publish(nostr.gift_wrap(other))
+    phone.next_push(timeout=5)
+    google.start()
+    assert google.next_message(timeout=60).token == "fcm-token-1"
+
+
+# ---- The listener
+
+
+def test_sigterm_ends_the_listener(live):
+    began = time.monotonic()
+    assert live.listener.stop() == 0
+    assert time.monotonic() - began < 5
+
+
+def test_wakes_wait_for_a_listener(live, relay, phone, pubkey, device):
+    assert live.listener.stop() == 0
+    assert live.notify(pubkey).status == 202
+    assert live.redis.xlen("mostro:wakes") == 1
+    live.start_listener(relay)
+    phone.next_push()
+    live.wait_until_idle()
+
+
+def test_sigterm_leaves_what_waits_to_be_tried_again(live, relay, phone, pubkey, device):
+    phone.answer(device, [phones.Answer(503, {"Retry-After": "120"})])
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    wait_until(lambda: live.stat("push_retries") >= 1)
+    assert live.listener.stop() == 0
+    assert live.redis.xlen("mostro:wakes") == 1
+    live.start_listener(relay)
+    phone.next_push()
+    live.wait_until_idle()
+
+
+def test_sigterm_lets_a_push_end(live, relay, phone, pubkey, device):
+    gate = threading.Event()
+    phone.answer(device, [phones.Answer(201, gate=gate)])
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    live.listener.send_signal(signal.SIGTERM)
+    # It has stopped reading: the relay sees it go before the push has its answer.
+    relay.wait_until(lambda _: relay.connections == 0, timeout=5)
+    assert live.listener.is_alive()
+    gate.set()
+    assert live.listener.wait() == 0
+    assert live.redis.xlen("mostro:wakes") == 0
+
+
+def test_a_killed_listener_loses_no_wake(live, relay, phone, pubkey, device):
+    gate = threading.Event()
+    phone.answer(device, [phones.Answer(201, gate=gate)])
+    relay.publish(nostr.gift_wrap(pubkey))
+    first = phone.next_push()
+    live.listener.kill()
+    gate.set()
+    live.start_listener(relay)
+    second = phone.next_push()
+    assert first.path == second.path
+    live.wait_until_idle()
+    assert len(phone.pushes) == 2
+
+
+# ---- The workers
+
+
+@pytest.mark.parametrize("to_all", [False, True])
+def test_sigterm_ends_the_workers(api, to_all):
+    """Sent to contrib/workers alone, or to all of them, as systemd and a terminal do."""
+    assert api.get("/api/status").status == 200
+    children = api.workers.children()
+    if to_all:
+        api.workers.send_signal(signal.SIGTERM)
+    assert api.workers.stop(timeout=5) == 0
+    assert all(not os.path.exists(f"/proc/{child}") for child in children)
+
+
+def test_a_worker_that_dies_is_replaced(api, pubkey):
+    """By contrib/workers; none of the requests meanwhile is lost, for the socket lives on."""
+    children = api.workers.children()
+    assert len(children) == 2
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    for _ in range(6):
+        assert api.notify(pubkey).status == 202

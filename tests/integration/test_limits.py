@@ -1,0 +1,275 @@
+"""The limits: one decision across all workers, exact bursts, and no address in Redis.
+
+Where a burst is counted exactly the rate is 1 a minute, so that nothing is refilled meanwhile."""
+import concurrent.futures
+import http.client
+import json
+import socket
+import struct
+
+import pytest
+
+import nostr
+from loopback import HOST
+from stack import wait_until
+
+SLOW = {
+    "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1",
+    "NOTIFY_RATE_PER_IP_PER_MIN": "1",
+    "REGISTER_RATE_PER_IP_PER_MIN": "1",
+}
+
+
+@pytest.fixture
+def make_api(make_stack):
+    def make(workers=2, **settings):
+        stack = make_stack(**settings)
+        stack.start_redis()
+        stack.start_api(workers)
+        return stack
+    return make
+
+
+def at_once(n, request):
+    """request(i) for each i, 16 connections at a time; the answers."""
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        return list(pool.map(request, range(n)))
+
+
+def statuses(answers):
+    return sorted(answer.status for answer in answers)
+
+
+def test_burst_of_a_pubkey_across_workers(make_api):
+    api = make_api(workers=4, **SLOW)
+    pubkey = nostr.new_pubkey()
+    answers = at_once(25, lambda i: api.notify(pubkey.upper() if i % 2 else pubkey))
+    assert statuses(answers) == [202] * 10 + [429] * 15
+    assert {answer.header("Retry-After") for answer in answers} == {None, "60"}
+    assert api.notify(nostr.new_pubkey()).status == 202
+
+
+def test_burst_of_an_address_across_workers(make_api):
+    api = make_api(workers=4, **SLOW)
+    client = api.new_client()
+    answers = at_once(60, lambda _: api.notify(nostr.new_pubkey(), client=client))
+    assert statuses(answers) == [202] * 30 + [429] * 30
+    assert api.notify(nostr.new_pubkey()).status == 202
+
+
+def test_burst_of_registering_across_workers(make_api):
+    api = make_api(workers=4, **SLOW)
+    client = api.new_client()
+
+    def request(i):
+        body = {"trade_pubkey": nostr.new_pubkey(), "token": f"token-{i}", "platform": "ios"}
+        return api.post("/api/unregister" if i % 3 == 0 else "/api/register", body, client=client)
+    assert statuses(at_once(130, request)) == [200] * 100 + [429] * 30
+    # A bucket of its own: the same address may still notify, and look.
+    assert api.notify(nostr.new_pubkey(), client=client).status == 202
+    for _ in range(3):
+        for path in ("/api/health", "/api/info", "/api/status"):
+            assert api.get(path, client=client).status == 200
+
+
+def test_one_worker_accepts_on_a_kept_connection_too(make_api):
+    """Several requests on one connection of the client's are as many requests."""
+    api = make_api(**SLOW)
+    connection = http.client.HTTPConnection(HOST, api.http_port, timeout=5)
+    pubkey, found = nostr.new_pubkey(), []
+    try:
+        for _ in range(12):
+            connection.request("POST", "/api/notify", json.dumps({"trade_pubkey": pubkey}),
+                               {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            found.append(answer.status)
+    finally:
+        connection.close()
+    assert found == [202] * 10 + [429] * 2
+
+
+def test_registering_without_a_limit(make_api):
+    api = make_api(**{**SLOW, "REGISTER_RATE_PER_IP_PER_MIN": "0"})
+    client = api.new_client()
+    answers = at_once(110, lambda _: api.post(
+        "/api/unregister", {"trade_pubkey": nostr.new_pubkey()}, client=client))
+    assert statuses(answers) == [200] * 110
+
+
+@pytest.mark.parametrize("body, status", [(b"{", 400), (b'{"trade_pubkey":"bad"}', 400),
+                                          (b"x" * 9000, 413)])
+def test_malformed_requests_spend_the_address_limit(make_api, body, status):
+    api = make_api(**SLOW)
+    client = api.new_client()
+    found = [api.post("/api/notify", body, client=client).status for _ in range(30)]
+    assert found == [status] * 30
+    assert api.notify(nostr.new_pubkey(), client=client).status == 429
+    assert api.post("/api/notify", body, client=client).status == 429
+    assert api.wakes_added() == 0
+
+
+def test_malformed_registrations_spend_the_limit(make_api):
+    api = make_api(**SLOW)
+    client = api.new_client()
+    answers = [api.post("/api/register", b"{", client=client) for _ in range(100)]
+    assert statuses(answers) == [400] * 100
+    body = {"trade_pubkey": nostr.new_pubkey()}
+    assert api.post("/api/unregister", body, client=client).status == 429
+
+
+def test_a_refusal_advances_no_bucket(make_api):
+    api = make_api(**SLOW)
+    client, pubkey = api.new_client(), nostr.new_pubkey()
+    for _ in range(10):
+        assert api.notify(pubkey).status == 202
+    bucket = f"mostro:limit:pubkey:{pubkey}"
+    before = api.redis.get(bucket)
+    assert [api.notify(pubkey).status for _ in range(5)] == [429] * 5
+    assert api.redis.get(bucket) == before
+
+    for _ in range(30):
+        assert api.notify(nostr.new_pubkey(), client=client).status == 202
+    before = address_buckets(api)
+    other = nostr.new_pubkey()
+    assert [api.notify(other, client=client).status for _ in range(5)] == [429] * 5
+    assert address_buckets(api) == before
+    # Refused by its address, a request leaves the pubkey alone.
+    assert not api.redis.exists(f"mostro:limit:pubkey:{other}")
+
+
+def address_buckets(api):
+    return {key: api.redis.get(key) for key in api.redis.scan_iter("mostro:limit:*:ip:*")}
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_one_deferred_wake(make_api, registered):
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    if registered:
+        api.register(pubkey, "token-1")
+    assert statuses(at_once(18, lambda _: api.notify(pubkey))) == [202] * 10 + [429] * 8
+    wakes = [wake for _, wake in api.redis.xrange("mostro:wakes")]
+    assert [wake["pk"] for wake in wakes] == [pubkey] * 11
+    due = sorted(int(wake["not_before"]) for wake in wakes)
+    now = api.redis.time()[0] * 1000
+    assert all(each <= now + 1000 for each in due[:10])
+    assert now + 50_000 < due[10] <= now + 61_000
+
+
+def test_a_limit_is_refilled(make_api):
+    api = make_api(NOTIFY_RATE_PER_PUBKEY_PER_MIN="120")
+    pubkey = nostr.new_pubkey()
+    wait_until(lambda: api.notify(pubkey).status == 429)
+    wait_until(lambda: api.notify(pubkey).status == 202, timeout=3)
+
+
+def test_a_refused_address_is_let_in_again(make_api):
+    api = make_api(NOTIFY_RATE_PER_IP_PER_MIN="120")
+    client = api.new_client()
+    wait_until(lambda: api.notify(nostr.new_pubkey(), client=client).status == 429)
+    wait_until(lambda: api.notify(nostr.new_pubkey(), client=client).status == 202, timeout=3)
+
+
+# ---- Addresses
+
+
+def everything_in(redis):
+    """All keys and values, as text."""
+    found = []
+    for key in redis.scan_iter():
+        kind = redis.type(key)
+        value = {
+            "string": lambda: redis.get(key),
+            "hash": lambda: redis.hgetall(key),
+            "set": lambda: redis.smembers(key),
+            "zset": lambda: redis.zrange(key, 0, -1, withscores=True),
+            "list": lambda: redis.lrange(key, 0, -1),
+            "stream": lambda: redis.xrange(key),
+        }[kind]()
+        found.append(f"{key} {value!r}")
+    return "\n".join(found)
+
+
+def test_addresses_are_in_redis_as_hashes_only(make_api):
+    api = make_api(NOTIFY_TRUST_PROXY_HEADERS="true")
+    address, pubkey = "203.0.113.77", nostr.new_pubkey()
+    headers = {"Content-Type": "application/json", "X-Forwarded-For": address}
+    client = api.new_client()
+    api.post("/api/notify", {"trade_pubkey": pubkey}, headers)
+    api.notify(pubkey, client=client)
+    body = {"trade_pubkey": pubkey, "token": "token-1", "platform": "ios"}
+    api.post("/api/register", body, headers)
+    api.post("/api/register", body, client=client)
+    content = everything_in(api.redis)
+    for each in (address, client):
+        packed = socket.inet_aton(each)
+        number = struct.unpack(">I", packed)[0]
+        for form in (each, packed.hex(), str(number)):
+            assert form not in content.lower()
+    buckets = [key.rsplit(":", 1) for key in address_buckets(api)]
+    assert sorted(name for name, _ in buckets) == (
+        ["mostro:limit:notify:ip"] * 2 + ["mostro:limit:register:ip"] * 2)
+    hashes = [name for _, name in buckets]
+    assert all(len(name) == 32 and int(name, 16) for name in hashes)
+
+
+def test_another_redis_another_key_of_the_hashes(make_api):
+    one, two = make_api(), make_api()
+    client = one.new_client()
+    for api in (one, two):
+        api.notify(nostr.new_pubkey(), client=client)
+    assert set(address_buckets(one)).isdisjoint(address_buckets(two))
+
+
+def forwarded(api, client, **headers):
+    """One notify with forwarding headers (Fly_Client_IP stands for Fly-Client-IP)."""
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return api.notify(nostr.new_pubkey(), client=client,
+                      headers={"Content-Type": "application/json", **headers}).status
+
+
+def test_forwarding_headers_are_not_trusted_by_default(make_api):
+    api = make_api(**SLOW)
+    client = api.new_client()
+    found = [forwarded(api, client, X_Forwarded_For=f"203.0.113.{i}",
+                       Fly_Client_IP=f"198.51.100.{i}") for i in range(33)]
+    assert found == [202] * 30 + [429] * 3
+
+
+def test_the_rightmost_forwarded_address_counts(make_api):
+    api = make_api(**SLOW, NOTIFY_TRUST_PROXY_HEADERS="true")
+    found = [forwarded(api, api.new_client(), X_Forwarded_For=f"10.0.0.{i}, 203.0.113.1")
+             for i in range(33)]
+    assert found == [202] * 30 + [429] * 3
+    client = api.new_client()
+    assert forwarded(api, client, X_Forwarded_For="203.0.113.1, 203.0.113.2") == 202
+    assert forwarded(api, client, X_Forwarded_For="203.0.113.1") == 429
+    # IPv4 in IPv6's clothes is the same client.
+    assert forwarded(api, client, X_Forwarded_For="::ffff:203.0.113.1") == 429
+    assert forwarded(api, client) == 202
+
+
+def test_fly_client_ip_counts_before_forwarded_for(make_api):
+    api = make_api(**SLOW, NOTIFY_TRUST_PROXY_HEADERS="true")
+    found = [forwarded(api, api.new_client(), Fly_Client_IP="203.0.113.1",
+                       X_Forwarded_For=f"198.51.100.{i}") for i in range(33)]
+    assert found == [202] * 30 + [429] * 3
+
+
+def test_ipv6_clients_count_by_their_network(make_api):
+    api = make_api(**SLOW, NOTIFY_TRUST_PROXY_HEADERS="true")
+    found = [forwarded(api, api.new_client(), X_Forwarded_For=f"2001:db8:1:2:{i:x}::1")
+             for i in range(33)]
+    assert found == [202] * 30 + [429] * 3
+    assert forwarded(api, api.new_client(), X_Forwarded_For="2001:db8:1:3::1") == 202
+
+
+def test_an_untrusted_proxy_does_not_exhaust_registering(make_api):
+    """All phones behind a proxy that nobody has named come as one: better no limit than that."""
+    api = make_api(**SLOW)
+    client = api.new_client()
+    headers = {"Content-Type": "application/json", "X-Forwarded-For": "203.0.113.1"}
+    answers = at_once(110, lambda _: api.post(
+        "/api/unregister", {"trade_pubkey": nostr.new_pubkey()}, headers, client=client))
+    assert statuses(answers) == [200] * 110

@@ -1,0 +1,138 @@
+"""loopback: what the stand-ins share: a port that stays theirs, and a small HTTP server on it."""
+import socket
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+HOST = "127.0.0.1"
+
+
+class Port:
+    """A loopback port that nobody else can take, whether or not its owner listens on it just now.
+
+    The socket held here is bound and never listens, so connecting is refused until a server that
+    sets SO_REUSEADDR (they all do) binds the same port and listens. Linux hands a port bound like
+    this to no other bind(0) and to no connect()."""
+
+    def __init__(self, number=0):
+        self._socket = socket.socket()
+        if number:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((HOST, number))
+        # After the bind: one to port 0 with it set could be given another holder's port.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.number = self._socket.getsockname()[1]
+
+    def close(self):
+        self._socket.close()
+
+
+def server_tls(certificate, key):
+    """A server's side of TLS, with files in PEM."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    tls = None
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self._open = set()
+        self._open_lock = threading.Lock()
+
+    def finish_request(self, request, client_address):
+        """Runs in the connection's own thread, so a client that stalls in TLS holds up nobody."""
+        if self.tls:
+            request = self.tls.wrap_socket(request, server_side=True)
+        with self._open_lock:
+            self._open.add(request)
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            with self._open_lock:
+                self._open.discard(request)
+            request.close()
+
+    def handle_error(self, request, client_address):
+        """Clients that go away are no news: tests kill them."""
+
+    def cut_connections(self):
+        with self._open_lock:
+            for connection in self._open:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+
+class WebServer:
+    """HTTP/1.1 with keep-alive on a loopback port, in threads of its own.
+
+    A subclass gives handle_request(method, path, headers, body) -> (status, headers, body), which
+    is called from a thread a connection."""
+
+    def __init__(self, port=0, certificate=None, key=None):
+        self._port = Port(port)
+        self._tls = server_tls(certificate, key) if certificate else None
+        self._server = None
+        self._thread = None
+        self.port = self._port.number
+        self.url = f"{'https' if certificate else 'http'}://{HOST}:{self.port}"
+
+    def handle_request(self, method, path, headers, body):
+        raise NotImplementedError
+
+    def start(self):
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # One segment an answer: with Nagle's algorithm two would wait for a delayed ACK.
+            wbufsize = -1
+
+            def respond(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                status, headers, answer = outer.handle_request(
+                    self.command, self.path, self.headers, body)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST = do_PUT = do_DELETE = respond
+
+            def log_message(self, *_):
+                pass
+
+        self._server = _Server((HOST, self.port), Handler)
+        self._server.tls = self._tls
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,),
+                                        daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self):
+        """From here on connecting is refused; start() begins anew on the same port."""
+        if self._server:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.socket.close()
+            self._server.cut_connections()
+            self._server = None
+
+    def close(self):
+        self.stop()
+        self._port.close()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,260 @@
+#!/usr/bin/python3
+"""relay: a NIP-01 relay in memory, in a thread of its own, with handles for what relays do wrong.
+
+Alone: `relay.py [PORT]` prints `READY ws://127.0.0.1:PORT` and serves until it is interrupted.
+"""
+import asyncio
+import json
+import sys
+import threading
+import time
+
+import nostr
+from loopback import HOST, Port, server_tls
+
+try:
+    from websockets.asyncio.server import serve
+except ImportError:  # before version 13
+    from websockets import serve
+from websockets.exceptions import ConnectionClosed
+
+MAX_FRAME = 128 * 1024
+MAX_ANSWER = 500
+
+
+def matches(event, condition):
+    """NIP-01's filter, `limit` aside: that is of stored events alone."""
+    for name, wanted in condition.items():
+        if name == "ids" and event["id"] not in wanted:
+            return False
+        if name == "authors" and event["pubkey"] not in wanted:
+            return False
+        if name == "kinds" and event["kind"] not in wanted:
+            return False
+        if name == "since" and event["created_at"] < wanted:
+            return False
+        if name == "until" and event["created_at"] > wanted:
+            return False
+        if name.startswith("#") and not any(
+                tag[0] == name[1:] and tag[1] in wanted for tag in event["tags"] if len(tag) > 1):
+            return False
+    return True
+
+
+class _Connection:
+    """A client: what it is subscribed to, and what waits to be sent to it."""
+
+    def __init__(self, number, socket):
+        self.number = number
+        self.socket = socket
+        self.subscriptions = {}
+        self.outbox = asyncio.Queue()
+
+    def send(self, *message):
+        self.outbox.put_nowait(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+
+    async def write(self):
+        try:
+            while True:
+                await self.socket.send(await self.outbox.get())
+        except ConnectionClosed:
+            pass
+
+
+class Relay:
+    """Everything public may be called from any thread; start() and stop() as often as wanted:
+    port and stored events stay."""
+
+    def __init__(self, port=0, certificate=None, key=None, check_events=True):
+        self._port = Port(port)
+        self._tls = server_tls(certificate, key) if certificate else None
+        if self._tls:
+            self._tls.sni_callback = self._count_handshake
+        self._check_events = check_events
+        self._connections = {}
+        self._accepted = 0
+        self._changed = threading.Condition()
+        self._loop = None
+        self._thread = None
+        self._halt = None
+        self.port = self._port.number
+        self.url = f"{'wss' if certificate else 'ws'}://{HOST}:{self.port}"
+        self.handshakes = 0  # of TLS, begun
+        self.stored = {}
+        self.frames = []  # (number of the connection, message) in order of arrival
+
+    # ---- What a test does to it
+
+    def start(self):
+        ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)), daemon=True)
+        self._thread.start()
+        if not ready.wait(10):
+            raise RuntimeError("the relay does not start")
+        return self
+
+    def stop(self):
+        """Dies: connections are cut without a closing handshake, connecting is refused."""
+        if self._thread:
+            self._loop.call_soon_threadsafe(self._halt.set)
+            self._thread.join()
+            self._thread = None
+
+    def close(self):
+        self.stop()
+        self._port.close()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.close()
+
+    def publish(self, event):
+        """Takes an event as from a client: checked, stored, sent to who is subscribed.
+        Returns (accepted, message)."""
+        return self._call(self._take, event)
+
+    def deliver(self, event):
+        """Sends an event to who is subscribed to its like, unchecked and unstored, as often as it
+        is called: some relays pass on forgeries and duplicates."""
+        self._call(self._broadcast, event)
+
+    def send_message(self, *message):
+        """Sends ["EVENT", ...] or whatever it is to every connection, as it is."""
+        self._call(lambda: [c.send(*message) for c in self._connections.values()])
+
+    def send_raw(self, text):
+        """Sends one frame to every connection; for frames that no relay should send."""
+        self._call(lambda: [c.outbox.put_nowait(text) for c in self._connections.values()])
+
+    def kill_connections(self):
+        self._call(self._abort)
+
+    def wait_until(self, condition, timeout=10):
+        """Waits until condition(self) holds, asking again whenever a client did something."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: condition(self), timeout):
+                raise TimeoutError(f"the relay waited in vain; it received {self.frames}")
+
+    def reqs(self):
+        """Every REQ received so far, in order."""
+        return [message for _, message in list(self.frames) if message[0] == "REQ"]
+
+    def wait_for_req(self, n=1, timeout=10):
+        """Waits for the n-th REQ since the relay was made; its subscription is in force then."""
+        self.wait_until(lambda _: len(self.reqs()) >= n, timeout)
+        return self.reqs()
+
+    def clear_frames(self):
+        with self._changed:
+            self.frames.clear()
+
+    @property
+    def connections(self):
+        return len(self._connections)
+
+    # ---- In the relay's own thread
+
+    async def _run(self, ready):
+        self._loop = asyncio.get_running_loop()
+        self._halt = asyncio.Event()
+        async with serve(self._serve, HOST, self.port, ssl=self._tls, max_size=MAX_FRAME,
+                         close_timeout=1):
+            ready.set()
+            await self._halt.wait()
+            self._abort()
+
+    def _call(self, function, *arguments):
+        async def run():
+            return function(*arguments)
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
+
+    def _abort(self):
+        for connection in self._connections.values():
+            connection.socket.transport.abort()
+
+    async def _serve(self, socket):
+        self._accepted += 1
+        connection = _Connection(self._accepted, socket)
+        self._note(lambda: self._connections.update({connection.number: connection}))
+        writer = asyncio.ensure_future(connection.write())
+        try:
+            async for text in socket:
+                message = self._receive(connection, text)
+                self._note(lambda: self.frames.append((connection.number, message)))
+        except ConnectionClosed:
+            pass
+        finally:
+            writer.cancel()
+            self._note(lambda: self._connections.pop(connection.number))
+
+    def _count_handshake(self, *_):
+        with self._changed:
+            self.handshakes += 1
+            self._changed.notify_all()
+
+    def _note(self, change):
+        with self._changed:
+            change()
+            self._changed.notify_all()
+
+    def _receive(self, connection, text):
+        try:
+            message = json.loads(text)
+            match message:
+                case ["EVENT", dict(event)]:
+                    accepted, reason = self._take(event)
+                    connection.send("OK", str(event.get("id", "")), accepted, reason)
+                case ["REQ", str(name), *filters] if filters:
+                    self._subscribe(connection, name, filters)
+                case ["CLOSE", str(name)]:
+                    connection.subscriptions.pop(name, None)
+                case _:
+                    connection.send("NOTICE", "invalid: not a message of NIP-01")
+            return message if isinstance(message, list) and message else ["?", text]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            connection.send("NOTICE", f"invalid: {error}")
+            return ["?", text]
+
+    def _take(self, event):
+        if self._check_events and not nostr.is_valid(event):
+            return False, "invalid: bad event id or signature"
+        if event["id"] in self.stored:
+            return True, "duplicate: already have this event"
+        if not 20000 <= event["kind"] < 30000:
+            self.stored[event["id"]] = event
+        self._broadcast(event)
+        return True, ""
+
+    def _broadcast(self, event):
+        for connection in self._connections.values():
+            for name, filters in connection.subscriptions.items():
+                if any(matches(event, condition) for condition in filters):
+                    connection.send("EVENT", name, event)
+
+    def _subscribe(self, connection, name, filters):
+        found = {}
+        newest_first = sorted(self.stored.values(), key=lambda e: (-e["created_at"], e["id"]))
+        for condition in filters:
+            limit = min(condition.get("limit", MAX_ANSWER), MAX_ANSWER)
+            hits = [event for event in newest_first if matches(event, condition)]
+            found.update({event["id"]: event for event in hits[:limit]})
+        connection.subscriptions[name] = filters
+        for event in sorted(found.values(), key=lambda e: (-e["created_at"], e["id"])):
+            connection.send("EVENT", name, event)
+        connection.send("EOSE", name)
+
+
+def main(port):
+    with Relay(port) as relay:
+        print(f"READY {relay.url}", flush=True)
+        while True:
+            time.sleep(3600)
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    except KeyboardInterrupt:
+        pass

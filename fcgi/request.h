@@ -5,6 +5,7 @@
 #ifndef MOSTRO_REQUEST_H
 #define MOSTRO_REQUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -15,6 +16,7 @@ typedef ssize_t request_read_fn(void *arg, char *buffer, size_t size);
 struct request {
     const char *method;
     const char *path; /* REQUEST_URI; what follows a `?` does not matter here */
+    bool is_private;  /* the web server says that this address is for operators (MOSTRO_METRICS) */
     const char *content_type;
     const char *content_length;
 

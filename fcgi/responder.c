@@ -58,7 +58,7 @@ struct responder *responder_new(const struct settings *settings, FILE *errors)
 
     if (responder != NULL) {
         responder->settings = settings;
-        responder->registry = registry_new(settings);
+        responder->registry = registry_new(settings, &responder->stats);
     }
     if (responder == NULL || responder->registry == NULL) {
         (void)fputs("out of memory\n", errors);
@@ -183,10 +183,8 @@ void responder_answer(struct responder *responder, const struct request *request
     const struct route *route = routes_find(request->path);
 
     if (route == NULL) {
-        stats_add(&responder->stats, STAT_REQUESTS_OTHER, 1);
         response_error(response, 404, "not found");
     } else {
-        stats_add(&responder->stats, route->counter, 1);
         if (route->has_request_id)
             response_draw_request_id(response);
         if (method_fits(route, request->method)) {
@@ -197,7 +195,7 @@ void responder_answer(struct responder *responder, const struct request *request
         }
     }
     response->without_body = request->method != NULL && strcmp(request->method, "HEAD") == 0;
-    if (response->status >= 500)
-        stats_add(&responder->stats, STAT_REQUESTS_FAILED, 1);
+    stats_add_request(&responder->stats, route != NULL ? route->counter : STAT_REQUESTS_OTHER_200,
+                      response->status);
     responder->counted = true;
 }

@@ -31,6 +31,9 @@ struct responder {
     unsigned notify_retry_after_s;
     unsigned register_retry_after_s;
     struct refused_addresses refused;
+    bool ready_asked; /* then, at ready_asked_ms, this was wrong (NULL: nothing) */
+    uint64_t ready_asked_ms;
+    const char *not_ready;
     char body[BODY_MAX + 1];
 };
 

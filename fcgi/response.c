@@ -1,5 +1,6 @@
 #include "response.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,6 +36,13 @@ void response_json(struct response *response, int status, const char *format, ..
     len = vasprintf(&body, format, args);
     va_end(args);
     set_body(response, status, body, len);
+}
+
+void response_text(struct response *response, int status, const char *content_type, char *body,
+                   size_t len)
+{
+    response->content_type = content_type;
+    set_body(response, status, body, body != NULL && len <= INT_MAX ? (int)len : -1);
 }
 
 void response_error(struct response *response, int status, const char *message)
@@ -132,9 +140,10 @@ size_t response_head(const struct response *response, char *out, size_t size)
     if (response->request_id[0] != '\0')
         (void)snprintf(request_id, sizeof request_id, "X-Request-Id: %s\r\n", response->request_id);
     len = snprintf(out, size,
-                   "Status: %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                   "Status: %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                    "%s%s%s\r\n",
-                   response->status, reason(response->status), response->body_len, allow,
-                   retry_after, request_id);
+                   response->status, reason(response->status),
+                   response->content_type != NULL ? response->content_type : "application/json",
+                   response->body_len, allow, retry_after, request_id);
     return len > 0 && (size_t)len < size ? (size_t)len : 0;
 }

@@ -14,7 +14,8 @@ struct response {
     const char *allow;                         /* of a 405, or NULL */
     unsigned retry_after_s;                    /* 0: no such header */
     char request_id[RESPONSE_REQUEST_ID_SIZE]; /* "" : no such header */
-    bool without_body; /* HEAD: headers as for GET, Content-Length included */
+    bool without_body;        /* HEAD: headers as for GET, Content-Length included */
+    const char *content_type; /* NULL: application/json */
     char *body;
     size_t body_len;
 };
@@ -24,6 +25,11 @@ void response_clear(struct response *response);
 /* The body from a format; memory running out makes it a 500 without one. */
 void response_json(struct response *response, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Takes over `body` (from malloc, NULL where memory ran out), which is of another type than JSON.
+ */
+void response_text(struct response *response, int status, const char *content_type, char *body,
+                   size_t len);
 
 /* {"success":false,"message":"..."}; `message` must need no escaping. */
 void response_error(struct response *response, int status, const char *message);

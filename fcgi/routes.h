@@ -12,9 +12,9 @@ typedef void routes_handler_fn(struct responder *responder, const struct request
 
 struct route {
     const char *path;
-    bool is_post;        /* else GET and HEAD */
-    bool has_request_id; /* every answer carries X-Request-Id */
-    enum stats_counter counter;
+    bool is_post;               /* else GET and HEAD */
+    bool has_request_id;        /* every answer carries X-Request-Id */
+    enum stats_counter counter; /* the first of its counters, see stats_add_request() */
     routes_handler_fn *handle;
 };
 
@@ -25,6 +25,8 @@ const struct route *routes_find(const char *request_uri);
 routes_handler_fn health_handle;     /* status.c */
 routes_handler_fn info_handle;       /* status.c */
 routes_handler_fn status_handle;     /* status.c */
+routes_handler_fn ready_handle;      /* ready.c */
+routes_handler_fn metrics_handle;    /* metrics.c */
 routes_handler_fn register_handle;   /* register.c */
 routes_handler_fn unregister_handle; /* register.c */
 routes_handler_fn notify_handle;     /* notify.c */

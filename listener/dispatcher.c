@@ -256,8 +256,8 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
     dispatcher->redis_clock_ms = clock_unix_ms() - (int64_t)clock_monotonic_ms();
     dispatcher->client = http_client_new(settings->tls_ca_file);
     dispatcher->queue = wake_queue_new((size_t)settings->wakes_max, random_up_to);
-    dispatcher->reader = wake_reader_new(settings);
-    dispatcher->commands = registry_new(settings);
+    dispatcher->reader = wake_reader_new(settings, stats);
+    dispatcher->commands = registry_new(settings, stats);
     dispatcher->registrations = calloc(LOOKUP_BATCH, sizeof *dispatcher->registrations);
     if (dispatcher->client != NULL && dispatcher->queue != NULL)
         dispatcher->desk = push_desk_new(settings, dispatcher->client, dispatcher->queue, stats);

@@ -79,7 +79,7 @@ struct listener *listener_start(const struct settings *settings)
     listener->trimmed_ms = clock_monotonic_ms();
     draw_instance(listener);
     json_object_seed(0); /* draws jansson's seed, which several threads must not do at once */
-    listener->registry = registry_new(settings);
+    listener->registry = registry_new(settings, &listener->stats);
     listener->seen = seen_new(SEEN_CAPACITY);
     if (listener->registry == NULL || listener->seen == NULL) {
         log_error("out of memory");

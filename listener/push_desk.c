@@ -39,12 +39,13 @@ struct push_desk {
 
 static const struct lane_words {
     const char *name;
-    enum stats_counter delivered, dead, given_up;
+    enum stats_counter delivered, dead, given_up, first_bucket;
 } words[WAKE_LANES] = {
     [WAKE_LANE_FCM] = {"FCM", STAT_WAKES_DELIVERED_FCM, STAT_WAKES_DEAD_FCM,
-                       STAT_WAKES_GIVEN_UP_FCM},
+                       STAT_WAKES_GIVEN_UP_FCM, STAT_PUSH_FCM_10},
     [WAKE_LANE_UNIFIEDPUSH] = {"UnifiedPush", STAT_WAKES_DELIVERED_UNIFIEDPUSH,
-                               STAT_WAKES_DEAD_UNIFIEDPUSH, STAT_WAKES_GIVEN_UP_UNIFIEDPUSH},
+                               STAT_WAKES_DEAD_UNIFIEDPUSH, STAT_WAKES_GIVEN_UP_UNIFIEDPUSH,
+                               STAT_PUSH_UNIFIEDPUSH_10},
 };
 
 /* ---- The desk -------------------------------------------------------------------------------- */
@@ -255,6 +256,9 @@ static void push_done(const struct push_result *result, void *arg)
 
     log_debug("push to %s by %s: %s", log_pubkey(wake_target_key(flight->target)).text,
               words[flight->lane].name, outcome_text(result->outcome));
+    if (result->outcome != PUSH_CANCELLED)
+        stats_add_push(desk->stats, words[flight->lane].first_bucket,
+                       (uint64_t)(now_ms - flight->started_ms));
     release_slot(desk, flight, result->multiplexed);
     note_health(desk, flight->lane, result->outcome, now_ms);
     switch (result->outcome) {

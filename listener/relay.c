@@ -184,7 +184,7 @@ static bool make_parts(struct relay *relay, const struct relay_options *options)
         .arg = relay,
     };
 
-    intake.arg = relay->registry = registry_new(options->settings);
+    intake.arg = relay->registry = registry_new(options->settings, options->stats);
     if (relay->registry == NULL)
         return false;
     session.intake = relay->intake = intake_new(&intake);

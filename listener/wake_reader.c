@@ -36,13 +36,13 @@ struct wake_reader {
     struct wake wakes[BATCH];
 };
 
-struct wake_reader *wake_reader_new(const struct settings *settings)
+struct wake_reader *wake_reader_new(const struct settings *settings, struct stats *stats)
 {
     struct wake_reader *reader = calloc(1, sizeof *reader);
 
     if (reader == NULL)
         return NULL;
-    reader->registry = registry_new(settings);
+    reader->registry = registry_new(settings, stats);
     reader->retry_ms = INT64_MIN;
     reader->retry_wait_ms = RETRY_MS;
     if (reader->registry == NULL)

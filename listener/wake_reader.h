@@ -15,7 +15,7 @@
 struct wake_reader;
 
 /* NULL when out of memory. */
-struct wake_reader *wake_reader_new(const struct settings *settings);
+struct wake_reader *wake_reader_new(const struct settings *settings, struct stats *stats);
 void wake_reader_free(struct wake_reader **reader);
 
 /* Does all that can be done now; `redis_clock_ms` is how far Redis's Unix clock is ahead of

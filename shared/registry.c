@@ -21,6 +21,9 @@
 #define US_PER_MINUTE INT64_C(60000000)
 #define MS_PER_HOUR   INT64_C(3600000)
 
+#define LISTENER_SUMS  5                   /* as registry.lua's `listeners` gives them */
+#define METRICS_GAUGES (3 + LISTENER_SUMS) /* before the counters in its `metrics` */
+
 #define NUMBER_SIZE     24
 #define COMMAND_WORDS   (2 * REGISTRY_BATCH_MAX + 8)
 #define COMMAND_NUMBERS (2 * STAT_COUNT + 16)
@@ -36,6 +39,7 @@ struct command {
 
 struct registry {
     const struct settings *settings;
+    struct stats *stats;
     struct redis *redis;
     struct command command;
     char *wakes_key;
@@ -47,13 +51,14 @@ const char *platform_name(enum platform platform)
     return platform == PLATFORM_IOS ? "ios" : "android";
 }
 
-struct registry *registry_new(const struct settings *settings)
+struct registry *registry_new(const struct settings *settings, struct stats *stats)
 {
     struct registry *registry = calloc(1, sizeof *registry);
 
     if (registry == NULL)
         return NULL;
     registry->settings = settings;
+    registry->stats = stats;
     registry->redis = redis_new(settings->redis_url, settings->redis_allow_persistence);
     /* The one key made outside registry.lua: a function cannot wait for entries. */
     if (registry->redis == NULL ||
@@ -147,6 +152,8 @@ static enum registry_result result_of(struct registry *registry, enum redis_stat
     char text[LOG_REDACTED_SIZE];
     const char *error = redis_error(registry->redis);
 
+    if (status != REDIS_OK_REPLY)
+        stats_add(registry->stats, STAT_REDIS_ERRORS, 1);
     switch (status) {
     case REDIS_OK_REPLY:
         return REGISTRY_OK;
@@ -365,22 +372,82 @@ enum registry_result registry_unregister(struct registry *registry,
     return call_for_outcome(registry);
 }
 
+/* Takes an array of whole numbers that are not negative; frees the reply. */
+static enum registry_result read_numbers(redisReply *reply, uint64_t *numbers, size_t n)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
+        return strange(reply);
+    for (size_t i = 0; i < n; i++) {
+        const redisReply *element = reply->element[i];
+
+        if (element->type != REDIS_REPLY_INTEGER || element->integer < 0)
+            return strange(reply);
+        numbers[i] = (uint64_t)element->integer;
+    }
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
 enum registry_result registry_count(struct registry *registry, uint64_t *android, uint64_t *ios)
 {
+    uint64_t counts[2] = {0, 0};
     redisReply *reply;
     enum registry_result result;
 
     BEGIN(registry, "count");
     result = send_command(registry, &reply);
+    if (result == REGISTRY_OK)
+        result = read_numbers(reply, counts, 2);
+    *android = counts[0];
+    *ios = counts[1];
+    return result;
+}
+
+static struct registry_listeners listeners_of(const uint64_t sums[LISTENER_SUMS])
+{
+    return (struct registry_listeners){.alive = sums[0],
+                                       .relays_connected = sums[1],
+                                       .relays_configured = sums[2],
+                                       .in_flight = sums[3],
+                                       .backlog = sums[4]};
+}
+
+enum registry_result registry_listeners(struct registry *registry,
+                                        struct registry_listeners *listeners)
+{
+    uint64_t sums[LISTENER_SUMS];
+    redisReply *reply;
+    enum registry_result result;
+
+    registry_disconnect(registry);
+    BEGIN(registry, "listeners");
+    result = send_command(registry, &reply);
+    if (result == REGISTRY_OK)
+        result = read_numbers(reply, sums, LISTENER_SUMS);
+    if (result == REGISTRY_OK)
+        *listeners = listeners_of(sums);
+    return result;
+}
+
+enum registry_result registry_metrics(struct registry *registry, struct registry_metrics *metrics)
+{
+    uint64_t values[METRICS_GAUGES + STAT_COUNT];
+    redisReply *reply;
+    enum registry_result result;
+
+    BEGIN(registry, "metrics");
+    for (int i = 0; i < STAT_COUNT; i++)
+        add(registry, stats_series((enum stats_counter)i)->field);
+    result = send_command(registry, &reply);
+    if (result == REGISTRY_OK)
+        result = read_numbers(reply, values, METRICS_GAUGES + STAT_COUNT);
     if (result != REGISTRY_OK)
         return result;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER || reply->element[0]->integer < 0 ||
-        reply->element[1]->type != REDIS_REPLY_INTEGER || reply->element[1]->integer < 0)
-        return strange(reply);
-    *android = (uint64_t)reply->element[0]->integer;
-    *ios = (uint64_t)reply->element[1]->integer;
-    freeReplyObject(reply);
+    metrics->android = values[0];
+    metrics->ios = values[1];
+    metrics->queued = values[2];
+    metrics->listeners = listeners_of(values + 3);
+    memcpy(metrics->counter, values + METRICS_GAUGES, sizeof metrics->counter);
     return REGISTRY_OK;
 }
 
@@ -728,7 +795,7 @@ enum registry_result registry_flush_stats(struct registry *registry, struct stat
     for (int i = 0; i < STAT_COUNT; i++) {
         taken[i] = atomic_exchange_explicit(&stats->pending[i], 0, memory_order_relaxed);
         if (taken[i] > 0)
-            add_pair(registry, stats_name((enum stats_counter)i), (int64_t)taken[i]);
+            add_pair(registry, stats_series((enum stats_counter)i)->field, (int64_t)taken[i]);
         any |= taken[i] > 0;
     }
     if (any)

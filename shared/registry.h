@@ -31,8 +31,8 @@ enum registry_result {
     REGISTRY_UNAVAILABLE      /* Redis cannot be used now; try again later */
 };
 
-/* `settings` must outlive the registry. Does not connect yet. */
-struct registry *registry_new(const struct settings *settings);
+/* Both must outlive the registry, which counts Redis's failures. Does not connect yet. */
+struct registry *registry_new(const struct settings *settings, struct stats *stats);
 void registry_free(struct registry **registry);
 
 /* Connects and loads the library if need be; REGISTRY_UNAVAILABLE with a reason in
@@ -88,6 +88,28 @@ enum registry_result registry_unregister(struct registry *registry,
                                          const struct trade_pubkey *key);
 
 enum registry_result registry_count(struct registry *registry, uint64_t *android, uint64_t *ios);
+
+/* Sums over the listeners whose heartbeat is fresh. */
+struct registry_listeners {
+    uint64_t alive;
+    uint64_t relays_connected;
+    uint64_t relays_configured;
+    uint64_t in_flight;
+    uint64_t backlog;
+};
+
+/* Makes a new connection first, so that the answer also says that Redis may be used now. */
+enum registry_result registry_listeners(struct registry *registry,
+                                        struct registry_listeners *listeners);
+
+struct registry_metrics {
+    uint64_t android, ios; /* live registrations */
+    uint64_t queued;       /* wakes that wait or are under way */
+    struct registry_listeners listeners;
+    uint64_t counter[STAT_COUNT];
+};
+
+enum registry_result registry_metrics(struct registry *registry, struct registry_metrics *metrics);
 
 /* ---- The listener's calls: events ------------------------------------------------------------ */
 

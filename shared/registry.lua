@@ -29,6 +29,7 @@ local function woke_key(prefix, id) return prefix .. 'woke:' .. id end
 local function wakes_key(prefix) return prefix .. 'wakes' end
 local function stats_key(prefix) return prefix .. 'stats' end
 local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
+local function listeners_key(prefix) return prefix .. 'listeners' end
 local function address_key_key(prefix) return prefix .. 'address_key' end
 
 local function now_us()
@@ -203,9 +204,46 @@ local function do_heartbeat(keys, args)
   local key = listener_key(keys[1], args[1])
   local holder = redis.call('HGET', key, 'instance')
   if args[3] ~= 'first' and holder and holder ~= args[2] then return 0 end
+  local now = now_us() / 1000000
   redis.call('HSET', key, 'instance', args[2], unpack(args, 4))
   redis.call('EXPIRE', key, HEARTBEAT_S)
+  redis.call('ZADD', listeners_key(keys[1]), whole(math.floor(now)), args[1])
+  redis.call('ZREMRANGEBYSCORE', listeners_key(keys[1]), '-inf',
+             whole(math.floor(now) - HEARTBEAT_S))
   return 1
+end
+
+-- Sums over the listeners whose heartbeat is fresh: how many there are, then these fields of each.
+local LISTENER_SUMS = { 'relays_connected', 'relays_configured', 'in_flight', 'backlog' }
+
+local function sum_listeners(prefix)
+  local sums = { 0 }
+  for i = 1, #LISTENER_SUMS do sums[i + 1] = 0 end
+  for _, name in ipairs(redis.call('ZRANGE', listeners_key(prefix), 0, -1)) do
+    local values = redis.call('HMGET', listener_key(prefix, name), 'instance',
+                              unpack(LISTENER_SUMS))
+    if values[1] then
+      sums[1] = sums[1] + 1
+      for i = 2, #values do sums[i] = sums[i] + (tonumber(values[i]) or 0) end
+    end
+  end
+  return sums
+end
+
+-- listeners(prefix): the sums
+local function do_listeners(keys) return sum_listeners(keys[1]) end
+
+-- metrics(prefix; counter ...): { live registrations of each platform, length of the queue, the
+-- listeners' sums }, then the counters
+local function do_metrics(keys, args)
+  local now, values = now_us(), {}
+  for _, each in ipairs(PLATFORMS) do values[#values + 1] = count_live(keys[1], each, now) end
+  values[#values + 1] = redis.call('XLEN', wakes_key(keys[1]))
+  for _, each in ipairs(sum_listeners(keys[1])) do values[#values + 1] = each end
+  for _, each in ipairs(redis.call('HMGET', stats_key(keys[1]), unpack(args))) do
+    values[#values + 1] = tonumber(each) or 0
+  end
+  return values
 end
 
 -- address_key(prefix; candidate): the key of the address hashes, the candidate if there was none
@@ -245,6 +283,8 @@ register('lookup', do_lookup, { 'no-writes' })
 register('done', do_done, { 'allow-oom' })
 register('forget', do_forget, { 'allow-oom' })
 register('heartbeat', do_heartbeat, { 'allow-oom' })
+register('listeners', do_listeners, { 'no-writes' })
+register('metrics', do_metrics, { 'no-writes' })
 register('address_key', do_address_key)
 register('add', do_add, { 'allow-oom' })
 register('trim', do_trim, { 'allow-oom' })

@@ -1,12 +1,36 @@
 #include "stats.h"
 
-const char *stats_name(enum stats_counter which)
+#include <stddef.h>
+
+void stats_add_request(struct stats *stats, enum stats_counter route, int status)
 {
-    static const char *const names[STAT_COUNT] = {
-#define X(name, text) text,
+    static const int statuses[] = {200, 202, 400, 403, 404, 405, 413, 429, 500, 503};
+    size_t i = 0;
+
+    while (i < sizeof statuses / sizeof statuses[0] && statuses[i] != status)
+        i++;
+    stats_add(stats, (enum stats_counter)(route + i), 1);
+}
+
+void stats_add_push(struct stats *stats, enum stats_counter backend, uint64_t ms)
+{
+    static const uint64_t buckets[] = {10, 25, 50, 100, 250, 500, 1000, 2500, 5000};
+    const size_t longer = sizeof buckets / sizeof buckets[0];
+    size_t i = 0;
+
+    while (i < longer && ms > buckets[i])
+        i++;
+    stats_add(stats, (enum stats_counter)(backend + i), 1);
+    stats_add(stats, (enum stats_counter)(backend + longer + 1), ms);
+}
+
+const struct stats_series *stats_series(enum stats_counter which)
+{
+    static const struct stats_series table[STAT_COUNT] = {
+#define X(counter, field, family, labels) {field, family, labels},
         STATS_TABLE(X)
 #undef X
     };
 
-    return names[which];
+    return &table[which];
 }

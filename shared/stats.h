@@ -1,42 +1,123 @@
-/* stats: what the programs count. One table; the same names in the Redis hash `stats`.
+/* stats: what the programs count. One table: each counter's name in the Redis hash `stats`, and the
+ * series of /api/metrics that it is.
  *
  * Counters are added up in the process (any thread, lock-free) and flushed once a second by
- * registry_flush_stats(). No name and no value tells anything of one user. */
+ * registry_flush_stats(). No name, no label and no value tells anything of one user. */
 #ifndef MOSTRO_STATS_H
 #define MOSTRO_STATS_H
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define STATS_TABLE(X)                                            \
-    X(REQUESTS_REGISTER, "requests_register")                     \
-    X(REQUESTS_UNREGISTER, "requests_unregister")                 \
-    X(REQUESTS_NOTIFY, "requests_notify")                         \
-    X(REQUESTS_OTHER, "requests_other")                           \
-    X(REFUSED_ADDRESS, "refused_address")                         \
-    X(REFUSED_PUBKEY, "refused_pubkey")                           \
-    X(REQUESTS_FAILED, "requests_failed")                         \
-    X(EVENTS_RECEIVED, "events_received")                         \
-    X(EVENTS_STORED, "events_stored")                             \
-    X(EVENTS_REPEATED, "events_repeated")                         \
-    X(EVENTS_INVALID, "events_invalid")                           \
-    X(EVENTS_UNADDRESSED, "events_unaddressed")                   \
-    X(EVENTS_TAKEN, "events_taken")                               \
-    X(EVENTS_LOST_TO_REDIS, "events_lost_to_redis")               \
-    X(WAKES_QUEUED, "wakes_queued")                               \
-    X(WAKES_DEFERRED, "wakes_deferred")                           \
-    X(WAKES_MERGED, "wakes_merged")                               \
-    X(WAKES_UNREGISTERED, "wakes_unregistered")                   \
-    X(WAKES_DELIVERED_FCM, "wakes_delivered_fcm")                 \
-    X(WAKES_DELIVERED_UNIFIEDPUSH, "wakes_delivered_unifiedpush") \
-    X(WAKES_DEAD_FCM, "wakes_dead_fcm")                           \
-    X(WAKES_DEAD_UNIFIEDPUSH, "wakes_dead_unifiedpush")           \
-    X(WAKES_GIVEN_UP_FCM, "wakes_given_up_fcm")                   \
-    X(WAKES_GIVEN_UP_UNIFIEDPUSH, "wakes_given_up_unifiedpush")   \
-    X(PUSH_RETRIES, "push_retries")
+/* X(COUNTER, field, family, labels) */
+#define STATS_EVENTS(X)                                                                    \
+    X(EVENTS_RECEIVED, "events_received", "events_received_total", "")                     \
+    X(EVENTS_STORED, "events_stored", "events_total", "outcome=\"stored\"")                \
+    X(EVENTS_REPEATED, "events_repeated", "events_total", "outcome=\"repeated\"")          \
+    X(EVENTS_INVALID, "events_invalid", "events_total", "outcome=\"invalid\"")             \
+    X(EVENTS_UNADDRESSED, "events_unaddressed", "events_total", "outcome=\"unaddressed\"") \
+    X(EVENTS_TAKEN, "events_taken", "events_total", "outcome=\"taken\"")                   \
+    X(EVENTS_LOST_TO_REDIS, "events_lost_to_redis", "events_total", "outcome=\"lost_to_redis\"")
+
+#define STATS_WAKES(X)                                                                     \
+    X(WAKES_QUEUED, "wakes_queued", "relay_wakes_total", "queued=\"now\"")                 \
+    X(WAKES_DEFERRED, "wakes_deferred", "relay_wakes_total", "queued=\"deferred\"")        \
+    X(WAKES_MERGED, "wakes_merged", "wakes_total", "outcome=\"merged\",backend=\"any\"")   \
+    X(WAKES_UNREGISTERED, "wakes_unregistered", "wakes_total",                             \
+      "outcome=\"unregistered\",backend=\"none\"")                                         \
+    X(WAKES_DELIVERED_FCM, "wakes_delivered_fcm", "wakes_total",                           \
+      "outcome=\"delivered\",backend=\"fcm\"")                                             \
+    X(WAKES_DELIVERED_UNIFIEDPUSH, "wakes_delivered_unifiedpush", "wakes_total",           \
+      "outcome=\"delivered\",backend=\"unifiedpush\"")                                     \
+    X(WAKES_DEAD_FCM, "wakes_dead_fcm", "wakes_total", "outcome=\"dead\",backend=\"fcm\"") \
+    X(WAKES_DEAD_UNIFIEDPUSH, "wakes_dead_unifiedpush", "wakes_total",                     \
+      "outcome=\"dead\",backend=\"unifiedpush\"")                                          \
+    X(WAKES_GIVEN_UP_FCM, "wakes_given_up_fcm", "wakes_total",                             \
+      "outcome=\"given_up\",backend=\"fcm\"")                                              \
+    X(WAKES_GIVEN_UP_UNIFIEDPUSH, "wakes_given_up_unifiedpush", "wakes_total",             \
+      "outcome=\"given_up\",backend=\"unifiedpush\"")                                      \
+    X(PUSH_RETRIES, "push_retries", "push_retries_total", "")
+
+#define STATS_TROUBLE(X)                                                           \
+    X(REFUSED_ADDRESS, "refused_address", "refusals_total", "limiter=\"address\"") \
+    X(REFUSED_PUBKEY, "refused_pubkey", "refusals_total", "limiter=\"pubkey\"")    \
+    X(REDIS_ERRORS, "redis_errors", "redis_errors_total", "")
+
+/* One counter a route and status. */
+#define STATS_ROUTE(X, ROUTE, route)                                          \
+    X(REQUESTS_##ROUTE##_200, "requests_" route "_200", "requests_total",     \
+      "route=\"" route "\",status=\"200\"")                                   \
+    X(REQUESTS_##ROUTE##_202, "requests_" route "_202", "requests_total",     \
+      "route=\"" route "\",status=\"202\"")                                   \
+    X(REQUESTS_##ROUTE##_400, "requests_" route "_400", "requests_total",     \
+      "route=\"" route "\",status=\"400\"")                                   \
+    X(REQUESTS_##ROUTE##_403, "requests_" route "_403", "requests_total",     \
+      "route=\"" route "\",status=\"403\"")                                   \
+    X(REQUESTS_##ROUTE##_404, "requests_" route "_404", "requests_total",     \
+      "route=\"" route "\",status=\"404\"")                                   \
+    X(REQUESTS_##ROUTE##_405, "requests_" route "_405", "requests_total",     \
+      "route=\"" route "\",status=\"405\"")                                   \
+    X(REQUESTS_##ROUTE##_413, "requests_" route "_413", "requests_total",     \
+      "route=\"" route "\",status=\"413\"")                                   \
+    X(REQUESTS_##ROUTE##_429, "requests_" route "_429", "requests_total",     \
+      "route=\"" route "\",status=\"429\"")                                   \
+    X(REQUESTS_##ROUTE##_500, "requests_" route "_500", "requests_total",     \
+      "route=\"" route "\",status=\"500\"")                                   \
+    X(REQUESTS_##ROUTE##_503, "requests_" route "_503", "requests_total",     \
+      "route=\"" route "\",status=\"503\"")                                   \
+    X(REQUESTS_##ROUTE##_OTHER, "requests_" route "_other", "requests_total", \
+      "route=\"" route "\",status=\"other\"")
+
+#define STATS_REQUESTS(X)                    \
+    STATS_ROUTE(X, HEALTH, "health")         \
+    STATS_ROUTE(X, INFO, "info")             \
+    STATS_ROUTE(X, STATUS, "status")         \
+    STATS_ROUTE(X, READY, "ready")           \
+    STATS_ROUTE(X, METRICS, "metrics")       \
+    STATS_ROUTE(X, REGISTER, "register")     \
+    STATS_ROUTE(X, UNREGISTER, "unregister") \
+    STATS_ROUTE(X, NOTIFY, "notify")         \
+    STATS_ROUTE(X, OTHER, "other")
+
+/* How long pushes took, from the request to its answer: pushes up to so many milliseconds and over
+ * the bucket before (added up when they are shown), then the sum of milliseconds. */
+#define STATS_PUSH_TIME(X, BACKEND, backend)                                              \
+    X(PUSH_##BACKEND##_10, "push_" backend "_10ms", "push_duration_seconds_bucket",       \
+      "backend=\"" backend "\",le=\"0.01\"")                                              \
+    X(PUSH_##BACKEND##_25, "push_" backend "_25ms", "push_duration_seconds_bucket",       \
+      "backend=\"" backend "\",le=\"0.025\"")                                             \
+    X(PUSH_##BACKEND##_50, "push_" backend "_50ms", "push_duration_seconds_bucket",       \
+      "backend=\"" backend "\",le=\"0.05\"")                                              \
+    X(PUSH_##BACKEND##_100, "push_" backend "_100ms", "push_duration_seconds_bucket",     \
+      "backend=\"" backend "\",le=\"0.1\"")                                               \
+    X(PUSH_##BACKEND##_250, "push_" backend "_250ms", "push_duration_seconds_bucket",     \
+      "backend=\"" backend "\",le=\"0.25\"")                                              \
+    X(PUSH_##BACKEND##_500, "push_" backend "_500ms", "push_duration_seconds_bucket",     \
+      "backend=\"" backend "\",le=\"0.5\"")                                               \
+    X(PUSH_##BACKEND##_1000, "push_" backend "_1000ms", "push_duration_seconds_bucket",   \
+      "backend=\"" backend "\",le=\"1\"")                                                 \
+    X(PUSH_##BACKEND##_2500, "push_" backend "_2500ms", "push_duration_seconds_bucket",   \
+      "backend=\"" backend "\",le=\"2.5\"")                                               \
+    X(PUSH_##BACKEND##_5000, "push_" backend "_5000ms", "push_duration_seconds_bucket",   \
+      "backend=\"" backend "\",le=\"5\"")                                                 \
+    X(PUSH_##BACKEND##_LONGER, "push_" backend "_longer", "push_duration_seconds_bucket", \
+      "backend=\"" backend "\",le=\"+Inf\"")                                              \
+    X(PUSH_##BACKEND##_SUM, "push_" backend "_ms", "push_duration_seconds_sum",           \
+      "backend=\"" backend "\"")
+
+#define STATS_PUSH_TIMES(X)        \
+    STATS_PUSH_TIME(X, FCM, "fcm") \
+    STATS_PUSH_TIME(X, UNIFIEDPUSH, "unifiedpush")
+
+#define STATS_TABLE(X) \
+    STATS_REQUESTS(X)  \
+    STATS_TROUBLE(X)   \
+    STATS_EVENTS(X)    \
+    STATS_WAKES(X)     \
+    STATS_PUSH_TIMES(X)
 
 enum stats_counter {
-#define X(name, text) STAT_##name,
+#define X(counter, field, family, labels) STAT_##counter,
     STATS_TABLE(X)
 #undef X
         STAT_COUNT
@@ -51,7 +132,19 @@ static inline void stats_add(struct stats *stats, enum stats_counter which, uint
     atomic_fetch_add_explicit(&stats->pending[which], n, memory_order_relaxed);
 }
 
-/* The counter's name in Redis. */
-const char *stats_name(enum stats_counter which);
+/* Counts one request; `route` is the first of the route's counters, STAT_REQUESTS_<ROUTE>_200. */
+void stats_add_request(struct stats *stats, enum stats_counter route, int status);
+
+/* Counts one push that took so long; `backend` is the first of its buckets, STAT_PUSH_<BACKEND>_10.
+ */
+void stats_add_push(struct stats *stats, enum stats_counter backend, uint64_t ms);
+
+/* One row of the table. `labels` is "" or `name="value",...`. */
+struct stats_series {
+    const char *field;
+    const char *family;
+    const char *labels;
+};
+const struct stats_series *stats_series(enum stats_counter which);
 
 #endif

@@ -1,0 +1,133 @@
+/* metrics: what happens here, for Prometheus (text exposition format 0.0.4), where the web server
+ * says that the address is a private one; elsewhere there is no such page, because counters next to
+ * one notify would tell whose pubkey is registered. */
+#include "routes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define PREFIX       "mostro_"
+#define BUCKETS      "push_duration_seconds_bucket"
+#define SUM          "push_duration_seconds_sum"
+
+static const struct family {
+    const char *name, *type, *help;
+} families[] = {
+    {"requests_total", "counter", "HTTP requests by route and status."},
+    {"refusals_total", "counter", "Requests over a limit, by the limiter that refused."},
+    {"redis_errors_total", "counter", "Commands that Redis did not answer or refused."},
+    {"events_received_total", "counter", "Events that relays sent."},
+    {"events_total", "counter", "What became of them."},
+    {"relay_wakes_total", "counter", "Wakes queued because of an event."},
+    {"wakes_total", "counter", "Wakes that are done with, by outcome and backend."},
+    {"push_retries_total", "counter", "Pushes that failed and are tried again."},
+    {"push_duration_seconds", "histogram", "From a push's request to its answer."},
+};
+
+/* The help of a series' family, when it begins; a histogram's series have the name and a suffix. */
+static void begin_family(FILE *out, const char *series, const char *before)
+{
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+        size_t len = strlen(families[i].name);
+
+        if (strncmp(series, families[i].name, len) == 0 && strncmp(before, series, len) != 0)
+            (void)fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", families[i].name,
+                          families[i].help, families[i].name, families[i].type);
+    }
+}
+
+static void print_series(FILE *out, const char *name, const char *labels, double value)
+{
+    bool bare = labels[0] == '\0';
+
+    (void)fprintf(out, PREFIX "%s%s%s%s %.15g\n", name, bare ? "" : "{", labels, bare ? "" : "}",
+                  value);
+}
+
+/* `backend="...",le="..."` without the bucket. */
+static void print_count(FILE *out, const char *labels, double count)
+{
+    (void)fprintf(out, PREFIX "push_duration_seconds_count{%.*s} %.15g\n",
+                  (int)strcspn(labels, ","), labels, count);
+}
+
+static void print_counters(FILE *out, const uint64_t counter[STAT_COUNT])
+{
+    const char *before = "";
+    uint64_t pushes = 0; /* in this bucket and those below */
+
+    for (int i = 0; i < STAT_COUNT; i++) {
+        const struct stats_series *series = stats_series((enum stats_counter)i);
+
+        begin_family(out, series->family, before);
+        before = series->family;
+        if (strcmp(series->family, BUCKETS) == 0) {
+            pushes += counter[i];
+            print_series(out, series->family, series->labels, (double)pushes);
+        } else if (strcmp(series->family, SUM) == 0) {
+            print_series(out, series->family, series->labels, (double)counter[i] / 1000);
+            print_count(out, series->labels, (double)pushes);
+            pushes = 0;
+        } else {
+            print_series(out, series->family, series->labels, (double)counter[i]);
+        }
+    }
+}
+
+static void print_gauge(FILE *out, const char *name, const char *help, uint64_t value)
+{
+    (void)fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s gauge\n", name, help, name);
+    print_series(out, name, "", (double)value);
+}
+
+static void print_gauges(FILE *out, const struct registry_metrics *metrics)
+{
+    const struct registry_listeners *listeners = &metrics->listeners;
+
+    (void)fputs("# HELP " PREFIX "registrations Live registrations.\n"
+                "# TYPE " PREFIX "registrations gauge\n",
+                out);
+    print_series(out, "registrations", "platform=\"android\"", (double)metrics->android);
+    print_series(out, "registrations", "platform=\"ios\"", (double)metrics->ios);
+    print_gauge(out, "wakes_queued", "Wakes that wait or are under way.", metrics->queued);
+    print_gauge(out, "listeners", "Listeners with a fresh heartbeat.", listeners->alive);
+    print_gauge(out, "relays_connected", "Relays that listeners are connected to.",
+                listeners->relays_connected);
+    print_gauge(out, "relays_configured", "Relays that listeners are to follow.",
+                listeners->relays_configured);
+    print_gauge(out, "pushes_in_flight", "Pushes under way.", listeners->in_flight);
+    print_gauge(out, "wakes_held", "Wakes that listeners have read and not finished.",
+                listeners->backlog);
+}
+
+void metrics_handle(struct responder *responder, const struct request *request,
+                    struct response *response)
+{
+    struct registry_metrics metrics;
+    enum registry_result result;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out;
+
+    if (!request->is_private) {
+        response_error(response, 404, "not found");
+        return;
+    }
+    /* What this process has counted so far is to be seen, too. */
+    (void)registry_flush_stats(responder->registry, &responder->stats);
+    result = registry_metrics(responder->registry, &metrics);
+    if (result != REGISTRY_OK) {
+        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, NULL);
+        return;
+    }
+    out = open_memstream(&text, &len);
+    if (out != NULL) {
+        print_gauges(out, &metrics);
+        print_counters(out, metrics.counter);
+        (void)fclose(out);
+    }
+    response_text(response, 200, CONTENT_TYPE, text, len);
+}

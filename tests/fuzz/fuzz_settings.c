@@ -1,0 +1,33 @@
+/* Settings files, through to the settings. */
+#include "env_file.h"
+#include "fuzz_input.h"
+#include "settings.h"
+
+static const char *from_file(const char *name, void *arg)
+{
+    const char *value = env_file_get(arg, name);
+
+    /* A file outside must not be read for a fuzzer. */
+    if (value == NULL || value[0] == '\0' || strcmp(name, "SERVER_PRIVATE_KEY_FILE") == 0)
+        return NULL;
+    return value;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static FILE *errors;
+    struct env_file *file;
+    struct settings *settings;
+
+    if (errors == NULL)
+        errors = fopen("/dev/null", "w");
+    file = env_file_parse((const char *)data, size, errors);
+    if (file == NULL)
+        return 0;
+    settings = settings_read(SETTINGS_BOTH, from_file, file, errors);
+    if (settings != NULL && (settings->relays.count == 0 || settings->notify_rate_per_pubkey < 1))
+        abort();
+    settings_free(&settings);
+    env_file_free(&file);
+    return 0;
+}

@@ -1,0 +1,8 @@
+/* registry_stub: the registry's calls without Redis, answering what a fuzzer says. */
+#ifndef MOSTRO_REGISTRY_STUB_H
+#define MOSTRO_REGISTRY_STUB_H
+
+/* Every following call's result: the digit that `text` begins with, as enum registry_result. */
+void registry_stub_answer(const char *text);
+
+#endif

@@ -6,29 +6,36 @@
  * that the web server maps to the same parameter, may be there twice. */
 static void read_parameter(struct request *request, const char *entry)
 {
+#define WANTED(name, member)                                    \
+    {                                                           \
+        name "=", sizeof name, offsetof(struct request, member) \
+    }
     static const struct {
         const char *name;
+        size_t len; /* with the equals sign */
         size_t offset;
     } wanted[] = {
-        {"REQUEST_METHOD=", offsetof(struct request, method)},
-        {"REQUEST_URI=", offsetof(struct request, path)},
-        {"CONTENT_TYPE=", offsetof(struct request, content_type)},
-        {"CONTENT_LENGTH=", offsetof(struct request, content_length)},
-        {"REMOTE_ADDR=", offsetof(struct request, remote_addr)},
-        {"HTTP_FLY_CLIENT_IP=", offsetof(struct request, fly_client_ip)},
-        {"HTTP_X_FORWARDED_FOR=", offsetof(struct request, forwarded_for)},
+        WANTED("REQUEST_METHOD", method),
+        WANTED("REQUEST_URI", path),
+        WANTED("CONTENT_TYPE", content_type),
+        WANTED("CONTENT_LENGTH", content_length),
+        WANTED("REMOTE_ADDR", remote_addr),
+        WANTED("HTTP_FLY_CLIENT_IP", fly_client_ip),
+        WANTED("HTTP_X_FORWARDED_FOR", forwarded_for),
     };
+#undef WANTED
 
     if (strcmp(entry, "MOSTRO_METRICS=1") == 0)
         request->is_private = true;
 
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        size_t len = strlen(wanted[i].name);
+        const char *value = entry + wanted[i].len;
 
-        if (strncmp(entry, wanted[i].name, len) != 0)
+        /* Most parameters differ in their first letter, and there are some thirty of them. */
+        if (entry[0] != wanted[i].name[0] || strncmp(entry, wanted[i].name, wanted[i].len) != 0)
             continue;
-        *(const char **)(void *)((char *)request + wanted[i].offset) = entry + len;
-        request->fly_client_ip_count += request->fly_client_ip == entry + len;
+        *(const char **)(void *)((char *)request + wanted[i].offset) = value;
+        request->fly_client_ip_count += request->fly_client_ip == value;
         return;
     }
 }

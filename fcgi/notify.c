@@ -65,5 +65,5 @@ void notify_handle(struct responder *responder, const struct request *request,
     else if (verdict == BODY_MALFORMED)
         response_error(response, 400, BAD_PUBKEY);
     else
-        response_json(response, 202, "{\"accepted\":true}");
+        response_constant(response, 202, "{\"accepted\":true}");
 }

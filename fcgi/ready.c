@@ -33,10 +33,10 @@ void ready_handle(struct responder *responder, const struct request *request,
         responder->not_ready = find_out(responder);
     }
     if (responder->not_ready == NULL)
-        response_json(response, 200, "{\"status\":\"ready\"}");
+        response_constant(response, 200, "{\"status\":\"ready\"}");
     else if (request->is_private)
         response_json(response, 503, "{\"status\":\"not ready\",\"reason\":\"%s\"}",
                       responder->not_ready);
     else
-        response_json(response, 503, "{\"status\":\"not ready\"}");
+        response_constant(response, 503, "{\"status\":\"not ready\"}");
 }

@@ -131,12 +131,12 @@ void unregister_handle(struct responder *responder, const struct request *reques
     }
     result = registry_unregister(responder->registry, spend, &key);
     if (result == REGISTRY_OK)
-        response_json(response, 200,
-                      "{\"success\":true,\"message\":\"Token unregistered successfully\"}");
+        response_constant(response, 200,
+                          "{\"success\":true,\"message\":\"Token unregistered successfully\"}");
     else if (result == REGISTRY_NOT_FOUND)
-        response_json(response, 200,
-                      "{\"success\":true,"
-                      "\"message\":\"Token not found (may have already been unregistered)\"}");
+        response_constant(response, 200,
+                          "{\"success\":true,"
+                          "\"message\":\"Token not found (may have already been unregistered)\"}");
     else
         responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, spend);
 }

@@ -131,7 +131,7 @@ enum responder_limit responder_client(struct responder *responder, const struct 
 static void refuse_as_limited(const struct responder *responder, struct response *response,
                               enum registry_bucket bucket)
 {
-    response_error(response, 429, "rate limited");
+    response_constant(response, 429, "{\"success\":false,\"message\":\"rate limited\"}");
     response->retry_after_s = bucket == REGISTRY_BUCKET_NOTIFY ? responder->notify_retry_after_s
                                                                : responder->register_retry_after_s;
 }

@@ -14,16 +14,24 @@
 
 void response_clear(struct response *response)
 {
-    free(response->body);
+    free(response->owned);
     memset(response, 0, sizeof *response);
 }
 
 static void set_body(struct response *response, int status, char *body, int len)
 {
-    free(response->body);
+    free(response->owned);
     response->status = len >= 0 ? status : 500;
-    response->body = len >= 0 ? body : NULL;
+    response->owned = len >= 0 ? body : NULL;
+    response->body = response->owned;
     response->body_len = len >= 0 ? (size_t)len : 0;
+}
+
+void response_constant(struct response *response, int status, const char *body)
+{
+    set_body(response, status, NULL, 0);
+    response->body = body;
+    response->body_len = strlen(body);
 }
 
 void response_json(struct response *response, int status, const char *format, ...)
@@ -93,14 +101,18 @@ void response_error_about(struct response *response, int status, const char *bef
 void response_draw_request_id(struct response *response)
 {
     uint8_t bytes[16];
-    char hex[33];
+    char hex[33], *out = response->request_id;
 
     random_bytes(bytes, sizeof bytes);
     bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
     bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
     hex_encode(hex, bytes, sizeof bytes);
-    (void)snprintf(response->request_id, sizeof response->request_id, "%.8s-%.4s-%.4s-%.4s-%.12s",
-                   hex, hex + 8, hex + 12, hex + 16, hex + 20);
+    for (size_t i = 0; hex[i] != '\0'; i++) {
+        if (i == 8 || i == 12 || i == 16 || i == 20)
+            *out++ = '-';
+        *out++ = hex[i];
+    }
+    *out = '\0';
 }
 
 static const char *reason(int status)
@@ -127,23 +139,64 @@ static const char *reason(int status)
     return "Unknown";
 }
 
+/* A head that is being written; what does not fit is left out. */
+struct head {
+    char *out;
+    size_t size, used;
+};
+
+static void put(struct head *head, const char *text)
+{
+    size_t len = strlen(text);
+
+    if (len < head->size - head->used) {
+        memcpy(head->out + head->used, text, len + 1);
+        head->used += len;
+    }
+}
+
+static void put_number(struct head *head, size_t number)
+{
+    char digits[24];
+    char *at = digits + sizeof digits - 1;
+
+    *at = '\0';
+    do
+        *--at = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    put(head, at);
+}
+
+static void put_field(struct head *head, const char *name, const char *value)
+{
+    put(head, name);
+    put(head, value);
+    put(head, "\r\n");
+}
+
+static void put_number_field(struct head *head, const char *name, size_t number)
+{
+    put(head, name);
+    put_number(head, number);
+    put(head, "\r\n");
+}
+
 size_t response_head(const struct response *response, char *out, size_t size)
 {
-    char allow[64] = "", retry_after[40] = "", request_id[64] = "";
-    int len;
+    struct head head = {.out = out, .size = size};
 
+    put(&head, "Status: ");
+    put_number(&head, (size_t)response->status);
+    put_field(&head, " ", reason(response->status));
+    put_field(&head, "Content-Type: ",
+              response->content_type != NULL ? response->content_type : "application/json");
+    put_number_field(&head, "Content-Length: ", response->body_len);
     if (response->allow != NULL)
-        (void)snprintf(allow, sizeof allow, "Allow: %s\r\n", response->allow);
+        put_field(&head, "Allow: ", response->allow);
     if (response->retry_after_s > 0)
-        (void)snprintf(retry_after, sizeof retry_after, "Retry-After: %u\r\n",
-                       response->retry_after_s);
+        put_number_field(&head, "Retry-After: ", response->retry_after_s);
     if (response->request_id[0] != '\0')
-        (void)snprintf(request_id, sizeof request_id, "X-Request-Id: %s\r\n", response->request_id);
-    len = snprintf(out, size,
-                   "Status: %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-                   "%s%s%s\r\n",
-                   response->status, reason(response->status),
-                   response->content_type != NULL ? response->content_type : "application/json",
-                   response->body_len, allow, retry_after, request_id);
-    return len > 0 && (size_t)len < size ? (size_t)len : 0;
+        put_field(&head, "X-Request-Id: ", response->request_id);
+    put(&head, "\r\n");
+    return head.used;
 }

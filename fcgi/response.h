@@ -16,11 +16,15 @@ struct response {
     char request_id[RESPONSE_REQUEST_ID_SIZE]; /* "" : no such header */
     bool without_body;        /* HEAD: headers as for GET, Content-Length included */
     const char *content_type; /* NULL: application/json */
-    char *body;
+    const char *body;
     size_t body_len;
+    char *owned; /* the body where it was made for this response, or NULL */
 };
 
 void response_clear(struct response *response);
+
+/* A body that is always the same; `body` must outlive the response. */
+void response_constant(struct response *response, int status, const char *body);
 
 /* The body from a format; memory running out makes it a 500 without one. */
 void response_json(struct response *response, int status, const char *format, ...)

@@ -8,7 +8,7 @@ void health_handle(struct responder *responder, const struct request *request,
 {
     (void)responder;
     (void)request;
-    response_json(response, 200, "{\"status\":\"ok\"}");
+    response_constant(response, 200, "{\"status\":\"ok\"}");
 }
 
 void info_handle(struct responder *responder, const struct request *request,

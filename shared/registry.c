@@ -37,18 +37,54 @@ struct command {
     int numbers;
 };
 
+/* The numbers that the settings make, as the words that commands are made of. */
+struct limit {
+    char interval[NUMBER_SIZE]; /* microseconds until a bucket has refilled by one */
+    char burst[NUMBER_SIZE];
+};
+
 struct registry {
     const struct settings *settings;
     struct stats *stats;
     struct redis *redis;
     struct command command;
     char *wakes_key;
+    bool limits_registers;
+    struct limit notify_address, notify_pubkey, register_address;
+    char notify_wakes_max[NUMBER_SIZE], event_wakes_max[NUMBER_SIZE];
+    char token_ttl_ms[NUMBER_SIZE], registrations_max[NUMBER_SIZE];
     int64_t refused_for_us; /* the wait that came with the last refusal */
 };
 
 const char *platform_name(enum platform platform)
 {
     return platform == PLATFORM_IOS ? "ios" : "android";
+}
+
+static void write_number(char text[NUMBER_SIZE], int64_t number)
+{
+    (void)snprintf(text, NUMBER_SIZE, "%" PRId64, number);
+}
+
+static void write_limit(struct limit *limit, int64_t per_minute, int64_t burst)
+{
+    write_number(limit->interval, US_PER_MINUTE / (per_minute > 0 ? per_minute : 1));
+    write_number(limit->burst, burst);
+}
+
+static void write_settings(struct registry *registry)
+{
+    const struct settings *settings = registry->settings;
+
+    registry->limits_registers = settings->register_rate_per_address > 0;
+    write_limit(&registry->notify_address, settings->notify_rate_per_address, NOTIFY_ADDRESS_BURST);
+    write_limit(&registry->notify_pubkey, settings->notify_rate_per_pubkey, NOTIFY_PUBKEY_BURST);
+    write_limit(&registry->register_address, settings->register_rate_per_address,
+                REGISTER_ADDRESS_BURST);
+    write_number(registry->notify_wakes_max, settings->wakes_max / 2);
+    write_number(registry->event_wakes_max, settings->wakes_max);
+    write_number(registry->token_ttl_ms, settings->token_ttl_hours * MS_PER_HOUR);
+    write_number(registry->registrations_max, settings->max_registrations);
 }
 
 struct registry *registry_new(const struct settings *settings, struct stats *stats)
@@ -59,6 +95,7 @@ struct registry *registry_new(const struct settings *settings, struct stats *sta
         return NULL;
     registry->settings = settings;
     registry->stats = stats;
+    write_settings(registry);
     registry->redis = redis_new(settings->redis_url, settings->redis_allow_persistence);
     /* The one key made outside registry.lua: a function cannot wait for entries. */
     if (registry->redis == NULL ||
@@ -125,7 +162,7 @@ static void add_number(struct registry *registry, int64_t number)
     if (command->numbers == COMMAND_NUMBERS)
         abort();
     text = command->number[command->numbers++];
-    (void)snprintf(text, NUMBER_SIZE, "%" PRId64, number);
+    write_number(text, number);
     add(registry, text);
 }
 
@@ -269,19 +306,18 @@ enum registry_result registry_check(struct registry *registry)
 static void add_address(struct registry *registry, enum registry_bucket bucket,
                         const struct address_hash *address)
 {
-    bool notify = bucket == REGISTRY_BUCKET_NOTIFY;
-    int64_t rate = notify ? registry->settings->notify_rate_per_address
-                          : registry->settings->register_rate_per_address;
+    bool is_notify = bucket == REGISTRY_BUCKET_NOTIFY;
+    const struct limit *limit = is_notify ? &registry->notify_address : &registry->register_address;
 
-    add(registry, address != NULL && rate > 0 ? address->hex : "");
-    add_number(registry, US_PER_MINUTE / (rate > 0 ? rate : 1));
-    add_number(registry, notify ? NOTIFY_ADDRESS_BURST : REGISTER_ADDRESS_BURST);
+    add(registry, address != NULL && (is_notify || registry->limits_registers) ? address->hex : "");
+    add(registry, limit->interval);
+    add(registry, limit->burst);
 }
 
 static void add_pubkey_limit(struct registry *registry)
 {
-    add_number(registry, US_PER_MINUTE / registry->settings->notify_rate_per_pubkey);
-    add_number(registry, NOTIFY_PUBKEY_BURST);
+    add(registry, registry->notify_pubkey.interval);
+    add(registry, registry->notify_pubkey.burst);
 }
 
 static void add_pubkey(struct registry *registry, const struct trade_pubkey *key)
@@ -340,7 +376,7 @@ enum registry_result registry_notify(struct registry *registry, const struct add
     add_address(registry, REGISTRY_BUCKET_NOTIFY, address);
     add_pubkey(registry, key);
     add_pubkey_limit(registry);
-    add_number(registry, registry->settings->wakes_max / 2);
+    add(registry, registry->notify_wakes_max);
     result = call_for_outcome(registry);
     return result == REGISTRY_FULL ? REGISTRY_QUEUE_FULL : result;
 }
@@ -353,8 +389,8 @@ enum registry_result registry_register(struct registry *registry,
     BEGIN(registry, "register");
     add_address(registry, REGISTRY_BUCKET_REGISTER, address);
     add_pubkey(registry, key);
-    add_number(registry, registry->settings->token_ttl_hours * MS_PER_HOUR);
-    add_number(registry, registry->settings->max_registrations);
+    add(registry, registry->token_ttl_ms);
+    add(registry, registry->registrations_max);
     add(registry, platform_name(registration->platform));
     add(registry, registration->token);
     add(registry, registration->p256dh);
@@ -482,7 +518,7 @@ enum registry_result registry_relay_event(struct registry *registry, const char 
     add(registry, event_id);
     add_pubkey(registry, key);
     add_pubkey_limit(registry);
-    add_number(registry, registry->settings->wakes_max);
+    add(registry, registry->event_wakes_max);
     add(registry, stored ? "stored" : "live");
     result = send_command(registry, &reply);
     if (result != REGISTRY_OK)

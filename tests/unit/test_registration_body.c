@@ -29,7 +29,7 @@ static int check_body(const char *text, const struct registration_rules *rules, 
     if (registration_body_check(json, rules, &key, &registration, &response))
         ck_assert_str_eq(key.hex, PUBKEY);
     status = response.status;
-    *message = response.body;
+    *message = response.owned;
     json_decref(json);
     return status;
 }

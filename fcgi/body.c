@@ -1,7 +1,6 @@
 #include "body.h"
 
 #include <ctype.h>
-#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,16 +82,4 @@ enum body_verdict body_text(const json_t *json, const char *name, const char **t
     *text = json_string_value(member);
     *len = json_string_length(member);
     return BODY_OK;
-}
-
-static void wiping_free(void *memory)
-{
-    if (memory != NULL)
-        explicit_bzero(memory, malloc_usable_size(memory));
-    free(memory);
-}
-
-void body_wipe_freed(void)
-{
-    json_set_alloc_funcs(malloc, wiping_free);
 }

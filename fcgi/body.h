@@ -25,7 +25,4 @@ enum body_verdict body_read(const struct request *request, size_t limit, char *b
  * other type is BODY_MALFORMED. The text lives as long as `json`. */
 enum body_verdict body_text(const json_t *json, const char *name, const char **text, size_t *len);
 
-/* From now on freed JSON values are wiped: they are tokens and pubkeys. Call once at start. */
-void body_wipe_freed(void);
-
 #endif

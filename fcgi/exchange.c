@@ -29,11 +29,12 @@ static void read_parameter(struct request *request, const char *entry)
         request->is_private = true;
 
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        const char *value = entry + wanted[i].len;
+        const char *value;
 
         /* Most parameters differ in their first letter, and there are some thirty of them. */
         if (entry[0] != wanted[i].name[0] || strncmp(entry, wanted[i].name, wanted[i].len) != 0)
             continue;
+        value = entry + wanted[i].len;
         *(const char **)(void *)((char *)request + wanted[i].offset) = value;
         request->fly_client_ip_count += request->fly_client_ip == value;
         return;

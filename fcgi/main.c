@@ -10,12 +10,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "body.h"
 #include "clock.h"
 #include "exchange.h"
 #include "log.h"
 #include "process.h"
 #include "responder.h"
+#include "wiping_json.h"
 
 #define LISTEN_FD 0
 #define TICK_MS   1000
@@ -139,7 +139,7 @@ static int run(struct responder *responder)
         log_error("descriptor 0 is not a listening socket: start this program with spawn-fcgi");
         return 2;
     }
-    body_wipe_freed();
+    wiping_json_init();
     block_stop_signals(&while_waiting);
     catch_stop_signals();
     epoll = watch_socket();

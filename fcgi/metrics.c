@@ -112,10 +112,7 @@ void metrics_handle(struct responder *responder, const struct request *request,
     size_t len = 0;
     FILE *out;
 
-    if (!request->is_private) {
-        response_error(response, 404, "not found");
-        return;
-    }
+    (void)request;
     /* What this process has counted so far is to be seen, too. */
     (void)registry_flush_stats(responder->registry, &responder->stats);
     result = registry_metrics(responder->registry, &metrics);

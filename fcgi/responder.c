@@ -182,6 +182,8 @@ void responder_answer(struct responder *responder, const struct request *request
 {
     const struct route *route = routes_find(request->path);
 
+    if (route != NULL && route->is_private && !request->is_private)
+        route = NULL;
     if (route == NULL) {
         response_error(response, 404, "not found");
     } else {

@@ -75,8 +75,10 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
 
     while (commands_work(dispatcher, now_ms) &&
            push_desk_first_dead(dispatcher->desk, &key, &token)) {
-        if (succeeded(dispatcher, registry_forget(dispatcher->commands, key, token), now_ms))
-            push_desk_forgotten(dispatcher->desk, now_ms);
+        enum registry_result result = registry_forget(dispatcher->commands, key, token);
+
+        if (succeeded(dispatcher, result, now_ms))
+            push_desk_forgotten(dispatcher->desk, result == REGISTRY_NOT_FOUND, now_ms);
     }
 }
 

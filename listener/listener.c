@@ -14,6 +14,7 @@
 #include "relay.h"
 #include "seen.h"
 #include "stats.h"
+#include "wiping_json.h"
 
 #define INSTANCE_BYTES 8
 #define SEEN_CAPACITY  131072 /* event ids, about 6 MB */
@@ -78,6 +79,7 @@ struct listener *listener_start(const struct settings *settings)
     listener->settings = settings;
     listener->trimmed_ms = clock_monotonic_ms();
     draw_instance(listener);
+    wiping_json_init();
     json_object_seed(0); /* draws jansson's seed, which several threads must not do at once */
     listener->registry = registry_new(settings, &listener->stats);
     listener->seen = seen_new(SEEN_CAPACITY);
@@ -106,10 +108,11 @@ static void trim_if_due(struct listener *listener)
 {
     uint64_t now = clock_monotonic_ms();
     uint64_t interval = (uint64_t)listener->settings->cleanup_interval_hours * MS_PER_HOUR;
+    int64_t trimmed;
 
     if (now - listener->trimmed_ms < interval)
         return;
-    if (registry_trim(listener->registry) == REGISTRY_OK)
+    if (registry_trim(listener->registry, &trimmed) == REGISTRY_OK && trimmed == 0)
         listener->trimmed_ms = now;
 }
 

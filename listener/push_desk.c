@@ -298,14 +298,17 @@ bool push_desk_first_dead(const struct push_desk *desk, const struct trade_pubke
     return true;
 }
 
-void push_desk_forgotten(struct push_desk *desk, int64_t now_ms)
+void push_desk_forgotten(struct push_desk *desk, bool renewed, int64_t now_ms)
 {
     struct flight *flight = desk->dead_first;
 
     desk->dead_first = flight->next;
     if (desk->dead_first == NULL)
         desk->dead_last = NULL;
-    settle(desk, flight->target, words[flight->lane].dead, now_ms);
+    if (renewed)
+        wake_queue_abandon(desk->queue, flight->target);
+    else
+        settle(desk, flight->target, words[flight->lane].dead, now_ms);
     flight_free(flight);
 }
 

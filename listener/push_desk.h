@@ -48,6 +48,6 @@ unsigned push_desk_in_flight(const struct push_desk *desk);
  * been done. */
 bool push_desk_first_dead(const struct push_desk *desk, const struct trade_pubkey **key,
                           const char **token);
-void push_desk_forgotten(struct push_desk *desk, int64_t now_ms);
+void push_desk_forgotten(struct push_desk *desk, bool renewed, int64_t now_ms);
 
 #endif

@@ -253,9 +253,18 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
     return true;
 }
 
+static bool is_live(const struct relay_session *session)
+{
+    for (size_t i = 0; i < session->count; i++)
+        if (session->subscriptions[i].state == SUBSCRIPTION_LIVE)
+            return true;
+    return false;
+}
+
+/* A relay that serves us passes on what strangers wrote: they must not be able to cut us off. */
 bool relay_session_reject(struct relay_session *session, const char *what, uint64_t now_ms)
 {
     if (may_log(session, now_ms))
         log_warn("relay %s: sent %s", session->options.name, what);
-    return ++session->bad < RELAY_SESSION_MAX_BAD;
+    return ++session->bad < RELAY_SESSION_MAX_BAD || is_live(session);
 }

@@ -22,7 +22,7 @@
 #include "subscription.h"
 
 #define RELAY_SESSION_FRAME_SIZE SUBSCRIPTION_FRAME_SIZE
-#define RELAY_SESSION_MAX_BAD    100 /* frames in a row that make no sense */
+#define RELAY_SESSION_MAX_BAD    100 /* senseless frames in a row, of a relay that serves nothing */
 #define RELAY_SESSION_MAX_LINES  20  /* log lines a minute for what a relay says */
 
 struct relay_session_options {

@@ -120,9 +120,7 @@ static void take(struct wake_reader *reader, struct wake_queue *queue, size_t n,
 {
     for (size_t i = 0; i < n; i++) {
         const struct wake *wake = &reader->wakes[i];
-        int64_t due = wake->not_before_ms > wake->queued_ms ? wake->not_before_ms : wake->queued_ms;
-
-        if (wake_queue_add(queue, wake, due - redis_clock_ms, now_ms) == WAKE_FULL)
+        if (wake_queue_add(queue, wake, wake->not_before_ms - redis_clock_ms, now_ms) == WAKE_FULL)
             reader->overflow = true;
     }
 }

@@ -147,24 +147,74 @@ static bool is_address_like(char c)
            c == '&' || c == '@' || c == '~' || c == '#';
 }
 
-static bool run_must_go(const char *run, size_t len)
+/* Four numbers joined by dots begin here (RFC 791's notation, in any range). */
+static bool is_ipv4_at(const char *text, size_t len)
 {
-    size_t longest = 0, word = 0, dots = 0, colons = 0, digits = 0, letters = 0, capitals = 0;
+    size_t at = 0;
+
+    for (int group = 0; group < 4; group++) {
+        size_t digits = 0;
+
+        while (at < len && digits < 4 && text[at] >= '0' && text[at] <= '9') {
+            digits++;
+            at++;
+        }
+        if (digits == 0 || digits > 3)
+            return false;
+        if (group < 3 && (at == len || text[at++] != '.'))
+            return false;
+    }
+    return true;
+}
+
+static bool holds_address(const char *run, size_t len)
+{
+    size_t colons = 0, digits = 0;
 
     for (size_t i = 0; i < len; i++) {
-        word = is_word(run[i]) ? word + 1 : 0;
-        longest = word > longest ? word : longest;
-        dots += run[i] == '.';
+        if (is_ipv4_at(run + i, len - i))
+            return true;
+        if (run[i] != ':' && hex_digit(run[i]) < 0) {
+            colons = digits = 0;
+            continue;
+        }
         colons += run[i] == ':';
-        digits += run[i] >= '0' && run[i] <= '9';
-        capitals += run[i] >= 'A' && run[i] <= 'Z';
-        letters += hex_digit(run[i]) < 0 && is_word(run[i]);
-        if (len - i >= 3 && memcmp(run + i, "://", 3) == 0)
+        digits += run[i] != ':';
+        if (colons >= 2 && digits > 0)
             return true;
     }
-    if (longest > ANY_RUN_MAX || (longest >= SECRET_RUN_MIN && digits + capitals > 0))
-        return true;
-    return letters == 0 && digits > 0 && (dots == 3 || colons >= 2);
+    return false;
+}
+
+/* A scheme, or a path after something with a dot. */
+static bool holds_url(const char *run, size_t len)
+{
+    const char *dot = memchr(run, '.', len);
+
+    return memmem(run, len, "://", 3) != NULL ||
+           (dot != NULL && memchr(dot, '/', len - (size_t)(dot - run)) != NULL);
+}
+
+static bool holds_secret(const char *run, size_t len)
+{
+    size_t word = 0, telling = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        bool part = is_word(run[i]);
+
+        word = part ? word + 1 : 0;
+        telling =
+            part ? telling + ((run[i] >= '0' && run[i] <= '9') || (run[i] >= 'A' && run[i] <= 'Z'))
+                 : 0;
+        if (word > ANY_RUN_MAX || (word >= SECRET_RUN_MIN && telling > 0))
+            return true;
+    }
+    return false;
+}
+
+static bool run_must_go(const char *run, size_t len)
+{
+    return holds_url(run, len) || holds_address(run, len) || holds_secret(run, len);
 }
 
 const char *log_redact(char out[LOG_REDACTED_SIZE], const char *text, size_t len)

@@ -28,7 +28,6 @@ struct redis {
     struct address address;
     bool allow_persistence;
     redisContext *context;
-    uint64_t generation;
     uint64_t held_off_until; /* clock_monotonic_ms() */
     bool announced_down;
     bool refused; /* redis_is_refused() */
@@ -316,7 +315,6 @@ static bool connect_anew(struct redis *redis)
         (void)down(redis, problem);
         return false;
     }
-    redis->generation++;
     if (redis->announced_down)
         log_info("redis: in use again");
     redis->announced_down = false;
@@ -393,11 +391,6 @@ bool redis_is_refused(const struct redis *redis)
 int redis_fd(const struct redis *redis)
 {
     return redis->context != NULL ? redis->context->fd : -1;
-}
-
-uint64_t redis_generation(const struct redis *redis)
-{
-    return redis->generation;
 }
 
 const char *redis_error(const struct redis *redis)

@@ -6,7 +6,9 @@
  * by the server before the command was answered is replaced once within the call.
  *
  * A server that persists (save or appendonly on) counts as unreachable unless allowed: it is
- * checked on every new connection. Not thread-safe: one per thread. */
+ * checked on every new connection. A host name is looked up by the C library at each connect, which
+ * can take longer than any of the times here where DNS is broken: use a socket or an address.
+ * Not thread-safe: one per thread. */
 #ifndef MOSTRO_REDIS_H
 #define MOSTRO_REDIS_H
 
@@ -51,9 +53,6 @@ enum redis_status redis_collect(struct redis *redis, redisReply **reply)
 
 /* The connection's descriptor, or -1. */
 int redis_fd(const struct redis *redis);
-
-/* Grows by one with every connection made, so that a caller can see that there is a new one. */
-uint64_t redis_generation(const struct redis *redis);
 
 /* Closes the connection; the next call makes a new one, without hold-off. */
 void redis_close(struct redis *redis);

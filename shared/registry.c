@@ -551,7 +551,9 @@ enum registry_result registry_wakes_prepare(struct registry *registry)
     add(registry, "MKSTREAM");
     status = redis_call(registry->redis, &reply, command->count, command->word, command->len);
     freeReplyObject(reply);
-    if (status == REDIS_ERROR_REPLY && error_begins(registry, "BUSYGROUP"))
+    /* A full Redis does not say whether there is a group; reading will. */
+    if (status == REDIS_FULL ||
+        (status == REDIS_ERROR_REPLY && error_begins(registry, "BUSYGROUP")))
         return REGISTRY_OK;
     return result_of(registry, status);
 }
@@ -706,14 +708,12 @@ static bool copy_text(char *out, size_t size, const redisReply *reply)
     return true;
 }
 
-static bool read_registration(const redisReply *reply, struct registration *registration,
-                              bool *found)
+/* False where there is none, or none that these programs have written. */
+static bool read_registration(const redisReply *reply, struct registration *registration)
 {
-    *found = false;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4 ||
+        reply->element[0]->type != REDIS_REPLY_STRING)
         return false;
-    if (reply->element[0]->type == REDIS_REPLY_NIL)
-        return true;
     if (!copy_text(registration->token, sizeof registration->token, reply->element[0]) ||
         reply->element[1]->type != REDIS_REPLY_STRING ||
         !copy_text(registration->p256dh, sizeof registration->p256dh, reply->element[2]) ||
@@ -721,8 +721,14 @@ static bool read_registration(const redisReply *reply, struct registration *regi
         return false;
     registration->platform =
         strcmp(reply->element[1]->str, "ios") == 0 ? PLATFORM_IOS : PLATFORM_ANDROID;
-    *found = true;
     return true;
+}
+
+static void wipe_strings(redisReply *array)
+{
+    for (size_t i = 0; array->type == REDIS_REPLY_ARRAY && i < array->elements; i++)
+        if (array->element[i]->type == REDIS_REPLY_STRING)
+            explicit_bzero(array->element[i]->str, array->element[i]->len);
 }
 
 enum registry_result registry_lookup(struct registry *registry, const struct trade_pubkey *keys,
@@ -730,7 +736,6 @@ enum registry_result registry_lookup(struct registry *registry, const struct tra
 {
     redisReply *reply;
     enum registry_result result;
-    bool good;
 
     BEGIN(registry, "lookup");
     for (size_t i = 0; i < n; i++)
@@ -738,11 +743,12 @@ enum registry_result registry_lookup(struct registry *registry, const struct tra
     result = send_command(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
-    good = reply->type == REDIS_REPLY_ARRAY && reply->elements == n;
-    for (size_t i = 0; good && i < n; i++)
-        good = read_registration(reply->element[i], &registrations[i], &found[i]);
-    if (!good)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
         return strange(reply);
+    for (size_t i = 0; i < n; i++) {
+        found[i] = read_registration(reply->element[i], &registrations[i]);
+        wipe_strings(reply->element[i]);
+    }
     freeReplyObject(reply);
     return REGISTRY_OK;
 }
@@ -841,10 +847,9 @@ enum registry_result registry_flush_stats(struct registry *registry, struct stat
     return result;
 }
 
-enum registry_result registry_trim(struct registry *registry)
+enum registry_result registry_trim(struct registry *registry, int64_t *trimmed)
 {
-    int64_t ignored;
-
+    *trimmed = 0;
     BEGIN(registry, "trim");
-    return call_for_integer(registry, &ignored);
+    return call_for_integer(registry, trimmed);
 }

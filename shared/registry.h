@@ -35,8 +35,9 @@ enum registry_result {
 struct registry *registry_new(const struct settings *settings, struct stats *stats);
 void registry_free(struct registry **registry);
 
-/* Connects and loads the library if need be; REGISTRY_UNAVAILABLE with a reason in
- * registry_down_reason() where that fails. */
+/* Connects and loads this program's library over the one that is there, for programs at start: the
+ * last one started is the newest. REGISTRY_UNAVAILABLE with a reason in registry_down_reason()
+ * where that fails. */
 enum registry_result registry_check(struct registry *registry);
 const char *registry_down_reason(const struct registry *registry);
 
@@ -197,7 +198,8 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
 /* Adds the pending counters to Redis's; where that fails they stay pending. */
 enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats);
 
-/* Takes expired registrations out of the sorted sets. */
-enum registry_result registry_trim(struct registry *registry);
+/* Takes some of the expired registrations out of the sorted sets; *trimmed is how many: call again
+ * until there were none. */
+enum registry_result registry_trim(struct registry *registry, int64_t *trimmed);
 
 #endif

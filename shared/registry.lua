@@ -13,6 +13,7 @@
 local SEEN_FOR_MS = 10 * 60 * 1000           -- an event spends its pubkey's limit once in this time
 local WOKE_FOR_MS = 4 * 24 * 60 * 60 * 1000  -- catching up reaches back 2 days, wraps 2 days more
 local HEARTBEAT_S = 30
+local TRIM_BATCH = 5000
 
 local GROUP = 'dispatch'
 local PLATFORMS = { 'android', 'ios' }
@@ -119,6 +120,8 @@ local function do_register(keys, args)
     local live = 0
     for _, each in ipairs(PLATFORMS) do live = live + count_live(prefix, each, now) end
     if live >= tonumber(args[6]) then return { 'full', 0 } end
+    -- An event may have noted a deferral while nobody was there to be woken.
+    redis.call('DEL', due_key(prefix, pubkey))
   end
   local fields = { 'token', args[8], 'platform', platform, 'registered_at',
                    math.floor(now / 1000000) }
@@ -260,12 +263,16 @@ local function do_add(keys, args)
   return 1
 end
 
--- trim(prefix): expired registrations leave the sorted sets
+-- trim(prefix): expired registrations leave the sorted sets, some at a time so that nobody has to
+-- wait for long; how many have left
 local function do_trim(keys)
-  local now = ms_down(now_us())
-  local trimmed = 0
+  local now, trimmed = ms_down(now_us()), 0
   for _, each in ipairs(PLATFORMS) do
-    trimmed = trimmed + redis.call('ZREMRANGEBYSCORE', platform_key(keys[1], each), '-inf', now)
+    local expired = redis.call('ZRANGE', platform_key(keys[1], each), '-inf', now, 'BYSCORE',
+                               'LIMIT', 0, TRIM_BATCH)
+    if #expired > 0 then
+      trimmed = trimmed + redis.call('ZREM', platform_key(keys[1], each), unpack(expired))
+    end
   end
   return trimmed
 end

@@ -45,14 +45,39 @@ static bool parse(const struct row *row, struct settings *settings, const char *
     return settings_type_parse(&row->rule, member_of(row, settings), value);
 }
 
+static void print_shown(const char *value, size_t len, FILE *errors)
+{
+    for (size_t i = 0; i < len && i < SHOWN_MAX; i++)
+        (void)fputc(value[i] >= ' ' && value[i] < 0x7f ? value[i] : '?', errors);
+}
+
+/* Of relays' URLs everything after an `@` or a `?` may be a secret; so may what is before an `@`.
+ */
+static void print_relays(const char *value, FILE *errors)
+{
+    size_t len;
+
+    for (;; value += len + 1) {
+        len = strcspn(value, ",");
+        if (memchr(value, '@', len) != NULL)
+            (void)fputs("(not shown)", errors);
+        else
+            print_shown(value, strcspn(value, "?,"), errors);
+        if (value[len] == '\0')
+            return;
+        (void)fputc(',', errors);
+    }
+}
+
 static void print_error(const struct row *row, const char *value, FILE *errors)
 {
     (void)fprintf(errors, "%s=", row->name);
     if (settings_type_is_secret(&row->rule)) {
         (void)fputs("(not shown)", errors);
+    } else if (row->rule.type == SETTINGS_RELAYS) {
+        print_relays(value, errors);
     } else {
-        for (size_t i = 0; value[i] != '\0' && i < SHOWN_MAX; i++)
-            (void)fputc(value[i] >= ' ' && value[i] < 0x7f ? value[i] : '?', errors);
+        print_shown(value, strlen(value), errors);
     }
     (void)fputs(": expected ", errors);
     settings_type_print(&row->rule, errors);

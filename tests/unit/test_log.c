@@ -122,6 +122,12 @@ START_TEST(text_from_peers_loses_what_identifies)
         {"from 192.0.2.77:4433", "from [...]"},
         {"rate-limited: 12.5 a second", "rate-limited: 12.5 a second"},
         {"line\nbreak", "line?break"},
+        {"ip=203.0.113.5", "[...]"},
+        {"addr:203.0.113.5.", "[...]"},
+        {"203.0.113.0/24, client-203.0.113.5", "[...], [...]"},
+        {"at 2001:db8:1:2::/64 or fe80::1%eth0", "at [...] or [...]"},
+        {"see example.org/up?x=ab12", "see [...]"},
+        {"version 1.2.3, 5 of 7", "version 1.2.3, 5 of 7"},
         {"", ""},
     };
     char out[LOG_REDACTED_SIZE];

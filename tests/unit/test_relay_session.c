@@ -275,7 +275,7 @@ END_TEST
 
 START_TEST(bears_garbage_but_not_for_ever)
 {
-    go_live();
+    ask();
     for (int i = 1; i < RELAY_SESSION_MAX_BAD; i++)
         ck_assert(receive("garbage"));
     ck_assert(receive("[\"NOTICE\",\"sense\"]"));
@@ -284,6 +284,17 @@ START_TEST(bears_garbage_but_not_for_ever)
     ck_assert(!receive("garbage"));
     relay_session_begin(session);
     ck_assert(receive("garbage"));
+}
+END_TEST
+
+/* Else whoever gets a relay to pass on what we cannot read would cut us off from it. */
+START_TEST(bears_any_garbage_from_a_relay_that_serves_us)
+{
+    go_live();
+    for (int i = 0; i < 3 * RELAY_SESSION_MAX_BAD; i++)
+        ck_assert(receive("garbage"));
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
 }
 END_TEST
 
@@ -374,6 +385,7 @@ int main(void)
     tcase_add_test(tcase, counts_what_is_addressed_to_nobody);
     tcase_add_test(tcase, asks_again_for_what_was_closed_and_keeps_the_other);
     tcase_add_test(tcase, bears_garbage_but_not_for_ever);
+    tcase_add_test(tcase, bears_any_garbage_from_a_relay_that_serves_us);
     tcase_add_test(tcase, bears_all_it_need_not_act_on);
     tcase_add_test(tcase, a_relay_cannot_fill_the_log);
     tcase_add_test(tcase, logs_no_secret_that_a_relay_sends);

@@ -88,7 +88,6 @@ START_TEST(bad_values_are_named_with_what_is_expected)
         {"NOSTR_RELAYS", "https://relay.example", "ws:// or wss://"},
         {"NOSTR_RELAYS", "wss://relay.example,", "ws:// or wss://"},
         {"NOSTR_RELAYS", "wss://", "ws:// or wss://"},
-        {"NOSTR_RELAYS", "wss://user@relay.example", "ws:// or wss://"},
         {"NOSTR_RELAYS", "wss://relay.example:70000", "ws:// or wss://"},
         {"NOSTR_EVENT_KINDS", "1059,x", "kinds"},
         {"NOSTR_EVENT_KINDS", "65536", "kinds"},
@@ -115,6 +114,16 @@ START_TEST(a_secret_is_not_shown)
     ck_assert_ptr_null(READ(SETTINGS_FCGI, "REDIS_URL", "redis://user:geheim"));
     ck_assert_ptr_nonnull(strstr(complaint, "REDIS_URL=(not shown): expected unix:///path"));
     ck_assert_ptr_null(strstr(complaint, "geheim"));
+}
+END_TEST
+
+START_TEST(what_may_be_a_secret_in_a_relays_url_is_not_shown)
+{
+    ck_assert_ptr_null(READ(SETTINGS_LISTENER, "NOSTR_RELAYS",
+                            "wss://a.example/x?key=geheim,wss://user:geheim@b.example,nonsense"));
+    ck_assert_ptr_null(strstr(complaint, "geheim"));
+    ck_assert_ptr_nonnull(
+        strstr(complaint, "NOSTR_RELAYS=wss://a.example/x,(not shown),nonsense:"));
 }
 END_TEST
 
@@ -234,6 +243,7 @@ END_TEST
 UNIT_MAIN("settings", defaults_are_the_contracts,
           the_listener_needs_relays_and_the_responder_does_not,
           bad_values_are_named_with_what_is_expected, a_secret_is_not_shown,
-          every_error_is_told_at_once, relays_are_normalised_and_counted_once,
-          as_many_relays_as_there_is_room_for, rust_log_counts_only_where_log_level_is_unset,
-          settings_without_effect_are_named, help_has_every_setting_of_the_program, redis_urls)
+          what_may_be_a_secret_in_a_relays_url_is_not_shown, every_error_is_told_at_once,
+          relays_are_normalised_and_counted_once, as_many_relays_as_there_is_room_for,
+          rust_log_counts_only_where_log_level_is_unset, settings_without_effect_are_named,
+          help_has_every_setting_of_the_program, redis_urls)

@@ -144,16 +144,17 @@ static void put(struct event_verifier *verifier, const char *text, size_t len)
 static void put_escaped(struct event_verifier *verifier, unsigned char c)
 {
     static const char digits[] = "0123456789abcdef";
-    static const char letters[] = "btn?fr"; /* of 0x08 to 0x0d */
+    static const char letters[0x20] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     char escape[6] = {'\\', 'u', '0', '0', 0, 0};
 
-    if (c < 0x20 && (c < 0x08 || c > 0x0d || c == 0x0b)) {
+    if (c < 0x20 && letters[c] == 0) {
         escape[4] = digits[c >> 4];
         escape[5] = digits[c & 15];
         put(verifier, escape, 6);
         return;
     }
-    escape[1] = c < 0x20 ? letters[c - 0x08] : (char)c;
+    escape[1] = c < 0x20 ? letters[c] : (char)c;
     put(verifier, escape, 2);
 }
 

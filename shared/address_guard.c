@@ -10,20 +10,10 @@ struct range {
     uint8_t prefix[16];
 };
 
-#define V4(bits, ...)   \
-    {                   \
-        AF_INET, bits,  \
-        {               \
-            __VA_ARGS__ \
-        }               \
-    }
-#define V6(bits, ...)   \
-    {                   \
-        AF_INET6, bits, \
-        {               \
-            __VA_ARGS__ \
-        }               \
-    }
+/* clang-format off */
+#define V4(bits, ...) {AF_INET, bits, {__VA_ARGS__}}
+#define V6(bits, ...) {AF_INET6, bits, {__VA_ARGS__}}
+/* clang-format on */
 
 /* Whole blocks are listed where the registries make single addresses in them reachable (PCP and
  * TURN anycast, AS112, ORCHIDv2): no distributor lives there. */

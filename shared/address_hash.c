@@ -7,7 +7,7 @@ struct address_hash address_hash(const uint8_t key[ADDRESS_KEY_SIZE], const uint
                                  size_t len)
 {
     uint8_t out[BLAKE3_OUT_SIZE];
-    struct address_hash hash;
+    struct address_hash hash = {""};
 
     blake3_keyed(out, key, address, len);
     hex_encode(hash.hex, out, ADDRESS_HASH_LEN / 2);

@@ -126,7 +126,7 @@ DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)
 struct log_name log_pubkey(const struct trade_pubkey *key)
 {
     uint8_t hash[BLAKE3_OUT_SIZE];
-    struct log_name name;
+    struct log_name name = {""};
 
     blake3_keyed(hash, the_log.salt, key->hex, TRADE_PUBKEY_LEN);
     hex_encode(name.text, hash, 4);

@@ -55,7 +55,7 @@ build_programs() {
     shift
     mkdir -p "$source"
     tar -C "$TREE" --exclude=__pycache__ --exclude='*.[oa]' -cf - \
-        .clang-format LICENSE Makefile.am README configure.ac lighttpd.conf.example \
+        .ci .clang-format LICENSE Makefile.am README configure.ac lighttpd.conf.example \
         contrib fcgi listener shared tests |
         tar -C "$source" -xf -
     if [[ ! -e $source/configure || $source/configure.ac -nt $source/configure ]]; then

@@ -131,6 +131,15 @@ def test_api_when_redis_is_full(api, pubkey):
     assert api.notify(pubkey).status == 202
 
 
+def test_a_new_listener_drains_the_queue_of_a_full_redis(live, relay, phone, pubkey, device):
+    live.listener.stop()
+    assert live.notify(pubkey).status == 202
+    live.redis.config_set("maxmemory", 1)
+    live.spawn_listener([relay])
+    assert phone.url + phone.next_push().path == device
+    live.wait_until_idle()
+
+
 def test_listener_survives_a_restart_of_redis(live, relay, phone, pubkey, device):
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
@@ -297,8 +306,11 @@ def test_a_dead_endpoint_that_was_replaced_meanwhile(live, relay, phone, pubkey,
     phone.answer(device, [phones.Answer(410, gate=gate)])
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
-    live.register(pubkey, phone.endpoint())
+    renewed = phone.endpoint()
+    live.register(pubkey, renewed)
     gate.set()
+    # The wake did not reach anybody yet.
+    assert phone.url + phone.next_push().path == renewed
     live.wait_until_idle()
     assert live.is_registered(pubkey)
 

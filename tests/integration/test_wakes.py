@@ -421,3 +421,31 @@ def test_events_spend_the_limit_of_notify(make_stack, relay, phone, pubkey, regi
     relay.deliver(nostr.gift_wrap(fence_pubkey))
     wait_until(lambda: any(phone.url + push.path == endpoint for push in list(phone.pushes)))
     assert [stack.notify(pubkey).status for _ in range(3)] == [202, 429, 429]
+
+
+def test_who_registers_during_a_deferral_is_not_taken_for_woken(make_stack, relay, phone, pubkey):
+    """Events for a pubkey that is not registered note a deferral, and queue nothing."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_RATE_PER_PUBKEY_PER_MIN="12")
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    for _ in range(11):
+        relay.deliver(nostr.gift_wrap(pubkey))
+    wait_until(lambda: stack.redis.exists(f"mostro:due:{pubkey}"), what="a deferral is noted")
+    assert stack.wakes_added() == 0
+    endpoint = phone.endpoint()
+    stack.register(pubkey, endpoint)
+    relay.deliver(nostr.gift_wrap(pubkey))
+    assert phone.url + phone.next_push(timeout=10).path == endpoint
+
+
+# ---- Time
+
+
+def test_a_clock_that_was_set_back_delays_no_wake(live, phone, pubkey, device):
+    """Ids of the stream never go back, so after such a step they stay in the future."""
+    now_ms = live.redis.time()[0] * 1000
+    live.redis.xadd("mostro:wakes", {"pk": nostr.new_pubkey(), "via": "notify",
+                                     "not_before": now_ms}, id=f"{now_ms + 3600000}-0")
+    assert live.notify(pubkey).status == 202
+    assert phone.url + phone.next_push(timeout=5).path == device

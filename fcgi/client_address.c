@@ -61,6 +61,8 @@ static bool parse_rightmost(struct client_address *address, const char *list)
         list = comma + 1;
     list += strspn(list, " \t");
     len = strcspn(list, " \t");
+    if (list[len + strspn(list + len, " \t")] != '\0')
+        return false;
     return parse_entry(address, list, len);
 }
 
@@ -72,7 +74,7 @@ bool client_address_find(struct client_address *address, const struct request *r
         parse_address(address, request->fly_client_ip))
         return true;
     if (trust_proxy_headers && request->forwarded_for != NULL &&
-        parse_rightmost(address, request->forwarded_for))
+        request->forwarded_for_count <= 1 && parse_rightmost(address, request->forwarded_for))
         return true;
     return request->remote_addr != NULL && parse_address(address, request->remote_addr);
 }

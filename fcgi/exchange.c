@@ -37,6 +37,7 @@ static void read_parameter(struct request *request, const char *entry)
         value = entry + wanted[i].len;
         *(const char **)(void *)((char *)request + wanted[i].offset) = value;
         request->fly_client_ip_count += request->fly_client_ip == value;
+        request->forwarded_for_count += request->forwarded_for == value;
         return;
     }
 }

@@ -22,8 +22,9 @@ struct request {
 
     const char *remote_addr;
     const char *fly_client_ip;
-    const char *forwarded_for;    /* the last X-Forwarded-For, where there are several */
+    const char *forwarded_for;
     unsigned fly_client_ip_count; /* more than one: somebody added to the proxy's */
+    unsigned forwarded_for_count; /* the same */
 
     request_read_fn *read;
     void *read_arg;

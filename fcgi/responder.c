@@ -25,7 +25,7 @@ static bool open_crypto(struct responder *responder, FILE *errors)
         return true;
     responder->crypto = token_crypto_new(key->bytes);
     if (responder->crypto == NULL)
-        (void)fputs("SERVER_PRIVATE_KEY: not a private key of secp256k1\n", errors);
+        (void)fputs("SERVER_PRIVATE_KEY, or its file: not a private key of secp256k1\n", errors);
     return responder->crypto != NULL;
 }
 

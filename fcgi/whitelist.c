@@ -39,16 +39,25 @@ static bool fill(struct whitelist *whitelist, const json_t *array)
     return true;
 }
 
-struct whitelist *whitelist_parse(const char *text, size_t len, FILE *errors)
+#define EXPECTED "not a JSON array of pubkeys of 64 hex characters"
+
+static struct whitelist *parse(const char *text, size_t len)
 {
     struct whitelist *whitelist = calloc(1, sizeof *whitelist);
     json_t *array = json_loadb(text, len, 0, NULL);
 
     if (whitelist != NULL && (!json_is_array(array) || !fill(whitelist, array)))
         whitelist_free(&whitelist);
-    if (whitelist == NULL)
-        (void)fputs("the whitelist is not a JSON array of pubkeys of 64 hex characters\n", errors);
     json_decref(array);
+    return whitelist;
+}
+
+struct whitelist *whitelist_parse(const char *text, size_t len, FILE *errors)
+{
+    struct whitelist *whitelist = parse(text, len);
+
+    if (whitelist == NULL)
+        (void)fputs("the whitelist is " EXPECTED "\n", errors);
     return whitelist;
 }
 
@@ -66,8 +75,8 @@ static struct whitelist *read_file(const char *path, FILE *errors)
         if (ferror(file) || len > WHITELIST_MAX_SIZE)
             (void)fprintf(errors, "TRUSTED_MOSTRO_PUBKEYS_FILE=%s: cannot be read, or over 1 MiB\n",
                           path);
-        else
-            whitelist = whitelist_parse(text, len, errors);
+        else if ((whitelist = parse(text, len)) == NULL)
+            (void)fprintf(errors, "TRUSTED_MOSTRO_PUBKEYS_FILE=%s: " EXPECTED "\n", path);
     }
     if (file != NULL)
         (void)fclose(file);

@@ -85,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.fly_client_ip = line[6][0] != '\0' ? line[6] : NULL;
     request.fly_client_ip_count = request.fly_client_ip != NULL;
     request.forwarded_for = line[7][0] != '\0' ? line[7] : NULL;
+    request.forwarded_for_count = request.forwarded_for != NULL;
     request.read_arg = &body;
 
     responder_answer(the_responder(), &request, &response);

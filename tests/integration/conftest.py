@@ -45,12 +45,19 @@ def version():
     return output.split()[-1]
 
 
-def _make_stacks():
+@pytest.fixture(scope="module")
+def web_server():
+    """What stacks run behind. Files whose tests go through each have this fixture anew, with
+    params=WEB_SERVERS."""
+    return "lighttpd"
+
+
+def _make_stacks(web_server):
     made = []
 
     def make(**settings):
         # Not pytest's tmp_path: a Unix socket's path must fit in 108 bytes.
-        stack = Stack(tempfile.mkdtemp(prefix="mostro-push-stack-"), **settings)
+        stack = Stack(tempfile.mkdtemp(prefix="mostro-push-stack-"), web_server, **settings)
         stack.keep = False
         made.append(stack)
         _stacks.append(stack)
@@ -74,15 +81,15 @@ def _make_stacks():
 
 
 @pytest.fixture
-def make_stack():
+def make_stack(web_server):
     """make_stack(SETTING="value", ...) -> a Stack that has started nothing yet."""
-    yield from _make_stacks()
+    yield from _make_stacks(web_server)
 
 
 @pytest.fixture(scope="module")
-def make_shared_stack():
+def make_shared_stack(web_server):
     """The same for a whole file."""
-    yield from _make_stacks()
+    yield from _make_stacks(web_server)
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,24 @@
-"""stack: one private Mostro Push: a Redis, a lighttpd, workers and a listener, all real, all in one
-directory, each with a log there, nothing shared with another stack that runs beside it."""
+"""stack: one private Mostro Push: a Redis, a web server, workers and a listener, all real, all in
+one directory, each with a log there, nothing shared with another stack that runs beside it."""
 import dataclasses
 import http.client
 import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import time
 
 import redis
 
 from loopback import HOST, Port
+from web_servers import TOP, WEB_SERVERS, Site
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD_DIR = pathlib.Path(os.environ.get("BUILD_DIR", TOP)).resolve()
 FCGI = BUILD_DIR / "mostro-push-fcgi"
 LISTENER = BUILD_DIR / "mostro-push-listener"
@@ -23,10 +26,6 @@ LISTENER = BUILD_DIR / "mostro-push-listener"
 # From the caller's environment, so that sanitizers and unusual places of libraries work.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
 SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|runtime error): .*")
-
-# Lines of the operators' examples that a stack sets to its own.
-LIGHTTPD_OWN = re.compile(
-    r"^(var\.(host|port|socket|errors|bodies)|server\.(username|groupname)) *=")
 
 
 def wait_until(condition, timeout=10, what=None):
@@ -41,21 +40,37 @@ def wait_until(condition, timeout=10, what=None):
         time.sleep(0.01)
 
 
+def port_of_all_addresses():
+    """A port below those that connections are given, for one of them in use anywhere would be in
+    the way of a socket on every address."""
+    while True:
+        number = random.randrange(10_000, 30_000)
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            try:
+                probe.bind(("::", number))
+                return number
+            except OSError:
+                pass
+
+
 class Program:
     """A process (and its children) in a session of its own, with its output in one log."""
 
-    def __init__(self, name, arguments, directory, settings=None):
+    def __init__(self, name, arguments, directory, settings=None, stdin=""):
         self.name = name
         self._killed = False
         self.log = directory / f"{name}.log"
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        # Debian keeps lighttpd out of a user's PATH.
+        # Debian keeps web servers out of a user's PATH.
         environment["PATH"] += ":/usr/sbin:/sbin"
         environment.update(settings or {})
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 [str(one) for one in arguments], cwd=directory, env=environment,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+        with self._process.stdin as pipe:
+            pipe.write(stdin.encode())
 
     def is_alive(self):
         return self._process.poll() is None
@@ -96,6 +111,25 @@ class Program:
                                text=True).stdout
         return [int(pid) for pid in found.split()]
 
+    def files_written(self):
+        """The files that it and its children have open for writing, be they deleted already; but
+        for root not those of processes that nobody may look into (prctl PR_SET_DUMPABLE)."""
+        found = []
+        for pid in [self._process.pid, *self.children()]:
+            try:
+                descriptors = os.listdir(f"/proc/{pid}/fd")
+            except OSError:
+                continue
+            for fd in descriptors:
+                try:
+                    info = pathlib.Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
+                    target = pathlib.Path(f"/proc/{pid}/fd/{fd}")
+                    if target.is_file() and int(info.split()[3], 8) & os.O_ACCMODE:
+                        found.append(os.readlink(target))
+                except OSError:
+                    continue  # just closed
+        return found
+
     def output(self):
         return self.log.read_text(errors="replace")
 
@@ -116,14 +150,18 @@ class Answer:
 class Stack:
     """Starts nothing by itself; close() stops all that was started."""
 
-    def __init__(self, directory, **settings):
+    def __init__(self, directory, web_server="lighttpd", **settings):
         self.directory = pathlib.Path(directory)
         self.socket = self.directory / "redis.sock"
         self.programs = []
         self._clients = itertools.count(1)
-        self._port = Port()
-        self.http_port = self._port.number
-        self.redis_server = self.lighttpd = self.workers = self.listener = None
+        self._ports = Port(), Port()
+        self.http_port, self.operator_port = (port.number for port in self._ports)
+        self.host = HOST
+        self._tls = None
+        self.web_server = web_server
+        # The web server is `web`, and also `lighttpd` where it is that one.
+        self.redis_server = self.web = self.lighttpd = self.workers = self.listener = None
         self.redis = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True,
                                  socket_timeout=5)
         self.settings = {
@@ -144,9 +182,12 @@ class Stack:
 
     def start_redis(self, *options):
         """As operators are told to run it; `options` in the end win. Empty after every start."""
-        self.redis_server = self.start_program("redis", [
-            "redis-server", TOP / "contrib/redis.conf.example", "--unixsocket", self.socket,
-            "--dir", self.directory, *options])
+        # No option for this: Redis enters the example's folder, not everybody's, as it reads it.
+        text = re.sub(r"(?m)^dir .*", f"dir {self.directory}",
+                      (TOP / "contrib/redis.conf.example").read_text())
+        self.redis_server = Program("redis", ["redis-server", "-", "--unixsocket", self.socket,
+                                              *options], self.directory, self.settings, text)
+        self.programs.append(self.redis_server)
 
         def answers():
             assert self.redis_server.is_alive(), self.redis_server.output()
@@ -156,40 +197,40 @@ class Stack:
                 return False
         wait_until(answers, what="Redis answers")
 
-    def start_api(self, workers=2, **settings):
-        """lighttpd and so many workers; returns when the API is there."""
-        socket = self.directory / "fcgi.sock"
+    def start_workers(self, workers=2, program=FCGI, **settings):
+        """So many responders, on the socket that the web server knows."""
+        address = self.directory / "fcgi.sock"
         self.workers = self.start_program(
-            "workers", ["spawn-fcgi", "-n", "-s", socket, "-M", "0600", "-b", "1024", "--",
-                        TOP / "contrib/workers", workers, FCGI], **settings)
-        wait_until(socket.exists, what="spawn-fcgi makes its socket")
-        self.lighttpd = self.start_program("lighttpd",
-                                           ["lighttpd", "-D", "-f", self._lighttpd_conf()])
+            "workers", ["spawn-fcgi", "-n", "-s", address, "-M", "0600", "-b", "1024", "--",
+                        TOP / "contrib/workers", workers, program], **settings)
+        wait_until(address.exists, what="spawn-fcgi makes its socket")
+
+    def start_web(self, host=HOST, authority=None, proxy=None, edit=None):
+        """The web server, as operators are told to run it: with HTTPS where an authority is to
+        certify it, behind a trusted proxy where its address is given (see web_servers)."""
+        https = authority.issue("web-server") if authority else None
+        if host == "[::]":
+            self.http_port = port_of_all_addresses()
+        self.host = host.strip("[]")
+        self._tls = ssl.create_default_context(cafile=authority.certificate) if authority else None
+        site = Site(self.directory, host, self.http_port, self.operator_port, https, proxy, edit)
+        self.web = self.start_program(self.web_server, WEB_SERVERS[self.web_server](site))
+        self.lighttpd = self.web if self.web_server == "lighttpd" else None
+
+    def start_api(self, workers=2, web=None, **settings):
+        """So many workers and the web server, with start_web()'s arguments in `web`; returns when
+        the API is there."""
+        self.start_workers(workers, **settings)
+        self.start_web(**(web or {}))
 
         def healthy():
-            assert self.lighttpd.is_alive(), self.lighttpd.output()
+            assert self.web.is_alive(), self.logs()
             assert self.workers.is_alive(), self.logs()
             try:
                 return self.get("/api/health").status == 200
             except OSError:
                 return False
         wait_until(healthy, what="the API answers")
-
-    def _lighttpd_conf(self):
-        """The example, with places of our own."""
-        own = {
-            "var.host": f'"{HOST}"',
-            "var.port": self.http_port,
-            "var.socket": f'"{self.directory}/fcgi.sock"',
-            "var.errors": f'"{self.directory}/lighttpd-errors.log"',
-            "var.bodies": f'"{self.directory}"',
-        }
-        lines = [line for line in (TOP / "lighttpd.conf.example").read_text().splitlines()
-                 if not LIGHTTPD_OWN.match(line)]
-        conf = self.directory / "lighttpd.conf"
-        lines[:0] = [f"{name} = {value}" for name, value in own.items()]
-        conf.write_text("\n".join(lines) + "\n")
-        return conf
 
     def spawn_listener(self, relays, **settings):
         """Starts it and does not wait."""
@@ -220,7 +261,8 @@ class Stack:
             except TimeoutError as error:
                 disobedient.append(str(error))
         self.redis.close()
-        self._port.close()
+        for port in self._ports:
+            port.close()
         assert not disobedient, disobedient
 
     def kill(self):
@@ -248,11 +290,20 @@ class Stack:
         n = next(self._clients)
         return f"127.{1 + n // 62500}.{n // 250 % 250}.{1 + n % 250}"
 
-    def request(self, method, path, body=None, headers=None, client=None, timeout=5):
-        """One request on a connection of its own, from `client` (default: from a new one)."""
-        connection = http.client.HTTPConnection(
-            HOST, self.http_port, timeout=timeout,
-            source_address=(client or self.new_client(), 0))
+    def connect(self, client=None, port=None, timeout=5):
+        """A connection from `client` (default: from a new one), with TLS where that is on; `port`
+        may be the operator's, where it never is."""
+        source = client or (self.new_client() if ":" not in self.host else "")
+        connection = socket.create_connection((self.host, port or self.http_port), timeout,
+                                              (source, 0) if source else None)
+        if self._tls and port is None:
+            connection = self._tls.wrap_socket(connection, server_hostname=HOST)
+        return connection
+
+    def request(self, method, path, body=None, headers=None, client=None, timeout=5, port=None):
+        """One request on a connection of its own; see connect()."""
+        connection = http.client.HTTPConnection(self.host, port or self.http_port)
+        connection.sock = self.connect(client, port, timeout)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

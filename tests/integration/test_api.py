@@ -1,4 +1,4 @@
-"""Every answer of the HTTP API, byte for byte, through lighttpd."""
+"""Every answer of the HTTP API, byte for byte, through each web server."""
 import json
 import re
 import uuid
@@ -7,6 +7,7 @@ import pytest
 
 import nostr
 from stack import wait_until
+from web_servers import WEB_SERVERS
 
 BAD_PUBKEY = "Invalid trade_pubkey format (expected 64 hex characters)"
 BAD_JSON = "Invalid JSON body"
@@ -23,6 +24,11 @@ ENDPOINT = "https://push.example.org/UP?token=abc"
 # The user agent's key and secret of RFC 8291, appendix A.
 P256DH = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
 AUTH = "BTBZMqHH6r4Tts7J_aSIgg"
+
+
+@pytest.fixture(scope="module", params=WEB_SERVERS)
+def web_server(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,18 @@ import pytest
 import nostr
 from loopback import HOST
 from stack import wait_until
+from web_servers import WEB_SERVERS
 
 SLOW = {
     "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1",
     "NOTIFY_RATE_PER_IP_PER_MIN": "1",
     "REGISTER_RATE_PER_IP_PER_MIN": "1",
 }
+
+
+@pytest.fixture(scope="module", params=WEB_SERVERS)
+def web_server(request):
+    return request.param
 
 
 @pytest.fixture

@@ -386,6 +386,7 @@ def test_the_example_serves_https_once_its_lines_are_in_use(place):
                 (r"^var\.port .*", f"var.port = {port.number}"),
                 (r"^var\.socket .*", f'var.socket = "{place}/none.sock"'),
                 (r"^var\.errors .*", f'var.errors = "{place}/errors.log"'),
+                (r"^var\.operator .*", f'var.operator = "{place}/operator.sock"'),
                 (r"^server\.(user|group)name .*\n", ""),
                 (r'^#(server\.modules \+= \( "mod_openssl" \))', r"\1"),
                 (r"^#(ssl\.engine .*)", r"\1"),

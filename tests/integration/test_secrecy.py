@@ -3,14 +3,25 @@ for each of them in every file that any of the programs has left."""
 import base64
 import json
 import signal
+import socket
+import subprocess
+
+import pytest
 
 import google as fcm
 import nostr
 import phone as phones
+from loopback import HOST
 from stack import wait_until
+from web_servers import WEB_SERVERS
 
 FORWARDED = "203.0.113.77"
 PROXIED_V6 = "2001:db8:77:77::77"
+
+
+@pytest.fixture(scope="module", params=WEB_SERVERS)
+def web_server(request):
+    return request.param
 
 
 def forms(value):
@@ -27,7 +38,7 @@ def find(planted, directory):
     """Where which planted value is, in files' contents and names."""
     found = []
     for path in directory.rglob("*"):
-        if not path.is_file() or path.name == "lighttpd.conf":
+        if not path.is_file():
             continue
         content = path.name.encode() + b"\n" + path.read_bytes()
         for what, value in planted.items():
@@ -43,6 +54,152 @@ def test_find_finds(tmp_path):
         assert find({"pubkey": pubkey}, tmp_path)
     (tmp_path / "a.log").write_text(f"pubkey {pubkey[:8]}\n")
     assert not find({"pubkey": pubkey}, tmp_path)
+
+
+def check_files_written(stack):
+    """That no program writes where find() does not look."""
+    found = {name for program in stack.programs if program.is_alive()
+             for name in program.files_written()}
+    assert found and all(name.startswith(f"{stack.directory}/") for name in found), found
+
+
+def keep_metrics(stack):
+    """What they tell must be as harmless as a log: find() will look at it."""
+    def answer():
+        found = stack.request("GET", "/api/metrics", port=stack.operator_port)
+        return found.status == 200 and found.body
+    text = wait_until(answer)
+    assert len(text) > 100
+    (stack.directory / "metrics").write_text(text)
+
+
+def impatient(text):
+    """An example that gives a worker up after a second."""
+    for long, short in (('"read-timeout"    => 15', '"read-timeout" => 1'),
+                        ("fastcgi_read_timeout    15s;", "fastcgi_read_timeout 1s;")):
+        text = text.replace(long, short)
+    return text
+
+
+@pytest.mark.parametrize("https", [False, True], ids=["http", "https"])
+def test_web_servers_complain_about_nobody(make_stack, authority, https):
+    """Whatever makes a web server write to its error log: no request, no body, no address in it."""
+    stack = make_stack()
+    stack.start_redis()
+    stack.start_api(web={"edit": impatient, "authority": authority if https else None})
+    pubkey, token = nostr.new_pubkey(), "planted-token-" + "z" * 60
+    client = "127.99.88.77"
+    planted = {"pubkey": pubkey, "token": token, "client": client, "forwarded": FORWARDED,
+               "forwarded IPv6": PROXIED_V6, "path": "planted-path", "query": "planted-query",
+               "host": "planted.example.org"}
+    body = json.dumps({"trade_pubkey": pubkey, "token": token, "platform": "ios"}).encode()
+
+    def head(*lines, method="POST", path=f"/api/planted-path?planted-query&{token}",
+             version="HTTP/1.1", host="planted.example.org"):
+        lines = [f"{method} {path} {version}", f"Host: {host}",
+                 "Content-Type: application/json", f"X-Forwarded-For: {FORWARDED}, {PROXIED_V6}",
+                 f"Authorization: Bearer {token}", f"Referer: https://planted.example.org/{pubkey}",
+                 f"User-Agent: {token}", "Connection: close", *lines, "", ""]
+        return "\r\n".join(lines).encode()
+
+    def send(*pieces, end=True):
+        """What comes first of the answer, or nothing."""
+        with stack.connect(client) as connection:
+            try:
+                for piece in pieces:
+                    connection.sendall(piece)
+                if end:
+                    connection.shutdown(socket.SHUT_WR)
+                return connection.recv(65536)
+            except OSError:
+                return b""
+
+    length = f"Content-Length: {len(body)}"
+    # Requests that no server likes.
+    for request in (
+        pubkey.encode() + b"\r\n\r\n",
+        b"\x16\x03\x01" + body,
+        b"\0" * 100 + body,
+        head(length, method=token),
+        head(length, method="CONNECT", path="planted.example.org:443"),
+        head(length, version="HTTP/9.9"),
+        head(length, version="ICY"),
+        head(length, path=f"/api/%zz/{pubkey}"),
+        head(length, path=f"/api/\x01{pubkey}"),
+        head(length, path=f"/api/../../{pubkey}"),
+        head(length, path=f"/api/{token * 200}"),
+        head(length, path=f"/{pubkey}/planted-path"),
+        head(length, host=f"{token} {pubkey}"),
+        head(length, host=f"planted.example.org\0{token}"),
+        head(length, f"Host: {token}"),
+        head(length, f"{token}: {token * 200}"),
+        head(length, f"{pubkey} : {token}"),
+        head(length, f"No colon {pubkey}"),
+        head(length, f"X: {pubkey}\0{token}"),
+        head(length, *(f"X-{i}: {token}" for i in range(500))),
+        head("Content-Length: " + pubkey),
+        head("Content-Length: 5", f"Content-Length: {len(body)}"),
+        head("Content-Length: 99999999"),
+        head("Content-Length: 999999999999999999999"),
+        head(f"Transfer-Encoding: {token}"),
+        head(length, "Transfer-Encoding: chunked"),
+        head("Transfer-Encoding: chunked") + pubkey.encode() + b"\r\n",
+        head("Transfer-Encoding: chunked") + b"fffffff\r\n",
+        head(length, f"Expect: {token}"),
+        head(length, f"Range: bytes={token}"),
+        head(length, f"Upgrade: {token}", "Connection: Upgrade"),
+        head(f"Content-Length: {len(body) + 10}"),
+        head(length, method="GET", path="/api/metrics"),
+        head(length, path="/api/register"),
+        head(length, path="/api/notify"),
+    ):
+        send(request, body)
+    send(head("Content-Length: 250000"), body * 1000)
+    send(head("Content-Length: 400000"), body * 2000)
+    # Clients that go away: before the answer, and with a reset.
+    for piece in (head(length), head(length) + body):
+        with stack.connect(client) as connection:
+            connection.sendall(piece)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    if https:
+        # What is not TLS, and TLS that comes to nothing.
+        with socket.create_connection((HOST, stack.http_port), 5, (client, 0)) as connection:
+            connection.sendall(head(length) + body)
+            connection.recv(65536)
+        for arguments in (["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], ["-alpn", token],
+                          ["-servername", f"{pubkey[:60]}.example.org"]):
+            subprocess.run(["openssl", "s_client", "-connect", f"{HOST}:{stack.http_port}",
+                            "-bind", f"{client}:0", *arguments],
+                           stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    # No place for bodies.
+    bodies = stack.directory / "bodies"
+    bodies.rename(stack.directory / "gone")
+    send(head("Content-Length: 200000"), (body * 2000)[:200_000])
+    (stack.directory / "gone").rename(bodies)
+    # Workers that hang, then die in the middle of a request.
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        stack.workers.send_signal(signal.SIGSTOP)
+        with stack.connect(client) as connection:
+            connection.sendall(head(length) + body)
+            if number == signal.SIGKILL:
+                stack.workers.kill()
+            assert b" 200 " not in connection.recv(65536).partition(b"\r\n")[0]
+        stack.workers.send_signal(signal.SIGCONT)
+    # Nobody behind the socket; then no socket; then one that nobody may use.
+    for _ in range(3):
+        assert b" 50" in send(head(length), body, end=False).partition(b"\r\n")[0]
+    (stack.directory / "fcgi.sock").unlink()
+    assert b" 50" in send(head(length), body, end=False).partition(b"\r\n")[0]
+    (stack.directory / "fcgi.sock").write_text("")
+    assert b" 50" in send(head(length), body, end=False).partition(b"\r\n")[0]
+    check_files_written(stack)
+    # A web server whose processes are killed in the middle of a request.
+    with stack.connect(client) as connection:
+        connection.sendall(head(length))
+        stack.web.send_signal(signal.SIGTERM)
+        stack.web.wait()
+    stack.redis_server.stop()
+    assert find(planted, stack.directory) == []
 
 
 def test_nothing_planted_is_written(make_stack, relay, phone, google, google_settings):
@@ -162,14 +319,16 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     relay.publish(wrap("an event that finds no Redis", pubkey))
     wait_until(lambda: stack.get("/api/status").status == 503)
     stack.redis_server.send_signal(signal.SIGCONT)
-    wait_until(lambda: stack.get("/api/status").status == 200)
-    stack.register(pubkey, endpoint("a phone once more"))
+    body = {"trade_pubkey": pubkey, "token": endpoint("a phone once more"), "platform": "android"}
+    wait_until(lambda: stack.post("/api/register", body, headers).status == 200)
+    keep_metrics(stack)
+    check_files_written(stack)
     stack.redis_server.stop()
     stack.post("/api/register", {"trade_pubkey": refused, "token": secret, "platform": "ios"},
                headers)
     stack.listener.stop()
     stack.workers.stop()
-    stack.lighttpd.stop()
+    stack.web.stop()
 
     assert "listener" in stack.listener.output() and len(stack.listener.output()) > 1000
     for claims in (google.claims, google.messages):

@@ -46,6 +46,11 @@ START_TEST(the_proxys_headers_in_order)
     request.fly_client_ip_count = 0;
     request.forwarded_for = "192.0.2.1, nonsense";
     assert_ipv4(find(&request, true), 127, 0, 0, 1);
+    request.forwarded_for = "192.0.2.7 192.0.2.8"; /* no list, and not one address */
+    assert_ipv4(find(&request, true), 127, 0, 0, 1);
+    request.forwarded_for = "192.0.2.1";
+    request.forwarded_for_count = 2; /* whose is which cannot be told */
+    assert_ipv4(find(&request, true), 127, 0, 0, 1);
     request.forwarded_for = NULL;
     assert_ipv4(find(&request, true), 127, 0, 0, 1);
 }

@@ -18,8 +18,9 @@
 #define LOOKUP_BATCH      64
 #define DONE_BATCH        128
 #define DRAIN_MS          10000
-#define CLOCK_EVERY_MS    60000
+#define DRAIN_TELL_MS     1000
 #define COMMANDS_RETRY_MS 250
+#define SORT_EVERY_MS     100
 #define WAIT_MOST_MS      60000
 
 struct dispatcher {
@@ -29,15 +30,18 @@ struct dispatcher {
     struct push_desk *desk;
     struct registry *commands;
     struct registration *registrations; /* LOOKUP_BATCH of them */
-    int64_t redis_clock_ms;             /* Redis's Unix clock less ours */
-    int64_t clock_due_ms;
-    int64_t commands_retry_ms; /* they fail until then */
+    int64_t commands_retry_ms;          /* they fail until then */
+    int64_t sort_due_ms[WAKE_LANES];    /* see lookups() */
     pthread_t thread;
     bool running;
     atomic_bool stop;
     atomic_uint in_flight, backlog;
-    atomic_bool fcm_ready;
 };
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 /* ---- Commands to Redis ----------------------------------------------------------------------- */
 
@@ -46,25 +50,13 @@ static bool commands_work(const struct dispatcher *dispatcher, int64_t now_ms)
     return now_ms >= dispatcher->commands_retry_ms;
 }
 
-static bool succeeded(struct dispatcher *dispatcher, enum registry_result result, int64_t now_ms)
+/* A command that failed may have taken its time over it, so the clock is read anew. */
+static bool succeeded(struct dispatcher *dispatcher, enum registry_result result)
 {
     if (result == REGISTRY_OK || result == REGISTRY_NOT_FOUND)
         return true;
-    dispatcher->commands_retry_ms = now_ms + COMMANDS_RETRY_MS;
+    dispatcher->commands_retry_ms = (int64_t)clock_monotonic_ms() + COMMANDS_RETRY_MS;
     return false;
-}
-
-/* Wakes are due by Redis's clock. Our own is read after the answer, so that nothing seems due
- * earlier than it is. */
-static void read_redis_clock(struct dispatcher *dispatcher, int64_t now_ms)
-{
-    int64_t unix_ms;
-
-    if (now_ms < dispatcher->clock_due_ms || !commands_work(dispatcher, now_ms) ||
-        !succeeded(dispatcher, registry_time(dispatcher->commands, &unix_ms), now_ms))
-        return;
-    dispatcher->redis_clock_ms = unix_ms - (int64_t)clock_monotonic_ms();
-    dispatcher->clock_due_ms = now_ms + CLOCK_EVERY_MS;
 }
 
 /* A dead token first leaves the registry, then its wakes are done with. */
@@ -77,7 +69,7 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
            push_desk_first_dead(dispatcher->desk, &key, &token)) {
         enum registry_result result = registry_forget(dispatcher->commands, key, token);
 
-        if (succeeded(dispatcher, result, now_ms))
+        if (succeeded(dispatcher, result))
             push_desk_forgotten(dispatcher->desk, result == REGISTRY_NOT_FOUND, now_ms);
     }
 }
@@ -89,12 +81,49 @@ static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 
     while (!wake_reader_reads_own(dispatcher->reader) && commands_work(dispatcher, now_ms) &&
            (n = wake_queue_done(dispatcher->queue, ids, DONE_BATCH)) > 0) {
-        if (succeeded(dispatcher, registry_wakes_done(dispatcher->commands, ids, n), now_ms))
+        if (succeeded(dispatcher, registry_wakes_done(dispatcher->commands, ids, n)))
             wake_queue_acknowledged(dispatcher->queue, n);
     }
 }
 
+/* Whether there is something that Redis is still to be told. */
+static bool has_news(const struct dispatcher *dispatcher)
+{
+    const struct trade_pubkey *key;
+    const char *id, *token;
+
+    return push_desk_first_dead(dispatcher->desk, &key, &token) ||
+           (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
+            !wake_reader_reads_own(dispatcher->reader));
+}
+
 /* ---- Pushing --------------------------------------------------------------------------------- */
+
+/* How many of a lane's targets are to be looked up now. A backend that is down takes no pushes, but
+ * some of those that wait for it have gone meanwhile, to the other one or altogether: a few at a
+ * time are looked up anyway, and line up again behind the rest if they have not. */
+static size_t lookups(struct dispatcher *dispatcher, enum wake_lane lane, int64_t now_ms)
+{
+    size_t n = push_desk_slots(dispatcher->desk, lane, now_ms);
+
+    if (n == 0 && push_desk_is_down(dispatcher->desk, lane, now_ms) &&
+        now_ms >= dispatcher->sort_due_ms[lane]) {
+        dispatcher->sort_due_ms[lane] = now_ms + SORT_EVERY_MS;
+        n = LOOKUP_BATCH;
+    }
+    return n < LOOKUP_BATCH ? n : LOOKUP_BATCH;
+}
+
+/* When lookups() may be more than none without a push ending first. */
+static int64_t next_lookup_ms(const struct dispatcher *dispatcher, enum wake_lane lane,
+                              int64_t now_ms)
+{
+    int64_t next = push_desk_next_slot_ms(dispatcher->desk, lane, now_ms);
+
+    if (push_desk_is_down(dispatcher->desk, lane, now_ms))
+        next = earlier(next, dispatcher->sort_due_ms[lane]);
+    return next;
+}
 
 /* Looks up one batch of those whose turn it is in this lane, right before they are pushed. */
 static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64_t now_ms)
@@ -102,17 +131,15 @@ static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64
     struct wake_target *targets[LOOKUP_BATCH];
     struct trade_pubkey keys[LOOKUP_BATCH];
     bool found[LOOKUP_BATCH];
-    size_t free_slots = push_desk_slots(dispatcher->desk, lane, now_ms);
     size_t n = wake_queue_take(dispatcher->queue, lane, now_ms, targets,
-                               free_slots < LOOKUP_BATCH ? free_slots : LOOKUP_BATCH);
+                               lookups(dispatcher, lane, now_ms));
 
     if (n == 0)
         return;
     for (size_t i = 0; i < n; i++)
         keys[i] = *wake_target_key(targets[i]);
-    if (succeeded(dispatcher,
-                  registry_lookup(dispatcher->commands, keys, n, dispatcher->registrations, found),
-                  now_ms)) {
+    if (succeeded(dispatcher, registry_lookup(dispatcher->commands, keys, n,
+                                              dispatcher->registrations, found))) {
         for (size_t i = 0; i < n; i++)
             push_desk_serve(dispatcher->desk, targets[i],
                             found[i] ? &dispatcher->registrations[i] : NULL, now_ms);
@@ -132,35 +159,22 @@ static void serve(struct dispatcher *dispatcher, int64_t now_ms)
 
 /* ---- The thread ------------------------------------------------------------------------------ */
 
-static void publish_status(struct dispatcher *dispatcher, int64_t now_ms)
+static void publish_status(struct dispatcher *dispatcher)
 {
     atomic_store(&dispatcher->in_flight, push_desk_in_flight(dispatcher->desk));
     atomic_store(&dispatcher->backlog, (unsigned)wake_queue_backlog(dispatcher->queue));
-    atomic_store(&dispatcher->fcm_ready, push_desk_fcm_ready(dispatcher->desk, now_ms));
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* When there is something to do even if nothing happens. */
 static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
 {
     int64_t next = wake_queue_next_ms(dispatcher->queue);
-    const char *id;
-    const struct trade_pubkey *key;
-    const char *token;
 
     for (int lane = 0; lane < WAKE_LANES; lane++) {
         if (wake_queue_waiting(dispatcher->queue, (enum wake_lane)lane))
-            next = earlier(next,
-                           push_desk_next_slot_ms(dispatcher->desk, (enum wake_lane)lane, now_ms));
+            next = earlier(next, next_lookup_ms(dispatcher, (enum wake_lane)lane, now_ms));
     }
-    if (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
-        !wake_reader_reads_own(dispatcher->reader))
-        next = now_ms;
-    if (push_desk_first_dead(dispatcher->desk, &key, &token))
+    if (has_news(dispatcher))
         next = now_ms;
     if (next < dispatcher->commands_retry_ms) /* all of this needs Redis */
         next = dispatcher->commands_retry_ms;
@@ -193,16 +207,28 @@ static void work(struct dispatcher *dispatcher)
     while (!atomic_load(&dispatcher->stop)) {
         int64_t now_ms = (int64_t)clock_monotonic_ms(), next_ms;
 
-        read_redis_clock(dispatcher, now_ms);
-        next_ms = wake_reader_run(dispatcher->reader, dispatcher->queue, dispatcher->redis_clock_ms,
-                                  now_ms);
+        next_ms = wake_reader_run(dispatcher->reader, dispatcher->queue, now_ms);
         next_ms = earlier(next_ms, push_desk_run(dispatcher->desk, now_ms));
         stop_clocks(dispatcher, now_ms);
         serve(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
-        publish_status(dispatcher, now_ms);
+        publish_status(dispatcher);
         wait_until(dispatcher, earlier(next_ms, next_work_ms(dispatcher, now_ms)));
+    }
+}
+
+/* What is done with and not acknowledged would be pushed again, so a moment's trouble with Redis
+ * is waited out. */
+static void tell_the_rest(struct dispatcher *dispatcher)
+{
+    int64_t now_ms = (int64_t)clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_TELL_MS;
+
+    while (has_news(dispatcher) && now_ms < deadline_ms) {
+        wait_until(dispatcher, earlier(dispatcher->commands_retry_ms, deadline_ms));
+        now_ms = (int64_t)clock_monotonic_ms();
+        forget_dead(dispatcher, now_ms);
+        acknowledge(dispatcher, now_ms);
     }
 }
 
@@ -215,7 +241,7 @@ static void drain(struct dispatcher *dispatcher)
     for (;;) {
         forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
-        publish_status(dispatcher, now_ms);
+        publish_status(dispatcher);
         if (push_desk_in_flight(dispatcher->desk) == 0 || now_ms >= deadline_ms)
             break;
         wait_until(dispatcher, deadline_ms);
@@ -225,8 +251,9 @@ static void drain(struct dispatcher *dispatcher)
         log_warn("dispatcher: %u pushes did not end in time; they will be made again",
                  push_desk_in_flight(dispatcher->desk));
     http_client_cancel_all(dispatcher->client);
+    tell_the_rest(dispatcher);
     log_info("dispatcher: stopped; %zu wakes stay in Redis", wake_queue_backlog(dispatcher->queue));
-    publish_status(dispatcher, now_ms);
+    publish_status(dispatcher);
 }
 
 static void *run(void *arg)
@@ -253,9 +280,7 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
 
     if (dispatcher == NULL)
         return NULL;
-    dispatcher->clock_due_ms = INT64_MIN;
     dispatcher->commands_retry_ms = INT64_MIN;
-    dispatcher->redis_clock_ms = clock_unix_ms() - (int64_t)clock_monotonic_ms();
     dispatcher->client = http_client_new(settings->tls_ca_file);
     dispatcher->queue = wake_queue_new((size_t)settings->wakes_max, random_up_to);
     dispatcher->reader = wake_reader_new(settings, stats);
@@ -275,7 +300,6 @@ void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *
 {
     out->in_flight = atomic_load(&dispatcher->in_flight);
     out->backlog = atomic_load(&dispatcher->backlog);
-    out->fcm_ready = atomic_load(&dispatcher->fcm_ready);
 }
 
 void dispatcher_stop(struct dispatcher *dispatcher)

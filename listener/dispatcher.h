@@ -16,7 +16,6 @@ struct dispatcher;
 struct dispatcher_status {
     unsigned in_flight; /* pushes */
     unsigned backlog;   /* wakes held, those in flight included */
-    bool fcm_ready;     /* it has an access token */
 };
 
 /* Both arguments must outlive the dispatcher. NULL, with an error logged, where it cannot be
@@ -28,7 +27,8 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
 void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out);
 
 /* From any thread; returns at once. No more wakes are read and no push begins; what is in flight
- * has 10 s to end; the rest stays in Redis for the next process of this name. */
+ * has 10 s to end, and Redis 1 s to be told; the rest stays there for the next process of this
+ * name. */
 void dispatcher_stop(struct dispatcher *dispatcher);
 
 /* Stops it, and waits for its end. */

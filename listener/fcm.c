@@ -169,6 +169,9 @@ enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven)
         return FCM_GIVEN_UP;
     if (answer->result != HTTP_ANSWERED)
         return FCM_FAULT;
+    /* What is to be done about these depends on what the body says. */
+    if (answer->status >= 400 && answer->status <= 499 && answer->cut_short)
+        return FCM_RETRY;
     root = json_loadb(answer->body, answer->body_len, 0, NULL);
     error = json_object_get(root, "error");
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
@@ -262,7 +265,9 @@ static void complain(struct fcm *fcm, int status, int64_t now_ms)
 static struct push_result judge(struct fcm *fcm, const struct http_answer *answer,
                                 uint64_t generation, int64_t now_ms)
 {
-    struct push_result result = {.outcome = PUSH_GIVEN_UP, .retry_after_ms = -1};
+    struct push_result result = {.outcome = PUSH_GIVEN_UP,
+                                 .retry_after_ms = -1,
+                                 .answered = answer->result == HTTP_ANSWERED};
 
     switch (fcm_classify(answer, fcm->proven)) {
     case FCM_DELIVERED:
@@ -318,7 +323,6 @@ static bool send_message(struct fcm *fcm, const char *authorization, const char 
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .timeout_ms = TIMEOUT_MS,
         .answer_limit = ANSWER_MAX,
-        .allow_http = true,
     };
 
     return http_client_start(fcm->client, &request, take_answer, push);

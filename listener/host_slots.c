@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hex.h"
+#include "marks.h"
 #include "table.h"
 
 struct host {
@@ -12,81 +13,130 @@ struct host {
     char name[HOST_SLOTS_NAME_MAX];
     unsigned in_flight; /* never 0 while somebody waits */
     unsigned most;
+    bool slow; /* and its pushes in flight are counted in slow_in_flight */
     struct wake_list waiting;
 };
 
-struct held {
-    struct table_item item; /* by endpoint; first */
-    struct held *next;      /* held back later than this one */
-    char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
-    int64_t until_ms;
-};
-
 struct host_slots {
-    struct table *hosts, *held;
-    struct held *first_held, *last_held;
+    struct table *hosts; /* those with pushes in flight */
+    struct marks *slow, *held;
+    unsigned most_slow;
+    unsigned slow_in_flight;       /* never 0 while somebody is in waiting_slow */
+    struct wake_list waiting_slow; /* for slow hosts of any name */
 };
 
-struct host_slots *host_slots_new(void)
+struct host_slots *host_slots_new(unsigned most_slow)
 {
     struct host_slots *slots = calloc(1, sizeof *slots);
 
     if (slots == NULL)
         return NULL;
+    slots->most_slow = most_slow;
     slots->hosts = table_new();
-    slots->held = table_new();
-    if (slots->hosts == NULL || slots->held == NULL)
+    slots->slow = marks_new(HOST_SLOTS_MARKS_MAX);
+    slots->held = marks_new(HOST_SLOTS_MARKS_MAX);
+    if (slots->hosts == NULL || slots->slow == NULL || slots->held == NULL)
         host_slots_free(&slots);
     return slots;
 }
 
-static void empty(struct table **table)
+void host_slots_free(struct host_slots **slots)
 {
     struct table_item *item;
 
-    while (*table != NULL && (item = table_any(*table)) != NULL) {
-        table_remove(*table, item);
-        free(item);
-    }
-    table_free(table);
-}
-
-void host_slots_free(struct host_slots **slots)
-{
     if (*slots == NULL)
         return;
-    empty(&(*slots)->hosts);
-    empty(&(*slots)->held);
+    while ((*slots)->hosts != NULL && (item = table_any((*slots)->hosts)) != NULL) {
+        table_remove((*slots)->hosts, item);
+        free(item);
+    }
+    table_free(&(*slots)->hosts);
+    marks_free(&(*slots)->slow);
+    marks_free(&(*slots)->held);
     free(*slots);
     *slots = NULL;
 }
 
+static bool is_slow(const struct host_slots *slots, const char *name, int64_t now_ms)
+{
+    return marks_until(slots->slow, name, now_ms) != INT64_MIN;
+}
+
+static struct host *host_new(struct host_slots *slots, const char *name, bool slow)
+{
+    struct host *host;
+
+    if (strlen(name) >= sizeof host->name || (host = calloc(1, sizeof *host)) == NULL)
+        return NULL;
+    memcpy(host->name, name, strlen(name) + 1);
+    host->item.key = host->name;
+    host->most = HOST_SLOTS_FIRST;
+    host->slow = slow;
+    table_add(slots->hosts, &host->item);
+    return host;
+}
+
 enum host_entry host_slots_enter(struct host_slots *slots, const char *name,
-                                 struct wake_target *target)
+                                 struct wake_target *target, int64_t now_ms)
 {
     struct host *host = (struct host *)table_find(slots->hosts, name);
+    bool slow = host != NULL ? host->slow : is_slow(slots, name, now_ms);
 
     if (host != NULL && host->in_flight >= host->most) {
         wake_list_append(&host->waiting, target);
         return HOST_WAITS;
     }
-    if (host == NULL) {
-        if (strlen(name) >= sizeof host->name || (host = calloc(1, sizeof *host)) == NULL)
-            return HOST_NO_MEMORY;
-        memcpy(host->name, name, strlen(name) + 1);
-        host->item.key = host->name;
-        host->most = HOST_SLOTS_FIRST;
-        table_add(slots->hosts, &host->item);
+    if (slow && slots->slow_in_flight >= slots->most_slow) {
+        wake_list_append(&slots->waiting_slow, target);
+        return HOST_WAITS;
     }
+    if (host == NULL && (host = host_new(slots, name, slow)) == NULL)
+        return HOST_NO_MEMORY;
     host->in_flight++;
+    slots->slow_in_flight += slow;
     return HOST_ENTERED;
 }
 
-void host_slots_leave(struct host_slots *slots, const char *name, bool multiplexed,
+void host_slots_timed_out(struct host_slots *slots, const char *name, int64_t now_ms)
+{
+    struct host *host = (struct host *)table_find(slots->hosts, name);
+
+    marks_set(slots->slow, name, now_ms + HOST_SLOTS_SLOW_MS, now_ms);
+    if (!host->slow)
+        slots->slow_in_flight += host->in_flight;
+    host->slow = true;
+}
+
+static void release(struct wake_list *waiting, unsigned new_slots, bool all,
+                    struct wake_list *released)
+{
+    struct wake_target *target;
+
+    for (; new_slots > 0 || all; new_slots -= new_slots > 0) {
+        if ((target = wake_list_shift(waiting)) == NULL)
+            return;
+        wake_list_append(released, target);
+    }
+}
+
+/* Takes one push of a slow host, or a host that is slow no more, out of the slow ones' share. */
+static void leave_slow(struct host_slots *slots, struct host *host, int64_t now_ms,
+                       struct wake_list *released)
+{
+    slots->slow_in_flight--;
+    if (!is_slow(slots, host->name, now_ms)) {
+        slots->slow_in_flight -= host->in_flight;
+        host->slow = false;
+    }
+    if (slots->slow_in_flight < slots->most_slow)
+        release(&slots->waiting_slow, slots->most_slow - slots->slow_in_flight,
+                slots->slow_in_flight == 0, released);
+}
+
+void host_slots_leave(struct host_slots *slots, const char *name, bool multiplexed, int64_t now_ms,
                       struct wake_list *released)
 {
     struct host *host = (struct host *)table_find(slots->hosts, name);
-    struct wake_target *target;
     unsigned new_slots = 1;
 
     if (multiplexed) {
@@ -94,11 +144,9 @@ void host_slots_leave(struct host_slots *slots, const char *name, bool multiplex
         host->most = HOST_SLOTS_MAX;
     }
     host->in_flight--;
-    for (; new_slots > 0 || host->in_flight == 0; new_slots -= new_slots > 0) {
-        if ((target = wake_list_shift(&host->waiting)) == NULL)
-            break;
-        wake_list_append(released, target);
-    }
+    release(&host->waiting, new_slots, host->in_flight == 0, released);
+    if (host->slow)
+        leave_slow(slots, host, now_ms, released);
     if (host->in_flight == 0) {
         table_remove(slots->hosts, &host->item);
         free(host);
@@ -117,47 +165,13 @@ void host_slots_endpoint(char *endpoint, const char *url)
     hex_encode(endpoint, digest, (HOST_SLOTS_ENDPOINT_SIZE - 1) / 2);
 }
 
-/* Every hold-back ends within WAKE_RETRY_AFTER_MAX_MS, so the oldest go first, roughly. */
-static void forget_past(struct host_slots *slots, int64_t now_ms)
-{
-    struct held *held;
-
-    while ((held = slots->first_held) != NULL && held->until_ms <= now_ms) {
-        slots->first_held = held->next;
-        if (held->next == NULL)
-            slots->last_held = NULL;
-        table_remove(slots->held, &held->item);
-        free(held);
-    }
-}
-
 void host_slots_hold(struct host_slots *slots, const char *endpoint, int64_t until_ms,
                      int64_t now_ms)
 {
-    struct held *held;
-
-    forget_past(slots, now_ms);
-    held = (struct held *)table_find(slots->held, endpoint);
-    if (held != NULL) {
-        held->until_ms = until_ms > held->until_ms ? until_ms : held->until_ms;
-        return;
-    }
-    if (table_count(slots->held) >= HOST_SLOTS_HELD_MAX || (held = calloc(1, sizeof *held)) == NULL)
-        return;
-    memcpy(held->endpoint, endpoint, sizeof held->endpoint);
-    held->item.key = held->endpoint;
-    held->until_ms = until_ms;
-    table_add(slots->held, &held->item);
-    if (slots->last_held != NULL)
-        slots->last_held->next = held;
-    else
-        slots->first_held = held;
-    slots->last_held = held;
+    marks_set(slots->held, endpoint, until_ms, now_ms);
 }
 
-int64_t host_slots_held_until(struct host_slots *slots, const char *endpoint, int64_t now_ms)
+int64_t host_slots_held_until(const struct host_slots *slots, const char *endpoint, int64_t now_ms)
 {
-    const struct held *held = (const struct held *)table_find(slots->held, endpoint);
-
-    return held != NULL && held->until_ms > now_ms ? held->until_ms : INT64_MIN;
+    return marks_until(slots->held, endpoint, now_ms);
 }

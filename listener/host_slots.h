@@ -2,9 +2,12 @@
  *
  * At most HOST_SLOTS_MAX pushes are in flight to a host, and as long as it has not shown that it
  * speaks HTTP/2 no more than there are connections: a push that waits for one inside the HTTP
- * client would use up its time there. Further targets wait here, in order, for a push to end. An
- * endpoint that asked to be left alone (429) is held back by itself. Pure: no sockets, no clock.
- * Not thread-safe. */
+ * client would use up its time there. Hosts that let a push time out in the last
+ * HOST_SLOTS_SLOW_MS share a few slots, all of them together: strangers choose the hosts, and with
+ * enough silent ones could else take all there are. Further targets wait here, in order, for a
+ * push to end. An endpoint that asked to be left alone (429) is held back by itself.
+ *
+ * Pure: no sockets, no clock; times are milliseconds of clock_monotonic_ms(). Not thread-safe. */
 #ifndef MOSTRO_HOST_SLOTS_H
 #define MOSTRO_HOST_SLOTS_H
 
@@ -18,16 +21,20 @@
 #define HOST_SLOTS_MAX      20
 #define HOST_SLOTS_FIRST    HTTP_CLIENT_CONNECTIONS_PER_HOST
 #define HOST_SLOTS_NAME_MAX 264 /* a host name, a colon, a port, a NUL */
+#define HOST_SLOTS_SLOW_MS  300000
 
 /* An endpoint without its secret: the first 32 hex digits of SHA-256 of its URL. */
 #define HOST_SLOTS_ENDPOINT_SIZE 33
 
-/* More endpoints than this are not held back. */
-#define HOST_SLOTS_HELD_MAX 10000
+/* More endpoints than this are not held back, more hosts not known to be slow: the oldest are
+ * forgotten first. */
+#define HOST_SLOTS_MARKS_MAX 10000
 
 struct host_slots;
 
-struct host_slots *host_slots_new(void); /* NULL when out of memory */
+/* `most_slow`, at least 1, is how many pushes may be in flight to slow hosts. NULL when out of
+ * memory. */
+struct host_slots *host_slots_new(unsigned most_slow);
 
 /* Targets that still wait stay their queue's. */
 void host_slots_free(struct host_slots **slots);
@@ -38,13 +45,16 @@ enum host_entry {
     HOST_NO_MEMORY
 };
 enum host_entry host_slots_enter(struct host_slots *slots, const char *host,
-                                 struct wake_target *target);
+                                 struct wake_target *target, int64_t now_ms);
+
+/* A push in flight to this host has timed out; to be told before it leaves. */
+void host_slots_timed_out(struct host_slots *slots, const char *host, int64_t now_ms);
 
 /* A push has ended; `multiplexed` where its answer came by HTTP/2. Appends to `released` the
- * targets whose turn may have come: as many as there are new slots, or, when this was the host's
- * last push in flight, all (each may since have gone elsewhere, and then nobody would call the
- * next). */
-void host_slots_leave(struct host_slots *slots, const char *host, bool multiplexed,
+ * targets whose turn may have come: as many as there are new slots, or, when this was the last push
+ * in flight of those they wait for, all (each may since have gone elsewhere, and then nobody would
+ * call the next). */
+void host_slots_leave(struct host_slots *slots, const char *host, bool multiplexed, int64_t now_ms,
                       struct wake_list *released);
 
 /* `endpoint` is HOST_SLOTS_ENDPOINT_SIZE bytes. */
@@ -53,6 +63,6 @@ void host_slots_hold(struct host_slots *slots, const char *endpoint, int64_t unt
                      int64_t now_ms);
 
 /* Until when the endpoint is held back; INT64_MIN where it is not. */
-int64_t host_slots_held_until(struct host_slots *slots, const char *endpoint, int64_t now_ms);
+int64_t host_slots_held_until(const struct host_slots *slots, const char *endpoint, int64_t now_ms);
 
 #endif

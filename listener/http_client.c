@@ -409,7 +409,9 @@ void http_client_wait(struct http_client *client, int fd, int timeout_ms)
             answer.status = (int)status;
             (void)curl_easy_getinfo(message->easy_handle, CURLINFO_HTTP_VERSION, &version);
             answer.multiplexed = version >= CURL_HTTP_VERSION_2_0;
+            answer.cut_short = message->data.result != CURLE_OK;
         }
+        answer.timed_out = message->data.result == CURLE_OPERATION_TIMEDOUT;
         finish(exchange, &answer);
     }
 }

@@ -33,6 +33,8 @@ struct http_answer {
     int status;             /* HTTP_ANSWERED only, else 0 */
     const char *body;       /* a string; may hold NULs */
     size_t body_len;        /* at most answer_limit */
+    bool cut_short;         /* HTTP_ANSWERED: there is more of the body than this */
+    bool timed_out;         /* however it ended, it took all the time it was given */
     int64_t retry_after_ms; /* -1: none was given */
     bool multiplexed;       /* HTTP/2: one connection carries many requests at once */
 };

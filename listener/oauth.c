@@ -88,8 +88,8 @@ static const char *take_fields(struct oauth_account *account, const json_t *root
 
     if (email == NULL || *email == '\0')
         return "it has no client_email";
-    if (uri == NULL || (strncmp(uri, "https://", 8) != 0 && strncmp(uri, "http://", 7) != 0))
-        return "its token_uri is missing or no URL";
+    if (uri == NULL || strncmp(uri, "https://", 8) != 0)
+        return "its token_uri is missing or no https URL";
     if (pem == NULL)
         return "it has no private_key";
     if ((account->key = read_key(pem)) == NULL)
@@ -369,7 +369,6 @@ static bool ask(struct oauth *oauth, int64_t unix_s)
             .connect_timeout_ms = CONNECT_TIMEOUT_MS,
             .timeout_ms = TIMEOUT_MS,
             .answer_limit = ANSWER_MAX,
-            .allow_http = true,
         };
 
         started = http_client_start(oauth->client, &request, take_answer, oauth);

@@ -25,6 +25,8 @@ struct push_result {
     enum push_outcome outcome;
     int64_t retry_after_ms; /* PUSH_RETRY, PUSH_BACKEND_FAULT: asked for by the peer; else -1 */
     bool hold_endpoint;     /* PUSH_RETRY: nothing else may go to this endpoint before */
+    bool answered;          /* the peer itself has said so */
+    bool timed_out;         /* it kept us waiting for as long as it could */
     bool multiplexed;       /* the peer takes many pushes over one connection */
 };
 

@@ -13,6 +13,7 @@
 
 #define HOLD_ENDPOINT_MS 1000 /* on a 429 that names no time */
 #define NO_MEMORY_MS     1000
+#define SLOW_SHARE       4 /* slow hosts may take one in so many of UnifiedPush's slots */
 
 /* A push under way, or one whose token turned out to be dead and is still to be removed. */
 struct flight {
@@ -50,6 +51,13 @@ static const struct lane_words {
 
 /* ---- The desk -------------------------------------------------------------------------------- */
 
+static unsigned slow_slots(const struct settings *settings)
+{
+    unsigned share = (unsigned)settings->push_max_in_flight / SLOW_SHARE;
+
+    return share > 0 ? share : 1;
+}
+
 struct push_desk *push_desk_new(const struct settings *settings, struct http_client *client,
                                 struct wake_queue *queue, struct stats *stats)
 {
@@ -64,7 +72,7 @@ struct push_desk *push_desk_new(const struct settings *settings, struct http_cli
     for (int lane = 0; lane < WAKE_LANES; lane++)
         push_health_init(&desk->health[lane]);
     desk->fcm = fcm_new(settings, client);
-    desk->hosts = host_slots_new();
+    desk->hosts = host_slots_new(slow_slots(settings));
     if (desk->hosts == NULL)
         push_desk_free(&desk);
     return desk;
@@ -108,11 +116,6 @@ static bool lane_is_off(const struct push_desk *desk, enum wake_lane lane)
            (lane == WAKE_LANE_UNIFIEDPUSH && !desk->settings->unifiedpush_enabled);
 }
 
-bool push_desk_fcm_ready(const struct push_desk *desk, int64_t now_ms)
-{
-    return desk->fcm != NULL && fcm_ready(desk->fcm, now_ms);
-}
-
 size_t push_desk_slots(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms)
 {
     if (lane == WAKE_LANE_UNKNOWN || lane_is_off(desk, lane))
@@ -148,19 +151,24 @@ unsigned push_desk_in_flight(const struct push_desk *desk)
 
 /* ---- Outcomes -------------------------------------------------------------------------------- */
 
-/* One push had this outcome, for all the wakes it covered. */
+/* One push had this outcome, for so many of the wakes it covered. */
+static void count(struct push_desk *desk, enum stats_counter outcome, unsigned wakes)
+{
+    if (wakes == 0)
+        return;
+    stats_add(desk->stats, outcome, 1);
+    stats_add(desk->stats, STAT_WAKES_MERGED, wakes - 1);
+}
+
 static void settle(struct push_desk *desk, struct wake_target *target, enum stats_counter outcome,
                    int64_t now_ms)
 {
-    unsigned n = wake_queue_finish(desk->queue, target, now_ms);
-
-    if (n == 0)
-        return;
-    stats_add(desk->stats, outcome, 1);
-    stats_add(desk->stats, STAT_WAKES_MERGED, n - 1);
+    count(desk, outcome, wake_queue_finish(desk->queue, target, now_ms));
 }
 
-static void release_slot(struct push_desk *desk, const struct flight *flight, bool multiplexed)
+/* `result` NULL: no push was made. */
+static void release_slot(struct push_desk *desk, const struct flight *flight,
+                         const struct push_result *result, int64_t now_ms)
 {
     struct wake_list released = {0};
     struct wake_target *target;
@@ -168,19 +176,23 @@ static void release_slot(struct push_desk *desk, const struct flight *flight, bo
     desk->in_flight[flight->lane]--;
     if (flight->lane != WAKE_LANE_UNIFIEDPUSH)
         return;
-    host_slots_leave(desk->hosts, flight->host, multiplexed, &released);
+    if (result != NULL && result->timed_out)
+        host_slots_timed_out(desk->hosts, flight->host, now_ms);
+    host_slots_leave(desk->hosts, flight->host, result != NULL && result->multiplexed, now_ms,
+                     &released);
     while ((target = wake_list_shift(&released)) != NULL)
         wake_queue_put_back(desk->queue, target, WAKE_LANE_UNIFIEDPUSH);
 }
 
 /* UnifiedPush is as many backends as there are hosts, and strangers choose them: their failures
- * must not hold up anybody else, so it is never down as a whole. */
-static void note_health(struct push_desk *desk, enum wake_lane lane, enum push_outcome outcome,
-                        int64_t now_ms)
+ * must not hold up anybody else, so it is never down as a whole. What was not answered says
+ * nothing good of the network. */
+static void note_health(struct push_desk *desk, enum wake_lane lane,
+                        const struct push_result *result, int64_t now_ms)
 {
     struct push_health *health = &desk->health[lane];
 
-    switch (outcome) {
+    switch (result->outcome) {
     case PUSH_BACKEND_FAULT:
         if (lane == WAKE_LANE_FCM && push_health_fault(health, now_ms))
             log_error("FCM cannot be reached or answers 5xx alone; its wakes wait");
@@ -192,7 +204,7 @@ static void note_health(struct push_desk *desk, enum wake_lane lane, enum push_o
     case PUSH_DEAD_TOKEN:
     case PUSH_RETRY:
     case PUSH_GIVEN_UP:
-        if (push_health_good(health, now_ms))
+        if (result->answered && push_health_good(health, now_ms))
             log_info("%s works again", words[lane].name);
         break;
     }
@@ -203,6 +215,7 @@ static void retry(struct push_desk *desk, const struct flight *flight,
 {
     char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
     int64_t hold = result->retry_after_ms > 0 ? result->retry_after_ms : HOLD_ENDPOINT_MS;
+    unsigned given_up;
 
     if (result->hold_endpoint) {
         if (hold > WAKE_RETRY_AFTER_MAX_MS)
@@ -210,10 +223,10 @@ static void retry(struct push_desk *desk, const struct flight *flight,
         host_slots_endpoint(endpoint, flight->token);
         host_slots_hold(desk->hosts, endpoint, now_ms + hold, now_ms);
     }
-    if (!wake_queue_retry(desk->queue, flight->target, now_ms, blamed, result->retry_after_ms))
-        settle(desk, flight->target, words[flight->lane].given_up, now_ms);
-    else
+    if (wake_queue_retry(desk->queue, flight->target, now_ms, blamed, result->retry_after_ms,
+                         &given_up))
         stats_add(desk->stats, STAT_PUSH_RETRIES, 1);
+    count(desk, words[flight->lane].given_up, given_up);
 }
 
 static void add_dead(struct push_desk *desk, struct flight *flight)
@@ -259,8 +272,8 @@ static void push_done(const struct push_result *result, void *arg)
     if (result->outcome != PUSH_CANCELLED)
         stats_add_push(desk->stats, words[flight->lane].first_bucket,
                        (uint64_t)(now_ms - flight->started_ms));
-    release_slot(desk, flight, result->multiplexed);
-    note_health(desk, flight->lane, result->outcome, now_ms);
+    release_slot(desk, flight, result, now_ms);
+    note_health(desk, flight->lane, result, now_ms);
     switch (result->outcome) {
     case PUSH_DELIVERED:
         settle(desk, flight->target, words[flight->lane].delivered, now_ms);
@@ -339,13 +352,13 @@ static void take_off(struct push_desk *desk, struct flight *flight,
                      const struct registration *registration, int64_t now_ms)
 {
     enum push_kind kind;
-    unsigned expired;
+    unsigned expired, given_up;
     bool started;
 
     desk->in_flight[flight->lane]++;
     if (!wake_queue_begin(desk->queue, flight->target, flight->lane, now_ms, &kind, &expired)) {
         stats_add(desk->stats, words[flight->lane].given_up, expired);
-        release_slot(desk, flight, false);
+        release_slot(desk, flight, NULL, now_ms);
         flight_free(flight);
         return;
     }
@@ -358,9 +371,8 @@ static void take_off(struct push_desk *desk, struct flight *flight,
                                    push_done, flight);
     if (started)
         return;
-    release_slot(desk, flight, false);
-    if (!wake_queue_retry(desk->queue, flight->target, now_ms, false, NO_MEMORY_MS))
-        settle(desk, flight->target, words[flight->lane].given_up, now_ms);
+    release_slot(desk, flight, NULL, now_ms);
+    (void)wake_queue_retry(desk->queue, flight->target, now_ms, false, NO_MEMORY_MS, &given_up);
     flight_free(flight);
 }
 
@@ -384,7 +396,7 @@ static bool may_enter(struct push_desk *desk, struct flight *flight,
         wake_queue_postpone(desk->queue, flight->target, WAKE_LANE_UNIFIEDPUSH, held_until);
         return false;
     }
-    switch (host_slots_enter(desk->hosts, flight->host, flight->target)) {
+    switch (host_slots_enter(desk->hosts, flight->host, flight->target, now_ms)) {
     case HOST_ENTERED:
         return true;
     case HOST_WAITS:

@@ -36,7 +36,6 @@ int64_t push_desk_next_slot_ms(const struct push_desk *desk, enum wake_lane lane
 
 /* Whether nothing can be pushed in this lane at all. */
 bool push_desk_is_down(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms);
-bool push_desk_fcm_ready(const struct push_desk *desk, int64_t now_ms);
 
 /* Pushes to a taken target, or has it wait for its turn. `registration` NULL: it has none. */
 void push_desk_serve(struct push_desk *desk, struct wake_target *target,

@@ -89,8 +89,11 @@ static const struct rule {
 
 struct push_result unifiedpush_classify(const struct http_answer *answer)
 {
-    struct push_result result = {
-        .outcome = PUSH_GIVEN_UP, .retry_after_ms = -1, .multiplexed = answer->multiplexed};
+    struct push_result result = {.outcome = PUSH_GIVEN_UP,
+                                 .retry_after_ms = -1,
+                                 .answered = answer->result == HTTP_ANSWERED,
+                                 .timed_out = answer->timed_out,
+                                 .multiplexed = answer->multiplexed};
 
     switch (answer->result) {
     case HTTP_ANSWERED:

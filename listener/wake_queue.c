@@ -1,28 +1,16 @@
 #include "wake_queue.h"
 
 #include <openssl/crypto.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "due_heap.h"
 #include "table.h"
-
-#define NOT_IN_HEAP SIZE_MAX
-
-struct wake_entry {
-    struct table_item item; /* by id; first, so that an item is its entry */
-    struct wake_entry *next;
-    char id[WAKE_ID_SIZE];
-    enum wake_via via;
-    int64_t due_ms;
-    int64_t stopped_ms[WAKE_LANES]; /* how long the lanes had stood still when it came */
-};
-
-struct entry_list {
-    struct wake_entry *first, *last;
-};
+#include "wake_entry.h"
 
 enum target_state {
-    TARGET_WAITING, /* in the heap, until ready_ms */
+    TARGET_WAITING, /* in the heap */
     TARGET_LINED_UP,
     TARGET_TAKEN,
     TARGET_BEGUN
@@ -34,14 +22,11 @@ struct wake_target {
     struct trade_pubkey key;
     enum target_state state;
     enum wake_lane lane;
-    struct entry_list waiting;
-    struct entry_list begun; /* what the push in flight covers */
-    int64_t ready_ms;
+    struct wake_entries waiting;
+    struct wake_entries begun; /* what the push in flight covers */
+    struct due_item due;
     int64_t retry_ms;
-    uint64_t turn; /* among those of the same ready_ms */
-    size_t heap_at;
-    unsigned tries;    /* spent */
-    unsigned failures; /* in a row, spent or not */
+    unsigned failures; /* in a row, a try spent or not */
     bool once_more;
 };
 
@@ -56,34 +41,13 @@ struct wake_queue {
     size_t done_count;
     wake_random_fn *random;
     struct table *entries, *targets;
-    struct wake_target **heap;
-    size_t heap_count, heap_size;
-    uint64_t turns;
+    struct due_heap heap; /* the targets that are not due yet */
     struct wake_list lined_up[WAKE_LANES];
     struct lane_clock clock[WAKE_LANES];
-    struct entry_list done;
+    struct wake_entries done;
 };
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
-
-static void entry_append(struct entry_list *list, struct wake_entry *entry)
-{
-    entry->next = NULL;
-    if (list->last != NULL)
-        list->last->next = entry;
-    else
-        list->first = entry;
-    list->last = entry;
-}
-
-static struct wake_entry *entry_shift(struct entry_list *list)
-{
-    struct wake_entry *entry = list->first;
-
-    if (entry != NULL && (list->first = entry->next) == NULL)
-        list->last = NULL;
-    return entry;
-}
 
 void wake_list_append(struct wake_list *list, struct wake_target *target)
 {
@@ -104,61 +68,6 @@ struct wake_target *wake_list_shift(struct wake_list *list)
     return target;
 }
 
-/* ---- The heap of those that are not due yet -------------------------------------------------- */
-
-static bool earlier(const struct wake_target *a, const struct wake_target *b)
-{
-    return a->ready_ms < b->ready_ms || (a->ready_ms == b->ready_ms && a->turn < b->turn);
-}
-
-static void heap_put(struct wake_queue *queue, size_t at, struct wake_target *target)
-{
-    queue->heap[at] = target;
-    target->heap_at = at;
-}
-
-/* Moves `target` from the free place `at` to where it belongs. */
-static void heap_settle(struct wake_queue *queue, size_t at, struct wake_target *target)
-{
-    for (; at > 0 && earlier(target, queue->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        heap_put(queue, at, queue->heap[(at - 1) / 2]);
-    for (size_t child; (child = 2 * at + 1) < queue->heap_count; at = child) {
-        if (child + 1 < queue->heap_count && earlier(queue->heap[child + 1], queue->heap[child]))
-            child++;
-        if (!earlier(queue->heap[child], target))
-            break;
-        heap_put(queue, at, queue->heap[child]);
-    }
-    heap_put(queue, at, target);
-}
-
-static void heap_remove(struct wake_queue *queue, struct wake_target *target)
-{
-    size_t at = target->heap_at;
-    struct wake_target *last = queue->heap[--queue->heap_count];
-
-    target->heap_at = NOT_IN_HEAP;
-    if (last != target)
-        heap_settle(queue, at, last);
-}
-
-static bool heap_reserve(struct wake_queue *queue, size_t count)
-{
-    size_t size = queue->heap_size > 0 ? queue->heap_size : 64;
-    struct wake_target **heap;
-
-    if (count <= queue->heap_size)
-        return true;
-    while (size < count)
-        size *= 2;
-    heap = realloc(queue->heap, size * sizeof(struct wake_target *));
-    if (heap == NULL)
-        return false;
-    queue->heap = heap;
-    queue->heap_size = size;
-    return true;
-}
-
 /* Puts a target where it waits until the earliest of its wakes, and its retry, are due. */
 static void wait_until_due(struct wake_queue *queue, struct wake_target *target)
 {
@@ -166,10 +75,8 @@ static void wait_until_due(struct wake_queue *queue, struct wake_target *target)
 
     for (const struct wake_entry *entry = target->waiting.first; entry != NULL; entry = entry->next)
         due = entry->due_ms < due ? entry->due_ms : due;
-    target->ready_ms = due > target->retry_ms ? due : target->retry_ms;
     target->state = TARGET_WAITING;
-    target->turn = queue->turns++;
-    heap_settle(queue, queue->heap_count++, target);
+    due_heap_add(&queue->heap, &target->due, due > target->retry_ms ? due : target->retry_ms);
 }
 
 /* ---- The queue ------------------------------------------------------------------------------- */
@@ -207,7 +114,7 @@ void wake_queue_free(struct wake_queue **queue)
         return;
     free_records(&(*queue)->entries, sizeof(struct wake_entry));
     free_records(&(*queue)->targets, sizeof(struct wake_target));
-    free((*queue)->heap);
+    due_heap_clear(&(*queue)->heap);
     free(*queue);
     *queue = NULL;
 }
@@ -216,13 +123,12 @@ static struct wake_target *target_new(struct wake_queue *queue, const struct tra
 {
     struct wake_target *target;
 
-    if (!heap_reserve(queue, table_count(queue->targets) + 1) ||
+    if (!due_heap_reserve(&queue->heap, table_count(queue->targets) + 1) ||
         (target = calloc(1, sizeof *target)) == NULL)
         return NULL;
     target->key = *key;
     target->item.key = target->key.hex;
     target->retry_ms = INT64_MIN;
-    target->heap_at = NOT_IN_HEAP;
     table_add(queue->targets, &target->item);
     return target;
 }
@@ -241,32 +147,43 @@ static int64_t stopped_for(const struct wake_queue *queue, enum wake_lane lane, 
     return clock->total_ms + (clock->stopped ? now_ms - clock->since_ms : 0);
 }
 
-enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake, int64_t due_ms,
-                               int64_t now_ms)
+static struct wake_entry *entry_new(struct wake_queue *queue, const struct wake *wake,
+                                    int64_t due_ms, int64_t now_ms)
 {
-    struct wake_target *target;
-    struct wake_entry *entry;
+    struct wake_entry *entry = calloc(1, sizeof *entry);
 
-    if (table_find(queue->entries, wake->id) != NULL)
-        return WAKE_KNOWN;
-    if (wake_queue_room(queue) == 0 || (entry = calloc(1, sizeof *entry)) == NULL)
-        return WAKE_FULL;
-    target = (struct wake_target *)table_find(queue->targets, wake->key.hex);
-    if (target == NULL && (target = target_new(queue, &wake->key)) == NULL) {
-        free(entry);
-        return WAKE_FULL;
-    }
+    if (entry == NULL)
+        return NULL;
     memcpy(entry->id, wake->id, sizeof entry->id);
     entry->item.key = entry->id;
     entry->via = wake->via;
     entry->due_ms = due_ms;
     for (int lane = 0; lane < WAKE_LANES; lane++)
         entry->stopped_ms[lane] = stopped_for(queue, (enum wake_lane)lane, now_ms);
+    return entry;
+}
+
+enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake, int64_t due_ms,
+                               int64_t now_ms, unsigned *merged)
+{
+    struct wake_target *target;
+    struct wake_entry *entry;
+
+    *merged = 0;
+    if (table_find(queue->entries, wake->id) != NULL)
+        return WAKE_KNOWN;
+    if (wake_queue_room(queue) == 0 || (entry = entry_new(queue, wake, due_ms, now_ms)) == NULL)
+        return WAKE_FULL;
+    target = (struct wake_target *)table_find(queue->targets, wake->key.hex);
+    if (target == NULL && (target = target_new(queue, &wake->key)) == NULL) {
+        free(entry);
+        return WAKE_FULL;
+    }
     table_add(queue->entries, &entry->item);
-    entry_append(&target->waiting, entry);
+    *merged = wake_entries_join(&target->waiting, entry, now_ms, &queue->done);
+    queue->done_count += *merged;
     if (target->state == TARGET_WAITING) {
-        if (target->heap_at != NOT_IN_HEAP)
-            heap_remove(queue, target);
+        due_heap_remove(&queue->heap, &target->due);
         wait_until_due(queue, target);
     }
     return WAKE_ADDED;
@@ -298,12 +215,19 @@ void wake_queue_stop_clock(struct wake_queue *queue, enum wake_lane lane, bool s
 
 int64_t wake_queue_next_ms(const struct wake_queue *queue)
 {
-    return queue->heap_count > 0 ? queue->heap[0]->ready_ms : INT64_MAX;
+    const struct due_item *first = due_heap_first(&queue->heap);
+
+    return first != NULL ? first->ready_ms : INT64_MAX;
 }
 
 bool wake_queue_waiting(const struct wake_queue *queue, enum wake_lane lane)
 {
     return queue->lined_up[lane].first != NULL;
+}
+
+static struct wake_target *target_of(struct due_item *item)
+{
+    return (struct wake_target *)((char *)item - offsetof(struct wake_target, due));
 }
 
 size_t wake_queue_take(struct wake_queue *queue, enum wake_lane lane, int64_t now_ms,
@@ -312,9 +236,10 @@ size_t wake_queue_take(struct wake_queue *queue, enum wake_lane lane, int64_t no
     size_t n = 0;
 
     while (wake_queue_next_ms(queue) <= now_ms) {
-        struct wake_target *due = queue->heap[0];
+        struct due_item *item = due_heap_first(&queue->heap);
+        struct wake_target *due = target_of(item);
 
-        heap_remove(queue, due);
+        due_heap_remove(&queue->heap, item);
         wake_queue_put_back(queue, due, due->lane);
     }
     while (n < max && (targets[n] = wake_list_shift(&queue->lined_up[lane])) != NULL)
@@ -345,34 +270,32 @@ void wake_queue_postpone(struct wake_queue *queue, struct wake_target *target, e
 
 static void put_done(struct wake_queue *queue, struct wake_entry *entry)
 {
-    entry_append(&queue->done, entry);
+    wake_entries_append(&queue->done, entry);
     queue->done_count++;
 }
 
 /* Moves the target's due wakes to those that a push covers. */
 static void cover_due(struct wake_target *target, int64_t now_ms)
 {
-    struct entry_list all = target->waiting;
+    struct wake_entries all = target->waiting;
     struct wake_entry *entry;
 
-    target->waiting = (struct entry_list){0};
-    while ((entry = entry_shift(&all)) != NULL)
-        entry_append(entry->due_ms <= now_ms ? &target->begun : &target->waiting, entry);
+    target->waiting = (struct wake_entries){0};
+    while ((entry = wake_entries_shift(&all)) != NULL)
+        wake_entries_append(entry->due_ms <= now_ms ? &target->begun : &target->waiting, entry);
 }
 
 static bool too_old(const struct wake_queue *queue, const struct wake_entry *entry,
                     enum wake_lane lane, int64_t now_ms)
 {
     int64_t stood_still = stopped_for(queue, lane, now_ms) - entry->stopped_ms[lane];
-    int64_t life = entry->via == WAKE_VIA_RELAY ? WAKE_LIFE_RELAY_MS : WAKE_LIFE_NOTIFY_MS;
 
-    return now_ms - entry->due_ms - stood_still > life;
+    return now_ms - entry->due_ms - stood_still > wake_entry_life_ms(entry);
 }
 
-/* What was covered is dealt with: on to the wakes that came since, with their tries unspent. */
+/* What was covered is dealt with: on to the wakes that came since. */
 static void move_on(struct wake_queue *queue, struct wake_target *target)
 {
-    target->tries = 0;
     target->failures = 0;
     target->once_more = false;
     target->retry_ms = INT64_MIN;
@@ -385,7 +308,7 @@ static void move_on(struct wake_queue *queue, struct wake_target *target)
 bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, enum wake_lane lane,
                       int64_t now_ms, enum push_kind *kind, unsigned *expired)
 {
-    struct entry_list due;
+    struct wake_entries due;
     struct wake_entry *entry;
 
     *kind = PUSH_SILENT;
@@ -393,8 +316,8 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, enum
     target->lane = lane;
     cover_due(target, now_ms);
     due = target->begun;
-    target->begun = (struct entry_list){0};
-    while ((entry = entry_shift(&due)) != NULL) {
+    target->begun = (struct wake_entries){0};
+    while ((entry = wake_entries_shift(&due)) != NULL) {
         if (too_old(queue, entry, lane, now_ms)) {
             put_done(queue, entry);
             ++*expired;
@@ -402,7 +325,7 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, enum
         }
         if (entry->via == WAKE_VIA_RELAY)
             *kind = PUSH_VISIBLE;
-        entry_append(&target->begun, entry);
+        wake_entries_append(&target->begun, entry);
     }
     target->state = TARGET_BEGUN;
     if (target->begun.first == NULL) {
@@ -419,7 +342,7 @@ unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target,
 
     if (target->state != TARGET_BEGUN)
         cover_due(target, now_ms);
-    for (; (entry = entry_shift(&target->begun)) != NULL; n++)
+    for (; (entry = wake_entries_shift(&target->begun)) != NULL; n++)
         put_done(queue, entry);
     move_on(queue, target);
     return n;
@@ -429,18 +352,40 @@ static void uncover(struct wake_target *target)
 {
     struct wake_entry *entry;
 
-    while ((entry = entry_shift(&target->begun)) != NULL)
-        entry_append(&target->waiting, entry);
+    while ((entry = wake_entries_shift(&target->begun)) != NULL)
+        wake_entries_append(&target->waiting, entry);
+}
+
+/* Each wake of the push has spent a try; returns how many are done with for want of another. */
+static unsigned spend_tries(struct wake_queue *queue, struct wake_target *target)
+{
+    struct wake_entries all = target->begun;
+    struct wake_entry *entry;
+    unsigned n = 0;
+
+    target->begun = (struct wake_entries){0};
+    while ((entry = wake_entries_shift(&all)) != NULL) {
+        if (++entry->tries < WAKE_TRIES_MAX) {
+            wake_entries_append(&target->begun, entry);
+            continue;
+        }
+        put_done(queue, entry);
+        n++;
+    }
+    return n;
 }
 
 bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int64_t now_ms,
-                      bool spends_try, int64_t retry_after_ms)
+                      bool spends_try, int64_t retry_after_ms, unsigned *given_up)
 {
     uint64_t most = WAKE_RETRY_LEAST_MS;
     int64_t wait;
 
-    if (spends_try && ++target->tries >= WAKE_TRIES_MAX)
+    *given_up = spends_try ? spend_tries(queue, target) : 0;
+    if (target->begun.first == NULL) {
+        move_on(queue, target);
         return false;
+    }
     for (unsigned i = 0; i < target->failures && most < WAKE_RETRY_MOST_MS; i++)
         most *= 2;
     target->failures++;
@@ -486,7 +431,7 @@ void wake_queue_acknowledged(struct wake_queue *queue, size_t n)
 {
     struct wake_entry *entry;
 
-    for (; n > 0 && (entry = entry_shift(&queue->done)) != NULL; n--) {
+    for (; n > 0 && (entry = wake_entries_shift(&queue->done)) != NULL; n--) {
         queue->done_count--;
         table_remove(queue->entries, &entry->item);
         OPENSSL_cleanse(entry, sizeof *entry);

@@ -4,6 +4,8 @@
  * target that are due together become one push, the visible kind winning; one that comes while a
  * push is in flight causes another after it. A deferred wake (due later) is never covered by an
  * earlier push: until it is due, Redis lets it stand for further ones (see due:<trade_pubkey>).
+ * So that wakes do not pile up while their backend is away, a due one that stands for another (it
+ * shows as much, for as long, with as many tries left) lets it go at once.
  *
  * An entry stays here, known by its id, from wake_queue_add() until wake_queue_acknowledged(), so
  * that reading the stream again adds nothing twice. Pure but for memory: no sockets, no clock.
@@ -19,7 +21,7 @@
 #include "registry.h"
 #include "trade_pubkey.h"
 
-#define WAKE_TRIES_MAX          5
+#define WAKE_TRIES_MAX          5 /* each wake's own */
 #define WAKE_RETRY_LEAST_MS     1000
 #define WAKE_RETRY_MOST_MS      60000  /* of pushes that spend no try */
 #define WAKE_RETRY_AFTER_MAX_MS 300000 /* what a peer may ask for */
@@ -49,8 +51,11 @@ enum wake_added {
     WAKE_KNOWN, /* it is here already */
     WAKE_FULL   /* or out of memory: it stays unacknowledged in Redis */
 };
+
+/* `*merged` gets the number of wakes (this one perhaps) that are done with because another of the
+ * same target stands for them. */
 enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake, int64_t due_ms,
-                               int64_t now_ms);
+                               int64_t now_ms, unsigned *merged);
 
 size_t wake_queue_room(const struct wake_queue *queue);
 
@@ -90,10 +95,11 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, enum
 unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target, int64_t now_ms);
 
 /* The begun push failed and may be tried again, 1 s doubling with full jitter, at least
- * `retry_after_ms` (-1: nothing asked for) from now. False: that was its last try and nothing has
- * been done; finish it. */
+ * `retry_after_ms` (-1: nothing asked for) from now. `*given_up` gets the number of its wakes that
+ * had their last try and are done with. False: that were all, the target is no longer the
+ * caller's. */
 bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int64_t now_ms,
-                      bool spends_try, int64_t retry_after_ms) __attribute__((warn_unused_result));
+                      bool spends_try, int64_t retry_after_ms, unsigned *given_up);
 
 /* Once more at once, without spending a try; false if that has been done for this push before. */
 bool wake_queue_once_more(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)

@@ -4,15 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "log.h"
 #include "registry.h"
 
-#define BATCH         128
-#define BLOCK_MS      2000
-#define PATIENCE_MS   1000 /* beyond what Redis may take by right */
-#define RETRY_MS      250
-#define RETRY_MOST_MS 1000
-#define FULL_RETRY_MS 100
+#define BATCH          128
+#define BLOCK_MS       2000
+#define PATIENCE_MS    1000 /* beyond what Redis may take by right */
+#define RETRY_MS       250
+#define RETRY_MOST_MS  1000
+#define FULL_RETRY_MS  100
+#define CLOCK_EVERY_MS 60000
+
+/* What two clocks may drift apart in CLOCK_EVERY_MS, amply. */
+#define DRIFT_MS 50
+
+/* What may pass between two readings of Redis's clock in one function. */
+#define BREATH_MS 20
 
 enum state {
     READER_DOWN, /* the group is to be made sure of first */
@@ -23,6 +31,7 @@ enum state {
 
 struct wake_reader {
     struct registry *registry;
+    struct stats *stats;
     enum state state;
     bool up;
     bool told;     /* the log, that Redis is away or that it is there */
@@ -33,6 +42,9 @@ struct wake_reader {
     int64_t deadline_ms; /* READER_ASKED */
     int64_t retry_ms;    /* READER_DOWN, READER_READY */
     int64_t retry_wait_ms;
+    int64_t own_again_ms;   /* when our own are to be read once more; INT64_MAX: not at all */
+    int64_t redis_clock_ms; /* Redis's Unix clock less ours */
+    int64_t clock_due_ms;
     struct wake wakes[BATCH];
 };
 
@@ -42,6 +54,7 @@ struct wake_reader *wake_reader_new(const struct settings *settings, struct stat
 
     if (reader == NULL)
         return NULL;
+    reader->stats = stats;
     reader->registry = registry_new(settings, stats);
     reader->retry_ms = INT64_MIN;
     reader->retry_wait_ms = RETRY_MS;
@@ -84,9 +97,21 @@ static void go_down(struct wake_reader *reader, bool broken, int64_t now_ms)
     reader->told = true;
 }
 
+/* Our own clock is read after the answer, so that nothing seems due earlier than it is. */
+static bool read_clock(struct wake_reader *reader, int64_t now_ms)
+{
+    int64_t unix_ms;
+
+    if (registry_time(reader->registry, &unix_ms) != REGISTRY_OK)
+        return false;
+    reader->redis_clock_ms = unix_ms - (int64_t)clock_monotonic_ms();
+    reader->clock_due_ms = now_ms + CLOCK_EVERY_MS;
+    return true;
+}
+
 static void prepare(struct wake_reader *reader, int64_t now_ms)
 {
-    if (registry_wakes_prepare(reader->registry) != REGISTRY_OK) {
+    if (registry_wakes_prepare(reader->registry) != REGISTRY_OK || !read_clock(reader, now_ms)) {
         go_down(reader, true, now_ms);
         return;
     }
@@ -94,6 +119,7 @@ static void prepare(struct wake_reader *reader, int64_t now_ms)
         log_info("dispatcher: reading wakes");
     reader->up = reader->told = true;
     reader->state = READER_READY;
+    reader->own_again_ms = now_ms + BLOCK_MS + PATIENCE_MS;
     read_own_from_start(reader);
 }
 
@@ -105,6 +131,10 @@ static void ask(struct wake_reader *reader, struct wake_queue *queue, int64_t no
         reader->retry_ms = now_ms + FULL_RETRY_MS;
         return;
     }
+    if (now_ms >= reader->own_again_ms) {
+        reader->own_again_ms = INT64_MAX;
+        read_own_from_start(reader);
+    }
     reader->asked = room < BATCH ? (unsigned)room : BATCH;
     if (registry_wakes_ask(reader->registry, reader->own ? reader->after : NULL, reader->asked,
                            BLOCK_MS) != REGISTRY_OK) {
@@ -115,18 +145,39 @@ static void ask(struct wake_reader *reader, struct wake_queue *queue, int64_t no
     reader->deadline_ms = now_ms + PATIENCE_MS + (reader->own ? 0 : BLOCK_MS);
 }
 
-static void take(struct wake_reader *reader, struct wake_queue *queue, size_t n,
-                 int64_t redis_clock_ms, int64_t now_ms)
+/* Whether a wake was due when it was queued. Its id and not_before were then read from one clock in
+ * one breath; the id is ahead where that clock was set back, and then this cannot be told. */
+static bool is_immediate(const struct wake *wake)
+{
+    int64_t wait = wake->not_before_ms - wake->queued_ms;
+
+    return wait >= -BREATH_MS && wait <= 1;
+}
+
+/* When a wake is due by our clock. A deferred one must not be taken early: as long as
+ * due:<trade_pubkey> is there it stands for others that are still to come. */
+static int64_t due_ms(const struct wake_reader *reader, const struct wake *wake, int64_t now_ms)
+{
+    int64_t due = wake->not_before_ms - reader->redis_clock_ms;
+
+    if (!is_immediate(wake))
+        return due + DRIFT_MS;
+    return due < now_ms ? due : now_ms;
+}
+
+static void take(struct wake_reader *reader, struct wake_queue *queue, size_t n, int64_t now_ms)
 {
     for (size_t i = 0; i < n; i++) {
         const struct wake *wake = &reader->wakes[i];
-        if (wake_queue_add(queue, wake, wake->not_before_ms - redis_clock_ms, now_ms) == WAKE_FULL)
+        unsigned merged;
+
+        if (wake_queue_add(queue, wake, due_ms(reader, wake, now_ms), now_ms, &merged) == WAKE_FULL)
             reader->overflow = true;
+        stats_add(reader->stats, STAT_WAKES_MERGED, merged);
     }
 }
 
-static void collect(struct wake_reader *reader, struct wake_queue *queue, int64_t redis_clock_ms,
-                    int64_t now_ms)
+static void collect(struct wake_reader *reader, struct wake_queue *queue, int64_t now_ms)
 {
     char last_id[WAKE_ID_SIZE];
     enum registry_result result;
@@ -143,7 +194,7 @@ static void collect(struct wake_reader *reader, struct wake_queue *queue, int64_
     reader->state = READER_READY;
     reader->retry_ms = INT64_MIN;
     reader->retry_wait_ms = RETRY_MS;
-    take(reader, queue, n, redis_clock_ms, now_ms);
+    take(reader, queue, n, now_ms);
     if (reader->own && strcmp(last_id, reader->after) == 0)
         reader->own = false;
     else if (reader->own)
@@ -162,19 +213,32 @@ static bool is_readable(const struct wake_reader *reader)
     return fd.fd >= 0 && poll(&fd, 1, 0) > 0;
 }
 
-int64_t wake_reader_run(struct wake_reader *reader, struct wake_queue *queue,
-                        int64_t redis_clock_ms, int64_t now_ms)
+/* Nothing has been asked, so what can be read is the end of the connection; and even if it were not
+ * replaced by another server, a new connection begins with what prepare() does. */
+static void check_connection(struct wake_reader *reader, int64_t now_ms)
+{
+    if (is_readable(reader)) {
+        registry_disconnect(reader->registry);
+        prepare(reader, now_ms);
+    } else if (now_ms >= reader->clock_due_ms && !read_clock(reader, now_ms)) {
+        go_down(reader, true, now_ms);
+    }
+}
+
+int64_t wake_reader_run(struct wake_reader *reader, struct wake_queue *queue, int64_t now_ms)
 {
     if (reader->state == READER_STOPPED)
         return INT64_MAX;
     if (reader->state == READER_ASKED) {
         if (is_readable(reader))
-            collect(reader, queue, redis_clock_ms, now_ms);
+            collect(reader, queue, now_ms);
         else if (now_ms >= reader->deadline_ms)
             go_down(reader, true, now_ms);
     }
     if (reader->state == READER_DOWN && now_ms >= reader->retry_ms)
         prepare(reader, now_ms);
+    if (reader->state == READER_READY && now_ms >= reader->retry_ms)
+        check_connection(reader, now_ms);
     if (reader->state == READER_READY && now_ms >= reader->retry_ms)
         ask(reader, queue, now_ms);
     return reader->state == READER_ASKED ? reader->deadline_ms : reader->retry_ms;

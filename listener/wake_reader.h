@@ -1,8 +1,12 @@
 /* wake_reader: brings wakes from Redis's stream into a wake_queue, without ever waiting for them.
  *
  * Own unacknowledged entries are read first, from the beginning, after every new connection too: a
- * reply that was lost may have held some. While Redis is away it keeps trying. Reads with a
- * registry of its own. Times are milliseconds of clock_monotonic_ms(). Not thread-safe. */
+ * reply that was lost may have held some. They are read once more when Redis cannot be answering a
+ * connection of before any longer: one that it did not see end is still given new entries.
+ *
+ * Wakes are due by Redis's clock. It is read on every new connection before any entry, and then
+ * once a minute. While Redis is away the reader keeps trying. Reads with a registry of its own.
+ * Times are milliseconds of clock_monotonic_ms(). Not thread-safe. */
 #ifndef MOSTRO_WAKE_READER_H
 #define MOSTRO_WAKE_READER_H
 
@@ -18,10 +22,9 @@ struct wake_reader;
 struct wake_reader *wake_reader_new(const struct settings *settings, struct stats *stats);
 void wake_reader_free(struct wake_reader **reader);
 
-/* Does all that can be done now; `redis_clock_ms` is how far Redis's Unix clock is ahead of
- * `now_ms`'s. Returns when to be called again, unless wake_reader_fd() becomes readable before. */
-int64_t wake_reader_run(struct wake_reader *reader, struct wake_queue *queue,
-                        int64_t redis_clock_ms, int64_t now_ms);
+/* Does all that can be done now. Returns when to be called again, unless wake_reader_fd() becomes
+ * readable before. */
+int64_t wake_reader_run(struct wake_reader *reader, struct wake_queue *queue, int64_t now_ms);
 
 /* -1 while no answer is awaited. */
 int wake_reader_fd(const struct wake_reader *reader);

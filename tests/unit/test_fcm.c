@@ -123,6 +123,23 @@ START_TEST(answers_are_classified)
 }
 END_TEST
 
+/* What was to tell a dead token from an operator's mistake may have been in the rest. */
+START_TEST(an_error_that_did_not_arrive_whole_is_tried_again)
+{
+    struct http_answer answer = {.result = HTTP_ANSWERED,
+                                 .cut_short = true,
+                                 .body = "{\"error\":{\"code\":404,\"mess",
+                                 .body_len = 27};
+
+    for (answer.status = 400; answer.status < 500; answer.status++)
+        ck_assert_int_eq(fcm_classify(&answer, true), FCM_RETRY);
+    answer.status = 200;
+    ck_assert_int_eq(fcm_classify(&answer, true), FCM_DELIVERED);
+    answer.status = 503;
+    ck_assert_int_eq(fcm_classify(&answer, true), FCM_FAULT);
+}
+END_TEST
+
 START_TEST(no_answer_is_a_fault)
 {
     struct http_answer answer = {.result = HTTP_UNREACHABLE, .body = ""};
@@ -145,6 +162,7 @@ int main(void)
     tcase_add_test(tcase, messages_are_those_of_the_contract);
     tcase_add_test(tcase, a_token_is_only_ever_a_string);
     tcase_add_loop_test(tcase, answers_are_classified, 0, (int)(sizeof cases / sizeof cases[0]));
+    tcase_add_test(tcase, an_error_that_did_not_arrive_whole_is_tried_again);
     tcase_add_test(tcase, no_answer_is_a_fault);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);

@@ -205,6 +205,8 @@ START_TEST(a_post_arrives_as_it_was_made)
     ck_assert_int_eq(outcome.answer.result, HTTP_ANSWERED);
     ck_assert_int_eq(outcome.answer.status, 201);
     ck_assert_str_eq(outcome.body, "ok");
+    ck_assert(!outcome.answer.cut_short);
+    ck_assert(!outcome.answer.timed_out);
     ck_assert_int_eq(outcome.answer.retry_after_ms, 17000);
     ck_assert(strncmp(server.request, "POST /a/../b?c HTTP/1.1\r\n", 25) == 0);
     ck_assert_ptr_nonnull(strstr(server.request, "\r\nTTL: 86400\r\n"));
@@ -250,6 +252,7 @@ START_TEST(answers_are_bounded)
     ck_assert_int_eq(outcome.answer.result, HTTP_ANSWERED);
     ck_assert_int_eq(outcome.answer.status, 200);
     ck_assert_uint_eq(outcome.answer.body_len, 64);
+    ck_assert(outcome.answer.cut_short);
 }
 END_TEST
 
@@ -264,6 +267,24 @@ START_TEST(a_status_counts_though_the_body_is_cut_short)
     ck_assert_int_eq(outcome.answer.result, HTTP_ANSWERED);
     ck_assert_int_eq(outcome.answer.status, 410);
     ck_assert_str_eq(outcome.body, "abc");
+    ck_assert(outcome.answer.cut_short);
+    ck_assert(!outcome.answer.timed_out);
+}
+END_TEST
+
+START_TEST(an_answer_that_trickles_has_timed_out)
+{
+    struct server server = {.answer = "HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nabc"};
+    struct http_request request = post;
+    struct outcome outcome;
+
+    request.timeout_ms = 150;
+    server_start(&server);
+    outcome = ask_and_stop(request, &server);
+    ck_assert_int_eq(outcome.answer.result, HTTP_ANSWERED);
+    ck_assert_int_eq(outcome.answer.status, 503);
+    ck_assert(outcome.answer.cut_short);
+    ck_assert(outcome.answer.timed_out);
 }
 END_TEST
 
@@ -282,10 +303,13 @@ START_TEST(silence_times_out)
     struct server server = {.answer = NULL};
     struct http_request request = post;
     int64_t begun = (int64_t)clock_monotonic_ms();
+    struct outcome outcome;
 
     request.timeout_ms = 150;
     server_start(&server);
-    ck_assert_int_eq(ask_and_stop(request, &server).answer.result, HTTP_TIMED_OUT);
+    outcome = ask_and_stop(request, &server);
+    ck_assert_int_eq(outcome.answer.result, HTTP_TIMED_OUT);
+    ck_assert(outcome.answer.timed_out);
     ck_assert_int_lt((int64_t)clock_monotonic_ms() - begun, 3000);
 }
 END_TEST
@@ -293,10 +317,13 @@ END_TEST
 START_TEST(nobody_there_is_unreachable)
 {
     struct server server = {0};
+    struct outcome outcome;
 
     server_start(&server);
     server_stop(&server);
-    ck_assert_int_eq(ask(post, &server, "http").answer.result, HTTP_UNREACHABLE);
+    outcome = ask(post, &server, "http");
+    ck_assert_int_eq(outcome.answer.result, HTTP_UNREACHABLE);
+    ck_assert(!outcome.answer.timed_out);
 }
 END_TEST
 
@@ -365,6 +392,7 @@ START_TEST(a_name_that_hangs_holds_nobody_up)
     ck_assert_int_eq(ask(post, &server, "http").answer.status, 204);
     finish(&hung);
     ck_assert_int_eq(hung.answer.result, HTTP_UNREACHABLE);
+    ck_assert(hung.answer.timed_out);
     hung.done = false;
     ck_assert(http_client_start(client, &request, take_answer, &hung));
     http_client_cancel_all(client);
@@ -513,6 +541,7 @@ int main(void)
                                   redirects_are_not_followed,
                                   answers_are_bounded,
                                   a_status_counts_though_the_body_is_cut_short,
+                                  an_answer_that_trickles_has_timed_out,
                                   endless_headers_are_cut_off,
                                   silence_times_out,
                                   nobody_there_is_unreachable,

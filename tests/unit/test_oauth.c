@@ -136,6 +136,7 @@ START_TEST(bad_accounts_are_refused)
     expect_refused("client_email", json_integer(3), "client_email");
     expect_refused("token_uri", NULL, "token_uri");
     expect_refused("token_uri", json_string("file:///etc/passwd"), "token_uri");
+    expect_refused("token_uri", json_string("http://oauth.example/token"), "token_uri");
     expect_refused("private_key", NULL, "private_key");
     expect_refused("private_key", json_string("-----BEGIN"), "PEM");
     expect_refused("private_key", json_string(pem), "RSA");

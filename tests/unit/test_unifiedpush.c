@@ -89,6 +89,7 @@ START_TEST(a_429_holds_its_endpoint_back)
         .result = HTTP_ANSWERED, .status = 429, .body = "", .retry_after_ms = 7000};
     struct push_result result = unifiedpush_classify(&answer);
 
+    ck_assert(result.answered);
     ck_assert(result.hold_endpoint);
     ck_assert_int_eq(result.retry_after_ms, 7000);
     answer.status = 503;
@@ -116,6 +117,10 @@ START_TEST(failures_are_classified)
         struct http_answer answer = {.result = cases[i].result, .body = "", .retry_after_ms = -1};
 
         ck_assert_int_eq(unifiedpush_classify(&answer).outcome, cases[i].outcome);
+        ck_assert(!unifiedpush_classify(&answer).answered);
+        ck_assert(!unifiedpush_classify(&answer).timed_out);
+        answer.timed_out = true;
+        ck_assert(unifiedpush_classify(&answer).timed_out);
     }
 }
 END_TEST

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "host_slots.h"
 #include "unit.h"
 
 #define MAX 100
@@ -14,15 +13,23 @@ static uint64_t most(uint64_t limit)
 }
 
 static struct wake_queue *queue;
+static unsigned merged; /* by the last add_at() */
 
 /* A wake of pubkey number `who` with stream id number `id`. */
-static enum wake_added add(unsigned id, unsigned who, enum wake_via via, int64_t due)
+static enum wake_added add_at(unsigned id, unsigned who, enum wake_via via, int64_t due,
+                              int64_t now)
 {
     struct wake wake = {.via = via};
 
     (void)snprintf(wake.id, sizeof wake.id, "%u-0", id);
     (void)snprintf(wake.key.hex, sizeof wake.key.hex, "%064x", who);
-    return wake_queue_add(queue, &wake, due, 0);
+    return wake_queue_add(queue, &wake, due, now, &merged);
+}
+
+/* One that is not due when it comes, unless `due` is 0. */
+static enum wake_added add(unsigned id, unsigned who, enum wake_via via, int64_t due)
+{
+    return add_at(id, who, via, due, 0);
 }
 
 static struct wake_target *take(enum wake_lane lane, int64_t now)
@@ -41,6 +48,16 @@ static struct wake_target *begin(enum wake_lane from, int64_t now, enum push_kin
     ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, kind, &expired));
     ck_assert_uint_eq(expired, 0);
     return target;
+}
+
+/* The begun push fails; returns whether it is to be tried again. */
+static bool retry(struct wake_target *target, int64_t now, bool spends_try, int64_t retry_after)
+{
+    unsigned given_up;
+    bool again = wake_queue_retry(queue, target, now, spends_try, retry_after, &given_up);
+
+    ck_assert(again == (given_up == 0));
+    return again;
 }
 
 static size_t done(void)
@@ -134,6 +151,57 @@ START_TEST(a_deferred_wake_is_not_covered_by_an_earlier_push)
 }
 END_TEST
 
+/* They would fill Redis's queue for everybody while their backend is away. */
+START_TEST(wakes_that_wait_do_not_pile_up)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    wake_queue_put_back(queue, take(WAKE_LANE_UNKNOWN, 0), WAKE_LANE_FCM);
+    for (unsigned i = 2; i < 10 * MAX; i++) {
+        ck_assert_int_eq(add_at(i, 7, WAKE_VIA_NOTIFY, i, i), WAKE_ADDED);
+        ck_assert_uint_eq(merged, 1);
+        ck_assert_uint_eq(done(), 1);
+        wake_queue_acknowledged(queue, 1);
+    }
+    ck_assert_int_eq(add_at(5000, 7, WAKE_VIA_RELAY, 5000, 5000), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 1);
+    ck_assert_int_eq(add_at(5001, 7, WAKE_VIA_NOTIFY, 5001, 5001), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 1); /* itself: the relay event's will do */
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+    ck_assert_int_eq(add_at(5001, 7, WAKE_VIA_NOTIFY, 5001, 5002), WAKE_KNOWN);
+    target = begin(WAKE_LANE_FCM, 6000, &kind);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 6000), 1);
+    ck_assert_uint_eq(done(), 3);
+}
+END_TEST
+
+/* None that is deferred, in flight, or would be pushed for longer. */
+START_TEST(a_wake_stands_for_no_other_that_needs_more)
+{
+    enum push_kind kind;
+    int64_t later = WAKE_LIFE_RELAY_MS - WAKE_LIFE_NOTIFY_MS + 1;
+    struct wake_target *target;
+
+    add_at(1, 7, WAKE_VIA_NOTIFY, 500, 0);
+    add_at(2, 7, WAKE_VIA_RELAY, 10, 10);
+    ck_assert_uint_eq(merged, 0); /* the first is deferred */
+    add_at(3, 7, WAKE_VIA_NOTIFY, 800, 600);
+    ck_assert_uint_eq(merged, 0); /* the third is */
+    target = begin(WAKE_LANE_UNKNOWN, 600, &kind);
+    add_at(4, 7, WAKE_VIA_RELAY, 700, 700);
+    ck_assert_uint_eq(merged, 0); /* those due are in flight */
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 700), 2);
+    add_at(5, 7, WAKE_VIA_NOTIFY, 700 + later, 700 + later);
+    ck_assert_uint_eq(merged, 1); /* the third; the fourth will be given up before the fifth */
+    add_at(6, 7, WAKE_VIA_RELAY, 800 + later, 800 + later);
+    ck_assert_uint_eq(merged, 2);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
 START_TEST(the_same_entry_is_known_until_it_is_acknowledged)
 {
     struct wake_target *target;
@@ -176,19 +244,50 @@ START_TEST(retries_double_and_end_after_five_tries)
     add(1, 7, WAKE_VIA_RELAY, now);
     target = begin(WAKE_LANE_UNKNOWN, now, &kind);
     for (int64_t wait = 1000; wait <= 8000; wait *= 2) {
-        ck_assert(wake_queue_retry(queue, target, now, true, -1));
+        ck_assert(retry(target, now, true, -1));
         ck_assert_int_eq(wake_queue_next_ms(queue), now + wait);
         ck_assert_ptr_null(take(WAKE_LANE_FCM, now + wait - 1));
         now += wait;
         target = begin(WAKE_LANE_FCM, now, &kind);
     }
-    ck_assert(!wake_queue_retry(queue, target, now, true, -1));
     add(2, 7, WAKE_VIA_RELAY, now);
-    ck_assert_uint_eq(wake_queue_finish(queue, target, now), 1);
+    ck_assert(!retry(target, now, true, -1));
+    ck_assert_uint_eq(done(), 1);
     /* The one that came meanwhile has all its tries. */
     target = begin(WAKE_LANE_FCM, now, &kind);
-    ck_assert(wake_queue_retry(queue, target, now, true, -1));
+    ck_assert(retry(target, now, true, -1));
     ck_assert_int_eq(wake_queue_next_ms(queue), now + 1000);
+}
+END_TEST
+
+/* Not even where it comes while the older one waits for its last. */
+START_TEST(a_wake_does_not_inherit_the_tries_of_older_ones)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned given_up;
+    int64_t now = 0;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    for (int spent = 1; spent < WAKE_TRIES_MAX; spent++) {
+        target = begin(spent == 1 ? WAKE_LANE_UNKNOWN : WAKE_LANE_FCM, now, &kind);
+        ck_assert(retry(target, now, true, -1));
+        now = wake_queue_next_ms(queue);
+    }
+    ck_assert_int_eq(add_at(2, 7, WAKE_VIA_NOTIFY, now, now), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 0);
+    target = begin(WAKE_LANE_FCM, now, &kind);
+    ck_assert(wake_queue_retry(queue, target, now, true, -1, &given_up));
+    ck_assert_uint_eq(given_up, 1);
+    for (int spent = 2; spent < WAKE_TRIES_MAX; spent++) {
+        now = wake_queue_next_ms(queue);
+        target = begin(WAKE_LANE_FCM, now, &kind);
+        ck_assert_int_eq(kind, PUSH_SILENT);
+        ck_assert(retry(target, now, true, -1));
+    }
+    now = wake_queue_next_ms(queue);
+    ck_assert(!retry(begin(WAKE_LANE_FCM, now, &kind), now, true, -1));
+    ck_assert_uint_eq(done(), 2);
 }
 END_TEST
 
@@ -201,7 +300,7 @@ START_TEST(a_fault_of_the_backend_spends_no_try)
     add(1, 7, WAKE_VIA_RELAY, now);
     target = begin(WAKE_LANE_UNKNOWN, now, &kind);
     for (int i = 0; i < 20; i++) {
-        ck_assert(wake_queue_retry(queue, target, now, false, -1));
+        ck_assert(retry(target, now, false, -1));
         ck_assert_int_le(wake_queue_next_ms(queue), now + WAKE_RETRY_MOST_MS);
         now = wake_queue_next_ms(queue);
         target = begin(WAKE_LANE_FCM, now, &kind);
@@ -216,12 +315,12 @@ START_TEST(a_peer_may_ask_for_five_minutes)
 
     add(1, 7, WAKE_VIA_RELAY, 0);
     target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
-    ck_assert(wake_queue_retry(queue, target, 0, true, 30000));
+    ck_assert(retry(target, 0, true, 30000));
     ck_assert_int_eq(wake_queue_next_ms(queue), 30000);
     add(2, 7, WAKE_VIA_RELAY, 1); /* does not cut it short */
     ck_assert_int_eq(wake_queue_next_ms(queue), 30000);
     target = begin(WAKE_LANE_FCM, 30000, &kind);
-    ck_assert(wake_queue_retry(queue, target, 30000, true, INT64_C(3600000)));
+    ck_assert(retry(target, 30000, true, INT64_C(3600000)));
     ck_assert_int_eq(wake_queue_next_ms(queue), 330000);
 }
 END_TEST
@@ -246,17 +345,17 @@ START_TEST(old_wakes_are_given_up)
     struct wake_target *target;
     unsigned expired;
 
-    add(1, 7, WAKE_VIA_NOTIFY, 0);
-    add(2, 7, WAKE_VIA_RELAY, 0);
+    add_at(1, 7, WAKE_VIA_NOTIFY, 0, -1); /* not due yet, or the other would stand for it */
+    add_at(2, 7, WAKE_VIA_RELAY, 0, -1);
     target = take(WAKE_LANE_UNKNOWN, WAKE_LIFE_NOTIFY_MS);
     ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_NOTIFY_MS, &kind, &expired));
     ck_assert_uint_eq(expired, 0);
-    ck_assert(wake_queue_retry(queue, target, WAKE_LIFE_NOTIFY_MS, false, -1));
+    ck_assert(retry(target, WAKE_LIFE_NOTIFY_MS, false, -1));
     target = take(WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS);
     ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS, &kind, &expired));
     ck_assert_uint_eq(expired, 1);
     ck_assert_int_eq(kind, PUSH_VISIBLE);
-    ck_assert(wake_queue_retry(queue, target, WAKE_LIFE_RELAY_MS - 5000, false, -1));
+    ck_assert(retry(target, WAKE_LIFE_RELAY_MS - 5000, false, -1));
     target = take(WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS + 1);
     ck_assert(
         !wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS + 1, &kind, &expired));
@@ -279,7 +378,7 @@ START_TEST(the_clock_stands_still_while_a_lane_is_stopped)
     wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, now - 1000);
     target = take(WAKE_LANE_UNKNOWN, now);
     ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, &kind, &expired));
-    ck_assert(wake_queue_retry(queue, target, now, false, -1));
+    ck_assert(retry(target, now, false, -1));
     /* It stood still for the other lane alone. */
     target = take(WAKE_LANE_FCM, now + 1000);
     ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_UNIFIEDPUSH, now, &kind, &expired));
@@ -312,94 +411,6 @@ START_TEST(an_abandoned_push_leaves_its_wakes_unacknowledged)
     wake_queue_abandon(queue, begin(WAKE_LANE_UNKNOWN, 0, &kind));
     ck_assert_uint_eq(done(), 0);
     ck_assert_uint_eq(wake_queue_backlog(queue), 1);
-}
-END_TEST
-
-/* ---- host_slots ------------------------------------------------------------------------------ */
-
-#define TARGETS (3 * HOST_SLOTS_MAX)
-
-static struct wake_target *targets[TARGETS];
-
-/* Has targets enter "a:443" until one has to wait; returns how many came in before it. */
-static unsigned enter_all(struct host_slots *slots, unsigned *next)
-{
-    for (unsigned n = 0;; n++)
-        if (host_slots_enter(slots, "a:443", targets[(*next)++]) == HOST_WAITS)
-            return n;
-}
-
-static unsigned leave(struct host_slots *slots, const char *host, bool multiplexed)
-{
-    struct wake_list released = {0};
-    unsigned n = 0;
-
-    host_slots_leave(slots, host, multiplexed, &released);
-    while (wake_list_shift(&released) != NULL)
-        n++;
-    return n;
-}
-
-START_TEST(a_host_has_as_many_slots_as_it_can_serve)
-{
-    struct host_slots *slots = host_slots_new();
-    unsigned next = 0;
-
-    for (unsigned i = 0; i < TARGETS; i++)
-        add(i, i, WAKE_VIA_RELAY, 0);
-    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, 0, targets, TARGETS), TARGETS);
-    ck_assert_uint_eq(enter_all(slots, &next), HOST_SLOTS_FIRST);
-    ck_assert_int_eq(host_slots_enter(slots, "b:443", targets[0]), HOST_ENTERED);
-    ck_assert_uint_eq(leave(slots, "b:443", true), 0);
-
-    /* One for one, and no more, until it shows that it speaks HTTP/2. */
-    ck_assert_uint_eq(leave(slots, "a:443", false), 1);
-    ck_assert_uint_eq(enter_all(slots, &next), 1);
-    for (unsigned i = 0; i < HOST_SLOTS_MAX; i++)
-        ck_assert_int_eq(host_slots_enter(slots, "a:443", targets[next++]), HOST_WAITS);
-    ck_assert_uint_eq(leave(slots, "a:443", true), 1 + HOST_SLOTS_MAX - HOST_SLOTS_FIRST);
-    ck_assert_uint_eq(enter_all(slots, &next), 1 + HOST_SLOTS_MAX - HOST_SLOTS_FIRST);
-    ck_assert_uint_eq(leave(slots, "a:443", true), 1);
-    host_slots_free(&slots);
-}
-END_TEST
-
-/* Whoever is released may have gone elsewhere, so the last one out lets everybody in. */
-START_TEST(the_last_to_leave_releases_all)
-{
-    struct host_slots *slots = host_slots_new();
-    unsigned next = 0;
-
-    for (unsigned i = 0; i < TARGETS; i++)
-        add(i, i, WAKE_VIA_RELAY, 0);
-    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, 0, targets, TARGETS), TARGETS);
-    ck_assert_uint_eq(enter_all(slots, &next), HOST_SLOTS_FIRST);
-    while (next < TARGETS)
-        ck_assert_int_eq(host_slots_enter(slots, "a:443", targets[next++]), HOST_WAITS);
-    for (unsigned i = 1; i < HOST_SLOTS_FIRST; i++)
-        ck_assert_uint_eq(leave(slots, "a:443", false), 1);
-    ck_assert_uint_eq(leave(slots, "a:443", false), TARGETS - 2 * HOST_SLOTS_FIRST + 1);
-    host_slots_free(&slots);
-}
-END_TEST
-
-START_TEST(an_endpoint_is_held_back_alone)
-{
-    struct host_slots *slots = host_slots_new();
-    char one[HOST_SLOTS_ENDPOINT_SIZE], other[HOST_SLOTS_ENDPOINT_SIZE];
-
-    host_slots_endpoint(one, "https://push.example.org/up1");
-    host_slots_endpoint(other, "https://push.example.org/up2");
-    host_slots_hold(slots, one, 500, 0);
-    ck_assert_int_eq(host_slots_held_until(slots, one, 499), 500);
-    ck_assert_int_eq(host_slots_held_until(slots, other, 499), INT64_MIN);
-    ck_assert_int_eq(host_slots_held_until(slots, one, 500), INT64_MIN);
-    host_slots_hold(slots, one, 400, 0); /* never shortened */
-    ck_assert_int_eq(host_slots_held_until(slots, one, 0), 500);
-    host_slots_hold(slots, other, 900, 600);
-    ck_assert_int_eq(host_slots_held_until(slots, one, 0), INT64_MIN); /* forgotten */
-    ck_assert_int_eq(host_slots_held_until(slots, other, 600), 900);
-    host_slots_free(&slots);
 }
 END_TEST
 
@@ -444,9 +455,12 @@ int main(void)
     tcase_add_test(tcase, notify_alone_is_silent);
     tcase_add_test(tcase, a_wake_during_a_push_causes_exactly_one_more);
     tcase_add_test(tcase, a_deferred_wake_is_not_covered_by_an_earlier_push);
+    tcase_add_test(tcase, wakes_that_wait_do_not_pile_up);
+    tcase_add_test(tcase, a_wake_stands_for_no_other_that_needs_more);
     tcase_add_test(tcase, the_same_entry_is_known_until_it_is_acknowledged);
     tcase_add_test(tcase, it_holds_so_many_and_no_more);
     tcase_add_test(tcase, retries_double_and_end_after_five_tries);
+    tcase_add_test(tcase, a_wake_does_not_inherit_the_tries_of_older_ones);
     tcase_add_test(tcase, a_fault_of_the_backend_spends_no_try);
     tcase_add_test(tcase, a_peer_may_ask_for_five_minutes);
     tcase_add_test(tcase, once_more_is_once);
@@ -454,9 +468,6 @@ int main(void)
     tcase_add_test(tcase, the_clock_stands_still_while_a_lane_is_stopped);
     tcase_add_test(tcase, lanes_do_not_hold_each_other_up);
     tcase_add_test(tcase, an_abandoned_push_leaves_its_wakes_unacknowledged);
-    tcase_add_test(tcase, a_host_has_as_many_slots_as_it_can_serve);
-    tcase_add_test(tcase, the_last_to_leave_releases_all);
-    tcase_add_test(tcase, an_endpoint_is_held_back_alone);
     tcase_add_test(tcase, a_backend_that_only_fails_is_probed);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);

@@ -1,0 +1,328 @@
+#include "push_desk.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "unit.h"
+
+/* ---- A clock, and an HTTP client, that do as they are told ----------------------------------- */
+
+static int64_t now;
+
+uint64_t clock_monotonic_ms(void)
+{
+    return (uint64_t)now;
+}
+
+int64_t clock_unix_ms(void)
+{
+    return now;
+}
+
+int64_t clock_unix_s(void)
+{
+    return now / 1000;
+}
+
+#define REQUESTS 64
+
+/* What has been asked and not been answered. */
+static struct request {
+    char url[64];
+    http_done_fn *done;
+    void *arg;
+} requests[REQUESTS];
+static size_t asked;
+
+bool http_client_start(struct http_client *client, const struct http_request *request,
+                       http_done_fn *done, void *arg)
+{
+    (void)client;
+    ck_assert_uint_lt(asked, REQUESTS);
+    (void)snprintf(requests[asked].url, sizeof requests[asked].url, "%s", request->url);
+    requests[asked].done = done;
+    requests[asked++].arg = arg;
+    return true;
+}
+
+void http_client_cancel_all(struct http_client *client)
+{
+    (void)client;
+    while (asked > 0) {
+        struct request request = requests[--asked];
+
+        request.done(&(struct http_answer){.result = HTTP_CANCELLED}, request.arg);
+    }
+}
+
+/* The oldest request that has `host` in its URL, or how many there are. */
+static size_t find(const char *host)
+{
+    size_t i = 0;
+
+    while (i < asked && strstr(requests[i].url, host) == NULL)
+        i++;
+    return i;
+}
+
+static bool is_asked(const char *host)
+{
+    return find(host) < asked;
+}
+
+static void answer(const char *host, const struct http_answer *with)
+{
+    struct request request;
+    size_t i = find(host);
+
+    ck_assert_msg(i < asked, "nothing is asked of %s", host);
+    request = requests[i];
+    memmove(&requests[i], &requests[i + 1], (--asked - i) * sizeof requests[0]);
+    request.done(with, request.arg);
+}
+
+static const struct http_answer delivered = {
+    .result = HTTP_ANSWERED, .status = 201, .body = "", .retry_after_ms = -1};
+static const struct http_answer busy = {
+    .result = HTTP_ANSWERED, .status = 503, .body = "", .retry_after_ms = -1};
+static const struct http_answer gone = {
+    .result = HTTP_ANSWERED, .status = 410, .body = "", .retry_after_ms = -1};
+static const struct http_answer silence = {
+    .result = HTTP_TIMED_OUT, .timed_out = true, .body = "", .retry_after_ms = -1};
+static const struct http_answer refused = {
+    .result = HTTP_UNREACHABLE, .body = "", .retry_after_ms = -1};
+static const struct http_answer unroutable = {
+    .result = HTTP_UNREACHABLE, .timed_out = true, .body = "", .retry_after_ms = -1};
+
+/* ---- The desk -------------------------------------------------------------------------------- */
+
+#define IN_FLIGHT 8
+
+static struct settings settings;
+static struct stats stats;
+static struct wake_queue *queue;
+static struct push_desk *desk;
+static unsigned wakes;
+
+static uint64_t most(uint64_t limit)
+{
+    return limit;
+}
+
+static void setup(void)
+{
+    settings.unifiedpush_enabled = true;
+    settings.push_max_in_flight = IN_FLIGHT;
+    queue = wake_queue_new(1000, most);
+    desk = push_desk_new(&settings, NULL, queue, &stats);
+    ck_assert_ptr_nonnull(desk);
+}
+
+static void teardown(void)
+{
+    push_desk_free(&desk);
+    wake_queue_free(&queue);
+}
+
+/* A wake of pubkey number `who`. */
+static void wake(unsigned who)
+{
+    struct wake entry = {.via = WAKE_VIA_RELAY};
+    unsigned merged;
+
+    (void)snprintf(entry.id, sizeof entry.id, "%u-0", ++wakes);
+    (void)snprintf(entry.key.hex, sizeof entry.key.hex, "%064x", who);
+    ck_assert_int_eq(wake_queue_add(queue, &entry, now, now, &merged), WAKE_ADDED);
+}
+
+/* Serves all whose turn it is: pubkey number n is registered at host hn.example. */
+static void serve(void)
+{
+    struct registration registration = {.platform = PLATFORM_ANDROID};
+    struct wake_target *target;
+
+    for (int lane = 0; lane < WAKE_LANES; lane++) {
+        while (push_desk_slots(desk, (enum wake_lane)lane, now) > 0 &&
+               wake_queue_take(queue, (enum wake_lane)lane, now, &target, 1) == 1) {
+            (void)snprintf(registration.token, sizeof registration.token, "https://h%lu.example/up",
+                           strtoul(wake_target_key(target)->hex + 48, NULL, 16));
+            push_desk_serve(desk, target, &registration, now);
+        }
+    }
+}
+
+static uint64_t count(enum stats_counter which)
+{
+    return stats.pending[which];
+}
+
+/* ---- Slow hosts ------------------------------------------------------------------------------ */
+
+/* Strangers register endpoints at hosts of theirs that never answer. */
+static void expect_others_unhindered(const struct http_answer *no_answer)
+{
+    for (unsigned who = 1; who <= IN_FLIGHT; who++)
+        wake(who);
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT);
+    now += 5000;
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        answer(".example", no_answer);
+    now += 60000;
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT / 4);
+    wake(99);
+    serve();
+    answer("h99.example", &delivered);
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), 1);
+    /* And all of them have their turn in the end. */
+    for (unsigned who = 1; who <= IN_FLIGHT; who++) {
+        answer(".example", &delivered);
+        serve();
+    }
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), 1 + IN_FLIGHT);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+
+START_TEST(silent_hosts_share_a_quarter)
+{
+    expect_others_unhindered(&silence);
+}
+END_TEST
+
+START_TEST(hosts_that_cannot_be_reached_in_time_share_a_quarter)
+{
+    expect_others_unhindered(&unroutable);
+}
+END_TEST
+
+/* A host that begins an answer and does not end it is no better. */
+START_TEST(hosts_that_trickle_share_a_quarter)
+{
+    static const struct http_answer trickle = {.result = HTTP_ANSWERED,
+                                               .status = 503,
+                                               .cut_short = true,
+                                               .timed_out = true,
+                                               .body = "",
+                                               .retry_after_ms = -1};
+
+    expect_others_unhindered(&trickle);
+}
+END_TEST
+
+START_TEST(a_host_that_refuses_at_once_is_not_slow)
+{
+    for (unsigned who = 1; who <= IN_FLIGHT; who++)
+        wake(who);
+    serve();
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        answer(".example", &refused);
+    now += 60000;
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT);
+}
+END_TEST
+
+/* ---- Tries ----------------------------------------------------------------------------------- */
+
+/* How often a push to a host that cannot be reached is made, of ten, while each time another's ends
+ * like this. */
+static unsigned tries_of_the_unreachable(const struct http_answer *of_another)
+{
+    unsigned tries = 0;
+
+    wake(1);
+    for (unsigned i = 0; i < 10; i++) {
+        char other[16];
+
+        wake(100 + i);
+        serve();
+        (void)snprintf(other, sizeof other, "h%u.", 100 + i);
+        now += 100;
+        answer(other, of_another);
+        if (is_asked("h1.")) {
+            answer("h1.", &refused);
+            tries++;
+        }
+        now += 60000;
+    }
+    return tries;
+}
+
+START_TEST(a_host_alone_in_being_unreachable_is_given_up)
+{
+    ck_assert_uint_eq(tries_of_the_unreachable(&busy), WAKE_TRIES_MAX);
+    ck_assert_uint_ge(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 1);
+}
+END_TEST
+
+/* It is our own network that is away, as far as can be told. */
+START_TEST(nobody_is_to_blame_while_nothing_is_answered)
+{
+    ck_assert_uint_eq(tries_of_the_unreachable(&silence), 10);
+}
+END_TEST
+
+START_TEST(a_newer_wake_has_all_its_tries)
+{
+    wake(1);
+    for (unsigned i = 0; i < WAKE_TRIES_MAX; i++) {
+        if (i == WAKE_TRIES_MAX - 1)
+            wake(1);
+        serve();
+        answer("h1.", &busy);
+        now += 60000;
+    }
+    serve();
+    answer("h1.", &delivered);
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), 1);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+/* ---- Dead tokens ----------------------------------------------------------------------------- */
+
+START_TEST(a_dead_token_that_was_replaced_meanwhile_costs_no_wake)
+{
+    const struct trade_pubkey *key;
+    const char *token;
+
+    wake(1);
+    serve();
+    answer("h1.", &gone);
+    ck_assert(push_desk_first_dead(desk, &key, &token));
+    ck_assert_str_eq(token, "https://h1.example/up");
+    push_desk_forgotten(desk, true, now);
+    ck_assert(!push_desk_first_dead(desk, &key, &token));
+    serve();
+    answer("h1.", &gone);
+    push_desk_forgotten(desk, false, now);
+    serve();
+    ck_assert(!is_asked("h1."));
+    ck_assert_uint_eq(count(STAT_WAKES_DEAD_UNIFIEDPUSH), 1);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        silent_hosts_share_a_quarter,
+        hosts_that_cannot_be_reached_in_time_share_a_quarter,
+        hosts_that_trickle_share_a_quarter,
+        a_host_that_refuses_at_once_is_not_slow,
+        a_host_alone_in_being_unreachable_is_given_up,
+        nobody_is_to_blame_while_nothing_is_answered,
+        a_newer_wake_has_all_its_tries,
+        a_dead_token_that_was_replaced_meanwhile_costs_no_wake,
+    };
+    Suite *suite = suite_create("push_desk");
+    TCase *tcase = tcase_create("push_desk");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        tcase_add_test(tcase, tests[i]);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

@@ -6,13 +6,15 @@
 #include <stddef.h>
 
 #include "request.h"
+#include "trade_pubkey.h"
 
 #define BODY_MAX (128 * 1024)
 
 enum body_verdict {
     BODY_OK,
     BODY_TOO_LARGE,
-    BODY_MALFORMED /* not application/json, not as long as it said, or not a JSON object */
+    BODY_MALFORMED, /* not application/json, not as long as it said, or not a JSON object */
+    BODY_BAD_PUBKEY /* body_read_pubkey(): all is well but for the pubkey */
 };
 
 /* Reads at most `limit` + 1 bytes into `buffer`, which has that room and is wiped again. BODY_OK:
@@ -20,6 +22,10 @@ enum body_verdict {
  * order mark and anything after the object are malformed (RFC 8259, and stricter). */
 enum body_verdict body_read(const struct request *request, size_t limit, char *buffer,
                             json_t **json);
+
+/* The same for a body that is {"trade_pubkey"} and maybe more that does not matter. */
+enum body_verdict body_read_pubkey(const struct request *request, size_t limit, char *buffer,
+                                   struct trade_pubkey *key);
 
 /* The string member `name`: BODY_OK with *text and *len set; an absent one and null are "". Any
  * other type is BODY_MALFORMED. The text lives as long as `json`. */

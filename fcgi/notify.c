@@ -5,28 +5,9 @@
  * dispatcher finds out. */
 #include "routes.h"
 
-#include <string.h>
-
 #define NOTIFY_BODY_MAX (8 * 1024)
 
 #define BAD_PUBKEY "Invalid trade_pubkey format (expected 64 hex characters)"
-
-/* What is wrong with the body is told apart only for 413. */
-static enum body_verdict read_pubkey(struct responder *responder, const struct request *request,
-                                     struct trade_pubkey *key)
-{
-    const char *text;
-    json_t *json;
-    size_t len;
-    enum body_verdict verdict = body_read(request, NOTIFY_BODY_MAX, responder->body, &json);
-
-    if (verdict == BODY_OK)
-        verdict = body_text(json, "trade_pubkey", &text, &len);
-    if (verdict == BODY_OK && !trade_pubkey_parse(key, text, len))
-        verdict = BODY_MALFORMED;
-    json_decref(json);
-    return verdict;
-}
 
 void notify_handle(struct responder *responder, const struct request *request,
                    struct response *response)
@@ -53,7 +34,7 @@ void notify_handle(struct responder *responder, const struct request *request,
     case RESPONDER_LIMITED:
         break;
     }
-    verdict = read_pubkey(responder, request, &key);
+    verdict = body_read_pubkey(request, NOTIFY_BODY_MAX, responder->body, &key);
     /* A malformed request spends the address's limit, and a refused one is told no more. */
     result = verdict == BODY_OK
                  ? registry_notify(responder->registry, &address, &key)
@@ -62,7 +43,7 @@ void notify_handle(struct responder *responder, const struct request *request,
         responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY, &address);
     else if (verdict == BODY_TOO_LARGE)
         response_error(response, 413, "Request body too large");
-    else if (verdict == BODY_MALFORMED)
+    else if (verdict != BODY_OK) /* what is wrong with it is told apart no further */
         response_error(response, 400, BAD_PUBKEY);
     else
         response_constant(response, 202, "{\"accepted\":true}");

@@ -22,6 +22,7 @@ static bool read_registration(struct responder *responder, const struct request 
         response_error(response, 413, "Request body too large");
         break;
     case BODY_MALFORMED:
+    case BODY_BAD_PUBKEY: /* never of this function */
         response_error(response, 400, "Invalid JSON body");
         break;
     }
@@ -97,22 +98,20 @@ void register_handle(struct responder *responder, const struct request *request,
 static bool read_unregistration(struct responder *responder, const struct request *request,
                                 struct trade_pubkey *key, struct response *response)
 {
-    const char *text;
-    size_t len;
-    json_t *json;
-    bool good = false;
-    enum body_verdict verdict = body_read(request, UNREGISTER_BODY_MAX, responder->body, &json);
-
-    if (verdict == BODY_TOO_LARGE)
+    switch (body_read_pubkey(request, UNREGISTER_BODY_MAX, responder->body, key)) {
+    case BODY_OK:
+        return true;
+    case BODY_TOO_LARGE:
         response_error(response, 413, "Request body too large");
-    else if (verdict == BODY_MALFORMED || body_text(json, "trade_pubkey", &text, &len) != BODY_OK)
+        break;
+    case BODY_MALFORMED:
         response_error(response, 400, "Invalid JSON body");
-    else if (!trade_pubkey_parse(key, text, len))
+        break;
+    case BODY_BAD_PUBKEY:
         response_error(response, 400, "Invalid trade_pubkey format (expected 64 hex characters)");
-    else
-        good = true;
-    json_decref(json);
-    return good;
+        break;
+    }
+    return false;
 }
 
 void unregister_handle(struct responder *responder, const struct request *request,

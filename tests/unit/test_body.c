@@ -137,6 +137,67 @@ START_TEST(a_length_that_lies_is_malformed)
 }
 END_TEST
 
+#define PUBKEY "00a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"
+#define UPPER  "00A1B2C3D4E5F60718293A4B5C6D7E8F00A1B2C3D4E5F60718293A4B5C6D7E8F"
+#define ROOM   256
+
+static enum body_verdict read_pubkey(const char *text, struct trade_pubkey *key)
+{
+    static char buffer[ROOM + 1];
+    struct source source = {.text = text, .left = strlen(text), .piece = 7};
+    struct request request = {
+        .content_type = "application/json", .read = read_source, .read_arg = &source};
+    enum body_verdict verdict = body_read_pubkey(&request, ROOM, buffer, key);
+
+    for (size_t i = 0; i < sizeof buffer; i++)
+        ck_assert_int_eq(buffer[i], 0);
+    return verdict;
+}
+
+/* The form that the app sends takes a shorter way, which must lead to the same place. */
+START_TEST(a_pubkey_is_read_from_any_form)
+{
+    static const char *const good[] = {
+        "{\"trade_pubkey\":\"" PUBKEY "\"}",
+        "{\"trade_pubkey\":\"" UPPER "\"}",
+        " { \"trade_pubkey\" : \"" PUBKEY "\" } ",
+        "{\"x\":[1],\"trade_pubkey\":\"" PUBKEY "\"}",
+        "{\"trade\\u005fpubkey\":\"\\u0030"
+        "0a1b2c3d4e5f60718293a4b5c6d7e8f"
+        "00a1b2c3d4e5f60718293a4b5c6d7e8f\"}",
+    };
+    struct trade_pubkey key;
+
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        ck_assert_msg(read_pubkey(good[i], &key) == BODY_OK, "%s", good[i]);
+        ck_assert_str_eq(key.hex, PUBKEY);
+    }
+}
+END_TEST
+
+START_TEST(what_is_wrong_with_a_pubkeys_body)
+{
+    static const struct {
+        const char *text;
+        enum body_verdict verdict;
+    } cases[] = {
+        {"{\"trade_pubkey\":\"" PUBKEY "\"", BODY_MALFORMED},
+        {"{\"trade_pubkey\":\"" PUBKEY "\"}}", BODY_MALFORMED},
+        {"{\"trade_pubkey\":1}", BODY_MALFORMED},
+        {"{\"trade_pubkey\":\"" PUBKEY "\",\"trade_pubkey\":\"" PUBKEY "\"}", BODY_MALFORMED},
+        {"{\"trade_pubkey\":\"g0a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f\"}",
+         BODY_BAD_PUBKEY},
+        {"{\"trade_pubkey\":\"\"}", BODY_BAD_PUBKEY},
+        {"{}", BODY_BAD_PUBKEY},
+        {"{\"trade_pubkex\":\"" PUBKEY "\"}", BODY_BAD_PUBKEY},
+    };
+    struct trade_pubkey key;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_msg(read_pubkey(cases[i].text, &key) == cases[i].verdict, "%s", cases[i].text);
+}
+END_TEST
+
 START_TEST(a_body_that_breaks_off_is_malformed)
 {
     char buffer[LIMIT + 1];
@@ -170,4 +231,5 @@ END_TEST
 
 UNIT_MAIN("body", an_object_is_read, what_is_not_strict_json_is_malformed,
           a_nul_is_malformed_wherever_it_stands, the_limit_holds_to_the_byte,
-          a_length_that_lies_is_malformed, a_body_that_breaks_off_is_malformed, content_types)
+          a_length_that_lies_is_malformed, a_pubkey_is_read_from_any_form,
+          what_is_wrong_with_a_pubkeys_body, a_body_that_breaks_off_is_malformed, content_types)

@@ -10,7 +10,9 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -159,6 +161,37 @@ def registry():
             flat >= 0.9)
 
 
+def record(kind, content):
+    """A FastCGI record of request 1."""
+    return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
+
+
+def fastcgi_request(**parameters):
+    """BEGIN_REQUEST as responder, the parameters, and an empty body."""
+    pairs = b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode()
+                     for name, value in parameters.items())
+    return (record(1, struct.pack(">HB5x", 1, 0)) + record(4, pairs) + record(4, b"") +
+            record(5, b""))
+
+
+def first_answer_ms(stack):
+    """From exec of a worker on a socket of its own to its first answer that took Redis."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(tempfile.mktemp(prefix="mostro-bench-"))
+        listener.listen()
+        client.connect(listener.getsockname())
+        client.sendall(fastcgi_request(REQUEST_METHOD="GET", REQUEST_URI="/api/status"))
+        begun = time.monotonic()
+        process = subprocess.Popen([FCGI], stdin=listener, env={**os.environ, **stack.settings})
+        answer = client.recv(4096)
+        ms = (time.monotonic() - begun) * 1000
+        process.terminate()
+        process.wait()
+        os.unlink(listener.getsockname())
+    assert b"Status: 200 OK" in answer
+    return ms
+
+
 def worker():
     """Memory of a worker under load, and how soon it answers."""
     with Rig("lighttpd") as rig:
@@ -172,10 +205,8 @@ def worker():
         row("memory of a worker (RSS)", f"{max(sizes):.1f}", "MiB", "at most 6", max(sizes) <= 6)
 
         rig.ours.workers.stop()
-        begun = time.monotonic()
-        rig.ours.start_workers(1)
-        wait_until(lambda: answers(rig.ours, 200), what="an answer")
-        ms = (time.monotonic() - begun) * 1000
+        times = [first_answer_ms(rig.ours) for _ in range(TURNS)]
+        ms = statistics.median(times)
         row("first answer after exec", f"{ms:.0f}", "ms", "within 300", ms <= 300)
 
 

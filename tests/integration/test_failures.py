@@ -544,5 +544,7 @@ def test_a_worker_that_dies_is_replaced(api, pubkey):
     assert len(children) == 2
     for child in children:
         os.kill(child, signal.SIGKILL)
+    # One that is still dying may take a request with it.
+    wait_until(lambda: not set(children) & set(api.workers.children()), what="both are dead")
     for _ in range(6):
         assert api.notify(pubkey).status == 202

@@ -33,23 +33,23 @@ static bool stands_for(const struct wake_entry *a, const struct wake_entry *b)
            a->due_ms + wake_entry_life_ms(a) >= b->due_ms + wake_entry_life_ms(b);
 }
 
-unsigned wake_entries_join(struct wake_entries *waiting, struct wake_entry *entry, int64_t now_ms,
-                           struct wake_entries *done)
+unsigned wake_entries_join(struct wake_entries *waiting, struct wake_entry *entry,
+                           int64_t due_by_ms, struct wake_entries *done)
 {
     struct wake_entries all = *waiting;
-    bool due = entry->due_ms <= now_ms;
+    bool due = entry->due_ms <= due_by_ms;
     struct wake_entry *old;
     unsigned merged = 0;
 
     for (old = all.first; old != NULL && due; old = old->next) {
-        if (old->due_ms <= now_ms && stands_for(old, entry)) {
+        if (old->due_ms <= due_by_ms && stands_for(old, entry)) {
             wake_entries_append(done, entry);
             return 1;
         }
     }
     *waiting = (struct wake_entries){0};
     while ((old = wake_entries_shift(&all)) != NULL) {
-        bool replaced = due && old->due_ms <= now_ms && stands_for(entry, old);
+        bool replaced = due && old->due_ms <= due_by_ms && stands_for(entry, old);
 
         wake_entries_append(replaced ? done : waiting, old);
         merged += replaced;

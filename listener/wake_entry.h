@@ -32,8 +32,9 @@ struct wake_entry *wake_entries_shift(struct wake_entries *list); /* NULL when e
 int64_t wake_entry_life_ms(const struct wake_entry *entry);
 
 /* Has a new wake wait with those of its target, or instead of some of them, or not at all because
- * one of them will do. Those that need not wait go to `done`; returns how many. */
-unsigned wake_entries_join(struct wake_entries *waiting, struct wake_entry *entry, int64_t now_ms,
-                           struct wake_entries *done);
+ * one of them will do; only what is due by `due_by_ms` stands for another or is replaced. Those
+ * that need not wait go to `done`; returns how many. */
+unsigned wake_entries_join(struct wake_entries *waiting, struct wake_entry *entry,
+                           int64_t due_by_ms, struct wake_entries *done);
 
 #endif

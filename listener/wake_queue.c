@@ -180,7 +180,7 @@ enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake
         return WAKE_FULL;
     }
     table_add(queue->entries, &entry->item);
-    *merged = wake_entries_join(&target->waiting, entry, now_ms, &queue->done);
+    *merged = wake_entries_join(&target->waiting, entry, now_ms + WAKE_SOON_MS, &queue->done);
     queue->done_count += *merged;
     if (target->state == TARGET_WAITING) {
         due_heap_remove(&queue->heap, &target->due);

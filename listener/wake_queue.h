@@ -21,7 +21,8 @@
 #include "registry.h"
 #include "trade_pubkey.h"
 
-#define WAKE_TRIES_MAX          5 /* each wake's own */
+#define WAKE_SOON_MS            20 /* due so soon, a wake counts as due where wakes are merged */
+#define WAKE_TRIES_MAX          5  /* each wake's own */
 #define WAKE_RETRY_LEAST_MS     1000
 #define WAKE_RETRY_MOST_MS      60000  /* of pushes that spend no try */
 #define WAKE_RETRY_AFTER_MAX_MS 300000 /* what a peer may ask for */

@@ -84,15 +84,15 @@ START_TEST(wakes_of_one_pubkey_become_one_visible_push)
     struct wake_target *target;
     const char *ids[MAX];
 
-    ck_assert_int_eq(add(1, 7, WAKE_VIA_NOTIFY, 10), WAKE_ADDED);
-    ck_assert_int_eq(add(2, 7, WAKE_VIA_RELAY, 11), WAKE_ADDED);
-    ck_assert_int_eq(add(3, 7, WAKE_VIA_NOTIFY, 12), WAKE_ADDED);
-    ck_assert_int_eq(wake_queue_next_ms(queue), 10);
-    target = begin(WAKE_LANE_UNKNOWN, 12, &kind);
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_NOTIFY, 110), WAKE_ADDED);
+    ck_assert_int_eq(add(2, 7, WAKE_VIA_RELAY, 111), WAKE_ADDED);
+    ck_assert_int_eq(add(3, 7, WAKE_VIA_NOTIFY, 112), WAKE_ADDED);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 110);
+    target = begin(WAKE_LANE_UNKNOWN, 112, &kind);
     ck_assert_int_eq(kind, PUSH_VISIBLE);
     ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 1000));
     ck_assert_uint_eq(done(), 0);
-    ck_assert_uint_eq(wake_queue_finish(queue, target, 13), 3);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 113), 3);
     ck_assert_uint_eq(wake_queue_done(queue, ids, MAX), 3);
     ck_assert_str_eq(ids[0], "1-0");
     ck_assert_str_eq(ids[2], "3-0");
@@ -100,6 +100,17 @@ START_TEST(wakes_of_one_pubkey_become_one_visible_push)
     wake_queue_acknowledged(queue, 3);
     ck_assert_uint_eq(done(), 0);
     ck_assert_uint_eq(wake_queue_room(queue), MAX);
+}
+END_TEST
+
+/* A notify's wake waits a moment for its answer to be out; that must not fill the queue. */
+START_TEST(what_is_due_soon_is_merged_as_if_due)
+{
+    add(1, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS);
+    ck_assert_int_eq(add(2, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS), WAKE_ADDED);
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(add(3, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS + 1), WAKE_ADDED);
+    ck_assert_uint_eq(done(), 1);
 }
 END_TEST
 
@@ -118,16 +129,16 @@ START_TEST(a_wake_during_a_push_causes_exactly_one_more)
     enum push_kind kind;
     struct wake_target *target;
 
-    add(1, 7, WAKE_VIA_RELAY, 10);
-    target = begin(WAKE_LANE_UNKNOWN, 10, &kind);
-    add(2, 7, WAKE_VIA_NOTIFY, 11);
-    add(3, 7, WAKE_VIA_NOTIFY, 12);
-    ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 20));
-    ck_assert_ptr_null(take(WAKE_LANE_FCM, 20));
-    ck_assert_uint_eq(wake_queue_finish(queue, target, 20), 1);
-    target = begin(WAKE_LANE_FCM, 20, &kind);
+    add(1, 7, WAKE_VIA_RELAY, 110);
+    target = begin(WAKE_LANE_UNKNOWN, 110, &kind);
+    add(2, 7, WAKE_VIA_NOTIFY, 111);
+    add(3, 7, WAKE_VIA_NOTIFY, 112);
+    ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 120));
+    ck_assert_ptr_null(take(WAKE_LANE_FCM, 120));
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 120), 1);
+    target = begin(WAKE_LANE_FCM, 120, &kind);
     ck_assert_int_eq(kind, PUSH_SILENT);
-    ck_assert_uint_eq(wake_queue_finish(queue, target, 21), 2);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 121), 2);
     ck_assert_int_eq(wake_queue_next_ms(queue), INT64_MAX);
     ck_assert_uint_eq(done(), 3);
 }
@@ -345,8 +356,8 @@ START_TEST(old_wakes_are_given_up)
     struct wake_target *target;
     unsigned expired;
 
-    add_at(1, 7, WAKE_VIA_NOTIFY, 0, -1); /* not due yet, or the other would stand for it */
-    add_at(2, 7, WAKE_VIA_RELAY, 0, -1);
+    add_at(1, 7, WAKE_VIA_NOTIFY, 0, -100); /* not due yet, or the other would stand for it */
+    add_at(2, 7, WAKE_VIA_RELAY, 0, -100);
     target = take(WAKE_LANE_UNKNOWN, WAKE_LIFE_NOTIFY_MS);
     ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_NOTIFY_MS, &kind, &expired));
     ck_assert_uint_eq(expired, 0);
@@ -452,6 +463,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, wakes_of_one_pubkey_become_one_visible_push);
+    tcase_add_test(tcase, what_is_due_soon_is_merged_as_if_due);
     tcase_add_test(tcase, notify_alone_is_silent);
     tcase_add_test(tcase, a_wake_during_a_push_causes_exactly_one_more);
     tcase_add_test(tcase, a_deferred_wake_is_not_covered_by_an_earlier_push);

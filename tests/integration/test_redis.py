@@ -1,0 +1,904 @@
+"""Redis as it must be, as it may be set up, and as it may fail: every worker and the listener live
+through it, nobody waits, and no answer is another's."""
+import contextlib
+import hashlib
+import os
+import random
+import re
+import secrets
+import signal
+import socket
+import statistics
+import threading
+import time
+
+import pytest
+import redis
+
+import nostr
+from loopback import HOST, Port
+from phone import Answer
+from stack import FCGI, TOP, wait_until
+
+UNAVAILABLE = '{"success":false,"message":"service unavailable"}'
+REGISTERED = '{"success":true,"message":"Token registered successfully","platform":"%s"}'
+UNREGISTERED = '{"success":true,"message":"Token unregistered successfully"}'
+ABSENT = '{"success":true,"message":"Token not found (may have already been unregistered)"}'
+ACCEPTED = '{"accepted":true}'
+
+TIMEOUT, HOLD_OFF = 0.3, 0.25  # of a command; after a failure
+SLACK = 0.15                   # for a machine that does other things, too
+
+
+@pytest.fixture
+def make_api(make_stack):
+    def make(workers=2, **settings):
+        api = make_stack(**settings)
+        api.start_redis()
+        api.start_api(workers)
+        return api
+    return make
+
+
+def registration(pubkey, token="token-1", platform="android"):
+    return {"trade_pubkey": pubkey, "token": token, "platform": platform}
+
+
+def requests_that_need_redis():
+    """(path, body) of each kind, each of a pubkey of its own."""
+    return [
+        ("/api/status", None),
+        ("/api/register", registration(nostr.new_pubkey())),
+        ("/api/unregister", {"trade_pubkey": nostr.new_pubkey()}),
+        ("/api/notify", {"trade_pubkey": nostr.new_pubkey()}),
+    ]
+
+
+def ask(api, path, body):
+    return api.get(path) if body is None else api.post(path, body)
+
+
+def cut_connections(stack):
+    """Redis closes all but the test's own, and has when this returns."""
+    stack.redis.client_kill_filter(_type="normal", skipme=True)
+    wait_until(lambda: len(stack.redis.client_list()) == 1)
+
+
+def replace_workers(stack):
+    """Kills the workers; returns when others have taken their places."""
+    before = stack.workers.children()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+
+    def replaced():
+        now = stack.workers.children()
+        return len(now) == len(before) and not set(before) & set(now)
+    wait_until(replaced, what="the workers are back")
+
+
+def check_unavailable(answer):
+    assert (answer.status, answer.body) == (503, UNAVAILABLE), answer
+    assert answer.header("Retry-After") == "1"
+
+
+# ---- A Redis that persists
+
+PERSISTING = {"save": ["--save", "3600 1"], "appendonly": ["--appendonly", "yes"]}
+HIDING = ["--user", *"default on nopass ~* &* +@all -config".split()]
+
+
+def responder_of(stack, **settings):
+    return stack.start_program(
+        "responder", ["spawn-fcgi", "-n", "-s", stack.directory / "one.sock", "--", FCGI],
+        **settings)
+
+
+def check_refusal(program, reason):
+    """It has ended by itself, with a status that says so and one line that says why."""
+    assert program.wait(timeout=10) in range(1, 128)
+    lines = [line for line in program.output().splitlines() if "refusing to start" in line]
+    assert len(lines) == 1 and lines[0].endswith(reason), program.output()
+
+
+@pytest.mark.parametrize("options, reason", [
+    (PERSISTING["save"], 'it persists to disk: set save ""'),
+    (PERSISTING["appendonly"], "it persists to disk: set appendonly no"),
+    (HIDING, "its ACL hides whether it persists to disk: grant +config|get"),
+], ids=["save", "appendonly", "hidden"])
+def test_what_may_persist_is_refused_at_start(make_stack, relay, options, reason):
+    stack = make_stack()
+    stack.start_redis(*options)
+    check_refusal(responder_of(stack), reason)
+    check_refusal(stack.spawn_listener([relay]), reason)
+    assert stack.redis.dbsize() == 0 and stack.redis.function_list() == []
+
+
+@pytest.mark.parametrize("options", [*PERSISTING.values(), HIDING],
+                         ids=[*PERSISTING, "hidden"])
+def test_what_may_persist_is_taken_where_allowed(make_stack, relay, phone, pubkey, options):
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", REDIS_ALLOW_PERSISTENCE="true")
+    stack.start_redis(*options)
+    stack.start_api()
+    stack.start_listener(relay)
+    stack.register(pubkey, phone.endpoint())
+    stack.notify(pubkey)
+    phone.next_push()
+
+
+def test_a_redis_that_comes_back_persisting(make_api):
+    """The log tells the reason that holds now, not only the first one."""
+    api = make_api(1)
+    api.redis_server.kill()
+    check_unavailable(api.get("/api/status"))
+    api.start_redis(*PERSISTING["appendonly"])
+
+    def is_told():
+        check_unavailable(api.get("/api/status"))
+        return "persists to disk: set appendonly" in api.workers.output()
+    wait_until(is_told, timeout=3)
+
+
+@pytest.mark.parametrize("name, value, before", [("save", "3600 1", ""),
+                                                 ("appendonly", "yes", "no")])
+def test_persistence_switched_on_later(make_api, pubkey, name, value, before):
+    """Whoever connects from then on finds it unusable, and says which setting it is."""
+    api = make_api()
+    api.register(pubkey, "token-1")
+    api.redis.config_set(name, value)
+    # A child that writes the first file would hold on to the connections.
+    wait_until(lambda: not any(api.redis.info("persistence")[f"aof_rewrite_{state}"]
+                               for state in ("in_progress", "scheduled")))
+    cut_connections(api)
+    for path, body in requests_that_need_redis():
+        check_unavailable(ask(api, path, body))
+    assert api.get("/api/health").status == 200
+    assert f"persists to disk: set {name}" in api.workers.output()
+    api.redis.config_set(name, before)
+    wait_until(lambda: all(api.get("/api/status").status == 200 for _ in range(10)), timeout=3)
+    assert '"total":1' in api.get("/api/status").body
+
+
+# ---- Who may do what
+
+ACL = TOP / "contrib/users.acl.example"
+PASSWORDS = {"mostro-push": "wakes", "operator": "looks", "admin": "tests"}
+
+
+def acl_user(name):
+    """The line of the example that makes a user."""
+    line, = [line for line in ACL.read_text().splitlines() if line.startswith(f"user {name} ")]
+    return line
+
+
+def granted(name):
+    return set(re.findall(r" \+([\w|@]+)", acl_user(name)))
+
+
+def hashed(line, password):
+    return re.sub(r"#\S+", "#" + hashlib.sha256(password.encode()).hexdigest(), line)
+
+
+class AclStack:
+    """A stack whose Redis has the example's users, and one for the test."""
+
+    def __init__(self, stack, unix):
+        if unix:
+            lines = [re.sub(r"#\S+", "nopass", acl_user("mostro-push").replace(
+                "user mostro-push ", "user default "))]
+        else:
+            lines = [acl_user("default"),
+                     hashed(acl_user("mostro-push"), PASSWORDS["mostro-push"])]
+        lines.append(hashed(acl_user("operator"), PASSWORDS["operator"]))
+        lines.append(f"user admin on >{PASSWORDS['admin']} ~* &* +@all")
+        users = stack.directory / "users.acl"
+        users.write_text("\n".join(lines) + "\n")
+        self._port = Port()
+        self.stack = stack
+        stack.redis.close()
+        stack.redis = self.client("admin")
+        if not unix:
+            stack.settings["REDIS_URL"] = (
+                f"redis://mostro-push:{PASSWORDS['mostro-push']}@{HOST}:{self._port.number}")
+        stack.start_redis("--include", users, "--port", self._port.number, "--bind", HOST)
+
+    def client(self, name):
+        return redis.Redis(unix_socket_path=str(self.stack.socket), decode_responses=True,
+                           socket_timeout=5, username=name, password=PASSWORDS.get(name))
+
+    def close(self):
+        self._port.close()
+
+
+@pytest.fixture
+def with_acl(make_stack):
+    with contextlib.ExitStack() as closing:
+        def make(unix=False, **settings):
+            made = AclStack(make_stack(**settings), unix)
+            closing.callback(made.close)
+            return made
+        yield make
+
+
+def test_the_example_as_it_is_lets_nobody_in(make_stack):
+    """Its passwords have to be put in first."""
+    stack = make_stack()
+    with pytest.raises(AssertionError):
+        stack.start_redis("--include", ACL)
+    assert "users.acl.example" in stack.redis_server.output() or (
+        "password" in stack.redis_server.output().lower())
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_the_programs_need_no_more(with_acl, relay, phone, pubkey, unix):
+    acl = with_acl(unix, UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_RATE_PER_PUBKEY_PER_MIN="60")
+    stack = acl.stack
+    stack.start_api()
+    stack.start_listener(relay)
+    endpoint = phone.endpoint()
+    stack.register(pubkey, endpoint)
+    stack.register(nostr.new_pubkey(), "token-1", "ios")
+    assert '"total":2' in stack.get("/api/status").body
+    wait_until(lambda: stack.get("/api/ready").status == 200)
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    stack.notify(pubkey)
+    phone.next_push()
+    stack.notify(nostr.new_pubkey())
+    # Over the limit, by notify and by an event; both limits refuse.
+    client = stack.new_client()
+    for _ in range(40):
+        stack.notify(pubkey, client=client)
+    relay.publish(nostr.gift_wrap(pubkey))
+    wait_until(lambda: stack.redis.get(f"mostro:due:{pubkey}") in ("relay", None))
+    stack.post("/api/notify", b"{", client=client)
+    stack.post("/api/register", b"{")
+    # Dead tokens, Redis without functions and without data.
+    phone.answer(endpoint, [410] * 20)
+    wait_until(lambda: not stack.is_registered(pubkey), timeout=20)
+    stack.redis.function_flush()
+    stack.register(pubkey, phone.endpoint())
+    stack.redis.flushall()
+    endpoint = phone.endpoint()
+    stack.register(pubkey, endpoint)
+    stack.notify(pubkey)
+    wait_until(lambda: endpoint in [phone.url + push.path for push in list(phone.pushes)])
+    assert stack.post("/api/unregister", {"trade_pubkey": pubkey}).body == UNREGISTERED
+    stack.wait_until_idle()
+    stack.listener.stop()
+    stack.workers.stop()
+    assert stack.redis.acl_log() == []
+
+
+def test_the_programs_are_granted_what_they_use():
+    """No command more: what registry.lua calls, and what the programs send themselves."""
+    called = re.findall(r"redis\.p?call\('(\w+)'", (TOP / "shared/registry.lua").read_text())
+    assert len(called) == len(re.findall(r"redis\.p?call\(", (
+        TOP / "shared/registry.lua").read_text()))
+    sent = ["fcall", "function|load", "config|get", "xgroup|create", "xreadgroup", "time"]
+    assert granted("mostro-push") == {name.lower() for name in called} | set(sent)
+    sources = "\n".join((TOP / "shared" / name).read_text() for name in ("registry.c", "redis.c"))
+    for name in sent:
+        assert name.split("|")[0].upper() in sources
+
+
+FORBIDDEN = [
+    "KEYS *", "SCAN 0", "RANDOMKEY", "DBSIZE", "MONITOR", "CONFIG SET save 1", "CONFIG REWRITE",
+    "FLUSHALL", "FLUSHDB", "DEBUG SLEEP 0", "SAVE", "BGSAVE", "BGREWRITEAOF", "SHUTDOWN NOSAVE",
+    "EVAL return 0", "FUNCTION FLUSH", "FUNCTION DELETE mostro_push_1", "FUNCTION DUMP",
+    "SCRIPT FLUSH", "ACL LIST", "ACL SETUSER x on", "CLIENT LIST", "CLIENT KILL TYPE normal",
+    "SLOWLOG GET", "REPLICAOF NO ONE", "MODULE LIST", "SUBSCRIBE x", "PUBLISH x y",
+    "XRANGE mostro:wakes - +", "DUMP mostro:stats", "RENAME mostro:stats mostro:x",
+    "GET other", "SET other 1", "OBJECT ENCODING mostro:wakes",
+]
+
+
+def refused(client, command):
+    try:
+        client.execute_command(*command.split(" "))
+    except redis.exceptions.NoPermissionError:
+        return True
+    except redis.exceptions.ResponseError as error:
+        # Of some it is not even asked who sends them.
+        return "NOPERM" in str(error) or "command not allowed" in str(error)
+    return False
+
+
+def test_what_the_programs_may_not(with_acl):
+    acl = with_acl()
+    client = acl.client("mostro-push")
+    assert [command for command in FORBIDDEN if not refused(client, command)] == []
+
+
+def test_what_operators_may_and_may_not(with_acl, relay, pubkey):
+    acl = with_acl()
+    stack = acl.stack
+    stack.start_api()
+    stack.start_listener(relay)
+    stack.register(pubkey, "token-1")
+    client = acl.client("operator")
+    wait_until(lambda: client.hgetall("mostro:stats"))
+    wait_until(lambda: client.hgetall("mostro:listener:listener-1")["relays_connected"] == "1")
+    assert client.xlen("mostro:wakes") == 0
+    assert client.xpending("mostro:wakes", "dispatch")["pending"] == 0
+    assert client.zcard("mostro:tokens:android") == 1
+    assert client.function_list("mostro_push_*")
+    assert client.info("memory") and client.ping()
+    forbidden = FORBIDDEN + [
+        f"HGETALL mostro:token:{pubkey}", "GET mostro:address_key", "DEL mostro:stats",
+        f"GET mostro:limit:pubkey:{pubkey}", "ZRANGE mostro:tokens:android 0 -1",
+        "HSET mostro:stats x 1", "XADD mostro:wakes * pk x", "CONFIG GET *",
+        "XREADGROUP GROUP dispatch x STREAMS mostro:wakes >", "FUNCTION LOAD x",
+        f"FCALL mostro1_lookup 1 mostro: {pubkey}",
+    ]
+    assert [command for command in forbidden if not refused(client, command)] == []
+
+
+def test_nobody_without_a_name(with_acl):
+    acl = with_acl()
+    client = redis.Redis(unix_socket_path=str(acl.stack.socket))
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        client.ping()
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        client.get("mostro:address_key")
+
+
+# ---- The example configuration
+
+
+def test_the_example_forgets_and_tells_nothing(make_stack):
+    stack = make_stack()
+    stack.start_redis()
+    wanted = {
+        "save": "", "appendonly": "no", "maxmemory-policy": "noeviction",
+        "slowlog-log-slower-than": "-1", "latency-monitor-threshold": "0",
+        "crash-log-enabled": "no", "crash-memcheck-enabled": "no",
+        "repl-diskless-sync": "yes", "repl-diskless-load": "swapdb", "rdb-del-sync-files": "yes",
+        "hash-max-listpack-value": "256", "shutdown-on-sigterm": "nosave",
+        "shutdown-on-sigint": "nosave", "protected-mode": "yes", "port": "0",
+    }
+    found = {name: stack.redis.config_get(name)[name] for name in wanted}
+    assert found == wanted
+    assert int(stack.redis.config_get("maxmemory")["maxmemory"]) >= 1 << 30
+    stack.redis.set("mostro:x", "y")
+    stack.redis_server.stop()
+    left = {path.name for path in stack.directory.iterdir()} - {"redis.log"}
+    assert left == set()
+
+
+MOST_BYTES = 600
+# The tables of Redis double when they are full: filled to the same share as with a million.
+REGISTRATIONS = 125_000
+
+
+def test_the_memory_of_a_registration(make_stack):
+    """With tokens of 163 characters, as FCM gives them."""
+    stack = make_stack()
+    stack.start_redis()
+    stack.redis.function_load((TOP / "shared/registry.lua").read_text())
+
+    def used():
+        """Without what clients' buffers take."""
+        memory = stack.redis.info("memory")
+        return memory["used_memory"] - memory["mem_clients_normal"]
+    before = used()
+    with redis.Redis(unix_socket_path=str(stack.socket), socket_timeout=30) as client:
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(REGISTRATIONS // 1000):
+            for i in range(1000):
+                pipeline.fcall("mostro1_register", 1, "mostro:", "", 1, 1, secrets.token_hex(32),
+                               48 * 3600 * 1000, 1_000_000, "ios" if i % 3 == 0 else "android",
+                               secrets.token_urlsafe(123)[:163], "", "")
+            assert pipeline.execute() == [[b"ok", 0]] * 1000
+    each = (used() - before) / REGISTRATIONS
+    print(f"{each:.1f} bytes a registration")
+    assert each <= MOST_BYTES
+    assert sum(stack.redis.fcall("mostro1_count", 1, "mostro:")) == REGISTRATIONS
+
+
+# ---- Full
+
+
+def test_the_registry_holds_so_many(make_api, pubkey):
+    api = make_api(MAX_REGISTRATIONS="3")
+    pubkeys = [nostr.new_pubkey() for _ in range(3)]
+    for i, each in enumerate(pubkeys):
+        api.register(each, f"token-{i}", ("android", "ios")[i % 2])
+    answer = api.post("/api/register", registration(pubkey))
+    check_unavailable(answer)
+    assert not api.is_registered(pubkey)
+    # Who is in may renew, change and leave; everything else works.
+    for platform in ("ios", "android"):
+        assert api.register(pubkeys[0], "token-x", platform).body == REGISTERED % platform
+    assert '"total":3' in api.get("/api/status").body
+    assert api.notify(pubkey).status == 202
+    assert api.notify(pubkeys[0]).status == 202
+    assert api.post("/api/unregister", {"trade_pubkey": pubkey}).body == ABSENT
+    check_unavailable(api.post("/api/register", registration(pubkey)))
+    assert api.post("/api/unregister", {"trade_pubkey": pubkeys[1]}).body == UNREGISTERED
+    api.register(pubkey, "token-1")
+    assert api.post("/api/register", registration(pubkeys[1])).status == 503
+    # And who has expired leaves room.
+    api.redis.zadd("mostro:tokens:android", {pubkey: 1})
+    api.redis.delete(f"mostro:token:{pubkey}")
+    api.register(pubkeys[1], "token-1")
+
+
+FILLER = 4 << 20
+
+
+def fill(stack):
+    """Redis is out of memory until its one big key goes. (Made there: sent, it would be in the
+    connection's buffer, too, for a while.)"""
+    stack.redis.setrange("mostro:filler", FILLER - 1, "x")
+    stack.redis.config_set("maxmemory", stack.redis.info("memory")["used_memory"] - FILLER // 2)
+
+
+def test_redis_itself_is_full(live, relay, phone, pubkey, device):
+    workers = live.workers.children()
+    gate = threading.Event()
+    phone.answer(device, [Answer(201, gate=gate)])
+    live.notify(pubkey)
+    phone.next_push()
+    fill(live)
+    gate.set()
+    live.wait_until_idle()  # what is done with leaves all the same
+    for _ in range(4):
+        check_unavailable(live.post("/api/register", registration(nostr.new_pubkey())))
+        check_unavailable(live.post("/api/register", registration(pubkey, device)))
+        check_unavailable(live.notify(pubkey))
+        check_unavailable(live.notify(nostr.new_pubkey()))
+        assert '"total":1' in live.get("/api/status").body
+        assert live.post("/api/unregister", {"trade_pubkey": nostr.new_pubkey()}).body == ABSENT
+    wrap = nostr.gift_wrap(pubkey)
+    relay.publish(wrap)
+    live.wait_for_heartbeat()
+    assert live.listener.is_alive() and live.workers.children() == workers
+
+    live.redis.delete("mostro:filler")
+    phone.next_push(timeout=15)  # what came meanwhile is taken now
+    assert live.notify(pubkey).status == 202
+    phone.next_push()
+    live.register(nostr.new_pubkey(), "token-1")
+    live.wait_until_idle()
+    assert live.workers.children() == workers
+
+
+def test_unregistering_makes_room(make_api, pubkey):
+    """It is let through whatever the memory; here without a limit, which would need some."""
+    api = make_api(REGISTER_RATE_PER_IP_PER_MIN="0")
+    api.register(pubkey, "token-1")
+    fill(api)
+    check_unavailable(api.post("/api/register", registration(nostr.new_pubkey())))
+    assert api.post("/api/unregister", {"trade_pubkey": pubkey}).body == UNREGISTERED
+    assert '"total":0' in api.get("/api/status").body
+
+
+def test_unregistering_makes_room_with_limits(make_api, pubkey):
+    """Also with a worker that has not spoken to this Redis before."""
+    api = make_api()
+    api.register(pubkey, "token-1")
+    fill(api)
+    replace_workers(api)
+    assert api.post("/api/unregister", {"trade_pubkey": pubkey}).body == UNREGISTERED
+
+
+# ---- Gone or stalled
+
+
+class Traffic:
+    """Requests of every kind, all the time, from a thread each; every answer is looked at: it is
+    that kind's own or 503, and comes within a second."""
+
+    SLOWEST = 1
+
+    def __init__(self, api):
+        self._api = api
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self.answers = {}  # kind -> [(began, ended, status)]
+        self.wrong = []
+        self._threads = [threading.Thread(target=self._run, args=kind) for kind in self._kinds()]
+
+    def _kinds(self):
+        def post(path, make_body):
+            return lambda: self._api.post(path, make_body(nostr.new_pubkey()))
+
+        def exactly(status, body):
+            return lambda answer: (answer.status, answer.body) == (status, body)
+        return [
+            ("status", lambda: self._api.get("/api/status"), lambda answer: re.fullmatch(
+                r'\{"status":"running","version":"[^"]*","tokens":\{"total":(\d+),'
+                r'"android":\d+,"ios":\d+\}\}', answer.body) and answer.status == 200),
+            ("android", post("/api/register", lambda pubkey: registration(pubkey)),
+             exactly(200, REGISTERED % "android")),
+            ("ios", post("/api/register", lambda pubkey: registration(pubkey, platform="IOS")),
+             exactly(200, REGISTERED % "ios")),
+            ("unregister", post("/api/unregister", lambda pubkey: {"trade_pubkey": pubkey}),
+             exactly(200, ABSENT)),
+            ("notify", post("/api/notify", lambda pubkey: {"trade_pubkey": pubkey}),
+             exactly(202, ACCEPTED)),
+            ("malformed", post("/api/notify", lambda pubkey: {"trade_pubkey": pubkey[1:]}),
+             lambda answer: answer.status == 400),
+            ("health", lambda: self._api.get("/api/health"), exactly(200, '{"status":"ok"}')),
+        ]
+
+    def _run(self, kind, request, is_right):
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                answer = request()
+            except Exception as error:
+                self._note(kind, began, 0, f"{kind}: {error!r}")
+                continue
+            right = is_right(answer) or kind != "health" and (
+                answer.status, answer.body) == (503, UNAVAILABLE)
+            self._note(kind, began, answer.status, None if right else f"{kind}: {answer}")
+
+    def _note(self, kind, began, status, wrong):
+        ended = time.monotonic()
+        with self._changed:
+            self.answers.setdefault(kind, []).append((began, ended, status))
+            if wrong:
+                self.wrong.append(wrong)
+            elif ended - began > self.SLOWEST:
+                self.wrong.append(f"{kind}: {status} after {ended - began:.2f} s")
+            self._changed.notify_all()
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def since(self, moment):
+        """kind -> statuses of the requests that began after that moment."""
+        with self._changed:
+            return {kind: [status for began, _, status in answers if began > moment]
+                    for kind, answers in self.answers.items()}
+
+    def wait_for(self, condition, timeout=20):
+        """Until condition(statuses) holds for every kind that needs Redis, counted from now."""
+        began = time.monotonic()
+
+        def holds():
+            found = self.since(began)
+            return len(found) == len(self._threads) and all(
+                condition(statuses) for kind, statuses in found.items() if kind != "health")
+        with self._changed:
+            assert self._changed.wait_for(holds, timeout), self.since(began)
+
+    def wait_until_failing(self):
+        self.wait_for(lambda statuses: statuses.count(503) >= 3)
+
+    def wait_until_well(self):
+        self.wait_for(lambda statuses: len(statuses) >= 10 and 503 not in statuses[-10:])
+
+    def last_failure(self, moment):
+        """Seconds from that moment until the last 503 of a request that began after it."""
+        with self._changed:
+            return max([ended - moment for answers in self.answers.values()
+                        for began, ended, status in answers if began > moment and status == 503],
+                       default=0)
+
+
+def test_a_stalled_redis(make_api):
+    """Stopped for longer than every time-out, several times."""
+    api = make_api(4)
+    workers = api.workers.children()
+    back = []
+    with Traffic(api) as traffic:
+        traffic.wait_until_well()
+        for _ in range(5):
+            api.redis_server.send_signal(signal.SIGSTOP)
+            traffic.wait_until_failing()
+            api.redis_server.send_signal(signal.SIGCONT)
+            moment = time.monotonic()
+            traffic.wait_until_well()
+            back.append(traffic.last_failure(moment))
+    assert traffic.wrong == []
+    assert api.workers.children() == workers
+    print("back after", [f"{each:.3f}" for each in back])
+    assert min(back) <= HOLD_OFF + 0.05 and statistics.median(back) <= HOLD_OFF + SLACK, back
+
+
+def test_a_redis_that_answers_at_the_last_moment(make_api):
+    """Stopped for about as long as a command may take: replies come just in time or just too late,
+    and those are nobody's."""
+    api = make_api(4)
+    workers = api.workers.children()
+    pause = threading.Event()
+    with Traffic(api) as traffic:
+        traffic.wait_until_well()
+        for _ in range(12):
+            api.redis_server.send_signal(signal.SIGSTOP)
+            pause.wait(random.uniform(TIMEOUT - 0.05, TIMEOUT + 0.05))
+            api.redis_server.send_signal(signal.SIGCONT)
+            traffic.wait_for(lambda statuses: len(statuses) >= 3)
+        traffic.wait_until_well()
+    assert traffic.wrong == []
+    assert api.workers.children() == workers
+
+
+def test_a_connection_that_redis_has_closed(make_api):
+    """Nobody notices: idle clients are cut by `timeout`, and by operators."""
+    api = make_api(1)
+    for i in range(3):
+        for path, body in requests_that_need_redis():
+            assert ask(api, path, body).status in (200, 202)
+        # When it has flushed its counters the worker leaves Redis alone.
+        wait_until(lambda: i + 1 == sum(
+            int(n) for name, n in api.redis.hgetall("mostro:stats").items()
+            if name.startswith("requests_status")))
+        cut_connections(api)
+
+
+def test_a_redis_that_restarts(make_api):
+    api = make_api(4)
+    workers = api.workers.children()
+    back = []
+    with Traffic(api) as traffic:
+        traffic.wait_until_well()
+        for _ in range(3):
+            api.redis_server.kill()
+            traffic.wait_until_failing()
+            api.start_redis()
+            moment = time.monotonic()
+            traffic.wait_until_well()
+            back.append(traffic.last_failure(moment))
+    assert traffic.wrong == []
+    assert api.workers.children() == workers
+    assert statistics.median(back) <= HOLD_OFF + SLACK, back
+
+
+# ---- A Redis that talks nonsense
+
+ADDRESS_KEY = "07" * 32
+
+
+def bulk(text):
+    return b"$%d\r\n%s\r\n" % (len(text), text.encode())
+
+
+class FakeRedis:
+    """Speaks just enough for a worker, and what it is told to instead where it matters: `reply` to
+    every function but that of the address key and of the counters. None: the right one."""
+
+    RIGHT = {
+        "mostro1_notify": b"*2\r\n" + bulk("queued") + b":0\r\n",
+        "mostro1_register": b"*2\r\n" + bulk("ok") + b":0\r\n",
+        "mostro1_unregister": b"*2\r\n" + bulk("absent") + b":0\r\n",
+        "mostro1_spend": b":0\r\n",
+        "mostro1_count": b"*2\r\n:1\r\n:2\r\n",
+        "mostro1_add": b":1\r\n",
+        "mostro1_address_key": bulk(ADDRESS_KEY),
+    }
+
+    def __init__(self, path):
+        self.reply = None
+        self.asked = 0
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen(64)
+        self._connections = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection = self._server.accept()[0]
+                self._connections.add(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError, ValueError), connection:
+            stream = connection.makefile("rb")
+            while True:
+                count = stream.readline()
+                if not count:
+                    return
+                words = []
+                for _ in range(int(count[1:])):
+                    length = int(stream.readline()[1:])
+                    words.append(stream.read(length + 2)[:-2].decode())
+                self._answer(connection, words)
+
+    def _answer(self, connection, words):
+        name = words[1] if len(words) > 1 else ""
+        if words[0] == "CONFIG":
+            value = "" if words[2] == "save" else "no"
+            connection.sendall(b"*2\r\n" + bulk(words[2]) + bulk(value))
+        elif words[0] == "FUNCTION":
+            connection.sendall(bulk("mostro_push_1"))
+        elif name in ("mostro1_address_key", "mostro1_add") or self.reply is None:
+            connection.sendall(self.RIGHT[name])
+        else:
+            self.asked += 1
+            self.reply(connection)
+
+
+def says(*parts, close=False):
+    def reply(connection):
+        for part in parts:
+            connection.sendall(part)
+        if close:
+            connection.shutdown(socket.SHUT_RDWR)
+    return reply
+
+
+def drips(connection):
+    """A byte now and then: every single wait is short, all of them together are not."""
+    for byte in b"*2\r\n:00000000000000000000000000000000000000001\r\n:2\r\n":
+        connection.sendall(bytes([byte]))
+        threading.Event().wait(TIMEOUT / 3)
+
+
+def floods(connection):
+    """One reply that never ends."""
+    connection.sendall(b"$536870912\r\n")
+    part = bytes(1 << 20)
+    for _ in range(512):
+        connection.sendall(part)
+
+
+NONSENSE = {
+    "nothing but the end": says(close=True),
+    "garbage": says(b"HTTP/1.1 200 OK\r\n\r\n"),
+    "zeros": says(bytes(1000)),
+    "no reply's type": says(b"\xff\xfe\r\n"),
+    "the beginning of one": says(b"*2\r\n$6\r\nque", close=True),
+    "half a length": says(b"*2\r\n$", close=True),
+    "no answer in time": says(),
+    "the beginning and then nothing": says(b"*2\r\n$6\r\n"),
+    "a status": says(b"+OK\r\n"),
+    "nil": says(b"$-1\r\n"),
+    "nil array": says(b"*-1\r\n"),
+    "empty text": says(b"$0\r\n\r\n"),
+    "empty array": says(b"*0\r\n"),
+    "a number": says(b":9223372036854775807\r\n"),
+    "a number too large": says(b":99999999999999999999999\r\n"),
+    "no number": says(b":abc\r\n"),
+    "a negative length": says(b"$-5\r\n"),
+    "a negative count": says(b"*-7\r\n"),
+    "a huge length": says(b"$9223372036854775807\r\nabc", close=True),
+    "a huge count": says(b"*2147483647\r\n", close=True),
+    "a count past 64 bits": says(b"*99999999999999999999\r\n", close=True),
+    "deep nesting": says(b"*1\r\n" * 1000, close=True),
+    "other words": says(b"*2\r\n" + bulk("open sesame") + b":0\r\n"),
+    "words in the wrong place": says(b"*2\r\n:0\r\n" + bulk("queued")),
+    "an array in an array": says(b"*2\r\n*1\r\n" + bulk("ok") + b":0\r\n"),
+    "too many": says(b"*3\r\n" + bulk("ok") + b":0\r\n:0\r\n"),
+    "negative counts": says(b"*2\r\n:-1\r\n:-2\r\n"),
+    "nils inside": says(b"*2\r\n$-1\r\n$-1\r\n"),
+    "an error": says(b"-ERR no\r\n"),
+    "an empty error": says(b"-\r\n"),
+    "a long error": says(b"-" + b"x" * 60000 + b"\r\n"),
+    "a map of RESP3": says(b"%1\r\n+a\r\n+b\r\n"),
+    "null of RESP3": says(b"_\r\n"),
+    "a large text": says(b"$1000000\r\n" + b"x" * 1000000 + b"\r\n"),
+    "functions missing, for ever": says(b"-ERR Function not found\r\n"),
+    "loading": says(b"-LOADING Redis is loading the dataset in memory\r\n"),
+    "busy": says(b"-BUSY Redis is busy running a script\r\n"),
+    "full": says(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def nonsense(make_shared_stack):
+    """A worker with a Redis that says what a test wants."""
+    stack = make_shared_stack()
+    fake = FakeRedis(stack.socket)
+    stack.start_api(1)
+    stack.fake = fake
+    yield stack
+    fake.close()
+
+
+def check_right_again(stack):
+    """As soon as the hold-off is over, and every answer its own."""
+    stack.fake.reply = None
+    wait_until(lambda: ask(stack, "/api/status", None).status == 200, timeout=3)
+    for _ in range(2):
+        assert '"total":3,"android":1,"ios":2}' in stack.get("/api/status").body
+        assert stack.notify(nostr.new_pubkey()).body == ACCEPTED
+        assert stack.post("/api/unregister", {"trade_pubkey": nostr.new_pubkey()}).body == ABSENT
+        assert stack.register(nostr.new_pubkey(), "token-1").body == REGISTERED % "android"
+
+
+def check_nonsense(stack, reply):
+    workers = stack.workers.children()
+    check_right_again(stack)
+    for path, body in requests_that_need_redis():
+        stack.fake.reply, asked = reply, stack.fake.asked
+        began = time.monotonic()
+        answer = ask(stack, path, body)
+        assert time.monotonic() - began < 1
+        check_unavailable(answer)
+        assert stack.fake.asked > asked, "it has not been asked"
+        assert stack.get("/api/health").status == 200
+        # The next one is not answered by what was left over.
+        stack.fake.reply = None
+        wait_until(lambda: ask(stack, "/api/status", None).status == 200, timeout=3)
+        assert '"total":3,"android":1,"ios":2}' in stack.get("/api/status").body
+    check_right_again(stack)
+    assert stack.workers.children() == workers
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_nonsense_harms_nobody(nonsense, what):
+    check_nonsense(nonsense, NONSENSE[what])
+
+
+def test_a_reply_that_drips_is_given_up_in_time(nonsense):
+    check_nonsense(nonsense, drips)
+
+
+def test_a_reply_that_does_not_end_is_given_up_in_time(nonsense):
+    worker, = nonsense.workers.children()
+
+    def most_memory():
+        with open(f"/proc/{worker}/status") as status:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) << 10
+    before = most_memory()
+    check_nonsense(nonsense, floods)
+    assert most_memory() - before < 128 << 20  # of the 512 MiB; sanitizers let go late
+
+
+def test_a_reply_too_many_is_nobodys(nonsense):
+    """Two for one request: the second must not answer the next."""
+    workers = nonsense.workers.children()
+    check_right_again(nonsense)
+    nonsense.fake.reply = says(b"*2\r\n:3\r\n:4\r\n*2\r\n:700\r\n:800\r\n")
+    answer = nonsense.get("/api/status")
+    assert answer.status == 503 or '"total":7' in answer.body
+    check_right_again(nonsense)
+    assert nonsense.workers.children() == workers
+
+
+# ---- Emptied
+
+
+def test_functions_that_vanish_are_loaded_again(make_api, pubkey):
+    """While requests come to every worker: not one of them notices."""
+    api = make_api(4)
+    api.register(pubkey, "token-1")
+    with Traffic(api) as traffic:
+        traffic.wait_until_well()
+        began = time.monotonic()
+        for _ in range(20):
+            api.redis.function_flush()
+            traffic.wait_for(lambda statuses: len(statuses) >= 2)
+        found = traffic.since(began)
+    assert traffic.wrong == []
+    assert not any(503 in statuses for statuses in found.values())
+    assert api.redis.function_list(library="mostro_push_*")
+
+
+def test_data_that_vanish(live, relay, phone):
+    """FLUSHALL again and again: the queue and its group are made anew, and who registers after it
+    is woken, by an event and by a notify."""
+    workers = live.workers.children()
+    for i in range(5):
+        live.redis.flushall()
+        if i % 2:
+            live.redis.function_flush()
+        pubkey, endpoint = nostr.new_pubkey(), phone.endpoint()
+        live.register(pubkey, endpoint)
+        assert '"total":1' in live.get("/api/status").body
+        assert live.notify(pubkey).status == 202
+        assert phone.url + phone.next_push().path == endpoint
+        relay.publish(nostr.gift_wrap(pubkey))
+        assert phone.url + phone.next_push().path == endpoint
+        live.wait_until_idle()
+    assert live.redis.xinfo_groups("mostro:wakes")[0]["name"] == "dispatch"
+    assert live.listener.is_alive() and live.workers.children() == workers

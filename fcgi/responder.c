@@ -177,6 +177,16 @@ static bool method_fits(const struct route *route, const char *method)
     return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
+static void draw_request_id(struct responder *responder, struct response *response)
+{
+    if (responder->random_left == 0) {
+        random_bytes(responder->random, sizeof responder->random);
+        responder->random_left = sizeof responder->random;
+    }
+    responder->random_left -= RESPONSE_RANDOM_SIZE;
+    response_set_request_id(response, responder->random + responder->random_left);
+}
+
 void responder_answer(struct responder *responder, const struct request *request,
                       struct response *response)
 {
@@ -188,7 +198,7 @@ void responder_answer(struct responder *responder, const struct request *request
         response_error(response, 404, "not found");
     } else {
         if (route->has_request_id)
-            response_draw_request_id(response);
+            draw_request_id(responder, response);
         if (method_fits(route, request->method)) {
             route->handle(responder, request, response);
         } else {

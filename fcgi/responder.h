@@ -31,6 +31,8 @@ struct responder {
     unsigned notify_retry_after_s;
     unsigned register_retry_after_s;
     struct refused_addresses refused;
+    uint8_t random[32 * RESPONSE_RANDOM_SIZE]; /* for request ids; drawn in one go */
+    size_t random_left;
     bool ready_asked; /* then, at ready_asked_ms, this was wrong (NULL: nothing) */
     uint64_t ready_asked_ms;
     const char *not_ready;

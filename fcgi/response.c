@@ -2,13 +2,11 @@
 
 #include <limits.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hex.h"
-#include "random.h"
 
 #define ERROR_FORMAT "{\"success\":false,\"message\":\"%s%s%s\"}"
 
@@ -98,12 +96,12 @@ void response_error_about(struct response *response, int status, const char *bef
     free(escaped);
 }
 
-void response_draw_request_id(struct response *response)
+void response_set_request_id(struct response *response, const uint8_t random[RESPONSE_RANDOM_SIZE])
 {
-    uint8_t bytes[16];
+    uint8_t bytes[RESPONSE_RANDOM_SIZE];
     char hex[33], *out = response->request_id;
 
-    random_bytes(bytes, sizeof bytes);
+    memcpy(bytes, random, sizeof bytes);
     bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40);
     bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
     hex_encode(hex, bytes, sizeof bytes);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define RESPONSE_REQUEST_ID_SIZE 37 /* a UUID in text and a NUL */
 
@@ -43,8 +44,9 @@ void response_error(struct response *response, int status, const char *message);
 void response_error_about(struct response *response, int status, const char *before,
                           const char *text, const char *after);
 
-/* Draws a fresh UUIDv4 (RFC 9562, section 5.4) for X-Request-Id. */
-void response_draw_request_id(struct response *response);
+/* Makes a UUIDv4 (RFC 9562, section 5.4) of random bytes, for X-Request-Id. */
+#define RESPONSE_RANDOM_SIZE 16
+void response_set_request_id(struct response *response, const uint8_t random[RESPONSE_RANDOM_SIZE]);
 
 /* Status line and headers with the blank line, as the FastCGI server passes them on. Returns the
  * length, always below `size` for RESPONSE_HEAD_SIZE. */

@@ -21,6 +21,10 @@
 #define US_PER_MINUTE INT64_C(60000000)
 #define MS_PER_HOUR   INT64_C(3600000)
 
+/* What registry.lua's `notify` answers beside 0 and a time to wait. */
+#define NOTIFY_REFUSED_PUBKEY -1
+#define NOTIFY_QUEUE_FULL     -2
+
 #define LISTENER_SUMS  5                   /* as registry.lua's `listeners` gives them */
 #define METRICS_GAUGES (3 + LISTENER_SUMS) /* before the counters in its `metrics` */
 
@@ -244,7 +248,7 @@ static enum registry_result strange(redisReply *reply)
     return REGISTRY_UNAVAILABLE;
 }
 
-/* The common answers: an outcome's word, or { word, microseconds to wait }. */
+/* The answer of register and unregister: { word, microseconds to wait }. */
 static enum registry_result outcome_of(struct registry *registry, redisReply *reply)
 {
     static const struct {
@@ -252,10 +256,8 @@ static enum registry_result outcome_of(struct registry *registry, redisReply *re
         enum registry_result result;
     } words[] = {
         {"ok", REGISTRY_OK},
-        {"queued", REGISTRY_OK},
         {"absent", REGISTRY_NOT_FOUND},
         {"address", REGISTRY_REFUSED_ADDRESS},
-        {"pubkey", REGISTRY_REFUSED_PUBKEY},
         {"full", REGISTRY_FULL},
     };
 
@@ -370,6 +372,7 @@ unsigned registry_refused_for_ms(const struct registry *registry)
 enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
                                      const struct trade_pubkey *key)
 {
+    int64_t answer = 0;
     enum registry_result result;
 
     BEGIN(registry, "notify");
@@ -377,8 +380,17 @@ enum registry_result registry_notify(struct registry *registry, const struct add
     add_pubkey(registry, key);
     add_pubkey_limit(registry);
     add(registry, registry->notify_wakes_max);
-    result = call_for_outcome(registry);
-    return result == REGISTRY_FULL ? REGISTRY_QUEUE_FULL : result;
+    result = call_for_integer(registry, &answer);
+    if (result != REGISTRY_OK)
+        return result == REGISTRY_FULL ? REGISTRY_QUEUE_FULL : result;
+    registry->refused_for_us = answer;
+    if (answer == NOTIFY_REFUSED_PUBKEY)
+        return REGISTRY_REFUSED_PUBKEY;
+    if (answer == NOTIFY_QUEUE_FULL)
+        return REGISTRY_QUEUE_FULL;
+    if (answer < 0 || answer > US_PER_MINUTE)
+        return strange(NULL);
+    return answer > 0 ? REGISTRY_REFUSED_ADDRESS : REGISTRY_OK;
 }
 
 enum registry_result registry_register(struct registry *registry,

@@ -47,7 +47,9 @@ local function ms_down(us) return math.floor(us / 1000) end
 -- wait and leaves the bucket as it was. A time further ahead than a full bucket can reach means
 -- that the clock was set back; it must not lock anybody out.
 local function spend(key, now, interval, burst)
-  local arrival = tonumber(redis.call('GET', key) or now) or now
+  -- A bucket that has been full, as most are, takes one command.
+  if redis.call('SET', key, now + interval, 'NX', 'PX', ms_up(interval)) then return 0 end
+  local arrival = tonumber(redis.call('GET', key)) or now
   arrival = math.min(math.max(arrival, now), now + burst * interval)
   local wait = arrival - now - (burst - 1) * interval
   if wait > 0 then return wait end
@@ -91,22 +93,23 @@ local function do_spend(keys, args)
   return spend_address(keys[1], now_us(), args[1], args[2], args[3], args[4])
 end
 
--- notify(prefix; hash, interval, burst, pubkey, pubkey interval, pubkey burst, most wakes)
+-- notify(prefix; hash, interval, burst, pubkey, pubkey interval, pubkey burst, most wakes): 0 when
+-- admitted, microseconds to wait when refused by address, -1 when by pubkey, -2 with a full queue.
 -- Never looks at a registration: what it does depends on the limits and the queue alone.
 local function do_notify(keys, args)
   local prefix, pubkey, now = keys[1], args[4], now_us()
   local wait = spend_address(prefix, now, 'notify', args[1], args[2], args[3])
-  if wait > 0 then return { 'address', wait } end
-  if redis.call('XLEN', wakes_key(prefix)) >= tonumber(args[7]) then return { 'full', 0 } end
+  if wait > 0 then return wait end
+  if redis.call('XLEN', wakes_key(prefix)) >= tonumber(args[7]) then return -2 end
   wait = spend(pubkey_limit_key(prefix, pubkey), now, tonumber(args[5]), tonumber(args[6]))
   if wait == 0 then
     queue_wake(prefix, pubkey, 'notify', now)
-    return { 'queued', 0 }
+    return 0
   end
   if note_deferred(prefix, pubkey, 'notify', wait) then
     queue_wake(prefix, pubkey, 'notify', now + wait)
   end
-  return { 'pubkey', wait }
+  return -1
 end
 
 -- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,

@@ -1,0 +1,130 @@
+#include "unit.h"
+
+#include <stdio.h>
+
+#include "registry_stub.h"
+#include "responder.h"
+
+#define ACCEPTED "{\"accepted\":true}"
+#define BODY \
+    "{\"trade_pubkey\":\"00a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f\"}"
+
+static struct settings *settings;
+static struct responder *responder;
+static struct response response;
+
+static const char *nothing(const char *name, void *arg)
+{
+    (void)name;
+    (void)arg;
+    return NULL;
+}
+
+static void setup(void)
+{
+    settings = settings_read(SETTINGS_FCGI, nothing, NULL, stderr);
+    responder = responder_new(settings, stderr);
+    ck_assert_ptr_nonnull(responder);
+}
+
+static void teardown(void)
+{
+    response_clear(&response);
+    responder_free(&responder);
+    settings_free(&settings);
+}
+
+static ssize_t read_body(void *arg, char *buffer, size_t size)
+{
+    const char **left = arg;
+    size_t len = strlen(*left) < size ? strlen(*left) : size;
+
+    memcpy(buffer, *left, len);
+    *left += len;
+    return (ssize_t)len;
+}
+
+/* One request to /api/notify; `result` is what Redis answers, as a digit of registry_stub. */
+static void notify(const char *method, const char *remote_addr, const char *body,
+                   const char *result)
+{
+    const struct request request = {.method = method,
+                                    .path = "/api/notify",
+                                    .content_type = "application/json",
+                                    .remote_addr = remote_addr,
+                                    .read = read_body,
+                                    .read_arg = &body};
+
+    registry_stub_answer(result);
+    response_clear(&response);
+    responder_answer(responder, &request, &response);
+}
+
+static char result_of(enum registry_result result)
+{
+    return (char)('0' + result);
+}
+
+START_TEST(every_answer_to_notify_carries_an_id_of_its_own)
+{
+    static const struct {
+        const char *method, *remote_addr, *body;
+        enum registry_result result;
+        int status;
+    } cases[] = {
+        {"POST", "192.0.2.1", BODY, REGISTRY_OK, 202},
+        {"POST", "192.0.2.1", "{}", REGISTRY_OK, 400},
+        {"GET", "192.0.2.1", "", REGISTRY_OK, 405},
+        {"POST", "192.0.2.1", BODY, REGISTRY_REFUSED_ADDRESS, 429},
+        {"POST", "192.0.2.1", BODY, REGISTRY_REFUSED_PUBKEY, 429},
+        {"POST", "192.0.2.1", BODY, REGISTRY_QUEUE_FULL, 503},
+        {"POST", "192.0.2.1", BODY, REGISTRY_UNAVAILABLE, 503},
+        {"POST", NULL, BODY, REGISTRY_OK, 500},
+    };
+    char before[RESPONSE_REQUEST_ID_SIZE] = "";
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char result[2] = {result_of(cases[i].result), '\0'};
+
+        notify(cases[i].method, cases[i].remote_addr, cases[i].body, result);
+        ck_assert_int_eq(response.status, cases[i].status);
+        ck_assert_uint_eq(strlen(response.request_id), 36);
+        ck_assert_str_ne(response.request_id, before);
+        memcpy(before, response.request_id, sizeof before);
+    }
+}
+END_TEST
+
+/* Never a bucket that all who have no address share. */
+START_TEST(no_client_address_is_an_error_of_ours)
+{
+    notify("POST", NULL, BODY, "0");
+    ck_assert_int_eq(response.status, 500);
+    ck_assert_str_eq(response.body, "{\"success\":false,\"message\":\"internal error\"}");
+    notify("POST", "192.0.2.1", BODY, "0");
+    ck_assert_str_eq(response.body, ACCEPTED);
+}
+END_TEST
+
+START_TEST(a_refusal_overrides_what_is_wrong_with_the_body)
+{
+    const char refused[2] = {result_of(REGISTRY_REFUSED_ADDRESS), '\0'};
+
+    notify("POST", "192.0.2.1", "nonsense", refused);
+    ck_assert_int_eq(response.status, 429);
+    ck_assert_uint_eq(response.retry_after_s, 2);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("responder");
+    TCase *tcase = tcase_create("responder");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, every_answer_to_notify_carries_an_id_of_its_own);
+    tcase_add_test(tcase, no_client_address_is_an_error_of_ours);
+    tcase_add_test(tcase, a_refusal_overrides_what_is_wrong_with_the_body);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

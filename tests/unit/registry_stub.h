@@ -1,4 +1,4 @@
-/* registry_stub: the registry's calls without Redis, answering what a fuzzer says. */
+/* registry_stub: the registry's calls without Redis, answering what a test or a fuzzer says. */
 #ifndef MOSTRO_REGISTRY_STUB_H
 #define MOSTRO_REGISTRY_STUB_H
 

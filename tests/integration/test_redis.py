@@ -851,7 +851,7 @@ def test_a_reply_that_does_not_end_is_given_up_in_time(nonsense):
             return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) << 10
     before = most_memory()
     check_nonsense(nonsense, floods)
-    assert most_memory() - before < 128 << 20  # of the 512 MiB; sanitizers let go late
+    assert most_memory() - before < 384 << 20  # of the 512 MiB; sanitizers keep what is freed
 
 
 def test_a_reply_too_many_is_nobodys(nonsense):

@@ -2,7 +2,6 @@
 
 #include <openssl/crypto.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -12,6 +11,7 @@
 #include "push_desk.h"
 #include "random.h"
 #include "registry.h"
+#include "thread.h"
 #include "wake_queue.h"
 #include "wake_reader.h"
 
@@ -265,12 +265,7 @@ static void *run(void *arg)
 
 static bool start_thread(struct dispatcher *dispatcher)
 {
-    sigset_t all, before;
-
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    dispatcher->running = pthread_create(&dispatcher->thread, NULL, run, dispatcher) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    dispatcher->running = thread_start(&dispatcher->thread, run, dispatcher);
     return dispatcher->running;
 }
 

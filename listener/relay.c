@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "backoff.h"
@@ -14,6 +13,7 @@
 #include "relay_message.h"
 #include "relay_session.h"
 #include "relay_url.h"
+#include "thread.h"
 #include "websocket.h"
 
 #define NEVER UINT64_MAX
@@ -196,15 +196,9 @@ static bool make_parts(struct relay *relay, const struct relay_options *options)
     return relay->session != NULL && relay->websocket != NULL;
 }
 
-/* Signals are the main thread's. */
 static bool start_thread(struct relay *relay)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    relay->started = pthread_create(&relay->thread, NULL, run, relay) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    relay->started = thread_start(&relay->thread, run, relay);
     return relay->started;
 }
 

@@ -2,10 +2,11 @@
 
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "thread.h"
 
 /* Belongs to the asker and the thread both; whoever is last to let go of it frees it. */
 struct resolver {
@@ -63,21 +64,12 @@ static void *run(void *arg)
 
 static bool start_detached(struct resolver *resolver)
 {
-    pthread_attr_t attributes;
     pthread_t thread;
-    sigset_t all, before;
-    int error;
 
-    if (pthread_attr_init(&attributes) != 0)
+    if (!thread_start(&thread, run, resolver))
         return false;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    if (error == 0)
-        error = pthread_create(&thread, &attributes, run, resolver);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return error == 0;
+    (void)pthread_detach(thread); /* of a thread that nobody else joins, it cannot fail */
+    return true;
 }
 
 struct resolver *resolver_start(const char *host, resolver_done_fn *done, void *arg)

@@ -1,0 +1,17 @@
+#include "thread.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+bool thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+    sigset_t all, before;
+    int error;
+
+    /* The new thread inherits the mask, so that there is no moment in which it takes one. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(thread, NULL, run, arg);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error == 0;
+}

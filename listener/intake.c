@@ -4,23 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hex.h"
 #include "log.h"
-
-struct held {
-    uint8_t id[EVENT_ID_SIZE];
-    struct trade_pubkey key;
-    bool stored;
-};
 
 /* `held` is a ring: `count` events from `first` on. */
 struct intake {
     struct intake_options options;
-    struct held *held;
+    struct registry_relay_event *held;
     size_t first;
     size_t count;
+    bool stuck;
     uint64_t lost; /* in this outage */
+    bool has_lost;
 };
+
+_Static_assert(EVENT_ID_SIZE == REGISTRY_EVENT_ID_SIZE, "an id is copied as it is");
 
 struct intake *intake_new(const struct intake_options *options)
 {
@@ -67,65 +64,85 @@ static void count_outcome(struct stats *stats, enum registry_event outcome)
     }
 }
 
-/* False: not taken, offer it again later. */
-static bool offer(struct intake *intake, const struct held *event)
+/* Offers a command's worth, as far as it lies in one piece; how many were taken. */
+static size_t offer(struct intake *intake)
 {
-    enum registry_event outcome = REGISTRY_EVENT_UNREGISTERED;
-    char id[2 * EVENT_ID_SIZE + 1];
-    bool taken;
+    struct registry_relay_event *events = &intake->held[intake->first];
+    size_t n = intake->options.max_held - intake->first, taken = 0;
 
-    hex_encode(id, event->id, sizeof event->id);
-    taken = intake->options.take(intake->options.arg, id, &event->key, event->stored, &outcome) ==
-            REGISTRY_OK;
-    if (taken) {
-        seen_add(intake->options.seen, event->id);
-        count_outcome(intake->options.stats, outcome);
+    if (n > intake->count)
+        n = intake->count;
+    if (n > REGISTRY_EVENTS_MAX)
+        n = REGISTRY_EVENTS_MAX;
+    intake->stuck =
+        intake->options.take(intake->options.arg, events, n, &taken) != REGISTRY_OK || taken < n;
+    for (size_t i = 0; i < taken; i++) {
+        seen_add(intake->options.seen, events[i].id);
+        count_outcome(intake->options.stats, events[i].outcome);
     }
+    explicit_bzero(events, taken * sizeof *events);
+    intake->first = (intake->first + taken) % intake->options.max_held;
+    intake->count -= taken;
     return taken;
 }
 
-static void hold(struct intake *intake, const struct held *event)
+bool intake_flush(struct intake *intake)
 {
-    size_t max = intake->options.max_held;
+    size_t flushed = 0;
 
-    if (intake->count < max) {
-        intake->held[(intake->first + intake->count) % max] = *event;
-        intake->count++;
-        return;
+    do
+        flushed += intake->count > 0 ? offer(intake) : 0;
+    while (intake->count > 0 && !intake->stuck && flushed < INTAKE_FLUSH_MAX);
+    if (intake->count == 0 && intake->lost > 0) {
+        log_warn("Redis takes events again; %" PRIu64 " are to be asked for anew", intake->lost);
+        intake->lost = 0;
     }
+    return intake->count > 0 && !intake->stuck;
+}
+
+static void lose(struct intake *intake)
+{
     if (intake->lost++ == 0)
-        log_warn("%zu events are held for Redis already: more are lost until it takes them", max);
+        log_warn("%zu events are held for Redis already: more will be asked for anew when it takes "
+                 "them",
+                 intake->options.max_held);
+    intake->has_lost = true;
     stats_add(intake->options.stats, STAT_EVENTS_LOST_TO_REDIS, 1);
 }
 
 void intake_event(struct intake *intake, const struct event *event, bool stored)
 {
-    struct held new = {.key = event->trade_pubkey, .stored = stored};
+    struct registry_relay_event *new;
 
-    memcpy(new.id, event->id, sizeof new.id);
-    if (intake->count > 0 || !offer(intake, &new))
-        hold(intake, &new);
-}
-
-bool intake_retry(struct intake *intake)
-{
-    for (int i = 0; i < INTAKE_RETRY_BATCH && intake->count > 0; i++) {
-        struct held *event = &intake->held[intake->first];
-
-        if (!offer(intake, event))
-            return false;
-        explicit_bzero(event, sizeof *event);
-        intake->first = (intake->first + 1) % intake->options.max_held;
-        intake->count--;
+    if (intake->count == intake->options.max_held) {
+        lose(intake);
+        return;
     }
-    if (intake->count == 0 && intake->lost > 0) {
-        log_warn("Redis takes events again; %" PRIu64 " were lost", intake->lost);
-        intake->lost = 0;
-    }
-    return intake->count > 0;
+    new = &intake->held[(intake->first + intake->count) % intake->options.max_held];
+    memcpy(new->id, event->id, sizeof new->id);
+    new->key = event->trade_pubkey;
+    new->stored = stored;
+    intake->count++;
+    if (intake->count >= REGISTRY_EVENTS_MAX && !intake->stuck)
+        (void)offer(intake);
 }
 
 size_t intake_held(const struct intake *intake)
 {
     return intake->count;
+}
+
+bool intake_is_stuck(const struct intake *intake)
+{
+    return intake->stuck;
+}
+
+bool intake_has_lost(const struct intake *intake)
+{
+    return intake->has_lost;
+}
+
+void intake_forget_loss(struct intake *intake)
+{
+    intake->has_lost = false;
 }

@@ -116,6 +116,19 @@ static void trim_if_due(struct listener *listener)
         listener->trimmed_ms = now;
 }
 
+/* Whether Redis has lost its data since the last beat; the relays find out by themselves. */
+static void look_for_loss(struct listener *listener)
+{
+    uint8_t bytes[REGISTRY_EPOCH_LEN / 2];
+    char candidate[REGISTRY_EPOCH_LEN + 1];
+    bool lost = false;
+
+    random_bytes(bytes, sizeof bytes);
+    hex_encode(candidate, bytes, sizeof bytes);
+    if (registry_epoch(listener->registry, candidate, &lost) == REGISTRY_OK && lost)
+        log_warn("Redis has lost its data, or is new: phones must register (anew)");
+}
+
 bool listener_beat(struct listener *listener)
 {
     struct dispatcher_status status;
@@ -136,6 +149,7 @@ bool listener_beat(struct listener *listener)
     }
     if (result == REGISTRY_OK) {
         listener->beaten = true;
+        look_for_loss(listener);
         (void)registry_flush_stats(listener->registry, &listener->stats);
         trim_if_due(listener);
     }

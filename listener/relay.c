@@ -16,7 +16,8 @@
 #include "thread.h"
 #include "websocket.h"
 
-#define NEVER UINT64_MAX
+#define NEVER           UINT64_MAX
+#define CURSOR_EVERY_MS 1000
 
 _Static_assert(RELAY_SESSION_FRAME_SIZE <= WEBSOCKET_FRAME_SIZE, "a session's frames must fit");
 
@@ -36,7 +37,8 @@ struct relay {
     uint64_t open_since_ms;
     struct backoff backoff;
     uint64_t connect_ms; /* when to connect; NEVER while there is a connection or an attempt */
-    uint64_t retry_ms;   /* when to offer held events to Redis; NEVER while none are held */
+    uint64_t retry_ms;   /* when to offer events again that Redis did not take */
+    uint64_t cursor_ms;  /* when to move the cursor in Redis next */
 };
 
 /* ---- Callbacks of the WebSocket, in the relay's thread --------------------------------------- */
@@ -85,6 +87,7 @@ static void on_close(void *arg, const char *why)
              relay->open ? "disconnected" : "cannot connect", why, (delay + 500) / 1000);
     relay->open = false;
     relay->connect_ms = now + delay;
+    relay_session_end(relay->session);
 }
 
 static const struct websocket_callbacks callbacks = {
@@ -97,27 +100,41 @@ static const struct websocket_callbacks callbacks = {
 
 /* ---- The thread ------------------------------------------------------------------------------ */
 
-static enum registry_result take(void *arg, const char *event_id, const struct trade_pubkey *key,
-                                 bool stored, enum registry_event *outcome)
+static enum registry_result take(void *arg, struct registry_relay_event *events, size_t n,
+                                 size_t *taken)
 {
-    return registry_relay_event(arg, event_id, key, stored, outcome);
+    return registry_relay_events(arg, events, n, taken);
 }
 
-static void offer_held(struct relay *relay, uint64_t now)
+/* Offers what was received to Redis; what it does not take, again a little later. */
+static void flush(struct relay *relay, uint64_t now)
 {
-    if (intake_held(relay->intake) == 0) {
-        relay->retry_ms = NEVER;
-    } else if (relay->retry_ms == NEVER) {
-        relay->retry_ms = now + INTAKE_RETRY_MS;
-    } else if (now >= relay->retry_ms) {
-        bool go_on = intake_retry(relay->intake);
+    if (intake_held(relay->intake) == 0 ||
+        (intake_is_stuck(relay->intake) && now < relay->retry_ms))
+        return;
+    relay->retry_ms = intake_flush(relay->intake) ? now : clock_monotonic_ms() + INTAKE_RETRY_MS;
+}
 
-        relay->retry_ms = go_on ? now : clock_monotonic_ms() + INTAKE_RETRY_MS;
-    }
+/* Tells Redis what has been taken of this relay's, and learns what others have taken. */
+static void move_cursor(struct relay *relay, uint64_t now)
+{
+    struct coverage *coverage = relay_session_coverage(relay->session);
+    struct registry_cursor cursor;
+    int64_t from_ms, to_ms;
+
+    if (now < relay->cursor_ms)
+        return;
+    relay->cursor_ms = now + CURSOR_EVERY_MS;
+    coverage_report(coverage, &from_ms, &to_ms);
+    if (registry_cursor(relay->registry, relay->url.name, coverage->epoch, from_ms, to_ms,
+                        &cursor) == REGISTRY_OK &&
+        coverage_learn(coverage, &cursor, (int64_t)clock_monotonic_ms()))
+        log_info("relay %s: Redis has lost its data: events from before now will wake nobody",
+                 relay->url.name);
 }
 
 /* When to ask for a place in the connection for a frame. */
-static uint64_t send_ms(const struct relay *relay)
+static uint64_t send_ms(struct relay *relay)
 {
     return relay->open && !relay->wants_write ? relay_session_due_ms(relay->session) : NEVER;
 }
@@ -127,6 +144,9 @@ static void tick(struct relay *relay)
 {
     uint64_t now = clock_monotonic_ms();
 
+    flush(relay, now);
+    relay_session_settle(relay->session, websocket_heard_ms(relay->websocket), now);
+    move_cursor(relay, now);
     if (now >= relay->connect_ms) {
         relay->connect_ms = NEVER;
         websocket_connect(relay->websocket);
@@ -136,18 +156,19 @@ static void tick(struct relay *relay)
         websocket_want_write(relay->websocket);
     }
     atomic_store(&relay->connected, relay->open && relay_session_is_settled(relay->session));
-    offer_held(relay, now);
 }
 
 /* Milliseconds until tick() has something to do. */
-static uint64_t wait_ms(const struct relay *relay)
+static uint64_t wait_ms(struct relay *relay)
 {
     uint64_t now = clock_monotonic_ms();
     uint64_t due = relay->connect_ms;
 
+    if (relay->cursor_ms < due)
+        due = relay->cursor_ms;
     if (send_ms(relay) < due)
         due = send_ms(relay);
-    if (relay->retry_ms < due)
+    if (intake_held(relay->intake) > 0 && relay->retry_ms < due)
         due = relay->retry_ms;
     return due > now ? due - now : 0;
 }
@@ -208,7 +229,6 @@ struct relay *relay_start(const struct relay_options *options)
 
     if (relay == NULL)
         return NULL;
-    relay->retry_ms = NEVER;
     if (!relay_url_parse(&relay->url, options->url)) {
         log_error("a relay's URL cannot be used");
     } else if (!make_parts(relay, options) || !start_thread(relay)) {

@@ -2,7 +2,9 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "hex.h"
 #include "log.h"
 #include "random.h"
 #include "relay_message.h"
@@ -12,8 +14,11 @@
 struct relay_session {
     struct relay_session_options options;
     struct subscription subscriptions[SETTINGS_MAX_KINDS];
+    struct coverage coverage; /* kinds have the same index in both */
     size_t count;
-    unsigned bad; /* frames in a row */
+    size_t turn;      /* the kind whose page is asked for next, if it wants one */
+    uint64_t page_ms; /* not before then */
+    unsigned bad;     /* frames in a row */
     unsigned lines;
     uint64_t lines_since_ms;
 };
@@ -26,6 +31,7 @@ struct relay_session *relay_session_new(const struct relay_session_options *opti
         return NULL;
     session->options = *options;
     session->count = options->kinds->count;
+    coverage_init(&session->coverage, options->kinds);
     for (size_t i = 0; i < session->count; i++)
         subscription_init(&session->subscriptions[i], options->kinds->kind[i]);
     return session;
@@ -42,6 +48,30 @@ void relay_session_begin(struct relay_session *session)
     session->bad = 0;
     for (size_t i = 0; i < session->count; i++)
         subscription_reset(&session->subscriptions[i]);
+}
+
+void relay_session_end(struct relay_session *session)
+{
+    coverage_down(&session->coverage);
+}
+
+void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms)
+{
+    struct intake *intake = session->options.intake;
+
+    if (intake_held(intake) > 0)
+        return;
+    if (intake_has_lost(intake) && session->coverage.known) {
+        coverage_lost(&session->coverage, (int64_t)now_ms);
+        intake_forget_loss(intake);
+    }
+    if (!intake_has_lost(intake))
+        coverage_taken(&session->coverage, (int64_t)heard_ms);
+}
+
+struct coverage *relay_session_coverage(struct relay_session *session)
+{
+    return &session->coverage;
 }
 
 static uint64_t draw(void)
@@ -67,8 +97,7 @@ static bool may_log(struct relay_session *session, uint64_t now_ms)
 
 /* ---- Sending --------------------------------------------------------------------------------- */
 
-size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms,
-                                char out[RELAY_SESSION_FRAME_SIZE])
+static size_t next_subscription_frame(struct relay_session *session, uint64_t now_ms, char *out)
 {
     for (size_t i = 0; i < session->count; i++) {
         struct subscription *subscription = &session->subscriptions[i];
@@ -85,9 +114,73 @@ size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms,
     return 0;
 }
 
-uint64_t relay_session_due_ms(const struct relay_session *session)
+/* The kind whose page is outstanding, or else whose turn it is to ask for one; NULL for none. What
+ * Redis does not take now is not asked for. */
+static struct catch_up *current_page(struct relay_session *session)
 {
-    uint64_t due = SUBSCRIPTION_NEVER;
+    struct coverage_kind *kinds = session->coverage.kind;
+    struct catch_up *next = NULL;
+
+    for (size_t i = 0; i < session->count; i++) {
+        struct coverage_kind *kind = &kinds[(session->turn + i) % session->count];
+
+        if (catch_up_is_busy(&kind->catch_up))
+            return &kind->catch_up;
+        if (!kind->live || kind->catch_up.state == CATCH_UP_IDLE)
+            continue;
+        if (next == NULL || catch_up_due_ms(&kind->catch_up) < catch_up_due_ms(next))
+            next = &kind->catch_up;
+    }
+    return intake_held(session->options.intake) == 0 ? next : NULL;
+}
+
+static uint64_t page_due_ms(struct relay_session *session)
+{
+    const struct catch_up *page = current_page(session);
+    uint64_t due;
+
+    if (page == NULL)
+        return SUBSCRIPTION_NEVER;
+    due = catch_up_due_ms(page);
+    return due < session->page_ms && !catch_up_is_busy(page) ? session->page_ms : due;
+}
+
+static void tell_end(const struct relay_session *session, const struct catch_up *page)
+{
+    if (page->state == CATCH_UP_IDLE)
+        log_info("relay %s: caught up on kind %" PRIu32, session->options.name, page->kind);
+}
+
+static size_t next_page_frame(struct relay_session *session, uint64_t now_ms, char *out)
+{
+    struct catch_up *page;
+    size_t len;
+
+    if (page_due_ms(session) > now_ms)
+        return 0;
+    page = current_page(session);
+    len = catch_up_next_frame(page, now_ms, coverage_unix_s(&session->coverage, (int64_t)now_ms),
+                              draw(), out);
+    if (page->state == CATCH_UP_ASKED) {
+        session->page_ms = now_ms + RELAY_SESSION_PAGE_MS;
+        session->turn = (session->turn + 1) % session->count;
+        stats_add(session->options.stats, STAT_CATCH_UP_PAGES, 1);
+    }
+    tell_end(session, page);
+    return len;
+}
+
+size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms,
+                                char out[RELAY_SESSION_FRAME_SIZE])
+{
+    size_t len = next_subscription_frame(session, now_ms, out);
+
+    return len > 0 ? len : next_page_frame(session, now_ms, out);
+}
+
+uint64_t relay_session_due_ms(struct relay_session *session)
+{
+    uint64_t due = page_due_ms(session);
 
     for (size_t i = 0; i < session->count; i++) {
         uint64_t one = subscription_due_ms(&session->subscriptions[i]);
@@ -109,13 +202,21 @@ bool relay_session_is_settled(const struct relay_session *session)
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
 
-static struct subscription *find(struct relay_session *session, const struct relay_text *id)
+/* What a message is about: the live subscription or the page of a kind, or nothing any more. */
+struct topic {
+    enum { TOPIC_NONE, TOPIC_LIVE, TOPIC_PAGE } is;
+    size_t kind; /* its index */
+};
+
+static struct topic find(const struct relay_session *session, const struct relay_text *id)
 {
     for (size_t i = 0; i < session->count; i++) {
         if (subscription_is(&session->subscriptions[i], id->text, id->len))
-            return &session->subscriptions[i];
+            return (struct topic){TOPIC_LIVE, i};
+        if (catch_up_is(&session->coverage.kind[i].catch_up, id->text, id->len))
+            return (struct topic){TOPIC_PAGE, i};
     }
-    return NULL;
+    return (struct topic){TOPIC_NONE, 0};
 }
 
 static void count(struct relay_session *session, enum stats_counter which)
@@ -130,13 +231,13 @@ static void refuse_event(struct relay_session *session, const char *why, uint64_
         log_info("relay %s: an event was refused: %s", session->options.name, why);
 }
 
-static void verify_event(struct relay_session *session, const struct event *event, uint64_t now_ms,
-                         int64_t unix_s)
+static void verify_event(struct relay_session *session, const struct event *event, bool stored,
+                         uint64_t now_ms, int64_t unix_s)
 {
     switch (event_verify(session->options.verifier, event)) {
     case EVENT_OK:
         atomic_store(session->options.last_event_s, unix_s);
-        intake_event(session->options.intake, event, false);
+        intake_event(session->options.intake, event, stored);
         break;
     case EVENT_UNADDRESSED:
         atomic_store(session->options.last_event_s, unix_s);
@@ -152,24 +253,35 @@ static void verify_event(struct relay_session *session, const struct event *even
     }
 }
 
+/* Whether the event is of this answer's time: what it claims suffices, since a page that asks in
+ * vain costs nobody anything. */
+static bool belongs(struct relay_session *session, struct topic topic, const struct event *event,
+                    uint64_t now_ms)
+{
+    if (topic.is == TOPIC_PAGE)
+        return catch_up_on_event(&session->coverage.kind[topic.kind].catch_up, event->created_at,
+                                 now_ms);
+    return session->subscriptions[topic.kind].state == SUBSCRIPTION_LIVE;
+}
+
 static void on_event(struct relay_session *session, const struct relay_message *message,
                      uint64_t now_ms, int64_t unix_s)
 {
-    const struct subscription *subscription = find(session, &message->subscription);
+    struct topic topic = find(session, &message->subscription);
     struct event event;
 
     count(session, STAT_EVENTS_RECEIVED);
-    if (subscription == NULL)
+    if (topic.is == TOPIC_NONE)
         return; /* an answer to a subscription that was closed meanwhile */
     if (event_read(&event, message->event) != EVENT_OK) {
         refuse_event(session, "it is malformed", now_ms);
         return;
     }
-    if (event.kind != subscription->kind) {
+    if (event.kind != session->subscriptions[topic.kind].kind) {
         refuse_event(session, "it is of a kind that was not asked for", now_ms);
         return;
     }
-    if (subscription->state != SUBSCRIPTION_LIVE) {
+    if (!belongs(session, topic, &event, now_ms)) {
         count(session, STAT_EVENTS_STORED);
         return;
     }
@@ -178,18 +290,29 @@ static void on_event(struct relay_session *session, const struct relay_message *
         count(session, STAT_EVENTS_REPEATED);
         return;
     }
-    verify_event(session, &event, now_ms, unix_s);
+    verify_event(session, &event, topic.is == TOPIC_PAGE, now_ms, unix_s);
+}
+
+static void on_live(struct relay_session *session, size_t kind, uint64_t now_ms)
+{
+    struct subscription *subscription = &session->subscriptions[kind];
+
+    if (subscription->state != SUBSCRIPTION_ASKED)
+        return;
+    subscription_on_eose(subscription, now_ms);
+    coverage_live(&session->coverage, kind, (int64_t)now_ms);
+    log_info("relay %s: subscribed to kind %" PRIu32, session->options.name, subscription->kind);
 }
 
 static void on_eose(struct relay_session *session, const struct relay_message *message,
                     uint64_t now_ms)
 {
-    struct subscription *subscription = find(session, &message->subscription);
+    struct topic topic = find(session, &message->subscription);
 
-    if (subscription == NULL || subscription->state != SUBSCRIPTION_ASKED)
-        return;
-    subscription_on_eose(subscription, now_ms);
-    log_info("relay %s: subscribed to kind %" PRIu32, session->options.name, subscription->kind);
+    if (topic.is == TOPIC_LIVE)
+        on_live(session, topic.kind, now_ms);
+    else if (topic.is == TOPIC_PAGE)
+        catch_up_on_eose(&session->coverage.kind[topic.kind].catch_up, now_ms);
 }
 
 static void on_closed(struct relay_session *session, const struct relay_message *message,
@@ -201,17 +324,23 @@ static void on_closed(struct relay_session *session, const struct relay_message 
             "the relay wants authentication, and until then will not show us those events",
         [SUBSCRIPTION_REFUSED_RESTRICTED] = "the relay will not show us those events",
     };
-    struct subscription *subscription = find(session, &message->subscription);
-    enum subscription_refusal refusal;
+    struct topic topic = find(session, &message->subscription);
+    const struct relay_text *why = &message->text;
+    enum subscription_refusal refusal = subscription_refusal(why->text, why->len);
     char reason[LOG_REDACTED_SIZE];
 
-    if (subscription == NULL)
+    if (topic.is == TOPIC_NONE)
         return;
-    refusal =
-        subscription_on_closed(subscription, message->text.text, message->text.len, now_ms, draw());
-    log_warn("relay %s: the subscription for kind %" PRIu32 " was closed (%s); %s",
-             session->options.name, subscription->kind,
-             log_redact(reason, message->text.text, message->text.len), outlook[refusal]);
+    if (topic.is == TOPIC_PAGE) {
+        catch_up_on_closed(&session->coverage.kind[topic.kind].catch_up, now_ms, draw());
+    } else {
+        subscription_on_closed(&session->subscriptions[topic.kind], now_ms, draw());
+        coverage_closed(&session->coverage, topic.kind, refusal != SUBSCRIPTION_REFUSED_OTHER);
+    }
+    log_warn("relay %s: %s kind %" PRIu32 " was closed (%s); %s", session->options.name,
+             topic.is == TOPIC_PAGE ? "asking for stored events of" : "the subscription for",
+             session->subscriptions[topic.kind].kind, log_redact(reason, why->text, why->len),
+             outlook[refusal]);
 }
 
 static void on_notice(struct relay_session *session, const struct relay_message *message,
@@ -224,11 +353,37 @@ static void on_notice(struct relay_session *session, const struct relay_message 
                  log_redact(notice, message->text.text, message->text.len));
 }
 
+/* Relays send most events several times over. Of a live EVENT whose id is known no more need be
+ * read than that: a key `id` can be nowhere else in such a frame, quotes within its strings being
+ * escaped; and what merely claims a known id is worthless. */
+static bool is_known_event(const struct relay_session *session, const char *text, size_t len)
+{
+    static const char begin[] = "[\"EVENT\",\"", key[] = "\"id\":\"";
+    struct relay_text subscription = {text + sizeof begin - 1, SUBSCRIPTION_ID_LEN};
+    uint8_t id[EVENT_ID_SIZE];
+    const char *found;
+
+    if (len < sizeof begin - 1 + SUBSCRIPTION_ID_LEN || memcmp(text, begin, sizeof begin - 1) != 0)
+        return false;
+    if (find(session, &subscription).is != TOPIC_LIVE)
+        return false;
+    found = memmem(text, len, key, sizeof key - 1);
+    if (found == NULL || (size_t)(text + len - found) < sizeof key - 1 + 2 * sizeof id)
+        return false;
+    return hex_decode(id, sizeof id, found + sizeof key - 1, 2 * sizeof id) &&
+           seen_has(session->options.seen, id);
+}
+
 bool relay_session_receive(struct relay_session *session, const char *text, size_t len,
                            uint64_t now_ms, int64_t unix_s)
 {
     struct relay_message message;
 
+    if (is_known_event(session, text, len)) {
+        count(session, STAT_EVENTS_RECEIVED);
+        count(session, STAT_EVENTS_REPEATED);
+        return true;
+    }
     if (!relay_message_parse(&message, text, len))
         return relay_session_reject(session, "a frame that is no message to a client", now_ms);
     session->bad = 0;

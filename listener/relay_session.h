@@ -1,11 +1,12 @@
 /* relay_session: what is said over one relay's connections, without the connections.
  *
  * Told that a connection was made, it says which frames to send and when; given the frames that
- * arrive, it keeps the subscriptions, verifies events and hands new ones to the intake.
+ * arrive, it keeps the subscriptions, verifies events and hands new ones to the intake. After a gap
+ * (see coverage.h) it asks for stored events, page by page, one at a time and at most two a second.
  *
- * A stored event (before EOSE) is counted and dropped: until this program remembers how
- * far it has read a relay, a stored event may be older than the registration that it would wake,
- * and a first start must wake nobody for what is old. A live one is taken whatever its created_at.
+ * What a live subscription sends before EOSE is dropped: a relay that ignores `limit:0` sends what
+ * it has stored, and what of that is missing is asked for by pages. A live event is taken whatever
+ * its created_at.
  *
  * Not thread-safe: one per relay, in its thread. Milliseconds are of clock_monotonic_ms(). */
 #ifndef MOSTRO_RELAY_SESSION_H
@@ -16,12 +17,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "coverage.h"
 #include "event.h"
 #include "intake.h"
 #include "settings.h"
 #include "subscription.h"
 
-#define RELAY_SESSION_FRAME_SIZE SUBSCRIPTION_FRAME_SIZE
+#define RELAY_SESSION_FRAME_SIZE CATCH_UP_FRAME_SIZE
+#define RELAY_SESSION_PAGE_MS    500 /* at least, from one page to the next */
 #define RELAY_SESSION_MAX_BAD    100 /* senseless frames in a row, of a relay that serves nothing */
 #define RELAY_SESSION_MAX_LINES  20  /* log lines a minute for what a relay says */
 
@@ -41,15 +44,24 @@ struct relay_session;
 struct relay_session *relay_session_new(const struct relay_session_options *options);
 void relay_session_free(struct relay_session **session);
 
-/* A connection was made. */
+/* A connection was made, and has ended. */
 void relay_session_begin(struct relay_session *session);
+void relay_session_end(struct relay_session *session);
+
+/* All that had arrived at `heard_ms` has been received. Nothing to Redis: the intake's is offered
+ * by its owner. */
+void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms);
+
+/* What of this relay's events is in Redis: to be told to registry_cursor() about once a second, and
+ * its answer to this. */
+struct coverage *relay_session_coverage(struct relay_session *session);
 
 /* The next frame to send, if one is due: its length, or 0. */
 size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms,
                                 char out[RELAY_SESSION_FRAME_SIZE]);
 
 /* When relay_session_next_frame() will have something; SUBSCRIPTION_NEVER if it will not. */
-uint64_t relay_session_due_ms(const struct relay_session *session);
+uint64_t relay_session_due_ms(struct relay_session *session);
 
 /* One whole text frame arrived. False: the relay makes no sense, drop the connection. */
 bool relay_session_receive(struct relay_session *session, const char *text, size_t len,

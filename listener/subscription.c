@@ -75,11 +75,13 @@ static bool begins_with(const char *text, size_t len, const char *prefix)
     return len >= strlen(prefix) && memcmp(text, prefix, strlen(prefix)) == 0;
 }
 
-enum subscription_refusal subscription_on_closed(struct subscription *subscription,
-                                                 const char *reason, size_t len, uint64_t now_ms,
-                                                 uint64_t random)
+void subscription_on_closed(struct subscription *subscription, uint64_t now_ms, uint64_t random)
 {
     close_until_due(subscription, now_ms, random);
+}
+
+enum subscription_refusal subscription_refusal(const char *reason, size_t len)
+{
     if (begins_with(reason, len, "auth-required:"))
         return SUBSCRIPTION_REFUSED_AUTH_REQUIRED;
     if (begins_with(reason, len, "restricted:"))

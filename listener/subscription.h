@@ -63,9 +63,9 @@ bool subscription_is(const struct subscription *subscription, const char *id, si
 
 void subscription_on_eose(struct subscription *subscription, uint64_t now_ms);
 
+void subscription_on_closed(struct subscription *subscription, uint64_t now_ms, uint64_t random);
+
 /* `reason` is the relay's text. */
-enum subscription_refusal subscription_on_closed(struct subscription *subscription,
-                                                 const char *reason, size_t len, uint64_t now_ms,
-                                                 uint64_t random);
+enum subscription_refusal subscription_refusal(const char *reason, size_t len);
 
 #endif

@@ -38,6 +38,7 @@ struct websocket {
     char *message;
     size_t message_len;
     const char *unusable; /* why the message that is arriving will not be handed over */
+    uint64_t heard_ms;
 };
 
 static const lws_retry_bo_t keep_alive = {
@@ -160,6 +161,7 @@ static bool message_ended(struct websocket *websocket)
     const char *unusable = websocket->unusable;
     size_t len = websocket->message_len;
 
+    websocket->heard_ms = clock_monotonic_ms();
     websocket->message_len = 0;
     websocket->unusable = NULL;
     if (unusable != NULL)
@@ -220,6 +222,7 @@ static int on_connection(struct websocket *websocket, enum lws_callback_reasons 
     switch (reason) {
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         websocket->state = STATE_OPEN;
+        websocket->heard_ms = clock_monotonic_ms();
         set_reason(websocket, "the connection was closed or lost");
         resolver_free(&websocket->resolver);
         websocket->options.callbacks->on_open(websocket->options.arg);
@@ -229,6 +232,9 @@ static int on_connection(struct websocket *websocket, enum lws_callback_reasons 
             return 0;
         set_reason(websocket, "it sent too much that makes no sense");
         return -1;
+    case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
+        websocket->heard_ms = clock_monotonic_ms();
+        return 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return websocket->state != STATE_OPEN || write_next(websocket) ? 0 : -1;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
@@ -353,6 +359,11 @@ void websocket_service(struct websocket *websocket, uint64_t wait_ms)
                      (lws_usec_t)wait_ms * LWS_US_PER_MS + 1);
     (void)lws_service(websocket->context, 0);
     check_progress(websocket);
+}
+
+uint64_t websocket_heard_ms(const struct websocket *websocket)
+{
+    return websocket->heard_ms;
 }
 
 void websocket_wake(struct websocket *websocket)

@@ -121,12 +121,47 @@ enum registry_event {
     REGISTRY_EVENT_REPEATED  /* this event has caused a wake before */
 };
 
-/* Takes a verified event. `event_id` is 64 lower-case hex. A live event spends the pubkey's limit
- * once per id, registered or not; a `stored` one (from before this subscription) spends none.
- * REGISTRY_QUEUE_FULL, REGISTRY_FULL and REGISTRY_UNAVAILABLE: it has not been taken. */
-enum registry_result registry_relay_event(struct registry *registry, const char *event_id,
-                                          const struct trade_pubkey *key, bool stored,
-                                          enum registry_event *outcome);
+#define REGISTRY_EVENT_ID_SIZE 32
+#define REGISTRY_EVENTS_MAX    64 /* in one call */
+
+/* A verified event. A live one spends the pubkey's limit once per id, registered or not; a `stored`
+ * one (from before this subscription) spends none. */
+struct registry_relay_event {
+    uint8_t id[REGISTRY_EVENT_ID_SIZE];
+    struct trade_pubkey key;
+    bool stored;
+    enum registry_event outcome; /* set where it was taken */
+};
+
+/* Takes n (up to REGISTRY_EVENTS_MAX) events in their order. *taken is how many, whatever the
+ * result: from there on they are to be offered again. REGISTRY_QUEUE_FULL: too many wakes wait. */
+enum registry_result registry_relay_events(struct registry *registry,
+                                           struct registry_relay_event *events, size_t n,
+                                           size_t *taken);
+
+/* ---- The listener's calls: epoch and cursors ------------------------------------------------- */
+
+#define REGISTRY_EPOCH_LEN 16 /* hexadecimal digits, drawn at random */
+
+/* Gives the data in Redis a name where it has none: *lost then says that Redis has lost all it had
+ * (or is new). `candidate` is REGISTRY_EPOCH_LEN digits. */
+enum registry_result registry_epoch(struct registry *registry, const char *candidate, bool *lost);
+
+#define REGISTRY_NO_MOMENT INT64_MIN
+
+/* Moments are Unix milliseconds by Redis's clock, or REGISTRY_NO_MOMENT. */
+struct registry_cursor {
+    char epoch[REGISTRY_EPOCH_LEN + 1]; /* "": none has been drawn yet */
+    int64_t now_ms;
+    int64_t cursor_ms; /* all that the relay sent before has been taken, by whichever listener */
+};
+
+/* Reads a relay's cursor, having moved it first: everything that `relay` sent between the two
+ * moments has been taken (REGISTRY_NO_MOMENT: nothing to tell). In an epoch other than `epoch` it
+ * is not moved. */
+enum registry_result registry_cursor(struct registry *registry, const char *relay,
+                                     const char *epoch, int64_t from_ms, int64_t to_ms,
+                                     struct registry_cursor *cursor);
 
 /* ---- The listener's calls: wakes ------------------------------------------------------------- */
 

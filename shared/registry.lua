@@ -12,6 +12,8 @@
 
 local SEEN_FOR_MS = 10 * 60 * 1000           -- an event spends its pubkey's limit once in this time
 local WOKE_FOR_MS = 4 * 24 * 60 * 60 * 1000  -- catching up reaches back 2 days, wraps 2 days more
+local REACH_MS = 2 * 24 * 60 * 60 * 1000     -- of catching up
+local CURSOR_FOR_MS = 30 * 24 * 60 * 60 * 1000
 local HEARTBEAT_S = 30
 local TRIM_BATCH = 5000
 
@@ -31,6 +33,8 @@ local function wakes_key(prefix) return prefix .. 'wakes' end
 local function stats_key(prefix) return prefix .. 'stats' end
 local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
 local function listeners_key(prefix) return prefix .. 'listeners' end
+local function epoch_key(prefix) return prefix .. 'epoch' end
+local function cursor_key(prefix, relay) return prefix .. 'cursor:' .. relay end
 local function address_key_key(prefix) return prefix .. 'address_key' end
 
 local function now_us()
@@ -165,16 +169,13 @@ local function do_count(keys)
   return counts
 end
 
--- event(prefix; id, pubkey, interval, burst, most wakes, 'stored' or 'live')
 -- A live event spends its pubkey's limit once, and notes a deferral, before any look at the
 -- registry: the 429s of notify must be the same for who is registered and who is not.
-local function do_event(keys, args)
-  local prefix, id, pubkey, now = keys[1], args[1], args[2], now_us()
+local function take_event(prefix, now, interval, burst, id, pubkey, age)
   local wait, covered = 0, false
-  if redis.call('XLEN', wakes_key(prefix)) >= tonumber(args[5]) then return 'full' end
-  if args[6] == 'live' and
+  if age == 'live' and
      redis.call('SET', seen_key(prefix, id), '1', 'NX', 'PX', SEEN_FOR_MS) then
-    wait = spend(pubkey_limit_key(prefix, pubkey), now, tonumber(args[3]), tonumber(args[4]))
+    wait = spend(pubkey_limit_key(prefix, pubkey), now, interval, burst)
     if wait > 0 then covered = not note_deferred(prefix, pubkey, 'relay', wait) end
   end
   if redis.call('EXISTS', token_key(prefix, pubkey)) == 0 then return 'unregistered' end
@@ -183,6 +184,24 @@ local function do_event(keys, args)
   end
   if not covered then queue_wake(prefix, pubkey, 'relay', now + wait) end
   return wait > 0 and 'deferred' or 'queued'
+end
+
+-- events(prefix; interval, burst, most wakes, then for each: id, pubkey, 'stored' or 'live'): what
+-- became of each, in this order; 'full' and what follows it has not been taken
+local function do_events(keys, args)
+  local prefix, now, outcomes = keys[1], now_us(), {}
+  local interval, burst = tonumber(args[1]), tonumber(args[2])
+  local room = tonumber(args[3]) - redis.call('XLEN', wakes_key(prefix))
+  for i = 4, #args, 3 do
+    if room <= 0 then
+      outcomes[#outcomes + 1] = 'full'
+      break
+    end
+    local outcome = take_event(prefix, now, interval, burst, args[i], args[i + 1], args[i + 2])
+    if outcome == 'queued' or outcome == 'deferred' then room = room - 1 end
+    outcomes[#outcomes + 1] = outcome
+  end
+  return outcomes
 end
 
 -- lookup(prefix; pubkey ...): for each { token, platform, p256dh, auth }, token false if absent
@@ -219,6 +238,29 @@ local function do_heartbeat(keys, args)
   redis.call('ZREMRANGEBYSCORE', listeners_key(keys[1]), '-inf',
              math.floor(now) - HEARTBEAT_S)
   return 1
+end
+
+-- epoch(prefix; candidate): 1 if there was none: Redis has lost its data, or is new. The candidate
+-- stands for the data from now on.
+local function do_epoch(keys, args)
+  return redis.call('SET', epoch_key(keys[1]), args[1], 'NX') and 1 or 0
+end
+
+-- cursor(prefix; relay, epoch, from ms, to ms): { epoch, now in ms, cursor in ms }, each '' where
+-- there is none. Tells that all that came from the relay between the two moments has been taken,
+-- unless they are '': the cursor moves on if it is no earlier than the first. Of another epoch than
+-- the caller's nothing is taken: his moments are of data that is gone.
+local function do_cursor(keys, args)
+  local epoch = redis.call('GET', epoch_key(keys[1])) or ''
+  local key, from, to = cursor_key(keys[1], args[1]), tonumber(args[3]), tonumber(args[4])
+  local cursor, now = tonumber(redis.call('GET', key) or ''), ms_down(now_us())
+  -- Redis's clock was set back: how far is unknown, so all that catching up reaches is in doubt.
+  if cursor and cursor > now then cursor = now - REACH_MS end
+  if epoch ~= '' and epoch == args[2] and to and (not cursor or from <= cursor and cursor < to) then
+    cursor = to
+    redis.call('SET', key, cursor, 'PX', CURSOR_FOR_MS)
+  end
+  return { epoch, now, cursor or '' }
 end
 
 -- Sums over the listeners whose heartbeat is fresh: how many there are, then these fields of each.
@@ -290,11 +332,13 @@ register('notify', do_notify)
 register('register', do_register)
 register('unregister', do_unregister, { 'allow-oom' })
 register('count', do_count, { 'no-writes' })
-register('event', do_event)
+register('events', do_events)
 register('lookup', do_lookup, { 'no-writes' })
 register('done', do_done, { 'allow-oom' })
 register('forget', do_forget, { 'allow-oom' })
 register('heartbeat', do_heartbeat, { 'allow-oom' })
+register('epoch', do_epoch, { 'allow-oom' })
+register('cursor', do_cursor, { 'allow-oom' })
 register('listeners', do_listeners, { 'no-writes' })
 register('metrics', do_metrics, { 'no-writes' })
 register('address_key', do_address_key, { 'allow-oom' })

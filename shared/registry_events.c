@@ -1,9 +1,12 @@
 /* What the readers of the relays ask of the registry. */
 #include <string.h>
 
+#include "hex.h"
 #include "registry_priv.h"
 
-static bool event_outcome(const char *word, enum registry_event *outcome)
+/* ---- Events ---------------------------------------------------------------------------------- */
+
+static bool event_outcome(const redisReply *word, enum registry_event *outcome)
 {
     static const char *const words[] = {
         [REGISTRY_EVENT_UNREGISTERED] = "unregistered",
@@ -13,35 +16,122 @@ static bool event_outcome(const char *word, enum registry_event *outcome)
     };
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(word, words[i]) == 0) {
+        if (word->type == REDIS_REPLY_STRING && strcmp(word->str, words[i]) == 0) {
             *outcome = (enum registry_event)i;
             return true;
         }
     return false;
 }
 
-enum registry_result registry_relay_event(struct registry *registry, const char *event_id,
-                                          const struct trade_pubkey *key, bool stored,
-                                          enum registry_event *outcome)
+/* Reads the outcomes up to the first that says that the queue is full. */
+static enum registry_result
+read_outcomes(const redisReply *reply, struct registry_relay_event *events, size_t n, size_t *taken)
+{
+    for (*taken = 0; *taken < n && *taken < reply->elements; ++*taken) {
+        const redisReply *word = reply->element[*taken];
+
+        if (word->type == REDIS_REPLY_STRING && strcmp(word->str, "full") == 0)
+            return REGISTRY_QUEUE_FULL;
+        if (!event_outcome(word, &events[*taken].outcome))
+            return REGISTRY_UNAVAILABLE;
+    }
+    return *taken == n ? REGISTRY_OK : REGISTRY_UNAVAILABLE;
+}
+
+enum registry_result registry_relay_events(struct registry *registry,
+                                           struct registry_relay_event *events, size_t n,
+                                           size_t *taken)
+{
+    char ids[REGISTRY_EVENTS_MAX][2 * REGISTRY_EVENT_ID_SIZE + 1];
+    redisReply *reply;
+    enum registry_result result;
+
+    *taken = 0;
+    REGISTRY_BEGIN(registry, "events");
+    registry_add_pubkey_limit(registry);
+    registry_add(registry, registry->event_wakes_max);
+    for (size_t i = 0; i < n; i++) {
+        hex_encode(ids[i], events[i].id, sizeof events[i].id);
+        registry_add(registry, ids[i]);
+        registry_add_pubkey(registry, &events[i].key);
+        registry_add(registry, events[i].stored ? "stored" : "live");
+    }
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return registry_strange(reply);
+    result = read_outcomes(reply, events, n, taken);
+    if (result == REGISTRY_UNAVAILABLE)
+        return registry_strange(reply);
+    freeReplyObject(reply);
+    return result;
+}
+
+/* ---- Epoch and cursors ----------------------------------------------------------------------- */
+
+enum registry_result registry_epoch(struct registry *registry, const char *candidate, bool *lost)
+{
+    int64_t drawn = 0;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "epoch");
+    registry_add(registry, candidate);
+    result = registry_call_for_integer(registry, &drawn);
+    *lost = result == REGISTRY_OK && drawn == 1;
+    return result;
+}
+
+static void add_moment(struct registry *registry, int64_t moment_ms)
+{
+    if (moment_ms == REGISTRY_NO_MOMENT)
+        registry_add(registry, "");
+    else
+        registry_add_number(registry, moment_ms);
+}
+
+/* Nil and an empty string are no moment. */
+static bool read_moment(const redisReply *reply, int64_t *moment_ms)
+{
+    *moment_ms = REGISTRY_NO_MOMENT;
+    if (reply->type == REDIS_REPLY_STRING && reply->len == 0)
+        return true;
+    *moment_ms = reply->integer;
+    return reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0;
+}
+
+static bool read_cursor(const redisReply *reply, struct registry_cursor *cursor)
+{
+    const redisReply *epoch;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
+        return false;
+    epoch = reply->element[0];
+    if (epoch->type != REDIS_REPLY_STRING || (epoch->len != 0 && epoch->len != REGISTRY_EPOCH_LEN))
+        return false;
+    memcpy(cursor->epoch, epoch->str, epoch->len + 1);
+    return read_moment(reply->element[1], &cursor->now_ms) &&
+           cursor->now_ms != REGISTRY_NO_MOMENT &&
+           read_moment(reply->element[2], &cursor->cursor_ms);
+}
+
+enum registry_result registry_cursor(struct registry *registry, const char *relay,
+                                     const char *epoch, int64_t from_ms, int64_t to_ms,
+                                     struct registry_cursor *cursor)
 {
     redisReply *reply;
     enum registry_result result;
 
-    REGISTRY_BEGIN(registry, "event");
-    registry_add(registry, event_id);
-    registry_add_pubkey(registry, key);
-    registry_add_pubkey_limit(registry);
-    registry_add(registry, registry->event_wakes_max);
-    registry_add(registry, stored ? "stored" : "live");
+    REGISTRY_BEGIN(registry, "cursor");
+    registry_add(registry, relay);
+    registry_add(registry, epoch);
+    add_moment(registry, from_ms);
+    add_moment(registry, to_ms);
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
-    if (reply->type != REDIS_REPLY_STRING)
-        return registry_strange(reply);
-    if (strcmp(reply->str, "full") == 0)
-        result = REGISTRY_QUEUE_FULL;
-    else if (!event_outcome(reply->str, outcome))
+    if (!read_cursor(reply, cursor))
         return registry_strange(reply);
     freeReplyObject(reply);
-    return result;
+    return REGISTRY_OK;
 }

@@ -10,14 +10,15 @@
 #include <stdint.h>
 
 /* X(COUNTER, field, family, labels) */
-#define STATS_EVENTS(X)                                                                    \
-    X(EVENTS_RECEIVED, "events_received", "events_received_total", "")                     \
-    X(EVENTS_STORED, "events_stored", "events_total", "outcome=\"stored\"")                \
-    X(EVENTS_REPEATED, "events_repeated", "events_total", "outcome=\"repeated\"")          \
-    X(EVENTS_INVALID, "events_invalid", "events_total", "outcome=\"invalid\"")             \
-    X(EVENTS_UNADDRESSED, "events_unaddressed", "events_total", "outcome=\"unaddressed\"") \
-    X(EVENTS_TAKEN, "events_taken", "events_total", "outcome=\"taken\"")                   \
-    X(EVENTS_LOST_TO_REDIS, "events_lost_to_redis", "events_total", "outcome=\"lost_to_redis\"")
+#define STATS_EVENTS(X)                                                                          \
+    X(EVENTS_RECEIVED, "events_received", "events_received_total", "")                           \
+    X(EVENTS_STORED, "events_stored", "events_total", "outcome=\"stored\"")                      \
+    X(EVENTS_REPEATED, "events_repeated", "events_total", "outcome=\"repeated\"")                \
+    X(EVENTS_INVALID, "events_invalid", "events_total", "outcome=\"invalid\"")                   \
+    X(EVENTS_UNADDRESSED, "events_unaddressed", "events_total", "outcome=\"unaddressed\"")       \
+    X(EVENTS_TAKEN, "events_taken", "events_total", "outcome=\"taken\"")                         \
+    X(EVENTS_LOST_TO_REDIS, "events_lost_to_redis", "events_total", "outcome=\"lost_to_redis\"") \
+    X(CATCH_UP_PAGES, "catch_up_pages", "catch_up_pages_total", "")
 
 #define STATS_WAKES(X)                                                                     \
     X(WAKES_QUEUED, "wakes_queued", "relay_wakes_total", "queued=\"now\"")                 \

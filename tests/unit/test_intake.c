@@ -24,27 +24,34 @@ static struct seen *seen;
 static struct stats stats;
 static struct intake *intake;
 
-static enum registry_result take(void *arg, const char *event_id, const struct trade_pubkey *key,
-                                 bool stored, enum registry_event *outcome)
+static void take_one(struct fake *it, struct registry_relay_event *event)
 {
-    struct fake *it = arg;
     uint32_t number;
 
-    it->offered++;
-    if (it->result != REGISTRY_OK)
-        return it->result;
-    if (it->take_before_failing > 0 && --it->take_before_failing == 0)
-        it->result = REGISTRY_UNAVAILABLE;
     it->taken++;
-    strcpy(it->last_id, event_id);
-    strcpy(it->last_key, key->hex);
-    it->last_stored = stored;
-    *outcome = it->outcome;
-    ck_assert(hex_decode((uint8_t *)&number, sizeof number, event_id, 8));
+    hex_encode(it->last_id, event->id, sizeof event->id);
+    strcpy(it->last_key, event->key.hex);
+    it->last_stored = event->stored;
+    event->outcome = it->outcome;
+    memcpy(&number, event->id, sizeof number);
     if (number != it->next)
         it->out_of_order = true;
     it->next = number + 1;
-    return REGISTRY_OK;
+}
+
+static enum registry_result take(void *arg, struct registry_relay_event *events, size_t n,
+                                 size_t *taken)
+{
+    struct fake *it = arg;
+
+    it->offered++;
+    ck_assert_uint_le(n, REGISTRY_EVENTS_MAX);
+    for (*taken = 0; *taken < n && it->result == REGISTRY_OK; ++*taken) {
+        take_one(it, &events[*taken]);
+        if (it->take_before_failing > 0 && --it->take_before_failing == 0)
+            it->result = REGISTRY_QUEUE_FULL;
+    }
+    return it->result;
 }
 
 static void set_up_with(size_t max_held)
@@ -87,6 +94,8 @@ static void give(uint32_t number)
     struct event event = event_of(number);
 
     intake_event(intake, &event, false);
+    if (!intake_is_stuck(intake))
+        (void)intake_flush(intake);
 }
 
 static bool is_seen(uint32_t number)
@@ -108,6 +117,7 @@ START_TEST(hands_an_event_to_redis)
 
     hex_encode(id, event.id, sizeof event.id);
     intake_event(intake, &event, true);
+    ck_assert(!intake_flush(intake));
     ck_assert_uint_eq(fake.taken, 1);
     ck_assert_str_eq(fake.last_id, id);
     ck_assert_str_eq(fake.last_key, event.trade_pubkey.hex);
@@ -148,10 +158,10 @@ START_TEST(holds_what_redis_cannot_take)
         give(i);
         ck_assert_uint_eq(intake_held(intake), 1);
         ck_assert(!is_seen(i));
-        ck_assert(!intake_retry(intake));
+        ck_assert(!intake_flush(intake));
         ck_assert_uint_eq(intake_held(intake), 1);
         fake.result = REGISTRY_OK;
-        ck_assert(!intake_retry(intake));
+        ck_assert(!intake_flush(intake));
         ck_assert_uint_eq(intake_held(intake), 0);
         ck_assert(is_seen(i));
     }
@@ -172,7 +182,7 @@ START_TEST(keeps_the_order_and_does_not_ask_in_vain)
     give(3); /* must not overtake */
     ck_assert_uint_eq(fake.taken, 0);
     ck_assert_uint_eq(intake_held(intake), 4);
-    ck_assert(!intake_retry(intake));
+    ck_assert(!intake_flush(intake));
     ck_assert_uint_eq(fake.taken, 4);
     ck_assert(!fake.out_of_order);
 }
@@ -186,12 +196,13 @@ START_TEST(stops_at_the_first_failure)
     fake.result = REGISTRY_OK;
     fake.take_before_failing = 2;
     fake.offered = 0;
-    ck_assert(!intake_retry(intake));
-    ck_assert_uint_eq(fake.offered, 3);
+    ck_assert(!intake_flush(intake));
+    ck_assert_uint_eq(fake.offered, 1);
+    ck_assert(intake_is_stuck(intake));
     ck_assert_uint_eq(intake_held(intake), 3);
     ck_assert(is_seen(1) && !is_seen(2));
     fake.result = REGISTRY_OK;
-    ck_assert(!intake_retry(intake));
+    ck_assert(!intake_flush(intake));
     ck_assert_uint_eq(fake.taken, 5);
     ck_assert(!fake.out_of_order);
 }
@@ -208,12 +219,16 @@ START_TEST(loses_the_newest_beyond_the_bound)
     ck_assert_uint_eq(intake_held(intake), 5);
     ck_assert_uint_eq(counted(STAT_EVENTS_LOST_TO_REDIS), 2);
     fake.result = REGISTRY_OK;
-    ck_assert(!intake_retry(intake));
+    ck_assert(!intake_flush(intake));
     ck_assert_uint_eq(fake.taken, 5);
     ck_assert(!fake.out_of_order);
     ck_assert(is_seen(4) && !is_seen(5)); /* so another relay's copy still counts */
+    ck_assert(intake_has_lost(intake));
+    intake_forget_loss(intake);
+    ck_assert(!intake_has_lost(intake));
     give(5);
     ck_assert_uint_eq(fake.taken, 6);
+    ck_assert(!intake_has_lost(intake));
 }
 END_TEST
 
@@ -226,7 +241,7 @@ START_TEST(goes_round_its_ring)
         for (int i = 0; i < 3; i++)
             give(number++);
         fake.result = REGISTRY_OK;
-        ck_assert(!intake_retry(intake));
+        ck_assert(!intake_flush(intake));
     }
     ck_assert_uint_eq(fake.taken, 150);
     ck_assert(!fake.out_of_order);
@@ -236,15 +251,33 @@ END_TEST
 START_TEST(offers_a_batch_at_a_time)
 {
     tear_down();
-    set_up_with(INTAKE_RETRY_BATCH + 10);
+    set_up_with(INTAKE_FLUSH_MAX + 10);
     fake.result = REGISTRY_UNAVAILABLE;
-    for (uint32_t i = 0; i < INTAKE_RETRY_BATCH + 10; i++)
+    for (uint32_t i = 0; i < INTAKE_FLUSH_MAX + 10; i++)
         give(i);
     fake.result = REGISTRY_OK;
-    ck_assert(intake_retry(intake));
-    ck_assert_uint_eq(fake.taken, INTAKE_RETRY_BATCH);
-    ck_assert(!intake_retry(intake));
-    ck_assert_uint_eq(fake.taken, INTAKE_RETRY_BATCH + 10);
+    ck_assert(intake_flush(intake));
+    ck_assert_uint_eq(fake.taken, INTAKE_FLUSH_MAX);
+    ck_assert(!intake_flush(intake));
+    ck_assert_uint_eq(fake.taken, INTAKE_FLUSH_MAX + 10);
+}
+END_TEST
+
+/* Without a flush: a flood must neither fill the hold nor cost a command an event. */
+START_TEST(offers_by_itself_what_fills_a_command)
+{
+    tear_down();
+    set_up_with(0);
+    for (uint32_t i = 0; i < 10 * REGISTRY_EVENTS_MAX + 1; i++) {
+        struct event event = event_of(i);
+
+        intake_event(intake, &event, false);
+    }
+    ck_assert_uint_eq(fake.offered, 10);
+    ck_assert_uint_eq(intake_held(intake), 1);
+    ck_assert(!intake_flush(intake));
+    ck_assert_uint_eq(fake.offered, 11);
+    ck_assert(!fake.out_of_order);
 }
 END_TEST
 
@@ -276,6 +309,7 @@ int main(void)
     tcase_add_test(tcase, loses_the_newest_beyond_the_bound);
     tcase_add_test(tcase, goes_round_its_ring);
     tcase_add_test(tcase, offers_a_batch_at_a_time);
+    tcase_add_test(tcase, offers_by_itself_what_fills_a_command);
     tcase_add_test(tcase, holds_the_named_number_by_default);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);

@@ -19,20 +19,23 @@ static struct relay_session *session;
 static _Atomic int64_t last_event_s;
 static unsigned taken;
 static bool taken_as_stored;
+static bool redis_is_up;
 static char frame[RELAY_SESSION_FRAME_SIZE];
 static char gift_wrap[65536]; /* a sound event of kind 1059 */
 static char other_wrap[65536];
 static char message_14[65536];
 
-static enum registry_result take(void *arg, const char *event_id, const struct trade_pubkey *key,
-                                 bool stored, enum registry_event *outcome)
+static enum registry_result take(void *arg, struct registry_relay_event *events, size_t n,
+                                 size_t *count)
 {
     (void)arg;
-    (void)event_id;
-    (void)key;
-    taken++;
-    taken_as_stored = stored;
-    *outcome = REGISTRY_EVENT_QUEUED;
+    if (!redis_is_up)
+        return REGISTRY_UNAVAILABLE;
+    for (*count = 0; *count < n; ++*count) {
+        taken++;
+        taken_as_stored = events[*count].stored;
+        events[*count].outcome = REGISTRY_EVENT_QUEUED;
+    }
     return REGISTRY_OK;
 }
 
@@ -63,13 +66,14 @@ static void load_event(const char *name, char *out)
 
 static void set_up(void)
 {
-    struct intake_options intake_options = {.stats = &stats, .take = take};
+    struct intake_options intake_options = {.stats = &stats, .take = take, .max_held = 1};
     struct relay_session_options options = {
         .name = "test", .kinds = &kinds, .stats = &stats, .last_event_s = &last_event_s};
 
     log_open("test", LOG_LEVEL_ERROR, LOG_TARGET_STDERR);
     memset(&stats, 0, sizeof stats);
     taken = 0;
+    redis_is_up = true;
     atomic_store(&last_event_s, 0);
     options.seen = intake_options.seen = seen = seen_new(100);
     options.intake = intake = intake_new(&intake_options);
@@ -133,6 +137,7 @@ static void give(const char *id, const char *event)
 
     (void)snprintf(text, sizeof text, "[\"EVENT\",\"%s\",%s]", id, event);
     ck_assert(receive(text));
+    (void)intake_flush(intake);
 }
 
 START_TEST(asks_once_for_each_kind)
@@ -190,6 +195,41 @@ START_TEST(takes_an_event_once)
     ck_assert_uint_eq(counted(STAT_EVENTS_REPEATED), 2);
     give(id_1059, other_wrap);
     ck_assert_uint_eq(taken, 2);
+}
+END_TEST
+
+/* However it is written: what is quick to read is only the usual form. */
+START_TEST(knows_a_copy_in_any_form)
+{
+    static char spaced[65536];
+    char *id = strstr(gift_wrap, "\"id\":\"");
+    size_t before = (size_t)(id - gift_wrap);
+
+    go_live();
+    give(id_1059, gift_wrap);
+    (void)snprintf(spaced, sizeof spaced, "%.*s\"id\" : %s", (int)before, gift_wrap, id + 5);
+    give(id_1059, spaced);
+    ck_assert_uint_eq(taken, 1);
+    ck_assert_uint_eq(counted(STAT_EVENTS_REPEATED), 1);
+    ck_assert_uint_eq(counted(STAT_EVENTS_RECEIVED), 2);
+}
+END_TEST
+
+START_TEST(is_not_misled_by_what_looks_like_a_copy)
+{
+    static char cut[65536];
+    char *id = strstr(gift_wrap, "\"id\":\"");
+
+    go_live();
+    give(id_1059, gift_wrap);
+    /* Cut off in the id, and with another subscription. */
+    (void)snprintf(cut, sizeof cut, "[\"EVENT\",\"%s\",{%.40s", id_1059, id);
+    ck_assert(receive(cut));
+    (void)snprintf(cut, sizeof cut, "[\"EVENT\",\"%s", id_1059);
+    ck_assert(receive(cut));
+    ck_assert_uint_eq(counted(STAT_EVENTS_REPEATED), 0);
+    give("somebody", gift_wrap);
+    ck_assert_uint_eq(counted(STAT_EVENTS_REPEATED), 0);
 }
 END_TEST
 
@@ -251,6 +291,176 @@ START_TEST(counts_what_is_addressed_to_nobody)
     give(id_14, unaddressed);
     ck_assert_uint_eq(taken, 0);
     ck_assert_uint_eq(counted(STAT_EVENTS_UNADDRESSED), 1);
+}
+END_TEST
+
+/* ---- Catching up ----------------------------------------------------------------------------- */
+
+static char page_id[17];
+
+/* The cursor is a minute old. */
+static void go_live_after_a_gap(void)
+{
+    struct registry_cursor cursor = {.epoch = "00000000000000aa", .now_ms = UNIX_S * 1000};
+
+    cursor.cursor_ms = cursor.now_ms - 60000;
+    ck_assert(!coverage_learn(relay_session_coverage(session), &cursor, (int64_t)T0));
+    go_live();
+}
+
+/* The next frame at this moment is a REQ for a page of the kind. */
+static void expect_page(unsigned kind, uint64_t now_ms)
+{
+    unsigned asked;
+    size_t len = relay_session_next_frame(session, now_ms, frame);
+
+    ck_assert_uint_gt(len, 0);
+    frame[len] = '\0';
+    ck_assert_int_eq(
+        sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",{\"kinds\":[%u],\"since\":", page_id, &asked), 2);
+    ck_assert_uint_eq(asked, kind);
+}
+
+static void expect_close(uint64_t now_ms)
+{
+    ck_assert_uint_gt(relay_session_next_frame(session, now_ms, frame), 0);
+    ck_assert_int_eq(strncmp(frame, "[\"CLOSE\",\"", 10), 0);
+    ck_assert_int_eq(strncmp(frame + 10, page_id, 16), 0);
+}
+
+START_TEST(asks_for_stored_events_after_a_gap)
+{
+    go_live_after_a_gap();
+    expect_page(1059, T0);
+    give(page_id, gift_wrap);
+    ck_assert_uint_eq(taken, 0); /* it is years old */
+    ck_assert_uint_eq(counted(STAT_EVENTS_STORED), 1);
+    say_eose(page_id);
+    expect_close(T0);
+    ck_assert_uint_eq(counted(STAT_CATCH_UP_PAGES), 1);
+}
+END_TEST
+
+START_TEST(takes_a_stored_event_as_stored)
+{
+    struct catch_up *wraps = &relay_session_coverage(session)->kind[0].catch_up;
+
+    go_live_after_a_gap();
+    expect_page(1059, T0);
+    wraps->since_s = 0; /* so that the event is of the gap's time */
+    wraps->until_s = INT64_MAX - 1;
+    give(page_id, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
+    ck_assert(taken_as_stored);
+    give(page_id, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
+    give(page_id, message_14);
+    ck_assert_uint_eq(counted(STAT_EVENTS_INVALID), 1);
+    give(id_1059, other_wrap);
+    ck_assert(!taken_as_stored);
+    ck_assert_uint_eq(wraps->in_page, 2);
+}
+END_TEST
+
+START_TEST(asks_for_one_page_at_a_time_and_two_a_second)
+{
+    go_live_after_a_gap();
+    expect_page(1059, T0);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 19999, frame), 0);
+    say_eose(page_id);
+    expect_close(T0);
+    ck_assert_uint_eq(relay_session_due_ms(session), T0 + RELAY_SESSION_PAGE_MS);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + RELAY_SESSION_PAGE_MS - 1, frame), 0);
+    expect_page(14, T0 + RELAY_SESSION_PAGE_MS);
+    say_eose(page_id);
+    expect_close(T0 + RELAY_SESSION_PAGE_MS);
+    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+}
+END_TEST
+
+START_TEST(asks_for_no_page_while_redis_takes_nothing)
+{
+    go_live_after_a_gap();
+    redis_is_up = false;
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(intake_held(intake), 1);
+    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, frame), 0);
+    redis_is_up = true;
+    (void)intake_flush(intake);
+    expect_page(1059, T0);
+}
+END_TEST
+
+START_TEST(asks_for_a_page_again_that_the_relay_closed)
+{
+    char text[128];
+
+    go_live_after_a_gap();
+    expect_page(1059, T0);
+    (void)snprintf(text, sizeof text, "[\"CLOSED\",\"%s\",\"rate-limited: slow down\"]", page_id);
+    ck_assert(receive(text));
+    expect_page(14, T0 + RELAY_SESSION_PAGE_MS); /* the other kind meanwhile */
+    say_eose(page_id);
+    expect_close(T0 + RELAY_SESSION_PAGE_MS);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, frame), 0);
+    expect_page(1059, T0 + 5000);
+    give(id_1059, gift_wrap); /* the live subscription has not been touched */
+    ck_assert_uint_eq(taken, 1);
+}
+END_TEST
+
+START_TEST(goes_on_at_its_page_after_a_reconnect)
+{
+    go_live_after_a_gap();
+    expect_page(1059, T0);
+    relay_session_end(session);
+    ck_assert(!catch_up_is_busy(&relay_session_coverage(session)->kind[0].catch_up));
+    go_live();
+    expect_page(14, T0 + RELAY_SESSION_PAGE_MS); /* whose turn it is */
+    say_eose(page_id);
+    expect_close(T0 + RELAY_SESSION_PAGE_MS);
+    expect_page(1059, T0 + 2 * RELAY_SESSION_PAGE_MS);
+}
+END_TEST
+
+START_TEST(settles_what_redis_has_taken)
+{
+    struct coverage *coverage = relay_session_coverage(session);
+
+    go_live_after_a_gap();
+    relay_session_settle(session, T0 + 100, T0 + 100);
+    ck_assert_int_eq(coverage->kind[0].to_ms, (int64_t)T0 + 100);
+    redis_is_up = false;
+    give(id_1059, gift_wrap);
+    relay_session_settle(session, T0 + 200, T0 + 200);
+    ck_assert_int_eq(coverage->kind[0].to_ms, (int64_t)T0 + 100);
+    redis_is_up = true;
+    (void)intake_flush(intake);
+    relay_session_settle(session, T0 + 200, T0 + 300);
+    ck_assert_int_eq(coverage->kind[0].to_ms, (int64_t)T0 + 200);
+}
+END_TEST
+
+START_TEST(what_the_intake_loses_is_a_gap)
+{
+    struct coverage *coverage = relay_session_coverage(session);
+    struct registry_cursor cursor = {
+        .epoch = "00000000000000aa", .now_ms = UNIX_S * 1000, .cursor_ms = REGISTRY_NO_MOMENT};
+
+    ck_assert(!coverage_learn(coverage, &cursor, (int64_t)T0));
+    go_live();
+    relay_session_settle(session, T0 + 100, T0 + 100);
+    redis_is_up = false;
+    give(id_1059, gift_wrap); /* there is place for one */
+    give(id_1059, other_wrap);
+    ck_assert(intake_has_lost(intake));
+    redis_is_up = true;
+    (void)intake_flush(intake);
+    relay_session_settle(session, T0 + 200, T0 + 300);
+    ck_assert(!intake_has_lost(intake));
+    ck_assert_int_eq(coverage->kind[0].catch_up.from_ms, (int64_t)T0 + 100);
+    expect_page(1059, T0 + 300);
 }
 END_TEST
 
@@ -379,6 +589,16 @@ int main(void)
     tcase_add_test(tcase, takes_a_live_event);
     tcase_add_test(tcase, takes_nothing_before_eose);
     tcase_add_test(tcase, takes_an_event_once);
+    tcase_add_test(tcase, knows_a_copy_in_any_form);
+    tcase_add_test(tcase, is_not_misled_by_what_looks_like_a_copy);
+    tcase_add_test(tcase, asks_for_stored_events_after_a_gap);
+    tcase_add_test(tcase, takes_a_stored_event_as_stored);
+    tcase_add_test(tcase, asks_for_one_page_at_a_time_and_two_a_second);
+    tcase_add_test(tcase, asks_for_no_page_while_redis_takes_nothing);
+    tcase_add_test(tcase, asks_for_a_page_again_that_the_relay_closed);
+    tcase_add_test(tcase, goes_on_at_its_page_after_a_reconnect);
+    tcase_add_test(tcase, settles_what_redis_has_taken);
+    tcase_add_test(tcase, what_the_intake_loses_is_a_gap);
     tcase_add_test(tcase, a_forged_copy_has_no_effect_and_hides_nothing);
     tcase_add_test(tcase, refuses_kinds_that_were_not_asked_for);
     tcase_add_test(tcase, ignores_subscriptions_that_are_not_its_own);

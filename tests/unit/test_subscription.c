@@ -19,7 +19,8 @@ static struct subscription asked(uint32_t kind)
 static enum subscription_refusal close_it(struct subscription *subscription, const char *reason,
                                           uint64_t now_ms)
 {
-    return subscription_on_closed(subscription, reason, strlen(reason), now_ms, 0);
+    subscription_on_closed(subscription, now_ms, 0);
+    return subscription_refusal(reason, strlen(reason));
 }
 
 START_TEST(asks_for_one_kind_and_nothing_more)

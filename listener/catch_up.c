@@ -1,0 +1,198 @@
+#include "catch_up.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KIND_GIFT_WRAP 1059
+
+void catch_up_init(struct catch_up *catch_up, uint32_t kind)
+{
+    memset(catch_up, 0, sizeof *catch_up);
+    catch_up->kind = kind;
+}
+
+/* ---- What is missing ------------------------------------------------------------------------- */
+
+static int64_t since_of(const struct catch_up *catch_up, int64_t from_ms, int64_t clock_ms)
+{
+    int64_t back = catch_up->kind == KIND_GIFT_WRAP ? CATCH_UP_BACKDATE_S : CATCH_UP_SLACK_S;
+    int64_t since_s = (from_ms + clock_ms) / 1000 - back;
+
+    return since_s > 0 ? since_s : 0;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Another pass is to begin at the top and go down to here. */
+static void go_again(struct catch_up *catch_up, int64_t since_s)
+{
+    catch_up->again_since_s = catch_up->again ? least(catch_up->again_since_s, since_s) : since_s;
+    catch_up->again = true;
+}
+
+void catch_up_add_gap(struct catch_up *catch_up, int64_t from_ms, int64_t now_ms, int64_t clock_ms)
+{
+    int64_t reach_ms = now_ms - INT64_C(1000) * CATCH_UP_REACH_S;
+    int64_t since_s;
+
+    if (from_ms < reach_ms)
+        from_ms = reach_ms;
+    since_s = since_of(catch_up, from_ms, clock_ms);
+    if (catch_up->state == CATCH_UP_IDLE) {
+        catch_up->state = CATCH_UP_WAITING;
+        catch_up->from_ms = from_ms;
+        catch_up->since_s = since_s;
+        catch_up->until_s = CATCH_UP_TOP;
+        catch_up->due_ms = 0;
+        return;
+    }
+    catch_up->from_ms = least(catch_up->from_ms, from_ms);
+    catch_up->since_s = least(catch_up->since_s, since_s);
+    if (catch_up->until_s != CATCH_UP_TOP)
+        go_again(catch_up, catch_up->until_s);
+}
+
+void catch_up_repeat(struct catch_up *catch_up)
+{
+    bool is_cancelled = catch_up->since_s == INT64_MAX;
+
+    if (catch_up->state != CATCH_UP_IDLE && catch_up->until_s != CATCH_UP_TOP && !is_cancelled)
+        go_again(catch_up, catch_up->since_s);
+}
+
+void catch_up_cancel(struct catch_up *catch_up)
+{
+    catch_up->again = false;
+    if (catch_up->state == CATCH_UP_WAITING)
+        catch_up->state = CATCH_UP_IDLE;
+    catch_up->since_s = INT64_MAX; /* an outstanding page is the last */
+}
+
+/* Goes on behind an answered page: to the next one, the next pass, or the end. */
+static void turn_page(struct catch_up *catch_up)
+{
+    catch_up->state = CATCH_UP_WAITING;
+    if (catch_up->until_s >= catch_up->since_s)
+        return;
+    if (!catch_up->again) {
+        catch_up->state = CATCH_UP_IDLE;
+        return;
+    }
+    catch_up->again = false;
+    catch_up->since_s = catch_up->again_since_s;
+    catch_up->until_s = CATCH_UP_TOP;
+}
+
+void catch_up_interrupt(struct catch_up *catch_up)
+{
+    if (catch_up->state == CATCH_UP_ASKED)
+        catch_up->state = CATCH_UP_WAITING;
+    else if (catch_up->state == CATCH_UP_ANSWERED)
+        turn_page(catch_up);
+    catch_up->due_ms = 0;
+}
+
+/* ---- Asking ---------------------------------------------------------------------------------- */
+
+bool catch_up_is_busy(const struct catch_up *catch_up)
+{
+    return catch_up->state == CATCH_UP_ASKED || catch_up->state == CATCH_UP_ANSWERED;
+}
+
+static size_t ask(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s, uint64_t random,
+                  char *out)
+{
+    if (catch_up->until_s == CATCH_UP_TOP)
+        catch_up->until_s = unix_s + CATCH_UP_AHEAD_S;
+    (void)snprintf(catch_up->id, sizeof catch_up->id, "%016" PRIx64, random);
+    catch_up->state = CATCH_UP_ASKED;
+    catch_up->in_page = 0;
+    catch_up->oldest_s = catch_up->until_s;
+    catch_up->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
+    return (size_t)snprintf(out, CATCH_UP_FRAME_SIZE,
+                            "[\"REQ\",\"%s\",{\"kinds\":[%" PRIu32 "],\"since\":%" PRId64
+                            ",\"until\":%" PRId64 ",\"limit\":%d}]",
+                            catch_up->id, catch_up->kind, catch_up->since_s, catch_up->until_s,
+                            CATCH_UP_LIMIT);
+}
+
+static size_t close_page(const struct catch_up *catch_up, char *out)
+{
+    return (size_t)snprintf(out, CATCH_UP_FRAME_SIZE, "[\"CLOSE\",\"%s\"]", catch_up->id);
+}
+
+size_t catch_up_next_frame(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s,
+                           uint64_t random, char out[CATCH_UP_FRAME_SIZE])
+{
+    if (catch_up_due_ms(catch_up) > now_ms)
+        return 0;
+    switch (catch_up->state) {
+    case CATCH_UP_WAITING:
+        return ask(catch_up, now_ms, unix_s, random, out);
+    case CATCH_UP_ASKED: /* no answer in time */
+        catch_up_on_closed(catch_up, now_ms, random);
+        return close_page(catch_up, out);
+    case CATCH_UP_ANSWERED:
+        turn_page(catch_up);
+        return close_page(catch_up, out);
+    case CATCH_UP_IDLE:
+        break;
+    }
+    return 0;
+}
+
+uint64_t catch_up_due_ms(const struct catch_up *catch_up)
+{
+    switch (catch_up->state) {
+    case CATCH_UP_IDLE:
+        return SUBSCRIPTION_NEVER;
+    case CATCH_UP_ANSWERED:
+        return 0;
+    default:
+        return catch_up->due_ms;
+    }
+}
+
+/* ---- Answers --------------------------------------------------------------------------------- */
+
+bool catch_up_is(const struct catch_up *catch_up, const char *id, size_t len)
+{
+    return catch_up->state == CATCH_UP_ASKED && len == SUBSCRIPTION_ID_LEN &&
+           memcmp(id, catch_up->id, len) == 0;
+}
+
+bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, uint64_t now_ms)
+{
+    if (created_at < catch_up->since_s || created_at > catch_up->until_s)
+        return false;
+    catch_up->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
+    catch_up->oldest_s = least(catch_up->oldest_s, created_at);
+    if (++catch_up->in_page >= CATCH_UP_PAGE_MAX)
+        catch_up_on_eose(catch_up, now_ms);
+    return true;
+}
+
+void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms)
+{
+    if (catch_up->state != CATCH_UP_ASKED)
+        return;
+    catch_up->state = CATCH_UP_ANSWERED;
+    catch_up->due_ms = now_ms;
+    memset(&catch_up->backoff, 0, sizeof catch_up->backoff);
+    if (catch_up->in_page == 0)
+        catch_up->until_s = catch_up->since_s - 1;
+    else if (catch_up->oldest_s < catch_up->until_s)
+        catch_up->until_s = catch_up->oldest_s; /* again, for what else is of that second */
+    else
+        catch_up->until_s--;
+}
+
+void catch_up_on_closed(struct catch_up *catch_up, uint64_t now_ms, uint64_t random)
+{
+    catch_up->state = CATCH_UP_WAITING;
+    catch_up->due_ms = now_ms + backoff_failed(&catch_up->backoff, 0, random);
+}

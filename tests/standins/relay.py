@@ -4,7 +4,9 @@
 Alone: `relay.py [PORT]` prints `READY ws://127.0.0.1:PORT` and serves until it is interrupted.
 """
 import asyncio
+import dataclasses
 import json
+import secrets
 import sys
 import threading
 import time
@@ -20,6 +22,48 @@ from websockets.exceptions import ConnectionClosed
 
 MAX_FRAME = 128 * 1024
 MAX_ANSWER = 500
+AUTH_TOLERANCE = 600  # seconds between the clocks of relay and client
+
+
+@dataclasses.dataclass
+class Auth:
+    """What a relay wants of who asks for `kinds` (NIP-42). A REQ for them alone is CLOSED until
+    then; out of the answer to any other REQ they are left without a word.
+
+    when        "connect": a challenge with every connection; "req": with every REQ for them that
+                is refused; "silent": with every connection, and no REQ is refused
+    admits      the pubkeys that may see them, after OK true; None: whoever authenticates
+    turns_away  others are not admitted with OK false, instead of CLOSED with restricted:
+    challenge   what it sends, in the place of a random one
+    """
+
+    when: str = "connect"
+    kinds: frozenset = frozenset({nostr.GIFT_WRAP})
+    admits: frozenset = None
+    turns_away: bool = False
+    challenge: str = None
+
+    def admits_pubkey(self, pubkey):
+        return self.admits is None or pubkey in self.admits
+
+    def guards_all_of(self, filters):
+        return all(condition.get("kinds") and self.kinds.issuperset(condition["kinds"])
+                   for condition in filters)
+
+    def complaint(self, event, url, challenge):
+        """What is wrong with the event of an AUTH, or None."""
+        tags = {tag[0]: tag[1] for tag in reversed(event["tags"]) if len(tag) > 1}
+        if not nostr.is_valid(event):
+            return "bad event id or signature"
+        if event["kind"] != nostr.CLIENT_AUTH:
+            return "not of kind 22242"
+        if abs(event["created_at"] - time.time()) > AUTH_TOLERANCE:
+            return "not made just now"
+        if tags.get("relay", "").rstrip("/") != url:
+            return "made for another relay"
+        if challenge is None or tags.get("challenge") != challenge:
+            return "not the challenge of this connection"
+        return None
 
 
 def matches(event, condition):
@@ -49,6 +93,8 @@ class _Connection:
         self.socket = socket
         self.subscriptions = {}
         self.outbox = asyncio.Queue()
+        self.challenge = None
+        self.pubkeys = set()  # that have authenticated
 
     def send(self, *message):
         self.outbox.put_nowait(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
@@ -63,14 +109,22 @@ class _Connection:
 
 class Relay:
     """Everything public may be called from any thread; start() and stop() as often as wanted:
-    port and stored events stay."""
+    port and stored events stay, and events may be stored meanwhile.
 
-    def __init__(self, port=0, certificate=None, key=None, check_events=True):
+    A REQ is answered with no more than `max_answer` stored events, newest first; with as many
+    whatever its `limit` where that is ignored."""
+
+    def __init__(self, port=0, certificate=None, key=None, check_events=True, auth=None,
+                 max_answer=MAX_ANSWER, ignores_limit=False):
         self._port = Port(port)
         self._tls = server_tls(certificate, key) if certificate else None
         if self._tls:
             self._tls.sni_callback = self._count_handshake
         self._check_events = check_events
+        self._auth = auth
+        self._max_answer = max_answer
+        self._ignores_limit = ignores_limit
+        self._refusals = []
         self._connections = {}
         self._accepted = 0
         self._changed = threading.Condition()
@@ -82,6 +136,7 @@ class Relay:
         self.handshakes = 0  # of TLS, begun
         self.stored = {}
         self.frames = []  # (number of the connection, message) in order of arrival
+        self.authenticated = []  # (number of the connection, pubkey) of every AUTH taken
 
     # ---- What a test does to it
 
@@ -119,6 +174,22 @@ class Relay:
         """Sends an event to who is subscribed to its like, unchecked and unstored, as often as it
         is called: some relays pass on forgeries and duplicates."""
         self._call(self._broadcast, event)
+
+    def store(self, *events):
+        """Has these events from before: unchecked, and sent to nobody who does not ask."""
+        self._call(lambda: self.stored.update({event["id"]: event for event in events}))
+
+    def challenge(self):
+        """Challenges every connection once more; the challenge before is void."""
+        self._call(lambda: [self._challenge(c, anew=True) for c in self._connections.values()])
+
+    def refuse_reqs(self, reason, times=1):
+        """Answers the next REQs with CLOSED for this reason."""
+        self._call(self._refusals.extend, [reason] * times)
+
+    def close_subscriptions(self, reason):
+        """Ends every subscription with CLOSED for this reason."""
+        self._call(self._end_subscriptions, reason)
 
     def send_message(self, *message):
         """Sends ["EVENT", ...] or whatever it is to every connection, as it is."""
@@ -166,6 +237,9 @@ class Relay:
             self._abort()
 
     def _call(self, function, *arguments):
+        if not self._thread:
+            return function(*arguments)
+
         async def run():
             return function(*arguments)
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
@@ -178,6 +252,8 @@ class Relay:
         self._accepted += 1
         connection = _Connection(self._accepted, socket)
         self._note(lambda: self._connections.update({connection.number: connection}))
+        if self._auth and self._auth.when != "req":
+            self._challenge(connection)
         writer = asyncio.ensure_future(connection.write())
         try:
             async for text in socket:
@@ -210,6 +286,8 @@ class Relay:
                     self._subscribe(connection, name, filters)
                 case ["CLOSE", str(name)]:
                     connection.subscriptions.pop(name, None)
+                case ["AUTH", dict(event)] if self._auth:
+                    self._authenticate(connection, event)
                 case _:
                     connection.send("NOTICE", "invalid: not a message of NIP-01")
             return message if isinstance(message, list) and message else ["?", text]
@@ -230,20 +308,71 @@ class Relay:
     def _broadcast(self, event):
         for connection in self._connections.values():
             for name, filters in connection.subscriptions.items():
-                if any(matches(event, condition) for condition in filters):
+                if self._may_see(connection, event) and any(
+                        matches(event, condition) for condition in filters):
                     connection.send("EVENT", name, event)
 
     def _subscribe(self, connection, name, filters):
+        refusal = self._refusals.pop(0) if self._refusals else self._refusal(connection, filters)
+        if refusal:
+            connection.subscriptions.pop(name, None)
+            connection.send("CLOSED", name, refusal)
+            return
         found = {}
         newest_first = sorted(self.stored.values(), key=lambda e: (-e["created_at"], e["id"]))
         for condition in filters:
-            limit = min(condition.get("limit", MAX_ANSWER), MAX_ANSWER)
-            hits = [event for event in newest_first if matches(event, condition)]
+            limit = min(condition.get("limit", self._max_answer), self._max_answer)
+            if self._ignores_limit:
+                limit = self._max_answer
+            hits = [event for event in newest_first
+                    if matches(event, condition) and self._may_see(connection, event)]
             found.update({event["id"]: event for event in hits[:limit]})
         connection.subscriptions[name] = filters
         for event in sorted(found.values(), key=lambda e: (-e["created_at"], e["id"])):
             connection.send("EVENT", name, event)
         connection.send("EOSE", name)
+
+    def _end_subscriptions(self, reason):
+        for connection in self._connections.values():
+            for name in connection.subscriptions:
+                connection.send("CLOSED", name, reason)
+            connection.subscriptions.clear()
+
+    # ---- Authentication
+
+    def _challenge(self, connection, anew=False):
+        if anew or connection.challenge is None:
+            connection.challenge = self._auth.challenge or secrets.token_hex(16)
+        connection.send("AUTH", connection.challenge)
+
+    def _authenticate(self, connection, event):
+        complaint = self._auth.complaint(event, self.url, connection.challenge)
+        if complaint:
+            connection.send("OK", str(event.get("id", "")), False, f"invalid: {complaint}")
+        elif self._auth.turns_away and not self._auth.admits_pubkey(event["pubkey"]):
+            connection.send("OK", event["id"], False, "restricted: you are not a member")
+        else:
+            connection.pubkeys.add(event["pubkey"])
+            self.authenticated.append((connection.number, event["pubkey"]))
+            connection.send("OK", event["id"], True, "")
+
+    def _is_admitted(self, connection):
+        return any(self._auth.admits_pubkey(pubkey) for pubkey in connection.pubkeys)
+
+    def _may_see(self, connection, event):
+        return (not self._auth or event["kind"] not in self._auth.kinds
+                or self._is_admitted(connection))
+
+    def _refusal(self, connection, filters):
+        """Why a REQ is not answered, or None."""
+        if (not self._auth or self._auth.when == "silent" or not self._auth.guards_all_of(filters)
+                or self._is_admitted(connection)):
+            return None
+        if connection.pubkeys:
+            return "restricted: you are not a member"
+        if self._auth.when == "req":
+            self._challenge(connection)
+        return "auth-required: these events are shown to who authenticates"
 
 
 def main(port):

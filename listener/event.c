@@ -1,15 +1,13 @@
 #include "event.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
 #include <secp256k1.h>
 #include <secp256k1_extrakeys.h>
 #include <secp256k1_schnorrsig.h>
 
+#include "event_id.h"
 #include "hex.h"
 
 /* ---- Form ------------------------------------------------------------------------------------ */
@@ -101,125 +99,19 @@ enum event_result event_read(struct event *event, const json_t *json)
     return EVENT_OK;
 }
 
-/* ---- Id ---------------------------------------------------------------------------------------
- *
- * NIP-01: the id is the SHA-256 of [0,pubkey,created_at,kind,tags,content] as JSON without
- * whitespace. It is written straight into the digest, gathered in a small buffer because a call of
- * EVP_DigestUpdate() costs more than the few bytes between two escapes. */
-
-#define GATHER_SIZE 1024
+/* ---- Id and signature ------------------------------------------------------------------------ */
 
 struct event_verifier {
     secp256k1_context *secp256k1;
-    EVP_MD_CTX *digest;
-    bool digest_ok;
-    size_t gathered;
-    uint8_t buffer[GATHER_SIZE];
+    struct event_id_hasher *hasher;
 };
-
-static void flush(struct event_verifier *verifier)
-{
-    if (EVP_DigestUpdate(verifier->digest, verifier->buffer, verifier->gathered) != 1)
-        verifier->digest_ok = false;
-    verifier->gathered = 0;
-}
-
-static void put(struct event_verifier *verifier, const char *text, size_t len)
-{
-    if (len > GATHER_SIZE - verifier->gathered)
-        flush(verifier);
-    if (len > GATHER_SIZE) {
-        if (EVP_DigestUpdate(verifier->digest, text, len) != 1)
-            verifier->digest_ok = false;
-        return;
-    }
-    memcpy(verifier->buffer + verifier->gathered, text, len);
-    verifier->gathered += len;
-}
-
-/* NIP-01 names seven escapes and wants every other character verbatim. For the remaining control
- * characters, which JSON does not allow verbatim, clients hash what their JSON writer makes of
- * them: \u00xx in lower case (JSON.stringify, serde_json). DEL and all beyond ASCII stay as they
- * are. */
-static void put_escaped(struct event_verifier *verifier, unsigned char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    static const char letters[0x20] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    char escape[6] = {'\\', 'u', '0', '0', 0, 0};
-
-    if (c < 0x20 && letters[c] == 0) {
-        escape[4] = digits[c >> 4];
-        escape[5] = digits[c & 15];
-        put(verifier, escape, 6);
-        return;
-    }
-    escape[1] = c < 0x20 ? letters[c] : (char)c;
-    put(verifier, escape, 2);
-}
-
-static void put_string(struct event_verifier *verifier, const char *text, size_t len)
-{
-    size_t start = 0;
-
-    put(verifier, "\"", 1);
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        put(verifier, text + start, i - start);
-        put_escaped(verifier, c);
-        start = i + 1;
-    }
-    put(verifier, text + start, len - start);
-    put(verifier, "\"", 1);
-}
-
-static void put_tags(struct event_verifier *verifier, const json_t *tags)
-{
-    put(verifier, "[", 1);
-    for (size_t i = 0; i < json_array_size(tags); i++) {
-        const json_t *tag = json_array_get(tags, i);
-
-        if (i > 0)
-            put(verifier, ",", 1);
-        put(verifier, "[", 1);
-        for (size_t j = 0; j < json_array_size(tag); j++) {
-            const json_t *item = json_array_get(tag, j);
-
-            if (j > 0)
-                put(verifier, ",", 1);
-            put_string(verifier, json_string_value(item), json_string_length(item));
-        }
-        put(verifier, "]", 1);
-    }
-    put(verifier, "]", 1);
-}
 
 static bool id_is_right(struct event_verifier *verifier, const struct event *event)
 {
     uint8_t id[EVENT_ID_SIZE];
-    char numbers[64];
-    int len;
 
-    verifier->gathered = 0;
-    verifier->digest_ok = EVP_DigestInit_ex2(verifier->digest, EVP_sha256(), NULL) == 1;
-    put(verifier, "[0,\"", 4);
-    put(verifier, event->pubkey_hex, (size_t)2 * EVENT_PUBKEY_SIZE);
-    len = snprintf(numbers, sizeof numbers, "\",%" PRId64 ",%" PRIu32 ",", event->created_at,
-                   event->kind);
-    put(verifier, numbers, (size_t)len);
-    put_tags(verifier, event->tags);
-    put(verifier, ",", 1);
-    put_string(verifier, event->content, event->content_len);
-    put(verifier, "]", 1);
-    flush(verifier);
-    return EVP_DigestFinal_ex(verifier->digest, id, NULL) == 1 && verifier->digest_ok &&
-           memcmp(id, event->id, sizeof id) == 0;
+    return event_id_compute(verifier->hasher, event, id) && memcmp(id, event->id, sizeof id) == 0;
 }
-
-/* ---- Signature ------------------------------------------------------------------------------- */
 
 /* BIP-340 over the id. */
 static bool signature_is_right(struct event_verifier *verifier, const struct event *event)
@@ -247,8 +139,8 @@ struct event_verifier *event_verifier_new(void)
     if (verifier == NULL)
         return NULL;
     verifier->secp256k1 = secp256k1_context_create(SECP256K1_CONTEXT_NONE);
-    verifier->digest = EVP_MD_CTX_new();
-    if (verifier->secp256k1 == NULL || verifier->digest == NULL)
+    verifier->hasher = event_id_hasher_new();
+    if (verifier->secp256k1 == NULL || verifier->hasher == NULL)
         event_verifier_free(&verifier);
     return verifier;
 }
@@ -259,7 +151,7 @@ void event_verifier_free(struct event_verifier **verifier)
         return;
     if ((*verifier)->secp256k1 != NULL)
         secp256k1_context_destroy((*verifier)->secp256k1);
-    EVP_MD_CTX_free((*verifier)->digest);
+    event_id_hasher_free(&(*verifier)->hasher);
     free(*verifier);
     *verifier = NULL;
 }

@@ -62,12 +62,11 @@ static bool read_closed(struct relay_message *message)
 static bool read_ok(struct relay_message *message)
 {
     const json_t *accepted = json_array_get(message->frame, 2);
-    struct relay_text id;
 
     message->type = RELAY_MESSAGE_OK;
     message->accepted = json_is_true(accepted);
     (void)text_at(message->frame, 3, &message->text);
-    return json_is_boolean(accepted) && text_at(message->frame, 1, &id);
+    return json_is_boolean(accepted) && text_at(message->frame, 1, &message->event_id);
 }
 
 static bool read_frame(struct relay_message *message)
@@ -98,7 +97,7 @@ static bool read_frame(struct relay_message *message)
 bool relay_message_parse(struct relay_message *message, const char *text, size_t len)
 {
     memset(message, 0, sizeof *message);
-    message->subscription.text = message->text.text = "";
+    message->subscription.text = message->text.text = message->event_id.text = "";
     if (len > RELAY_MESSAGE_MAX_SIZE || !is_shallow(text, len))
         return false;
     message->frame = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);

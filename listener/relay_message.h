@@ -32,9 +32,10 @@ struct relay_text {
 struct relay_message {
     enum relay_message_type type;
     struct relay_text subscription; /* EVENT, EOSE, CLOSED */
-    struct relay_text text; /* CLOSED, OK: the reason; NOTICE: the text; AUTH: the challenge */
-    const json_t *event;    /* EVENT: an object, its form not yet checked */
-    bool accepted;          /* OK */
+    struct relay_text text;     /* CLOSED, OK: the reason; NOTICE: the text; AUTH: the challenge */
+    const json_t *event;        /* EVENT: an object, its form not yet checked */
+    struct relay_text event_id; /* OK: as it came, not checked */
+    bool accepted;              /* OK */
     json_t *frame;
 };
 

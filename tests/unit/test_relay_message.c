@@ -30,6 +30,7 @@ START_TEST(reads_an_event)
     ck_assert(parses(&message, "[\"EVENT\",\"sub\",{\"id\":\"x\"}]"));
     ck_assert_int_eq(message.type, RELAY_MESSAGE_EVENT);
     assert_text(&message.subscription, "sub");
+    assert_text(&message.event_id, "");
     ck_assert_str_eq(json_string_value(json_object_get(message.event, "id")), "x");
     relay_message_clear(&message);
     relay_message_clear(&message);
@@ -70,10 +71,16 @@ START_TEST(reads_notice_auth_and_ok)
     ck_assert(parses(&message, "[\"OK\",\"00\",false,\"blocked: no\"]"));
     ck_assert_int_eq(message.type, RELAY_MESSAGE_OK);
     ck_assert(!message.accepted);
+    assert_text(&message.event_id, "00");
     assert_text(&message.text, "blocked: no");
     relay_message_clear(&message);
-    ck_assert(parses(&message, "[\"OK\",\"00\",true,\"\"]"));
+    ck_assert(parses(&message, "[\"OK\",\"0\\u00000\",true,\"\"]"));
     ck_assert(message.accepted);
+    ck_assert_uint_eq(message.event_id.len, 3);
+    relay_message_clear(&message);
+    ck_assert(parses(&message, "[\"OK\",\"\",true]"));
+    assert_text(&message.event_id, "");
+    assert_text(&message.text, "");
     relay_message_clear(&message);
 }
 END_TEST

@@ -1,11 +1,13 @@
 /* mostro-push-listener: follows the relays, queues wakes, and pushes. */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "listener.h"
 #include "log.h"
 #include "process.h"
+#include "relay_auth.h"
 
 static const char about[] =
     "Follows Nostr relays for events that name a registered trade pubkey, and wakes the phones\n"
@@ -18,6 +20,14 @@ static void block_stop_signals(sigset_t *stop)
     (void)sigaddset(stop, SIGTERM);
     (void)sigaddset(stop, SIGINT);
     (void)pthread_sigmask(SIG_BLOCK, stop, NULL);
+}
+
+static bool auth_key_is_good(const struct settings_key *key)
+{
+    if (!key->set || relay_auth_is_key(key->bytes))
+        return true;
+    (void)fputs("NOSTR_AUTH_PRIVATE_KEY, or its file: not a private key of secp256k1\n", stderr);
+    return false;
 }
 
 static int run(const struct settings *settings)
@@ -46,21 +56,20 @@ static int run(const struct settings *settings)
 int main(int argc, char **argv)
 {
     struct settings *settings = NULL;
+    enum process_mode mode =
+        process_begin(argc, argv, "mostro-push-listener", about, SETTINGS_LISTENER, &settings);
     int status = EXIT_SUCCESS;
 
-    switch (
-        process_begin(argc, argv, "mostro-push-listener", about, SETTINGS_LISTENER, &settings)) {
-    case PROCESS_DONE:
+    if (mode == PROCESS_DONE)
         return EXIT_SUCCESS;
-    case PROCESS_FAILED:
+    if (mode == PROCESS_FAILED)
         return 2;
-    case PROCESS_CHECK:
-        break;
-    case PROCESS_RUN:
+    if (!auth_key_is_good(&settings->nostr_auth_private_key)) {
+        status = 2;
+    } else if (mode == PROCESS_RUN) {
         if (settings->without_effect[0] != '\0')
             log_warn("settings that have no effect:%s", settings->without_effect);
         status = run(settings);
-        break;
     }
     settings_free(&settings);
     return status;

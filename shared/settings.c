@@ -135,22 +135,30 @@ static bool name_after_host(struct settings *settings, FILE *errors)
 }
 
 /* A key may come from a file instead; from both is a mistake. */
-static bool read_server_key_file(struct settings *settings, FILE *errors)
+static bool read_key_file(const char *name, const char *path, struct settings_key *key,
+                          FILE *errors)
 {
-    const char *path = settings->server_private_key_file, *problem;
+    const char *problem;
 
     if (path == NULL)
         return true;
-    problem = settings->server_private_key.set
-                  ? "SERVER_PRIVATE_KEY is set as well"
-                  : key_file_read(path, settings->server_private_key.bytes);
+    problem = key->set ? "the key itself is set as well" : key_file_read(path, key->bytes);
     if (problem != NULL) {
-        (void)fprintf(errors, "SERVER_PRIVATE_KEY_FILE=%s: %s\n", path, problem);
+        (void)fprintf(errors, "%s=%s: %s\n", name, path, problem);
         return false;
     }
-    settings->server_private_key.set =
-        !settings_type_is_placeholder(settings->server_private_key.bytes);
+    key->set = !settings_type_is_placeholder(key->bytes);
     return true;
+}
+
+static bool read_key_files(struct settings *settings, FILE *errors)
+{
+    bool server = read_key_file("SERVER_PRIVATE_KEY_FILE", settings->server_private_key_file,
+                                &settings->server_private_key, errors);
+
+    return read_key_file("NOSTR_AUTH_PRIVATE_KEY_FILE", settings->nostr_auth_private_key_file,
+                         &settings->nostr_auth_private_key, errors) &&
+           server;
 }
 
 static void note_without_effect(struct settings *settings, settings_lookup_fn *lookup, void *arg)
@@ -185,7 +193,7 @@ struct settings *settings_read(enum settings_who who, settings_lookup_fn *lookup
         if ((rows[i].who & who) != 0 && !read_row(&rows[i], settings, lookup, arg, errors))
             good = false;
     if (good)
-        good = read_server_key_file(settings, errors);
+        good = read_key_files(settings, errors);
     if (good)
         note_without_effect(settings, lookup, arg);
     if (good && (who & SETTINGS_LISTENER) != 0 && settings->relays.count == 0) {

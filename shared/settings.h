@@ -49,6 +49,8 @@ struct settings {
         uint8_t bytes[32];
     } server_private_key; /* from either variable */
     char *server_private_key_file;
+    struct settings_key nostr_auth_private_key; /* from either variable */
+    char *nostr_auth_private_key_file;
     bool trusted_whitelist_enabled;
     char *trusted_mostro_pubkeys_file;
     char *listener_name; /* the host name where unset */

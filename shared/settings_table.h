@@ -15,6 +15,11 @@
     SETTING(NOSTR_EVENT_KINDS, event_kinds, KINDS, "1059,14", 0, 0,                                \
             "comma-separated kinds, at most 16", LISTENER,                                         \
             "The event kinds that wake a phone, each with a subscription of its own.")             \
+    SETTING(NOSTR_AUTH_PRIVATE_KEY, nostr_auth_private_key, SECRET_KEY, "", 0, 0,                  \
+            "64 hex characters", LISTENER,                                                         \
+            "The key to authenticate with at relays; unset, one for each connection.")             \
+    SETTING(NOSTR_AUTH_PRIVATE_KEY_FILE, nostr_auth_private_key_file, TEXT, "", 1, 4096, "path",   \
+            LISTENER, "A file with that key in it instead, readable by its owner alone.")          \
     SETTING(REDIS_URL, redis_url, SECRET_REDIS, "redis://127.0.0.1:6379/0", 1, 1024,               \
             "unix:///path or redis://[user:pass@]host:port/db", BOTH,                              \
             "The volatile Redis that all programs meet in.")                                       \

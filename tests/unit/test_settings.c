@@ -1,7 +1,10 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "settings.h"
 
@@ -114,6 +117,70 @@ START_TEST(a_secret_is_not_shown)
     ck_assert_ptr_null(READ(SETTINGS_FCGI, "REDIS_URL", "redis://user:geheim"));
     ck_assert_ptr_nonnull(strstr(complaint, "REDIS_URL=(not shown): expected unix:///path"));
     ck_assert_ptr_null(strstr(complaint, "geheim"));
+}
+END_TEST
+
+#define KEY "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* Writes a key file that is gone when the test ends; returns its name. */
+static const char *key_file(const char *text, mode_t mode)
+{
+    static char name[] = "/tmp/mostro-push-key-XXXXXX";
+    int fd;
+
+    (void)strcpy(name + strlen(name) - 6, "XXXXXX");
+    fd = mkstemp(name);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    ck_assert_int_eq(fchmod(fd, mode), 0);
+    (void)close(fd);
+    return name;
+}
+
+START_TEST(the_key_for_relays_comes_from_either_variable)
+{
+    const char *file = key_file(KEY "\n", 0600);
+    struct settings *s = READ(SETTINGS_LISTENER, RELAYS, "NOSTR_AUTH_PRIVATE_KEY", KEY);
+
+    ck_assert_ptr_nonnull(s);
+    ck_assert(s->nostr_auth_private_key.set);
+    ck_assert_uint_eq(s->nostr_auth_private_key.bytes[31], 0xaa);
+    settings_free(&s);
+    s = READ(SETTINGS_LISTENER, RELAYS, "NOSTR_AUTH_PRIVATE_KEY_FILE", file);
+    ck_assert_ptr_nonnull(s);
+    ck_assert(s->nostr_auth_private_key.set && !s->server_private_key.set);
+    ck_assert_uint_eq(s->nostr_auth_private_key.bytes[31], 0xaa);
+    settings_free(&s);
+    s = READ(SETTINGS_LISTENER, RELAYS);
+    ck_assert(!s->nostr_auth_private_key.set);
+    settings_free(&s);
+    s = READ(SETTINGS_FCGI, "NOSTR_AUTH_PRIVATE_KEY", KEY);
+    ck_assert(!s->nostr_auth_private_key.set);
+    settings_free(&s);
+    (void)remove(file);
+}
+END_TEST
+
+START_TEST(a_bad_key_for_relays_is_named_and_not_shown)
+{
+    static const char *const bad[] = {"geheim", KEY "0", KEY + 1};
+    const char *file = key_file(KEY, 0640);
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_ptr_null(READ(SETTINGS_LISTENER, RELAYS, "NOSTR_AUTH_PRIVATE_KEY", bad[i]));
+        ck_assert_ptr_nonnull(
+            strstr(complaint, "NOSTR_AUTH_PRIVATE_KEY=(not shown): expected 64 hex characters"));
+        ck_assert_ptr_null(strstr(complaint, bad[i]));
+    }
+    ck_assert_ptr_null(READ(SETTINGS_LISTENER, RELAYS, "NOSTR_AUTH_PRIVATE_KEY_FILE", file));
+    ck_assert_ptr_nonnull(strstr(complaint, "NOSTR_AUTH_PRIVATE_KEY_FILE="));
+    ck_assert_ptr_nonnull(strstr(complaint, "can be read by others"));
+    (void)chmod(file, 0600);
+    ck_assert_ptr_null(READ(SETTINGS_LISTENER, RELAYS, "NOSTR_AUTH_PRIVATE_KEY_FILE", file,
+                            "NOSTR_AUTH_PRIVATE_KEY", KEY));
+    ck_assert_ptr_nonnull(strstr(complaint, "NOSTR_AUTH_PRIVATE_KEY_FILE="));
+    ck_assert_ptr_null(strstr(complaint, KEY));
+    (void)remove(file);
 }
 END_TEST
 
@@ -243,6 +310,8 @@ END_TEST
 UNIT_MAIN("settings", defaults_are_the_contracts,
           the_listener_needs_relays_and_the_responder_does_not,
           bad_values_are_named_with_what_is_expected, a_secret_is_not_shown,
+          the_key_for_relays_comes_from_either_variable,
+          a_bad_key_for_relays_is_named_and_not_shown,
           what_may_be_a_secret_in_a_relays_url_is_not_shown, every_error_is_told_at_once,
           relays_are_normalised_and_counted_once, as_many_relays_as_there_is_room_for,
           rust_log_counts_only_where_log_level_is_unset, settings_without_effect_are_named,

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "random.h"
 #include "registry.h"
+#include "relay_auth.h"
 #include "relay_message.h"
 #include "relay_session.h"
 #include "relay_url.h"
@@ -31,6 +32,7 @@ struct relay {
     struct registry *registry;
     struct event_verifier *verifier;
     struct intake *intake;
+    struct relay_auth *auth;
     struct relay_session *session;
     bool open;
     bool wants_write; /* on_writable will come */
@@ -73,7 +75,7 @@ static size_t on_writable(void *arg, char *out)
     struct relay *relay = arg;
 
     relay->wants_write = false;
-    return relay_session_next_frame(relay->session, clock_monotonic_ms(), out);
+    return relay_session_next_frame(relay->session, clock_monotonic_ms(), clock_unix_s(), out);
 }
 
 static void on_close(void *arg, const char *why)
@@ -210,7 +212,11 @@ static bool make_parts(struct relay *relay, const struct relay_options *options)
         return false;
     session.intake = relay->intake = intake_new(&intake);
     session.verifier = relay->verifier = event_verifier_new();
-    if (relay->intake == NULL || relay->verifier == NULL)
+    session.auth = relay->auth =
+        relay_auth_new(options->url, options->settings->nostr_auth_private_key.set
+                                         ? options->settings->nostr_auth_private_key.bytes
+                                         : NULL);
+    if (relay->intake == NULL || relay->verifier == NULL || relay->auth == NULL)
         return false;
     relay->session = relay_session_new(&session);
     relay->websocket = websocket_new(&websocket);
@@ -264,6 +270,7 @@ void relay_free(struct relay **relay)
     }
     websocket_free(&it->websocket);
     relay_session_free(&it->session);
+    relay_auth_free(&it->auth);
     event_verifier_free(&it->verifier);
     intake_free(&it->intake);
     registry_free(&it->registry);

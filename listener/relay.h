@@ -28,7 +28,8 @@ struct relay;
 /* NULL with a line in the log. To be called by one thread at a time. */
 struct relay *relay_start(const struct relay_options *options);
 
-/* The WebSocket is up, and every REQ has been answered or its time is over. Any thread. */
+/* The WebSocket is up, every REQ has been answered or its time is over, and at least one is live:
+ * there is something to be heard. Any thread. */
 bool relay_is_connected(const struct relay *relay);
 
 /* Asks the relay's thread to end. Any thread. */

@@ -14,8 +14,10 @@
 struct relay_session {
     struct relay_session_options options;
     struct subscription subscriptions[SETTINGS_MAX_KINDS];
-    struct coverage coverage; /* kinds have the same index in both */
+    struct coverage coverage;                              /* kinds have the same index in both */
+    enum subscription_refusal refusal[SETTINGS_MAX_KINDS]; /* the last in this connection */
     size_t count;
+    bool authenticated;
     size_t turn;      /* the kind whose page is asked for next, if it wants one */
     uint64_t page_ms; /* not before then */
     unsigned bad;     /* frames in a row */
@@ -46,8 +48,12 @@ void relay_session_free(struct relay_session **session)
 void relay_session_begin(struct relay_session *session)
 {
     session->bad = 0;
-    for (size_t i = 0; i < session->count; i++)
+    session->authenticated = false;
+    relay_auth_begin(session->options.auth);
+    for (size_t i = 0; i < session->count; i++) {
+        session->refusal[i] = SUBSCRIPTION_REFUSED_NOT;
         subscription_reset(&session->subscriptions[i]);
+    }
 }
 
 void relay_session_end(struct relay_session *session)
@@ -170,17 +176,19 @@ static size_t next_page_frame(struct relay_session *session, uint64_t now_ms, ch
     return len;
 }
 
-size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms,
+size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
                                 char out[RELAY_SESSION_FRAME_SIZE])
 {
-    size_t len = next_subscription_frame(session, now_ms, out);
+    size_t len = relay_auth_next_frame(session->options.auth, unix_s, out);
 
+    if (len == 0)
+        len = next_subscription_frame(session, now_ms, out);
     return len > 0 ? len : next_page_frame(session, now_ms, out);
 }
 
 uint64_t relay_session_due_ms(struct relay_session *session)
 {
-    uint64_t due = page_due_ms(session);
+    uint64_t due = relay_auth_is_due(session->options.auth) ? 0 : page_due_ms(session);
 
     for (size_t i = 0; i < session->count; i++) {
         uint64_t one = subscription_due_ms(&session->subscriptions[i]);
@@ -191,13 +199,21 @@ uint64_t relay_session_due_ms(struct relay_session *session)
     return due;
 }
 
+static bool is_live(const struct relay_session *session)
+{
+    for (size_t i = 0; i < session->count; i++)
+        if (session->subscriptions[i].state == SUBSCRIPTION_LIVE)
+            return true;
+    return false;
+}
+
 bool relay_session_is_settled(const struct relay_session *session)
 {
     for (size_t i = 0; i < session->count; i++) {
         if (!session->subscriptions[i].answered)
             return false;
     }
-    return true;
+    return is_live(session);
 }
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
@@ -315,32 +331,90 @@ static void on_eose(struct relay_session *session, const struct relay_message *m
         catch_up_on_eose(&session->coverage.kind[topic.kind].catch_up, now_ms);
 }
 
-static void on_closed(struct relay_session *session, const struct relay_message *message,
-                      uint64_t now_ms)
+/* A subscription or page of this kind may be asked for at once. */
+static void ask_again(struct relay_session *session, size_t kind)
+{
+    session->refusal[kind] = SUBSCRIPTION_REFUSED_NOT;
+    if (session->subscriptions[kind].state == SUBSCRIPTION_CLOSED)
+        subscription_reset(&session->subscriptions[kind]);
+    if (!catch_up_is_busy(&session->coverage.kind[kind].catch_up))
+        catch_up_interrupt(&session->coverage.kind[kind].catch_up);
+}
+
+static void tell_refusal(struct relay_session *session, struct topic topic, bool is_first,
+                         const struct relay_text *why)
 {
     static const char *const outlook[] = {
         [SUBSCRIPTION_REFUSED_OTHER] = "it will be asked again",
-        [SUBSCRIPTION_REFUSED_AUTH_REQUIRED] =
-            "the relay wants authentication, and until then will not show us those events",
-        [SUBSCRIPTION_REFUSED_RESTRICTED] = "the relay will not show us those events",
+        [SUBSCRIPTION_REFUSED_AUTH_REQUIRED] = "we have not authenticated, or not to its liking",
+        [SUBSCRIPTION_REFUSED_RESTRICTED] = "this relay will not show us those events",
     };
-    struct topic topic = find(session, &message->subscription);
-    const struct relay_text *why = &message->text;
-    enum subscription_refusal refusal = subscription_refusal(why->text, why->len);
+    const char *what =
+        topic.is == TOPIC_PAGE ? "asking for stored events of" : "the subscription for";
+    const char *name = session->options.name;
+    enum subscription_refusal refusal = session->refusal[topic.kind];
+    uint32_t kind = session->subscriptions[topic.kind].kind;
     char reason[LOG_REDACTED_SIZE];
+
+    (void)log_redact(reason, why->text, why->len);
+    if (refusal == SUBSCRIPTION_REFUSED_AUTH_REQUIRED && is_first)
+        log_info("relay %s: %s kind %" PRIu32 " needs authentication (%s)", name, what, kind,
+                 reason);
+    else
+        log_warn("relay %s: %s kind %" PRIu32 " was closed (%s); %s", name, what, kind, reason,
+                 outlook[refusal]);
+}
+
+/* `auth-required` may be on its way still when our answer has been taken: then we ask once more at
+ * once, and otherwise when it has been taken. */
+static void on_closed(struct relay_session *session, const struct relay_message *message,
+                      uint64_t now_ms)
+{
+    struct topic topic = find(session, &message->subscription);
+    enum subscription_refusal refusal = subscription_refusal(message->text.text, message->text.len);
+    bool is_first;
 
     if (topic.is == TOPIC_NONE)
         return;
+    is_first = session->refusal[topic.kind] != refusal;
+    session->refusal[topic.kind] = refusal;
+    tell_refusal(session, topic, is_first, &message->text);
     if (topic.is == TOPIC_PAGE) {
         catch_up_on_closed(&session->coverage.kind[topic.kind].catch_up, now_ms, draw());
     } else {
         subscription_on_closed(&session->subscriptions[topic.kind], now_ms, draw());
         coverage_closed(&session->coverage, topic.kind, refusal != SUBSCRIPTION_REFUSED_OTHER);
     }
-    log_warn("relay %s: %s kind %" PRIu32 " was closed (%s); %s", session->options.name,
-             topic.is == TOPIC_PAGE ? "asking for stored events of" : "the subscription for",
-             session->subscriptions[topic.kind].kind, log_redact(reason, why->text, why->len),
-             outlook[refusal]);
+    if (refusal == SUBSCRIPTION_REFUSED_AUTH_REQUIRED && is_first && session->authenticated) {
+        ask_again(session, topic.kind);
+        session->refusal[topic.kind] = refusal; /* once */
+    }
+}
+
+static void on_auth(struct relay_session *session, const struct relay_message *message,
+                    uint64_t now_ms)
+{
+    if (!relay_auth_challenge(session->options.auth, message->text.text, message->text.len) &&
+        may_log(session, now_ms))
+        log_warn("relay %s: sent a challenge that cannot be answered", session->options.name);
+}
+
+static void on_ok(struct relay_session *session, const struct relay_message *message,
+                  uint64_t now_ms)
+{
+    char reason[LOG_REDACTED_SIZE];
+
+    if (!relay_auth_is_mine(session->options.auth, message->event_id.text, message->event_id.len))
+        return;
+    session->authenticated = message->accepted;
+    if (!message->accepted && may_log(session, now_ms))
+        log_warn("relay %s: does not take our authentication (%s)", session->options.name,
+                 log_redact(reason, message->text.text, message->text.len));
+    if (message->accepted && may_log(session, now_ms))
+        log_info("relay %s: authenticated", session->options.name);
+    for (size_t i = 0; message->accepted && i < session->count; i++)
+        if (session->refusal[i] == SUBSCRIPTION_REFUSED_AUTH_REQUIRED)
+            ask_again(session, i);
 }
 
 static void on_notice(struct relay_session *session, const struct relay_message *message,
@@ -400,20 +474,15 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
     case RELAY_MESSAGE_NOTICE:
         on_notice(session, &message, now_ms);
         break;
-    case RELAY_MESSAGE_AUTH: /* what it guards is refused with a CLOSED of its own */
+    case RELAY_MESSAGE_AUTH:
+        on_auth(session, &message, now_ms);
+        break;
     case RELAY_MESSAGE_OK:
+        on_ok(session, &message, now_ms);
         break;
     }
     relay_message_clear(&message);
     return true;
-}
-
-static bool is_live(const struct relay_session *session)
-{
-    for (size_t i = 0; i < session->count; i++)
-        if (session->subscriptions[i].state == SUBSCRIPTION_LIVE)
-            return true;
-    return false;
 }
 
 /* A relay that serves us passes on what strangers wrote: they must not be able to cut us off. */

@@ -1,8 +1,9 @@
 /* relay_session: what is said over one relay's connections, without the connections.
  *
  * Told that a connection was made, it says which frames to send and when; given the frames that
- * arrive, it keeps the subscriptions, verifies events and hands new ones to the intake. After a gap
- * (see coverage.h) it asks for stored events, page by page, one at a time and at most two a second.
+ * arrive, it keeps the subscriptions, answers challenges (NIP-42), verifies events and hands new
+ * ones to the intake. After a gap (see coverage.h) it asks for stored events, page by page, one at
+ * a time and at most two a second.
  *
  * What a live subscription sends before EOSE is dropped: a relay that ignores `limit:0` sends what
  * it has stored, and what of that is missing is asked for by pages. A live event is taken whatever
@@ -20,10 +21,11 @@
 #include "coverage.h"
 #include "event.h"
 #include "intake.h"
+#include "relay_auth.h"
 #include "settings.h"
 #include "subscription.h"
 
-#define RELAY_SESSION_FRAME_SIZE CATCH_UP_FRAME_SIZE
+#define RELAY_SESSION_FRAME_SIZE RELAY_AUTH_FRAME_SIZE
 #define RELAY_SESSION_PAGE_MS    500 /* at least, from one page to the next */
 #define RELAY_SESSION_MAX_BAD    100 /* senseless frames in a row, of a relay that serves nothing */
 #define RELAY_SESSION_MAX_LINES  20  /* log lines a minute for what a relay says */
@@ -35,6 +37,7 @@ struct relay_session_options {
     struct stats *stats;
     struct intake *intake;
     struct event_verifier *verifier;
+    struct relay_auth *auth;
     _Atomic int64_t *last_event_s; /* Unix seconds of the last verified event from any relay */
 };
 
@@ -57,7 +60,7 @@ void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint
 struct coverage *relay_session_coverage(struct relay_session *session);
 
 /* The next frame to send, if one is due: its length, or 0. */
-size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms,
+size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
                                 char out[RELAY_SESSION_FRAME_SIZE]);
 
 /* When relay_session_next_frame() will have something; SUBSCRIPTION_NEVER if it will not. */
@@ -71,7 +74,8 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
 bool relay_session_reject(struct relay_session *session, const char *what, uint64_t now_ms)
     __attribute__((warn_unused_result));
 
-/* Whether every REQ of this connection has had its answer, or the time for it is over. */
+/* Whether every REQ of this connection has had its answer, or the time for it is over, and at least
+ * one is live. */
 bool relay_session_is_settled(const struct relay_session *session);
 
 #endif

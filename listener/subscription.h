@@ -30,6 +30,7 @@ enum subscription_state {
 
 /* Why a relay closed a subscription: the prefix of its reason (NIP-01, NIP-42). */
 enum subscription_refusal {
+    SUBSCRIPTION_REFUSED_NOT,
     SUBSCRIPTION_REFUSED_OTHER,
     SUBSCRIPTION_REFUSED_AUTH_REQUIRED,
     SUBSCRIPTION_REFUSED_RESTRICTED

@@ -19,7 +19,7 @@
 #define WEBSOCKET_STEP_MS    10000 /* for the name, and then for each of its addresses */
 #define WEBSOCKET_PING_S     15    /* without a word from the peer */
 #define WEBSOCKET_HANG_UP_S  25
-#define WEBSOCKET_FRAME_SIZE 512 /* the largest frame to be sent */
+#define WEBSOCKET_FRAME_SIZE 4096 /* the largest frame to be sent */
 
 struct websocket_callbacks {
     void (*on_open)(void *arg);

@@ -15,6 +15,7 @@ static struct seen *seen;
 static struct stats stats;
 static struct intake *intake;
 static struct event_verifier *verifier;
+static struct relay_auth *auth;
 static struct relay_session *session;
 static _Atomic int64_t last_event_s;
 static unsigned taken;
@@ -78,6 +79,7 @@ static void set_up(void)
     options.seen = intake_options.seen = seen = seen_new(100);
     options.intake = intake = intake_new(&intake_options);
     options.verifier = verifier = event_verifier_new();
+    options.auth = auth = relay_auth_new("wss://relay.example.com", NULL);
     session = relay_session_new(&options);
     ck_assert_ptr_nonnull(session);
     load_event("gift wrap 0", gift_wrap);
@@ -90,6 +92,7 @@ static void tear_down(void)
     relay_session_free(&session);
     intake_free(&intake);
     event_verifier_free(&verifier);
+    relay_auth_free(&auth);
     seen_free(&seen);
 }
 
@@ -109,11 +112,11 @@ static char id_1059[17], id_14[17];
 static void ask(void)
 {
     relay_session_begin(session);
-    ck_assert_uint_gt(relay_session_next_frame(session, T0, frame), 0);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
     ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",{\"kinds\":[1059],", id_1059), 1);
-    ck_assert_uint_gt(relay_session_next_frame(session, T0, frame), 0);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
     ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",{\"kinds\":[14],", id_14), 1);
-    ck_assert_uint_eq(relay_session_next_frame(session, T0, frame), 0);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
 }
 
 static void say_eose(const char *id)
@@ -312,7 +315,7 @@ static void go_live_after_a_gap(void)
 static void expect_page(unsigned kind, uint64_t now_ms)
 {
     unsigned asked;
-    size_t len = relay_session_next_frame(session, now_ms, frame);
+    size_t len = relay_session_next_frame(session, now_ms, UNIX_S, frame);
 
     ck_assert_uint_gt(len, 0);
     frame[len] = '\0';
@@ -323,7 +326,7 @@ static void expect_page(unsigned kind, uint64_t now_ms)
 
 static void expect_close(uint64_t now_ms)
 {
-    ck_assert_uint_gt(relay_session_next_frame(session, now_ms, frame), 0);
+    ck_assert_uint_gt(relay_session_next_frame(session, now_ms, UNIX_S, frame), 0);
     ck_assert_int_eq(strncmp(frame, "[\"CLOSE\",\"", 10), 0);
     ck_assert_int_eq(strncmp(frame + 10, page_id, 16), 0);
 }
@@ -366,11 +369,12 @@ START_TEST(asks_for_one_page_at_a_time_and_two_a_second)
 {
     go_live_after_a_gap();
     expect_page(1059, T0);
-    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 19999, frame), 0);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 19999, UNIX_S, frame), 0);
     say_eose(page_id);
     expect_close(T0);
     ck_assert_uint_eq(relay_session_due_ms(session), T0 + RELAY_SESSION_PAGE_MS);
-    ck_assert_uint_eq(relay_session_next_frame(session, T0 + RELAY_SESSION_PAGE_MS - 1, frame), 0);
+    ck_assert_uint_eq(
+        relay_session_next_frame(session, T0 + RELAY_SESSION_PAGE_MS - 1, UNIX_S, frame), 0);
     expect_page(14, T0 + RELAY_SESSION_PAGE_MS);
     say_eose(page_id);
     expect_close(T0 + RELAY_SESSION_PAGE_MS);
@@ -385,7 +389,7 @@ START_TEST(asks_for_no_page_while_redis_takes_nothing)
     give(id_1059, gift_wrap);
     ck_assert_uint_eq(intake_held(intake), 1);
     ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
-    ck_assert_uint_eq(relay_session_next_frame(session, T0, frame), 0);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
     redis_is_up = true;
     (void)intake_flush(intake);
     expect_page(1059, T0);
@@ -403,7 +407,7 @@ START_TEST(asks_for_a_page_again_that_the_relay_closed)
     expect_page(14, T0 + RELAY_SESSION_PAGE_MS); /* the other kind meanwhile */
     say_eose(page_id);
     expect_close(T0 + RELAY_SESSION_PAGE_MS);
-    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, frame), 0);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, UNIX_S, frame), 0);
     expect_page(1059, T0 + 5000);
     give(id_1059, gift_wrap); /* the live subscription has not been touched */
     ck_assert_uint_eq(taken, 1);
@@ -476,10 +480,142 @@ START_TEST(asks_again_for_what_was_closed_and_keeps_the_other)
     ck_assert(relay_session_is_settled(session));
     ck_assert_uint_ge(relay_session_due_ms(session), T0 + 3750);
     ck_assert_uint_le(relay_session_due_ms(session), T0 + 5000);
-    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, frame), 0);
-    ck_assert_uint_gt(relay_session_next_frame(session, T0 + 5000, frame), 0);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, UNIX_S, frame), 0);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0 + 5000, UNIX_S, frame), 0);
     ck_assert_ptr_nonnull(strstr(frame, "\"kinds\":[1059]"));
-    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 5000, frame), 0);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 5000, UNIX_S, frame), 0);
+}
+END_TEST
+
+/* ---- Authentication (NIP-42) ----------------------------------------------------------------- */
+
+static char auth_id[65];
+
+static void expect_auth(const char *challenge)
+{
+    const char *id;
+    size_t len = relay_session_next_frame(session, T0, UNIX_S, frame);
+
+    frame[len] = '\0';
+    ck_assert_int_eq(strncmp(frame, "[\"AUTH\",", 8), 0);
+    ck_assert_ptr_nonnull(strstr(frame, challenge));
+    id = strstr(frame, "\"id\":\"");
+    ck_assert_ptr_nonnull(id);
+    (void)snprintf(auth_id, sizeof auth_id, "%.64s", id + 6);
+}
+
+static void say_ok(const char *id, const char *verdict)
+{
+    char text[256];
+
+    (void)snprintf(text, sizeof text, "[\"OK\",\"%s\",%s,\"\"]", id, verdict);
+    ck_assert(receive(text));
+}
+
+static void say_closed(const char *id, const char *reason)
+{
+    char text[256];
+
+    (void)snprintf(text, sizeof text, "[\"CLOSED\",\"%s\",\"%s\"]", id, reason);
+    ck_assert(receive(text));
+}
+
+static void expect_req_for_wraps(void)
+{
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",{\"kinds\":[1059],", id_1059), 1);
+}
+
+START_TEST(answers_a_challenge_at_connect)
+{
+    relay_session_begin(session);
+    ck_assert(receive("[\"AUTH\",\"first\"]"));
+    ck_assert_uint_eq(relay_session_due_ms(session), 0);
+    expect_auth("first");
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0); /* and goes on */
+    ck_assert_int_eq(strncmp(frame, "[\"REQ\"", 6), 0);
+}
+END_TEST
+
+START_TEST(asks_again_once_it_is_authenticated)
+{
+    ask();
+    say_eose(id_14);
+    ck_assert(receive("[\"AUTH\",\"later\"]"));
+    say_closed(id_1059, "auth-required: who are you?");
+    expect_auth("later");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    say_ok("00", "true"); /* of something else */
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    say_ok(auth_id, "true");
+    expect_req_for_wraps();
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0); /* 14 is live */
+    say_eose(id_1059);
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
+}
+END_TEST
+
+START_TEST(asks_again_once_where_the_refusal_comes_late)
+{
+    ask();
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    expect_auth("x");
+    say_ok(auth_id, "true");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    say_closed(id_1059, "auth-required: too late");
+    expect_req_for_wraps();
+    say_closed(id_1059, "auth-required: no");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, UNIX_S, frame), 0);
+}
+END_TEST
+
+START_TEST(does_not_insist_where_its_answer_is_refused)
+{
+    ask();
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    say_closed(id_1059, "auth-required: who are you?");
+    expect_auth("x");
+    say_ok(auth_id, "false");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, UNIX_S, frame), 0);
+}
+END_TEST
+
+START_TEST(asks_for_a_page_again_once_it_is_authenticated)
+{
+    go_live_after_a_gap();
+    expect_page(1059, T0);
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    say_closed(page_id, "auth-required: who are you?");
+    expect_auth("x");
+    say_ok(auth_id, "true");
+    expect_page(14, T0 + RELAY_SESSION_PAGE_MS);
+    say_eose(page_id);
+    expect_close(T0 + RELAY_SESSION_PAGE_MS);
+    expect_page(1059, T0 + 2 * RELAY_SESSION_PAGE_MS);
+}
+END_TEST
+
+START_TEST(bears_challenges_that_cannot_be_answered)
+{
+    static char text[4000];
+
+    ask();
+    memset(text, 'x', sizeof text - 1);
+    memcpy(text, "[\"AUTH\",\"", 9);
+    memcpy(text + sizeof text - 3, "\"]", 3);
+    ck_assert(receive(text));
+    ck_assert(receive("[\"AUTH\",\"\"]"));
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+}
+END_TEST
+
+START_TEST(is_not_settled_with_a_relay_that_shows_nothing)
+{
+    ask();
+    say_closed(id_1059, "restricted: no");
+    say_closed(id_14, "restricted: no");
+    ck_assert(!relay_session_is_settled(session));
 }
 END_TEST
 
@@ -604,6 +740,13 @@ int main(void)
     tcase_add_test(tcase, ignores_subscriptions_that_are_not_its_own);
     tcase_add_test(tcase, counts_what_is_addressed_to_nobody);
     tcase_add_test(tcase, asks_again_for_what_was_closed_and_keeps_the_other);
+    tcase_add_test(tcase, answers_a_challenge_at_connect);
+    tcase_add_test(tcase, asks_again_once_it_is_authenticated);
+    tcase_add_test(tcase, asks_again_once_where_the_refusal_comes_late);
+    tcase_add_test(tcase, does_not_insist_where_its_answer_is_refused);
+    tcase_add_test(tcase, asks_for_a_page_again_once_it_is_authenticated);
+    tcase_add_test(tcase, bears_challenges_that_cannot_be_answered);
+    tcase_add_test(tcase, is_not_settled_with_a_relay_that_shows_nothing);
     tcase_add_test(tcase, bears_garbage_but_not_for_ever);
     tcase_add_test(tcase, bears_any_garbage_from_a_relay_that_serves_us);
     tcase_add_test(tcase, bears_all_it_need_not_act_on);

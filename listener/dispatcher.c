@@ -265,7 +265,7 @@ static void *run(void *arg)
 
 static bool start_thread(struct dispatcher *dispatcher)
 {
-    dispatcher->running = thread_start(&dispatcher->thread, run, dispatcher);
+    dispatcher->running = thread_start(&dispatcher->thread, "dispatcher", run, dispatcher);
     return dispatcher->running;
 }
 

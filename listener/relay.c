@@ -225,7 +225,7 @@ static bool make_parts(struct relay *relay, const struct relay_options *options)
 
 static bool start_thread(struct relay *relay)
 {
-    relay->started = thread_start(&relay->thread, run, relay);
+    relay->started = thread_start(&relay->thread, "relay", run, relay);
     return relay->started;
 }
 

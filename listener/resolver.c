@@ -66,7 +66,7 @@ static bool start_detached(struct resolver *resolver)
 {
     pthread_t thread;
 
-    if (!thread_start(&thread, run, resolver))
+    if (!thread_start(&thread, "resolver", run, resolver))
         return false;
     (void)pthread_detach(thread); /* of a thread that nobody else joins, it cannot fail */
     return true;

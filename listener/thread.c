@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-bool thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
+bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *arg)
 {
     sigset_t all, before;
     int error;
@@ -13,5 +13,7 @@ bool thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(thread, NULL, run, arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        (void)pthread_setname_np(*thread, name);
     return error == 0;
 }

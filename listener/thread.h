@@ -1,4 +1,5 @@
-/* thread: starts a thread that takes no signals: those are the main thread's. */
+/* thread: starts a thread that takes no signals: those are the main thread's. Its name, of up to 15
+ * characters, is what `top -H` shows. */
 #ifndef MOSTRO_THREAD_H
 #define MOSTRO_THREAD_H
 
@@ -6,6 +7,6 @@
 #include <stdbool.h>
 
 /* False when there is no thread to be had. */
-bool thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
+bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *arg);
 
 #endif

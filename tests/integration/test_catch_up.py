@@ -306,6 +306,20 @@ def test_a_redis_that_lost_its_data_wakes_nobody_for_what_is_old(live, relay, ph
     assert pushed(phone)[-1] == endpoint
 
 
+def test_a_redis_that_lost_its_data_while_a_relay_was_away(live, relay, phone, pubkey, device):
+    """What came to the relay before that is of nobody who is registered now."""
+    wait_until_caught_up(live, relay)
+    relay.stop()
+    relay.publish(nostr.gift_wrap(pubkey))
+    live.redis.flushall()
+    live.register(pubkey, device)
+    wait_until(lambda: "events from before now will wake nobody" in live.listener.output(), 3)
+    relay.start()
+    wait_until_caught_up(live, relay)
+    live.wait_until_idle()
+    assert pushed(phone) == []
+
+
 def test_a_redis_that_lost_its_data_while_the_listener_was_away(live, relay, phone, pubkey, device):
     wait_until_caught_up(live, relay)
     stop_listener(live)

@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "seen.h"
@@ -114,6 +115,35 @@ static void *add_many(void *arg)
     return NULL;
 }
 
+static size_t resident_pages(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    size_t size, resident;
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%zu %zu", &size, &resident), 2);
+    (void)fclose(file);
+    return resident;
+}
+
+/* A day of 100 events a second, after one that has filled it. */
+START_TEST(takes_no_more_memory_however_many_come)
+{
+    struct seen *seen = seen_new(131072);
+    uint8_t id[SEEN_ID_SIZE] = {0};
+    size_t before = 0;
+
+    for (uint64_t i = 0; i < 2 * 8640000; i++) {
+        memcpy(id, &i, sizeof i);
+        seen_add(seen, id);
+        if (i == 8640000)
+            before = resident_pages();
+    }
+    ck_assert_uint_le(resident_pages(), before + 16);
+    seen_free(&seen);
+}
+END_TEST
+
 START_TEST(serves_several_threads)
 {
     struct seen *seen = seen_new(4 * PER_THREAD);
@@ -145,6 +175,7 @@ int main(void)
     tcase_add_test(tcase, forgets_the_oldest_and_nothing_else);
     tcase_add_test(tcase, adding_again_takes_no_room_and_keeps_the_age);
     tcase_add_test(tcase, holds_one);
+    tcase_add_test(tcase, takes_no_more_memory_however_many_come);
     tcase_add_test(tcase, serves_several_threads);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);

@@ -1,0 +1,250 @@
+"""A relay that hangs, floods or is gone delays no other relay and no push."""
+import pathlib
+import signal
+import socket
+import statistics
+import threading
+import time
+
+import pytest
+
+import nostr
+from loopback import HOST
+from raw_relay import RawRelay
+from relay import Relay
+from stack import wait_until
+
+
+@pytest.fixture
+def api(make_stack):
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_RATE_PER_PUBKEY_PER_MIN="6000",
+                       LOG_LEVEL="info")
+    stack.start_redis()
+    stack.start_api()
+    return stack
+
+
+class Tarpit:
+    """Takes every connection, reads what comes, and never says a word."""
+
+    def __init__(self, tls=False):
+        self._server = socket.create_server((HOST, 0))
+        self._held = []
+        self.connected = threading.Event()
+        self.url = f"{'wss' if tls else 'ws'}://{HOST}:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown(socket.SHUT_RDWR)
+        for one in (self._server, *self._held):
+            one.close()
+
+    def _accept(self):
+        while True:
+            try:
+                self._held.append(self._server.accept()[0])
+            except OSError:
+                return
+            self.connected.set()
+
+
+def push_times(stack, relay, phone, n=20):
+    """Milliseconds from the publishing of an event to its push, n times."""
+    pubkey = nostr.new_pubkey()
+    stack.register(pubkey, phone.endpoint())
+    times = []
+    for _ in range(n):
+        event = nostr.gift_wrap(pubkey)
+        begun = time.monotonic()
+        relay.publish(event)
+        phone.next_push()
+        times.append((time.monotonic() - begun) * 1000)
+    return times
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["upgrade", "TLS"])
+def test_relays_that_never_answer(api, relay, phone, tls):
+    with Tarpit(tls) as one, Tarpit(tls) as other:
+        api.spawn_listener([one, other, relay])
+        relay.wait_for_req(2)
+        assert one.connected.wait(10) and other.connected.wait(10)
+        assert statistics.median(push_times(api, relay, phone)) < 100
+        # And they are given up, not waited for.
+        wait_until(lambda: api.listener.output().count("cannot connect") == 2, 20)
+
+
+def test_a_relay_that_fails_in_tls(api, relay, phone, certificate):
+    with Relay(certificate=certificate[0], key=certificate[1]) as untrusted:
+        api.spawn_listener([untrusted, relay, "ws://name.invalid"])
+        relay.wait_for_req(2)
+        assert statistics.median(push_times(api, relay, phone)) < 100
+        wait_until(lambda: api.listener.output().count("cannot connect") == 2, 20)
+        assert untrusted.reqs() == []
+
+
+def test_a_flood(api, relay, phone):
+    """Forgeries and copies, as many as it takes: far over 50,000 a second where that fits."""
+    with RawRelay() as flooding:
+        api.spawn_listener([flooding, relay])
+        relay.wait_for_req(2)
+        flooding.wait_until_live()
+        usual = statistics.median(push_times(api, relay, phone))
+        event = nostr.gift_wrap(nostr.new_pubkey())
+        forged = {**nostr.gift_wrap(nostr.new_pubkey()), "sig": "00" * 64}
+        frames = b"".join(flooding.event_frame(one) for one in [event] * 90 + [forged] * 10) * 50
+        over, sent = threading.Event(), [0]
+
+        def flood():
+            while not over.is_set():
+                flooding.send(frames)
+                sent[0] += 5000
+        thread = threading.Thread(target=flood, daemon=True)
+        begun = time.monotonic()
+        thread.start()
+        time.sleep(0.5)
+        during = push_times(api, relay, phone, 40)
+        over.set()
+        thread.join(30)
+        rate = sent[0] / (time.monotonic() - begun)
+        print(f"{rate:.0f} frames a second; {usual:.1f} ms before, {statistics.median(during):.1f}")
+        assert statistics.median(during) < 100
+        assert sorted(during)[-3] < 500
+        wait_until(lambda: api.stat("events_repeated") > 0 and api.stat("events_invalid") > 0)
+        assert api.listener.output().count("an event was refused") <= 20  # a minute
+
+
+@pytest.mark.parametrize("silent", ["process", "network"])
+def test_a_half_open_connection_is_found(make_stack, phone, pubkey, silent):
+    """Within 30 s; the process of the relay stands still, or what it sends is no longer passed
+    on."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info")
+    stack.start_redis()
+    stack.start_api()
+    here = pathlib.Path(__file__).resolve().parents[1] / "standins/relay.py"
+    port = 0
+    program = stack.start_program("relay", ["/usr/bin/python3", here])
+    wait_until(lambda: "READY" in program.output())
+    url = program.output().split()[-1]
+    port = int(url.rsplit(":", 1)[1])
+    with Proxy(port) as proxy:
+        stack.spawn_listener([proxy.url])
+        wait_until(lambda: "subscribed to kind 14" in stack.listener.output())
+        begun = time.monotonic()
+        if silent == "process":
+            program.send_signal(signal.SIGSTOP)
+        else:
+            proxy.pause()
+        wait_until(lambda: "disconnected" in stack.listener.output(), 35)
+        assert time.monotonic() - begun < 30
+        program.send_signal(signal.SIGCONT)
+        proxy.resume()
+        wait_until(lambda: stack.listener.output().count("subscribed to kind 14") == 2, 30)
+        stack.register(pubkey, phone.endpoint())
+        assert nostr.publish(url, nostr.gift_wrap(pubkey))[2] is True
+        phone.next_push()
+
+
+class Proxy:
+    """Passes bytes on, both ways, until it is told to keep them."""
+
+    def __init__(self, port):
+        self._port = port
+        self._server = socket.create_server((HOST, 0))
+        self._open = threading.Event()
+        self._open.set()
+        self._sockets = []
+        self.url = f"ws://{HOST}:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._open.set()
+        for one in (self._server, *self._sockets):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            one.close()
+
+    def pause(self):
+        self._open.clear()
+
+    def resume(self):
+        self._open.set()
+
+    def _accept(self):
+        while True:
+            try:
+                near = self._server.accept()[0]
+                far = socket.create_connection((HOST, self._port))
+            except OSError:
+                return
+            self._sockets += [near, far]
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    def _pass_on(self, one, other):
+        try:
+            while data := one.recv(65536):
+                self._open.wait()
+                other.sendall(data)
+            other.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+# ---- What one sender can do to one device
+
+
+def test_a_flood_of_wraps_does_not_silence_a_device(make_stack, relay, phone, pubkey):
+    """10,000 events for one pubkey: one deferred wake, and its bucket is as full as it was a refill
+    time later."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info")
+    stack.start_redis()
+    stack.start_api()
+    with RawRelay() as flooding:
+        stack.spawn_listener([flooding, relay])
+        relay.wait_for_req(2)
+        flooding.wait_until_live()
+        endpoint = phone.endpoint()
+        stack.register(pubkey, endpoint)
+        flooding.send(b"".join(flooding.event_frame(nostr.gift_wrap(pubkey))
+                               for _ in range(10_000)))
+        wait_until(lambda: stack.stat("events_taken") >= 10_000, 60)
+        ended = time.monotonic()
+        wait_until(lambda: stack.redis.xlen("mostro:wakes") == 0, 10, "the deferred wake is done")
+        wait_until(lambda: stack.notify(pubkey).status == 202, 5)
+        assert time.monotonic() - ended < 2 * 2 + 1  # 30 a minute: 2 s each
+        assert 10 < stack.wakes_added() < 40
+
+
+def rss_kb(stack):
+    status = pathlib.Path(f"/proc/{stack.listener._process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def test_memory_does_not_grow_with_events(api, relay):
+    """A week of 100 events a second is 60 million; each leaves an id in the seen set, which holds
+    131,072 and is full after the first round here (test_seen.c takes the millions), and nothing
+    else: two more rounds, of events, copies and forgeries, must leave the process as it is."""
+    with RawRelay() as busy:
+        api.spawn_listener([busy])
+        busy.wait_until_live()
+        sizes = []
+        taken = 0
+        for _ in range(3):
+            events = [nostr.gift_wrap(nostr.new_pubkey()) for _ in range(12_000)]
+            forged = [{**nostr.gift_wrap(nostr.new_pubkey()), "content": "x"}] * 3000
+            busy.send(b"".join(busy.event_frame(event) for event in events + events + forged))
+            taken += len(events)
+            wait_until(lambda: api.stat("events_taken") >= taken, 60)
+            wait_until(lambda: api.stat("events_invalid") >= taken // 4, 10)
+            sizes.append(rss_kb(api))
+        # An id is 32 bytes and its place in the table up to 16.
+        allowed = 12_000 * 48 // 1024 + 512
+        assert sizes[1] - sizes[0] < allowed and sizes[2] - sizes[1] < allowed, sizes

@@ -39,13 +39,24 @@ void coverage_live(struct coverage *coverage, size_t kind, int64_t now_ms)
     it->open = !coverage->known;
     it->live = true;
     it->refused = false;
+    it->before_ms = it->to_ms;
     it->live_ms = it->to_ms = now_ms;
     if (had == COVERAGE_NONE || had > now_ms)
         had = now_ms;
     if (had < now_ms)
         catch_up_add_gap(&it->catch_up, had, now_ms, coverage->clock_ms);
-    if (coverage->from_ms == COVERAGE_NONE)
-        coverage->from_ms = had;
+    if (coverage->known && coverage->from_ms == COVERAGE_NONE)
+        coverage->from_ms = had + coverage->clock_ms;
+}
+
+void coverage_was_not_live(struct coverage *coverage, size_t kind)
+{
+    struct coverage_kind *it = &coverage->kind[kind];
+
+    if (it->live)
+        it->to_ms = it->before_ms;
+    it->live = false;
+    catch_up_interrupt(&it->catch_up);
 }
 
 void coverage_closed(struct coverage *coverage, size_t kind, bool refused)
@@ -108,24 +119,28 @@ void coverage_report(const struct coverage *coverage, int64_t *from_ms, int64_t 
     }
     if (!coverage->known || covered == INT64_MAX || covered == COVERAGE_NONE)
         return;
-    *from_ms = coverage->from_ms + coverage->clock_ms;
+    *from_ms = coverage->from_ms;
     *to_ms = covered + coverage->clock_ms;
 }
 
-/* A cursor is learnt for the first time: gaps begin there. */
+/* The cursor is learnt for the first time: gaps begin there. */
 static void begin(struct coverage *coverage, int64_t now_ms)
 {
     coverage->known = true;
-    if (coverage->cursor_ms == COVERAGE_NONE)
-        return;
-    coverage->from_ms = coverage->cursor_ms;
     for (size_t i = 0; i < coverage->count; i++) {
         struct coverage_kind *it = &coverage->kind[i];
+        int64_t had = it->live ? it->live_ms : it->to_ms;
 
+        if (coverage->cursor_ms != COVERAGE_NONE)
+            had = coverage->cursor_ms;
+        if (coverage->from_ms == COVERAGE_NONE && had != COVERAGE_NONE)
+            coverage->from_ms = had + coverage->clock_ms;
+        if (coverage->cursor_ms == COVERAGE_NONE)
+            continue;
         if (it->open)
-            catch_up_add_gap(&it->catch_up, coverage->cursor_ms, now_ms, coverage->clock_ms);
+            catch_up_add_gap(&it->catch_up, had, now_ms, coverage->clock_ms);
         else if (it->to_ms == COVERAGE_NONE)
-            it->to_ms = coverage->cursor_ms;
+            it->to_ms = had;
     }
 }
 
@@ -137,10 +152,11 @@ static void begin_anew(struct coverage *coverage, int64_t now_ms)
         struct coverage_kind *it = &coverage->kind[i];
 
         catch_up_cancel(&it->catch_up);
-        it->to_ms = COVERAGE_NONE;
+        it->to_ms = it->before_ms = COVERAGE_NONE;
         if (!it->live)
             continue;
-        it->to_ms = it->live_ms = coverage->from_ms = now_ms;
+        it->to_ms = it->live_ms = now_ms;
+        coverage->from_ms = now_ms + coverage->clock_ms;
     }
 }
 

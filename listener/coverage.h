@@ -25,9 +25,10 @@
 struct coverage_kind {
     bool live;
     bool refused;
-    bool open;       /* a gap from before the cursor was learnt begins where that says */
-    int64_t live_ms; /* since when it is live without a break, if it is */
-    int64_t to_ms;   /* up to here, the gap aside; COVERAGE_NONE: nothing yet */
+    bool open;         /* a gap from before the cursor was learnt begins where that says */
+    int64_t live_ms;   /* since when it is live without a break, if it is */
+    int64_t before_ms; /* to_ms before it became live */
+    int64_t to_ms;     /* up to here, the gap aside; COVERAGE_NONE: nothing yet */
     struct catch_up catch_up;
 };
 
@@ -38,7 +39,7 @@ struct coverage {
     char epoch[REGISTRY_EPOCH_LEN + 1];
     int64_t clock_ms;  /* Redis's Unix clock less ours */
     int64_t cursor_ms; /* as last learnt, or COVERAGE_NONE */
-    int64_t from_ms;   /* since then without a break, counting the gap as had */
+    int64_t from_ms;   /* since then without a break, counting the gap as had; Redis's clock */
     size_t count;
     struct coverage_kind kind[SETTINGS_MAX_KINDS];
 };
@@ -47,6 +48,9 @@ void coverage_init(struct coverage *coverage, const struct settings_kinds *kinds
 
 /* The subscription of the kind at this index has become live. */
 void coverage_live(struct coverage *coverage, size_t kind, int64_t now_ms);
+
+/* It never was: what it showed was not all. */
+void coverage_was_not_live(struct coverage *coverage, size_t kind);
 
 /* It has been closed; `refused`: the relay will not show us such events. */
 void coverage_closed(struct coverage *coverage, size_t kind, bool refused);

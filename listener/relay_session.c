@@ -18,9 +18,11 @@ struct relay_session {
     enum subscription_refusal refusal[SETTINGS_MAX_KINDS]; /* the last in this connection */
     size_t count;
     bool authenticated;
-    size_t turn;      /* the kind whose page is asked for next, if it wants one */
-    uint64_t page_ms; /* not before then */
-    unsigned bad;     /* frames in a row */
+    bool asked_before[SETTINGS_MAX_KINDS]; /* our answer to a challenge was sent */
+    uint64_t verdict_ms; /* until then a verdict on that answer is waited for; 0: on none */
+    size_t turn;         /* the kind whose page is asked for next, if it wants one */
+    uint64_t page_ms;    /* not before then */
+    unsigned bad;        /* frames in a row */
     unsigned lines;
     uint64_t lines_since_ms;
 };
@@ -49,6 +51,7 @@ void relay_session_begin(struct relay_session *session)
 {
     session->bad = 0;
     session->authenticated = false;
+    session->verdict_ms = 0;
     relay_auth_begin(session->options.auth);
     for (size_t i = 0; i < session->count; i++) {
         session->refusal[i] = SUBSCRIPTION_REFUSED_NOT;
@@ -148,7 +151,11 @@ static uint64_t page_due_ms(struct relay_session *session)
     if (page == NULL)
         return SUBSCRIPTION_NEVER;
     due = catch_up_due_ms(page);
-    return due < session->page_ms && !catch_up_is_busy(page) ? session->page_ms : due;
+    if (catch_up_is_busy(page))
+        return due;
+    if (due < session->verdict_ms) /* to whom it does not know yet a relay may hide events */
+        due = session->verdict_ms;
+    return due < session->page_ms ? session->page_ms : due;
 }
 
 static void tell_end(const struct relay_session *session, const struct catch_up *page)
@@ -176,10 +183,23 @@ static size_t next_page_frame(struct relay_session *session, uint64_t now_ms, ch
     return len;
 }
 
+static size_t next_auth_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
+                              char *out)
+{
+    size_t len = relay_auth_next_frame(session->options.auth, unix_s, out);
+
+    if (len == 0)
+        return 0;
+    session->verdict_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
+    for (size_t i = 0; i < session->count; i++)
+        session->asked_before[i] = session->subscriptions[i].state != SUBSCRIPTION_UNASKED;
+    return len;
+}
+
 size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
                                 char out[RELAY_SESSION_FRAME_SIZE])
 {
-    size_t len = relay_auth_next_frame(session->options.auth, unix_s, out);
+    size_t len = next_auth_frame(session, now_ms, unix_s, out);
 
     if (len == 0)
         len = next_subscription_frame(session, now_ms, out);
@@ -222,17 +242,21 @@ bool relay_session_is_settled(const struct relay_session *session)
 struct topic {
     enum { TOPIC_NONE, TOPIC_LIVE, TOPIC_PAGE } is;
     size_t kind; /* its index */
+    enum subscription_match match;
 };
 
 static struct topic find(const struct relay_session *session, const struct relay_text *id)
 {
     for (size_t i = 0; i < session->count; i++) {
-        if (subscription_is(&session->subscriptions[i], id->text, id->len))
-            return (struct topic){TOPIC_LIVE, i};
+        enum subscription_match match =
+            subscription_match(&session->subscriptions[i], id->text, id->len);
+
+        if (match != SUBSCRIPTION_MATCH_NONE)
+            return (struct topic){TOPIC_LIVE, i, match};
         if (catch_up_is(&session->coverage.kind[i].catch_up, id->text, id->len))
-            return (struct topic){TOPIC_PAGE, i};
+            return (struct topic){TOPIC_PAGE, i, SUBSCRIPTION_MATCH_NONE};
     }
-    return (struct topic){TOPIC_NONE, 0};
+    return (struct topic){TOPIC_NONE, 0, SUBSCRIPTION_MATCH_NONE};
 }
 
 static void count(struct relay_session *session, enum stats_counter which)
@@ -277,7 +301,7 @@ static bool belongs(struct relay_session *session, struct topic topic, const str
     if (topic.is == TOPIC_PAGE)
         return catch_up_on_event(&session->coverage.kind[topic.kind].catch_up, event->created_at,
                                  now_ms);
-    return session->subscriptions[topic.kind].state == SUBSCRIPTION_LIVE;
+    return subscription_shows_live(&session->subscriptions[topic.kind], topic.match);
 }
 
 static void on_event(struct relay_session *session, const struct relay_message *message,
@@ -325,7 +349,7 @@ static void on_eose(struct relay_session *session, const struct relay_message *m
 {
     struct topic topic = find(session, &message->subscription);
 
-    if (topic.is == TOPIC_LIVE)
+    if (topic.match == SUBSCRIPTION_MATCH_NOW)
         on_live(session, topic.kind, now_ms);
     else if (topic.is == TOPIC_PAGE)
         catch_up_on_eose(&session->coverage.kind[topic.kind].catch_up, now_ms);
@@ -374,7 +398,9 @@ static void on_closed(struct relay_session *session, const struct relay_message 
     enum subscription_refusal refusal = subscription_refusal(message->text.text, message->text.len);
     bool is_first;
 
-    if (topic.is == TOPIC_NONE)
+    if (topic.match == SUBSCRIPTION_MATCH_OLD)
+        subscription_old_closed(&session->subscriptions[topic.kind]);
+    if (topic.is == TOPIC_NONE || topic.match == SUBSCRIPTION_MATCH_OLD)
         return;
     is_first = session->refusal[topic.kind] != refusal;
     session->refusal[topic.kind] = refusal;
@@ -399,22 +425,38 @@ static void on_auth(struct relay_session *session, const struct relay_message *m
         log_warn("relay %s: sent a challenge that cannot be answered", session->options.name);
 }
 
+/* Some relays leave out, without a word, what they show only to who has authenticated: what was
+ * asked for before is asked for anew. */
+static void ask_as_authenticated(struct relay_session *session)
+{
+    for (size_t i = 0; i < session->count; i++) {
+        if (session->refusal[i] == SUBSCRIPTION_REFUSED_AUTH_REQUIRED)
+            ask_again(session, i);
+        if (!session->asked_before[i])
+            continue;
+        subscription_renew(&session->subscriptions[i]);
+        coverage_was_not_live(&session->coverage, i);
+    }
+}
+
 static void on_ok(struct relay_session *session, const struct relay_message *message,
                   uint64_t now_ms)
 {
     char reason[LOG_REDACTED_SIZE];
+    bool is_first;
 
     if (!relay_auth_is_mine(session->options.auth, message->event_id.text, message->event_id.len))
         return;
-    session->authenticated = message->accepted;
+    is_first = message->accepted && !session->authenticated;
+    session->verdict_ms = 0;
+    session->authenticated |= message->accepted;
     if (!message->accepted && may_log(session, now_ms))
         log_warn("relay %s: does not take our authentication (%s)", session->options.name,
                  log_redact(reason, message->text.text, message->text.len));
-    if (message->accepted && may_log(session, now_ms))
+    if (is_first && may_log(session, now_ms))
         log_info("relay %s: authenticated", session->options.name);
-    for (size_t i = 0; message->accepted && i < session->count; i++)
-        if (session->refusal[i] == SUBSCRIPTION_REFUSED_AUTH_REQUIRED)
-            ask_again(session, i);
+    if (is_first)
+        ask_as_authenticated(session);
 }
 
 static void on_notice(struct relay_session *session, const struct relay_message *message,

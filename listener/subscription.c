@@ -14,7 +14,19 @@ void subscription_reset(struct subscription *subscription)
 {
     subscription->state = SUBSCRIPTION_UNASKED;
     subscription->answered = false;
+    subscription->old_id[0] = '\0';
     subscription->due_ms = 0;
+}
+
+void subscription_renew(struct subscription *subscription)
+{
+    bool live = subscription->state == SUBSCRIPTION_LIVE;
+
+    if (!live && subscription->state != SUBSCRIPTION_ASKED)
+        return;
+    subscription_reset(subscription);
+    memcpy(subscription->old_id, subscription->id, sizeof subscription->old_id);
+    subscription->old_is_live = live;
 }
 
 static size_t ask(struct subscription *subscription, uint64_t now_ms, uint64_t random, char *out)
@@ -38,27 +50,59 @@ static void close_until_due(struct subscription *subscription, uint64_t now_ms, 
     subscription->due_ms = now_ms + backoff_failed(&subscription->backoff, held_ms, random);
 }
 
+static size_t close_frame(const char *id, char *out)
+{
+    return (size_t)snprintf(out, SUBSCRIPTION_FRAME_SIZE, "[\"CLOSE\",\"%s\"]", id);
+}
+
 size_t subscription_next_frame(struct subscription *subscription, uint64_t now_ms, uint64_t random,
                                char out[SUBSCRIPTION_FRAME_SIZE])
 {
+    size_t len;
+
     if (subscription_due_ms(subscription) > now_ms)
         return 0;
-    if (subscription->state != SUBSCRIPTION_ASKED)
+    switch (subscription->state) {
+    case SUBSCRIPTION_LIVE:
+        len = close_frame(subscription->old_id, out);
+        subscription_old_closed(subscription);
+        return len;
+    case SUBSCRIPTION_ASKED:
+        close_until_due(subscription, now_ms, random);
+        return close_frame(subscription->id, out);
+    default:
         return ask(subscription, now_ms, random, out);
-    close_until_due(subscription, now_ms, random);
-    return (size_t)snprintf(out, SUBSCRIPTION_FRAME_SIZE, "[\"CLOSE\",\"%s\"]", subscription->id);
+    }
 }
 
 uint64_t subscription_due_ms(const struct subscription *subscription)
 {
-    return subscription->state == SUBSCRIPTION_LIVE ? SUBSCRIPTION_NEVER : subscription->due_ms;
+    if (subscription->state == SUBSCRIPTION_LIVE)
+        return subscription->old_id[0] != '\0' ? 0 : SUBSCRIPTION_NEVER;
+    return subscription->due_ms;
 }
 
-bool subscription_is(const struct subscription *subscription, const char *id, size_t len)
+enum subscription_match subscription_match(const struct subscription *subscription, const char *id,
+                                           size_t len)
 {
-    return (subscription->state == SUBSCRIPTION_ASKED ||
-            subscription->state == SUBSCRIPTION_LIVE) &&
-           len == SUBSCRIPTION_ID_LEN && memcmp(id, subscription->id, len) == 0;
+    if (len != SUBSCRIPTION_ID_LEN)
+        return SUBSCRIPTION_MATCH_NONE;
+    if ((subscription->state == SUBSCRIPTION_ASKED || subscription->state == SUBSCRIPTION_LIVE) &&
+        memcmp(id, subscription->id, len) == 0)
+        return SUBSCRIPTION_MATCH_NOW;
+    return memcmp(id, subscription->old_id, len) == 0 ? SUBSCRIPTION_MATCH_OLD
+                                                      : SUBSCRIPTION_MATCH_NONE;
+}
+
+bool subscription_shows_live(const struct subscription *subscription, enum subscription_match match)
+{
+    return match == SUBSCRIPTION_MATCH_OLD ? subscription->old_is_live
+                                           : subscription->state == SUBSCRIPTION_LIVE;
+}
+
+void subscription_old_closed(struct subscription *subscription)
+{
+    subscription->old_id[0] = '\0';
 }
 
 void subscription_on_eose(struct subscription *subscription, uint64_t now_ms)

@@ -41,6 +41,8 @@ struct subscription {
     enum subscription_state state;
     bool answered; /* in this connection: EOSE, CLOSED, or the time for it is over */
     char id[SUBSCRIPTION_ID_LEN + 1];
+    char old_id[SUBSCRIPTION_ID_LEN + 1]; /* renewed, and open until the new one is live; or "" */
+    bool old_is_live;
     uint64_t due_ms; /* when there is something to send */
     uint64_t live_since_ms;
     struct backoff backoff;
@@ -51,6 +53,10 @@ void subscription_init(struct subscription *subscription, uint32_t kind);
 /* A new connection: everything is to be asked anew, at once. */
 void subscription_reset(struct subscription *subscription);
 
+/* The answer may be another now: where one was asked for, it is asked for again. What was live
+ * stays so until the new one is, so that nothing is missed in between. */
+void subscription_renew(struct subscription *subscription);
+
 /* Writes the next frame to send, if one is due: a REQ, or a CLOSE for a REQ that was not answered.
  * Returns its length, or 0. */
 size_t subscription_next_frame(struct subscription *subscription, uint64_t now_ms, uint64_t random,
@@ -59,11 +65,26 @@ size_t subscription_next_frame(struct subscription *subscription, uint64_t now_m
 /* When subscription_next_frame() will have something: SUBSCRIPTION_NEVER while live. */
 uint64_t subscription_due_ms(const struct subscription *subscription);
 
-/* Whether a message with this subscription id is about it now. */
-bool subscription_is(const struct subscription *subscription, const char *id, size_t len);
+/* What a message with this subscription id is about. */
+enum subscription_match {
+    SUBSCRIPTION_MATCH_NONE,
+    SUBSCRIPTION_MATCH_NOW,
+    SUBSCRIPTION_MATCH_OLD /* the one that was renewed */
+};
+enum subscription_match subscription_match(const struct subscription *subscription, const char *id,
+                                           size_t len);
 
+/* Whether an event that matches so is a new one, and not from before. */
+bool subscription_shows_live(const struct subscription *subscription,
+                             enum subscription_match match);
+
+/* The relay has sent all that it had stored for the one asked for. */
 void subscription_on_eose(struct subscription *subscription, uint64_t now_ms);
 
+/* The relay has closed the one that was renewed. */
+void subscription_old_closed(struct subscription *subscription);
+
+/* It has closed the one asked for or live. */
 void subscription_on_closed(struct subscription *subscription, uint64_t now_ms, uint64_t random);
 
 /* `reason` is the relay's text. */

@@ -5,6 +5,8 @@
 
 #define CLOCK  INT64_C(1800000000000)
 #define NOW    INT64_C(5000000)
+#define A      "00000000000000aa"
+#define B      "00000000000000bb"
 #define WRAPS  0
 #define DIRECT 1
 
@@ -54,9 +56,6 @@ static void live(int64_t now)
     coverage_live(&it, DIRECT, now);
 }
 
-#define A "00000000000000aa"
-#define B "00000000000000bb"
-
 START_TEST(a_first_start_misses_nothing)
 {
     ck_assert(!reports());
@@ -92,6 +91,26 @@ START_TEST(a_restart_misses_what_came_since_the_cursor)
     ck_assert(reports());
     ck_assert_int_eq(from, NOW - 60000);
     ck_assert_int_eq(to, NOW + 500);
+}
+END_TEST
+
+/* Redis's clock is read once a second, never to the millisecond: where we began is not to move. */
+START_TEST(joins_the_cursor_whatever_the_clocks_do)
+{
+    struct registry_cursor answer = {
+        .epoch = A, .now_ms = NOW + CLOCK, .cursor_ms = NOW + CLOCK - 60000};
+
+    ck_assert(!coverage_learn(&it, &answer, NOW));
+    live(NOW + 10);
+    finish(WRAPS);
+    finish(DIRECT);
+    for (int drift = -3; drift <= 3; drift++) {
+        answer.now_ms = NOW + CLOCK + 1000 + drift;
+        ck_assert(!coverage_learn(&it, &answer, NOW + 1000));
+        coverage_taken(&it, NOW + 1000);
+        ck_assert(reports());
+        ck_assert_int_eq(from + CLOCK, answer.cursor_ms);
+    }
 }
 END_TEST
 
@@ -255,6 +274,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, NULL);
     tcase_add_test(tcase, a_first_start_misses_nothing);
     tcase_add_test(tcase, a_restart_misses_what_came_since_the_cursor);
+    tcase_add_test(tcase, joins_the_cursor_whatever_the_clocks_do);
     tcase_add_test(tcase, live_before_the_cursor_is_known);
     tcase_add_test(tcase, live_before_it_is_known_that_there_is_no_cursor);
     tcase_add_test(tcase, knows_nothing_before_there_is_an_epoch);

@@ -526,6 +526,73 @@ static void expect_req_for_wraps(void)
     ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",{\"kinds\":[1059],", id_1059), 1);
 }
 
+/* It is asked for under another id, which is put in the place of `id`. */
+static void expect_renewal(char id[17], const char *kind)
+{
+    char filter[64], old[17];
+
+    strcpy(old, id);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    (void)snprintf(filter, sizeof filter, "{\"kinds\":[%s],\"limit\":0}]", kind);
+    ck_assert_ptr_nonnull(strstr(frame, filter));
+    ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",", id), 1);
+    ck_assert_str_ne(id, old);
+}
+
+static void expect_close_of(const char *id)
+{
+    char close[64];
+
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    (void)snprintf(close, sizeof close, "[\"CLOSE\",\"%s\"]", id);
+    ck_assert_int_eq(strncmp(frame, close, strlen(close)), 0);
+}
+
+/* A relay that shows less to who has not authenticated, and says nothing of it. */
+START_TEST(asks_anew_for_what_was_asked_before_it_was_authenticated)
+{
+    struct coverage *coverage = relay_session_coverage(session);
+    char old_1059[17], old_14[17];
+
+    go_live_after_a_gap();
+    strcpy(old_1059, id_1059);
+    strcpy(old_14, id_14);
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    expect_auth("x");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0); /* no page yet */
+    say_ok(auth_id, "true");
+    ck_assert(!coverage->kind[0].live && !coverage->kind[1].live);
+    expect_renewal(id_1059, "1059");
+    expect_renewal(id_14, "14");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    give(old_1059, gift_wrap); /* in force until the new one is */
+    ck_assert_uint_eq(taken, 1);
+    give(id_1059, other_wrap); /* stored */
+    ck_assert_uint_eq(taken, 1);
+    say_eose(old_1059);
+    ck_assert(!coverage->kind[0].live);
+    say_eose(id_1059);
+    expect_close_of(old_1059);
+    give(old_1059, other_wrap);
+    ck_assert_uint_eq(taken, 1);
+    expect_page(1059, T0);
+    say_closed(old_14, "error: gone");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    say_eose(id_14);
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+}
+END_TEST
+
+START_TEST(asks_for_pages_where_no_verdict_comes)
+{
+    go_live_after_a_gap();
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    expect_auth("x");
+    ck_assert_uint_eq(relay_session_due_ms(session), T0 + SUBSCRIPTION_ANSWER_MS);
+    expect_page(1059, T0 + SUBSCRIPTION_ANSWER_MS);
+}
+END_TEST
+
 START_TEST(answers_a_challenge_at_connect)
 {
     relay_session_begin(session);
@@ -534,6 +601,9 @@ START_TEST(answers_a_challenge_at_connect)
     expect_auth("first");
     ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0); /* and goes on */
     ck_assert_int_eq(strncmp(frame, "[\"REQ\"", 6), 0);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    say_ok(auth_id, "true"); /* what was asked for after it need not be renewed */
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
 }
 END_TEST
 
@@ -549,20 +619,27 @@ START_TEST(asks_again_once_it_is_authenticated)
     ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
     say_ok(auth_id, "true");
     expect_req_for_wraps();
-    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0); /* 14 is live */
+    expect_renewal(id_14, "14");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
     say_eose(id_1059);
     give(id_1059, gift_wrap);
     ck_assert_uint_eq(taken, 1);
+    /* A second challenge, and all stays as it is. */
+    ck_assert(receive("[\"AUTH\",\"again\"]"));
+    expect_auth("again");
+    say_ok(auth_id, "true");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
 }
 END_TEST
 
 START_TEST(asks_again_once_where_the_refusal_comes_late)
 {
-    ask();
+    relay_session_begin(session);
     ck_assert(receive("[\"AUTH\",\"x\"]"));
     expect_auth("x");
+    expect_req_for_wraps();
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
     say_ok(auth_id, "true");
-    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
     say_closed(id_1059, "auth-required: too late");
     expect_req_for_wraps();
     say_closed(id_1059, "auth-required: no");
@@ -583,12 +660,22 @@ END_TEST
 
 START_TEST(asks_for_a_page_again_once_it_is_authenticated)
 {
+    char old_1059[17], old_14[17];
+
     go_live_after_a_gap();
     expect_page(1059, T0);
     ck_assert(receive("[\"AUTH\",\"x\"]"));
     say_closed(page_id, "auth-required: who are you?");
     expect_auth("x");
     say_ok(auth_id, "true");
+    strcpy(old_1059, id_1059);
+    strcpy(old_14, id_14);
+    expect_renewal(id_1059, "1059");
+    expect_renewal(id_14, "14");
+    say_eose(id_1059);
+    say_eose(id_14);
+    expect_close_of(old_1059);
+    expect_close_of(old_14);
     expect_page(14, T0 + RELAY_SESSION_PAGE_MS);
     say_eose(page_id);
     expect_close(T0 + RELAY_SESSION_PAGE_MS);
@@ -740,6 +827,8 @@ int main(void)
     tcase_add_test(tcase, ignores_subscriptions_that_are_not_its_own);
     tcase_add_test(tcase, counts_what_is_addressed_to_nobody);
     tcase_add_test(tcase, asks_again_for_what_was_closed_and_keeps_the_other);
+    tcase_add_test(tcase, asks_anew_for_what_was_asked_before_it_was_authenticated);
+    tcase_add_test(tcase, asks_for_pages_where_no_verdict_comes);
     tcase_add_test(tcase, answers_a_challenge_at_connect);
     tcase_add_test(tcase, asks_again_once_it_is_authenticated);
     tcase_add_test(tcase, asks_again_once_where_the_refusal_comes_late);

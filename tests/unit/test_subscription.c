@@ -68,16 +68,16 @@ START_TEST(knows_its_id_while_it_is_open)
     struct subscription subscription;
 
     subscription_init(&subscription, 14);
-    ck_assert(!subscription_is(&subscription, "", 0));
+    ck_assert(SUBSCRIPTION_MATCH_NOW != subscription_match(&subscription, "", 0));
     subscription = asked(14);
-    ck_assert(subscription_is(&subscription, "0000000000001234", 16));
-    ck_assert(!subscription_is(&subscription, "0000000000001235", 16));
-    ck_assert(!subscription_is(&subscription, "000000000000123", 15));
-    ck_assert(!subscription_is(&subscription, "00000000000012344", 17));
+    ck_assert(SUBSCRIPTION_MATCH_NOW == subscription_match(&subscription, "0000000000001234", 16));
+    ck_assert(SUBSCRIPTION_MATCH_NOW != subscription_match(&subscription, "0000000000001235", 16));
+    ck_assert(SUBSCRIPTION_MATCH_NOW != subscription_match(&subscription, "000000000000123", 15));
+    ck_assert(SUBSCRIPTION_MATCH_NOW != subscription_match(&subscription, "00000000000012344", 17));
     subscription_on_eose(&subscription, T0);
-    ck_assert(subscription_is(&subscription, "0000000000001234", 16));
+    ck_assert(SUBSCRIPTION_MATCH_NOW == subscription_match(&subscription, "0000000000001234", 16));
     (void)close_it(&subscription, "", T0);
-    ck_assert(!subscription_is(&subscription, "0000000000001234", 16));
+    ck_assert(SUBSCRIPTION_MATCH_NOW != subscription_match(&subscription, "0000000000001234", 16));
 }
 END_TEST
 
@@ -171,7 +171,7 @@ START_TEST(a_new_connection_asks_at_once)
     subscription_reset(&subscription);
     ck_assert(!subscription.answered);
     ck_assert_uint_eq(subscription_due_ms(&subscription), 0);
-    ck_assert(!subscription_is(&subscription, "0000000000001234", 16));
+    ck_assert(SUBSCRIPTION_MATCH_NOW != subscription_match(&subscription, "0000000000001234", 16));
     ck_assert_uint_gt(subscription_next_frame(&subscription, T0, 9, frame), 0);
 }
 END_TEST

@@ -11,6 +11,7 @@
 #include "push_desk.h"
 #include "random.h"
 #include "registry.h"
+#include "takeover.h"
 #include "thread.h"
 #include "wake_queue.h"
 #include "wake_reader.h"
@@ -32,8 +33,12 @@ struct dispatcher {
     struct registration *registrations; /* LOOKUP_BATCH of them */
     int64_t commands_retry_ms;          /* they fail until then */
     int64_t sort_due_ms[WAKE_LANES];    /* see lookups() */
+    struct tenure tenure;               /* under which wakes are read */
+    struct takeover takeover;
     pthread_t thread;
     bool running;
+    _Atomic int64_t held_since_us; /* what the main thread says of the tenure */
+    atomic_bool held_alone;
     atomic_bool stop;
     atomic_uint in_flight, backlog;
 };
@@ -97,6 +102,41 @@ static bool has_news(const struct dispatcher *dispatcher)
             !wake_reader_reads_own(dispatcher->reader));
 }
 
+/* ---- Whose wakes they are -------------------------------------------------------------------- */
+
+/* The time is read first, so that `alone` is never that of a tenure before. */
+static void follow_tenure(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    struct tenure held = {.since_us = atomic_load(&dispatcher->held_since_us),
+                          .alone = atomic_load(&dispatcher->held_alone)};
+
+    if (held.since_us == 0 ||
+        (held.since_us == dispatcher->tenure.since_us && held.alone == dispatcher->tenure.alone))
+        return;
+    if (held.since_us != dispatcher->tenure.since_us) {
+        if (dispatcher->tenure.since_us != 0)
+            log_warn("dispatcher: Redis had lost this listener's heartbeat; its wakes are read "
+                     "anew");
+        wake_queue_disown(dispatcher->queue);
+        takeover_begin(&dispatcher->takeover, held.since_us, now_ms);
+    }
+    dispatcher->tenure = held;
+    wake_reader_restart(dispatcher->reader, held.alone);
+}
+
+static void take_over(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    int64_t adopted;
+
+    if (!commands_work(dispatcher, now_ms) ||
+        !succeeded(dispatcher,
+                   takeover_run(&dispatcher->takeover, dispatcher->commands, now_ms, &adopted)) ||
+        adopted == 0)
+        return;
+    log_warn("dispatcher: took over %lld wakes of listeners that are gone", (long long)adopted);
+    wake_reader_restart(dispatcher->reader, dispatcher->tenure.alone);
+}
+
 /* ---- Pushing --------------------------------------------------------------------------------- */
 
 /* How many of a lane's targets are to be looked up now. A backend that is down takes no pushes, but
@@ -138,8 +178,8 @@ static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64
         return;
     for (size_t i = 0; i < n; i++)
         keys[i] = *wake_target_key(targets[i]);
-    if (succeeded(dispatcher, registry_lookup(dispatcher->commands, keys, n,
-                                              dispatcher->registrations, found))) {
+    if (succeeded(dispatcher, registry_lookup(dispatcher->commands, dispatcher->tenure.since_us,
+                                              keys, n, dispatcher->registrations, found))) {
         for (size_t i = 0; i < n; i++)
             push_desk_serve(dispatcher->desk, targets[i],
                             found[i] ? &dispatcher->registrations[i] : NULL, now_ms);
@@ -174,6 +214,8 @@ static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
         if (wake_queue_waiting(dispatcher->queue, (enum wake_lane)lane))
             next = earlier(next, next_lookup_ms(dispatcher, (enum wake_lane)lane, now_ms));
     }
+    if (dispatcher->takeover.since_us != 0)
+        next = earlier(next, dispatcher->takeover.due_ms);
     if (has_news(dispatcher))
         next = now_ms;
     if (next < dispatcher->commands_retry_ms) /* all of this needs Redis */
@@ -207,6 +249,8 @@ static void work(struct dispatcher *dispatcher)
     while (!atomic_load(&dispatcher->stop)) {
         int64_t now_ms = (int64_t)clock_monotonic_ms(), next_ms;
 
+        follow_tenure(dispatcher, now_ms);
+        take_over(dispatcher, now_ms);
         next_ms = wake_reader_run(dispatcher->reader, dispatcher->queue, now_ms);
         next_ms = earlier(next_ms, push_desk_run(dispatcher->desk, now_ms));
         stop_clocks(dispatcher, now_ms);
@@ -289,6 +333,18 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
         dispatcher_free(&dispatcher);
     }
     return dispatcher;
+}
+
+void dispatcher_hold(struct dispatcher *dispatcher, const struct tenure *tenure)
+{
+    bool same = atomic_load(&dispatcher->held_since_us) == tenure->since_us &&
+                atomic_load(&dispatcher->held_alone) == tenure->alone;
+
+    if (same)
+        return;
+    atomic_store(&dispatcher->held_alone, tenure->alone);
+    atomic_store(&dispatcher->held_since_us, tenure->since_us);
+    http_client_wakeup(dispatcher->client);
 }
 
 void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out)

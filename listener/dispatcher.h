@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "registry.h"
 #include "settings.h"
 #include "stats.h"
 
@@ -22,6 +23,11 @@ struct dispatcher_status {
  * started; a Redis or a backend that is away is no reason. The thread has all signals blocked. */
 struct dispatcher *dispatcher_start(const struct settings *settings, struct stats *stats)
     __attribute__((warn_unused_result));
+
+/* From any thread, after each heartbeat: the name is held. No wake is read before that. When a new
+ * tenure begins, what is held in memory and not in flight is forgotten, and what is still this
+ * listener's own is read anew. */
+void dispatcher_hold(struct dispatcher *dispatcher, const struct tenure *tenure);
 
 /* From any thread. */
 void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out);

@@ -133,6 +133,7 @@ bool listener_beat(struct listener *listener)
 {
     struct dispatcher_status status;
     struct heartbeat beat = {.instance = listener->instance, .first = !listener->beaten};
+    struct tenure tenure;
     enum registry_result result;
 
     dispatcher_status(listener->dispatcher, &status);
@@ -141,7 +142,7 @@ bool listener_beat(struct listener *listener)
     beat.in_flight = status.in_flight;
     beat.backlog = status.backlog;
     beat.last_event_s = atomic_load(&listener->last_event_s);
-    result = registry_heartbeat(listener->registry, &beat);
+    result = registry_heartbeat(listener->registry, &beat, &tenure);
     if (result == REGISTRY_NOT_FOUND) {
         log_error("another listener has taken the name %s: stopping",
                   listener->settings->listener_name);
@@ -149,6 +150,7 @@ bool listener_beat(struct listener *listener)
     }
     if (result == REGISTRY_OK) {
         listener->beaten = true;
+        dispatcher_hold(listener->dispatcher, &tenure);
         look_for_loss(listener);
         (void)registry_flush_stats(listener->registry, &listener->stats);
         trim_if_due(listener);
@@ -162,6 +164,8 @@ void listener_stop(struct listener **listener)
 
     if (l == NULL)
         return;
+    if (l->beaten)
+        (void)registry_leave(l->registry, l->instance, false);
     for (size_t i = 0; i < l->relay_count; i++)
         relay_stop(l->relays[i]);
     if (l->dispatcher != NULL)
@@ -171,6 +175,8 @@ void listener_stop(struct listener **listener)
     dispatcher_free(&l->dispatcher);
     if (l->registry != NULL)
         (void)registry_flush_stats(l->registry, &l->stats);
+    if (l->beaten)
+        (void)registry_leave(l->registry, l->instance, true);
     seen_free(&l->seen);
     registry_free(&l->registry);
     free(l);

@@ -15,7 +15,8 @@ struct wake_entry {
     struct wake_entry *next;
     char id[WAKE_ID_SIZE];
     enum wake_via via;
-    unsigned tries; /* spent */
+    unsigned tries;  /* spent */
+    unsigned tenure; /* the queue's when it was last added */
     int64_t due_ms;
     int64_t stopped_ms[WAKE_LANES]; /* how long the lanes had stood still when it came */
 };

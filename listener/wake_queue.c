@@ -39,6 +39,7 @@ struct lane_clock {
 struct wake_queue {
     size_t max;
     size_t done_count;
+    unsigned tenure; /* how often its wakes were disowned */
     wake_random_fn *random;
     struct table *entries, *targets;
     struct due_heap heap; /* the targets that are not due yet */
@@ -158,20 +159,45 @@ static struct wake_entry *entry_new(struct wake_queue *queue, const struct wake 
     entry->item.key = entry->id;
     entry->via = wake->via;
     entry->due_ms = due_ms;
+    entry->tenure = queue->tenure;
     for (int lane = 0; lane < WAKE_LANES; lane++)
         entry->stopped_ms[lane] = stopped_for(queue, (enum wake_lane)lane, now_ms);
     return entry;
+}
+
+static void entry_free(struct wake_queue *queue, struct wake_entry *entry)
+{
+    table_remove(queue->entries, &entry->item);
+    OPENSSL_cleanse(entry, sizeof *entry);
+    free(entry);
+}
+
+/* Forgets those of a target's waiting wakes that were disowned and not added again. */
+static void shed_disowned(struct wake_queue *queue, struct wake_target *target)
+{
+    struct wake_entries all = target->waiting;
+    struct wake_entry *entry;
+
+    target->waiting = (struct wake_entries){0};
+    while ((entry = wake_entries_shift(&all)) != NULL) {
+        if (entry->tenure == queue->tenure)
+            wake_entries_append(&target->waiting, entry);
+        else
+            entry_free(queue, entry);
+    }
 }
 
 enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake, int64_t due_ms,
                                int64_t now_ms, unsigned *merged)
 {
     struct wake_target *target;
-    struct wake_entry *entry;
+    struct wake_entry *entry = (struct wake_entry *)table_find(queue->entries, wake->id);
 
     *merged = 0;
-    if (table_find(queue->entries, wake->id) != NULL)
+    if (entry != NULL) {
+        entry->tenure = queue->tenure;
         return WAKE_KNOWN;
+    }
     if (wake_queue_room(queue) == 0 || (entry = entry_new(queue, wake, due_ms, now_ms)) == NULL)
         return WAKE_FULL;
     target = (struct wake_target *)table_find(queue->targets, wake->key.hex);
@@ -179,6 +205,7 @@ enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake
         free(entry);
         return WAKE_FULL;
     }
+    shed_disowned(queue, target);
     table_add(queue->entries, &entry->item);
     *merged = wake_entries_join(&target->waiting, entry, now_ms + WAKE_SOON_MS, &queue->done);
     queue->done_count += *merged;
@@ -275,11 +302,13 @@ static void put_done(struct wake_queue *queue, struct wake_entry *entry)
 }
 
 /* Moves the target's due wakes to those that a push covers. */
-static void cover_due(struct wake_target *target, int64_t now_ms)
+static void cover_due(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)
 {
-    struct wake_entries all = target->waiting;
+    struct wake_entries all;
     struct wake_entry *entry;
 
+    shed_disowned(queue, target);
+    all = target->waiting;
     target->waiting = (struct wake_entries){0};
     while ((entry = wake_entries_shift(&all)) != NULL)
         wake_entries_append(entry->due_ms <= now_ms ? &target->begun : &target->waiting, entry);
@@ -314,7 +343,7 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, enum
     *kind = PUSH_SILENT;
     *expired = 0;
     target->lane = lane;
-    cover_due(target, now_ms);
+    cover_due(queue, target, now_ms);
     due = target->begun;
     target->begun = (struct wake_entries){0};
     while ((entry = wake_entries_shift(&due)) != NULL) {
@@ -341,19 +370,27 @@ unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target,
     unsigned n = 0;
 
     if (target->state != TARGET_BEGUN)
-        cover_due(target, now_ms);
+        cover_due(queue, target, now_ms);
     for (; (entry = wake_entries_shift(&target->begun)) != NULL; n++)
         put_done(queue, entry);
     move_on(queue, target);
     return n;
 }
 
-static void uncover(struct wake_target *target)
+/* The begun push had no outcome: its wakes wait again. False: none is left, nor the target. */
+static bool uncover(struct wake_queue *queue, struct wake_target *target)
 {
     struct wake_entry *entry;
 
     while ((entry = wake_entries_shift(&target->begun)) != NULL)
         wake_entries_append(&target->waiting, entry);
+    shed_disowned(queue, target);
+    if (target->waiting.first == NULL) {
+        target_free(queue, target);
+        return false;
+    }
+    wait_until_due(queue, target);
+    return true;
 }
 
 /* Each wake of the push has spent a try; returns how many are done with for want of another. */
@@ -392,10 +429,8 @@ bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int6
     wait = (int64_t)queue->random(most < WAKE_RETRY_MOST_MS ? most : WAKE_RETRY_MOST_MS);
     if (retry_after_ms > WAKE_RETRY_AFTER_MAX_MS)
         retry_after_ms = WAKE_RETRY_AFTER_MAX_MS;
-    uncover(target);
     target->retry_ms = now_ms + (wait > retry_after_ms ? wait : retry_after_ms);
-    wait_until_due(queue, target);
-    return true;
+    return uncover(queue, target);
 }
 
 bool wake_queue_once_more(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)
@@ -403,16 +438,36 @@ bool wake_queue_once_more(struct wake_queue *queue, struct wake_target *target, 
     if (target->once_more)
         return false;
     target->once_more = true;
-    uncover(target);
     target->retry_ms = now_ms;
-    wait_until_due(queue, target);
+    (void)uncover(queue, target);
     return true;
 }
 
 void wake_queue_abandon(struct wake_queue *queue, struct wake_target *target)
 {
-    uncover(target);
-    wait_until_due(queue, target);
+    (void)uncover(queue, target);
+}
+
+static void forget(struct wake_queue *queue, struct wake_target *target)
+{
+    shed_disowned(queue, target);
+    target_free(queue, target);
+}
+
+/* Targets that are taken may be anywhere, but they come back. */
+void wake_queue_disown(struct wake_queue *queue)
+{
+    struct due_item *item;
+    struct wake_target *target;
+
+    queue->tenure++;
+    while ((item = due_heap_first(&queue->heap)) != NULL) {
+        due_heap_remove(&queue->heap, item);
+        forget(queue, target_of(item));
+    }
+    for (int lane = 0; lane < WAKE_LANES; lane++)
+        while ((target = wake_list_shift(&queue->lined_up[lane])) != NULL)
+            forget(queue, target);
 }
 
 /* ---- What is done with ----------------------------------------------------------------------- */
@@ -433,8 +488,6 @@ void wake_queue_acknowledged(struct wake_queue *queue, size_t n)
 
     for (; n > 0 && (entry = wake_entries_shift(&queue->done)) != NULL; n--) {
         queue->done_count--;
-        table_remove(queue->entries, &entry->item);
-        OPENSSL_cleanse(entry, sizeof *entry);
-        free(entry);
+        entry_free(queue, entry);
     }
 }

@@ -102,12 +102,17 @@ unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target,
 bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int64_t now_ms,
                       bool spends_try, int64_t retry_after_ms, unsigned *given_up);
 
-/* Once more at once, without spending a try; false if that has been done for this push before. */
+/* Once more at once, without spending a try; false if that has been done for this push before, and
+ * the target is still the caller's. */
 bool wake_queue_once_more(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)
     __attribute__((warn_unused_result));
 
 /* The begun push was broken off with nothing known of it: its wakes stay unacknowledged. */
 void wake_queue_abandon(struct wake_queue *queue, struct wake_target *target);
+
+/* The wakes may be another listener's from now on, as far as they are not added again. They are
+ * forgotten: at once, or, in a push under way, when it ends without an outcome. */
+void wake_queue_disown(struct wake_queue *queue);
 
 /* The ids of up to `max` wakes that are done with; they live until they are acknowledged. */
 size_t wake_queue_done(const struct wake_queue *queue, const char **ids, size_t max);

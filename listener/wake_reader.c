@@ -40,6 +40,7 @@ struct wake_reader {
     enum state state;
     bool up;
     bool told;     /* the log, that Redis is away or that it is there */
+    bool may_own;  /* read our unacknowledged entries */
     bool own;      /* reading our unacknowledged entries, from the one after `after` */
     bool overflow; /* some of what was read did not fit: read our own again */
     char after[WAKE_ID_SIZE];
@@ -61,7 +62,7 @@ struct wake_reader *wake_reader_new(const struct settings *settings, struct stat
         return NULL;
     reader->stats = stats;
     reader->registry = registry_new(settings, stats);
-    reader->retry_ms = INT64_MIN;
+    reader->state = READER_STOPPED;
     reader->retry_wait_ms = RETRY_MS;
     if (reader->registry == NULL)
         wake_reader_free(&reader);
@@ -76,6 +77,15 @@ void wake_reader_free(struct wake_reader **reader)
     explicit_bzero((*reader)->wakes, sizeof(*reader)->wakes);
     free(*reader);
     *reader = NULL;
+}
+
+void wake_reader_restart(struct wake_reader *reader, bool own)
+{
+    registry_disconnect(reader->registry);
+    reader->state = READER_DOWN;
+    reader->retry_ms = INT64_MIN;
+    reader->overflow = false;
+    reader->may_own = own;
 }
 
 static void read_own_from_start(struct wake_reader *reader)
@@ -124,6 +134,10 @@ static void prepare(struct wake_reader *reader, int64_t now_ms)
         log_info("dispatcher: reading wakes");
     reader->up = reader->told = true;
     reader->state = READER_READY;
+    reader->own = false;
+    reader->own_again_ms = INT64_MAX;
+    if (!reader->may_own)
+        return;
     reader->own_again_ms = now_ms + BLOCK_MS + PATIENCE_MS;
     read_own_from_start(reader);
 }
@@ -205,7 +219,7 @@ static void collect(struct wake_reader *reader, struct wake_queue *queue, int64_
         reader->own = false;
     else if (reader->own)
         memcpy(reader->after, last_id, sizeof last_id);
-    if (reader->overflow && !reader->own) {
+    if (reader->overflow && reader->may_own && !reader->own) {
         reader->overflow = false;
         reader->retry_ms = now_ms + RETRY_MS;
         read_own_from_start(reader);

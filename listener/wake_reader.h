@@ -1,5 +1,7 @@
 /* wake_reader: brings wakes from Redis's stream into a wake_queue, without ever waiting for them.
  *
+ * It reads under this listener's name, and so only once that is held: see wake_reader_restart().
+ *
  * Own unacknowledged entries are read first, from the beginning, after every new connection too: a
  * reply that was lost may have held some. They are read once more when Redis cannot be answering a
  * connection of before any longer: one that it did not see end is still given new entries.
@@ -18,9 +20,13 @@
 
 struct wake_reader;
 
-/* NULL when out of memory. */
+/* Reads nothing yet. NULL when out of memory. */
 struct wake_reader *wake_reader_new(const struct settings *settings, struct stats *stats);
 void wake_reader_free(struct wake_reader **reader);
+
+/* Begins to read, on a new connection: what the one before has been answered may no longer be ours.
+ * Without `own` unacknowledged entries are left alone, on this connection and all that follow. */
+void wake_reader_restart(struct wake_reader *reader, bool own);
 
 /* Does all that can be done now. Returns when to be called again, unless wake_reader_fd() becomes
  * readable before. */
@@ -36,7 +42,7 @@ bool wake_reader_reads_own(const struct wake_reader *reader);
 /* Whether Redis answers. */
 bool wake_reader_is_up(const struct wake_reader *reader);
 
-/* Stops reading for good. */
+/* Stops reading. */
 void wake_reader_stop(struct wake_reader *reader);
 
 #endif

@@ -28,7 +28,8 @@ enum registry_result {
     REGISTRY_QUEUE_FULL,      /* too many wakes are waiting */
     REGISTRY_FULL,            /* MAX_REGISTRATIONS reached, or Redis is out of memory */
     REGISTRY_PENDING,         /* registry_wakes_collect(): nothing yet */
-    REGISTRY_UNAVAILABLE      /* Redis cannot be used now; try again later */
+    REGISTRY_UNAVAILABLE,     /* Redis cannot be used now; try again later */
+    REGISTRY_LAPSED           /* this listener's name is not held as it was: see struct tenure */
 };
 
 /* Both must outlive the registry, which counts Redis's failures. Does not connect yet. */
@@ -163,6 +164,40 @@ enum registry_result registry_cursor(struct registry *registry, const char *rela
                                      const char *epoch, int64_t from_ms, int64_t to_ms,
                                      struct registry_cursor *cursor);
 
+/* ---- The listener's calls: its name ---------------------------------------------------------- */
+
+/* A process holds LISTENER_NAME from its first heartbeat on, until one is more than 30 s late or
+ * another process takes the name. The wakes that it has read are its own as long: those of a name
+ * that nobody holds are taken over. One that comes too late with its heartbeat holds the name anew,
+ * and has to read anew what is still its own. */
+struct tenure {
+    int64_t since_us; /* tells one tenure from another; never 0 */
+    bool alone;       /* no process that held the name before is still finishing its pushes */
+};
+
+struct heartbeat {
+    const char *instance; /* random, of this process */
+    bool first;           /* this process takes the name, whoever holds it */
+    unsigned relays_connected;
+    unsigned relays_configured;
+    unsigned in_flight;   /* pushes */
+    unsigned backlog;     /* wakes held in this process */
+    int64_t last_event_s; /* Unix seconds; 0: none yet */
+};
+
+/* Renews listener:<LISTENER_NAME>; REGISTRY_NOT_FOUND: another process has taken the name. */
+enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat,
+                                        struct tenure *tenure);
+
+/* No push begins any more; and, with `ended`, none is under way either: others need not wait for
+ * the heartbeat to expire. To be called by a process that has been replaced, too. */
+enum registry_result registry_leave(struct registry *registry, const char *instance, bool ended);
+
+/* Makes up to `most` (up to REGISTRY_BATCH_MAX) unacknowledged wakes of those without a heartbeat
+ * this listener's own; *adopted is how many, and fewer than `most` were all. */
+enum registry_result registry_wakes_adopt(struct registry *registry, int64_t since_us,
+                                          unsigned most, int64_t *adopted);
+
 /* ---- The listener's calls: wakes ------------------------------------------------------------- */
 
 enum wake_via { WAKE_VIA_NOTIFY, WAKE_VIA_RELAY };
@@ -199,10 +234,12 @@ enum registry_result registry_wakes_collect(struct registry *registry, struct wa
 /* Gives up waiting for an answer that does not come: closes the connection. */
 void registry_disconnect(struct registry *registry);
 
-/* Looks n pubkeys (up to REGISTRY_BATCH_MAX) up in one command; found[i] tells whether
- * registrations[i] is set. */
-enum registry_result registry_lookup(struct registry *registry, const struct trade_pubkey *keys,
-                                     size_t n, struct registration *registrations, bool *found);
+/* Looks n pubkeys (up to REGISTRY_BATCH_MAX) up in one command, right before they are pushed to;
+ * found[i] tells whether registrations[i] is set. REGISTRY_LAPSED: they may not be pushed to, for
+ * their wakes may be another's now. */
+enum registry_result registry_lookup(struct registry *registry, int64_t since_us,
+                                     const struct trade_pubkey *keys, size_t n,
+                                     struct registration *registrations, bool *found);
 
 /* Acknowledges and deletes n (up to REGISTRY_BATCH_MAX) entries: their wakes are done with. */
 enum registry_result registry_wakes_done(struct registry *registry, const char *const *ids,
@@ -216,19 +253,6 @@ enum registry_result registry_forget(struct registry *registry, const struct tra
 enum registry_result registry_time(struct registry *registry, int64_t *unix_ms);
 
 /* ---- Housekeeping ---------------------------------------------------------------------------- */
-
-struct heartbeat {
-    const char *instance; /* random, of this process */
-    bool first;           /* this process takes the name over */
-    unsigned relays_connected;
-    unsigned relays_configured;
-    unsigned in_flight;   /* pushes */
-    unsigned backlog;     /* wakes held in this process */
-    int64_t last_event_s; /* Unix seconds; 0: none yet */
-};
-
-/* Renews listener:<LISTENER_NAME>; REGISTRY_NOT_FOUND: another process has taken the name. */
-enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat);
 
 /* Adds the pending counters to Redis's; where that fails they stay pending. */
 enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats);

@@ -15,6 +15,9 @@ local WOKE_FOR_MS = 4 * 24 * 60 * 60 * 1000  -- catching up reaches back 2 days,
 local REACH_MS = 2 * 24 * 60 * 60 * 1000     -- of catching up
 local CURSOR_FOR_MS = 30 * 24 * 60 * 60 * 1000
 local HEARTBEAT_S = 30
+local NOTICE_US = 3 * 1000000                -- by then a listener has noticed that it was replaced
+local LEAVE_US = 15 * 1000000                -- and so long it may take to finish its pushes
+local NAME_MAX = 64                          -- of a listener
 local TRIM_BATCH = 5000
 
 local GROUP = 'dispatch'
@@ -204,12 +207,20 @@ local function do_events(keys, args)
   return outcomes
 end
 
--- lookup(prefix; pubkey ...): for each { token, platform, p256dh, auth }, token false if absent
+-- A process holds its listener's name from the time `since` on, until its heartbeat expires or
+-- another takes the name. After that the wakes that it has read may be another's.
+local function holds(prefix, name, since)
+  return redis.call('HGET', listener_key(prefix, name), 'since') == since
+end
+
+-- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth }, token false
+-- if absent. It comes right before the pushes, so 0 where the name is no longer held.
 local function do_lookup(keys, args)
+  if not holds(keys[1], args[1], args[2]) then return 0 end
   local found = {}
-  for i, pubkey in ipairs(args) do
-    found[i] = redis.call('HMGET', token_key(keys[1], pubkey), 'token', 'platform', 'p256dh',
-                          'auth')
+  for i = 3, #args do
+    found[i - 2] = redis.call('HMGET', token_key(keys[1], args[i]), 'token', 'platform', 'p256dh',
+                              'auth')
   end
   return found
 end
@@ -226,18 +237,91 @@ local function do_forget(keys, args)
   return remove(keys[1], args[1])
 end
 
--- heartbeat(prefix; name, instance, 'first' or 'again', field, value ...)
+-- A name changes hands, or nobody has held it. Whoever held it may still be finishing its pushes
+-- until before_leaves_by.
+local function take_name(key, now, instance, holder)
+  local leaves_by = tonumber(redis.call('HGET', key, 'leaves_by')) or 0
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'instance', instance, 'since', now)
+  if holder then
+    redis.call('HSET', key, 'before', holder, 'before_leaves_by',
+               math.max(leaves_by, now + NOTICE_US))
+  end
+end
+
+-- heartbeat(prefix; name, instance, 'first' or 'again', field, value ...): { since, 1 if the process
+-- that held the name before may still be finishing its pushes }; { 0, 0 } when another has taken it
 local function do_heartbeat(keys, args)
-  local key = listener_key(keys[1], args[1])
+  local name, instance = args[1], args[2]
+  local key, now = listener_key(keys[1], name), now_us()
   local holder = redis.call('HGET', key, 'instance')
-  if args[3] ~= 'first' and holder and holder ~= args[2] then return 0 end
-  local now = now_us() / 1000000
-  redis.call('HSET', key, 'instance', args[2], unpack(args, 4))
+  if args[3] ~= 'first' and holder and holder ~= instance then return { 0, 0 } end
+  if holder ~= instance then take_name(key, now, instance, holder) end
+  redis.call('HSET', key, unpack(args, 4))
   redis.call('EXPIRE', key, HEARTBEAT_S)
-  redis.call('ZADD', listeners_key(keys[1]), math.floor(now), args[1])
+  redis.call('ZADD', listeners_key(keys[1]), math.floor(now / 1000000), name)
   redis.call('ZREMRANGEBYSCORE', listeners_key(keys[1]), '-inf',
-             math.floor(now) - HEARTBEAT_S)
+             math.floor(now / 1000000) - HEARTBEAT_S)
+  local held = redis.call('HMGET', key, 'since', 'before_leaves_by')
+  local wait = (tonumber(held[2]) or now) - now
+  -- A longer one means that the clock was set back.
+  return { tonumber(held[1]), wait > 0 and wait <= LEAVE_US and 1 or 0 }
+end
+
+-- leave(prefix; name, instance, 'begins' or 'ends'): this process, which holds the name or has been
+-- replaced, begins no more pushes, or has come to the end of all
+local function do_leave(keys, args)
+  local name, instance, begins = args[1], args[2], args[3] == 'begins'
+  local key = listener_key(keys[1], name)
+  local leaves_by = begins and now_us() + LEAVE_US or 0
+  local held = redis.call('HMGET', key, 'instance', 'before')
+  if held[2] == instance then
+    redis.call('HSET', key, 'before_leaves_by', leaves_by)
+  elseif held[1] == instance and begins then
+    redis.call('HSET', key, 'leaves_by', leaves_by)
+  elseif held[1] == instance then
+    redis.call('DEL', key)
+    redis.call('ZREM', listeners_key(keys[1]), name)
+  end
   return 1
+end
+
+-- Consumers are listeners by their names, but an operator can make others.
+local function is_alive(prefix, name)
+  return #name <= NAME_MAX and redis.call('EXISTS', listener_key(prefix, name)) == 1
+end
+
+-- Has up to `most` pending wakes of a consumer become those of `name`; how many have.
+local function claim(wakes, consumer, name, most)
+  local ids = {}
+  for i, entry in ipairs(redis.call('XPENDING', wakes, GROUP, '-', '+', most, consumer)) do
+    ids[i] = entry[1]
+  end
+  if #ids == 0 then return 0 end
+  ids[#ids + 1] = 'JUSTID'
+  -- Those whose entry has been deleted only cease to be pending.
+  return #redis.call('XCLAIM', wakes, GROUP, name, 0, unpack(ids))
+end
+
+-- adopt(prefix; name, since, most): the unacknowledged wakes of every consumer without a heartbeat
+-- become those of `name`, up to so many in one call; how many have, -1 where the name is not held.
+-- Not those of a live one, however long they wait: they may be deferred, or their backend paused.
+local function do_adopt(keys, args)
+  local prefix, name, left = keys[1], args[1], tonumber(args[3])
+  local wakes, adopted = wakes_key(prefix), 0
+  if not holds(prefix, name, args[2]) then return -1 end
+  local consumers = redis.pcall('XINFO', 'CONSUMERS', wakes, GROUP)
+  if consumers.err then return 0 end -- no queue yet, or no group
+  for _, consumer in ipairs(consumers) do
+    local other = consumer[2]
+    if other ~= name and adopted < left and not is_alive(prefix, other) then
+      adopted = adopted + claim(wakes, other, name, left - adopted)
+      if #redis.call('XPENDING', wakes, GROUP, '-', '+', 1, other) == 0 then
+        redis.call('XGROUP', 'DELCONSUMER', wakes, GROUP, other)
+      end
+    end
+  end
+  return adopted
 end
 
 -- epoch(prefix; candidate): 1 if there was none: Redis has lost its data, or is new. The candidate
@@ -337,6 +421,8 @@ register('lookup', do_lookup, { 'no-writes' })
 register('done', do_done, { 'allow-oom' })
 register('forget', do_forget, { 'allow-oom' })
 register('heartbeat', do_heartbeat, { 'allow-oom' })
+register('leave', do_leave, { 'allow-oom' })
+register('adopt', do_adopt, { 'allow-oom' })
 register('epoch', do_epoch, { 'allow-oom' })
 register('cursor', do_cursor, { 'allow-oom' })
 register('listeners', do_listeners, { 'no-writes' })

@@ -1,4 +1,4 @@
-/* Housekeeping: heartbeats, counters, what has expired. */
+/* Heartbeats, and housekeeping: counters, what has expired. */
 #include "registry_priv.h"
 
 static void add_pair(struct registry *registry, const char *name, int64_t value)
@@ -7,9 +7,11 @@ static void add_pair(struct registry *registry, const char *name, int64_t value)
     registry_add_number(registry, value);
 }
 
-enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat)
+enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat,
+                                        struct tenure *tenure)
 {
-    int64_t kept = 0;
+    uint64_t held[2];
+    redisReply *reply;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "heartbeat");
@@ -23,8 +25,25 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
     add_pair(registry, "in_flight", beat->in_flight);
     add_pair(registry, "backlog", beat->backlog);
     add_pair(registry, "last_event", beat->last_event_s);
-    result = registry_call_for_integer(registry, &kept);
-    return result == REGISTRY_OK && kept == 0 ? REGISTRY_NOT_FOUND : result;
+    result = registry_send(registry, &reply);
+    if (result == REGISTRY_OK)
+        result = registry_read_numbers(reply, held, 2);
+    if (result != REGISTRY_OK)
+        return result;
+    tenure->since_us = (int64_t)held[0];
+    tenure->alone = held[1] == 0;
+    return held[0] == 0 ? REGISTRY_NOT_FOUND : REGISTRY_OK;
+}
+
+enum registry_result registry_leave(struct registry *registry, const char *instance, bool ended)
+{
+    int64_t ignored;
+
+    REGISTRY_BEGIN(registry, "leave");
+    registry_add(registry, registry->settings->listener_name);
+    registry_add(registry, instance);
+    registry_add(registry, ended ? "ends" : "begins");
+    return registry_call_for_integer(registry, &ignored);
 }
 
 enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats)

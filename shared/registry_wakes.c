@@ -203,18 +203,25 @@ static void wipe_strings(redisReply *array)
             explicit_bzero(array->element[i]->str, array->element[i]->len);
 }
 
-enum registry_result registry_lookup(struct registry *registry, const struct trade_pubkey *keys,
-                                     size_t n, struct registration *registrations, bool *found)
+enum registry_result registry_lookup(struct registry *registry, int64_t since_us,
+                                     const struct trade_pubkey *keys, size_t n,
+                                     struct registration *registrations, bool *found)
 {
     redisReply *reply;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "lookup");
+    registry_add(registry, registry->settings->listener_name);
+    registry_add_number(registry, since_us);
     for (size_t i = 0; i < n; i++)
         registry_add_pubkey(registry, &keys[i]);
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+        freeReplyObject(reply);
+        return REGISTRY_LAPSED;
+    }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
         return registry_strange(reply);
     for (size_t i = 0; i < n; i++) {
@@ -234,6 +241,20 @@ enum registry_result registry_wakes_done(struct registry *registry, const char *
     for (size_t i = 0; i < n; i++)
         registry_add(registry, ids[i]);
     return registry_call_for_integer(registry, &ignored);
+}
+
+enum registry_result registry_wakes_adopt(struct registry *registry, int64_t since_us,
+                                          unsigned most, int64_t *adopted)
+{
+    enum registry_result result;
+
+    *adopted = 0;
+    REGISTRY_BEGIN(registry, "adopt");
+    registry_add(registry, registry->settings->listener_name);
+    registry_add_number(registry, since_us);
+    registry_add_number(registry, most);
+    result = registry_call_for_integer(registry, adopted);
+    return result == REGISTRY_OK && *adopted < 0 ? REGISTRY_LAPSED : result;
 }
 
 enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,

@@ -425,6 +425,122 @@ START_TEST(an_abandoned_push_leaves_its_wakes_unacknowledged)
 }
 END_TEST
 
+/* ---- Another listener may have them ---------------------------------------------------------- */
+
+static bool fails(struct wake_target *target)
+{
+    unsigned given_up;
+
+    return wake_queue_retry(queue, target, 0, true, -1, &given_up);
+}
+
+START_TEST(disowned_wakes_are_forgotten)
+{
+    enum push_kind kind;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    add(2, 1, WAKE_VIA_RELAY, 0); /* after the push */
+    add(3, 2, WAKE_VIA_RELAY, 5000);
+    add(4, 3, WAKE_VIA_RELAY, 0);
+    wake_queue_put_back(queue, take(WAKE_LANE_UNKNOWN, 0), WAKE_LANE_FCM);
+    wake_queue_disown(queue);
+    ck_assert_int_eq(wake_queue_next_ms(queue), INT64_MAX);
+    ck_assert(!wake_queue_waiting(queue, WAKE_LANE_FCM));
+    ck_assert(!fails(flying));
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_uint_eq(wake_queue_room(queue), MAX);
+    /* They may all come back. */
+    for (unsigned id = 1; id <= 4; id++)
+        ck_assert_int_eq(add(id, id, WAKE_VIA_RELAY, 0), WAKE_ADDED);
+}
+END_TEST
+
+START_TEST(what_is_in_flight_keeps_its_outcome)
+{
+    enum push_kind kind;
+    const char *id;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    wake_queue_disown(queue);
+    ck_assert_uint_eq(wake_queue_finish(queue, flying, 0), 1);
+    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 1);
+    ck_assert_str_eq(id, "1-0");
+}
+END_TEST
+
+START_TEST(what_is_added_again_in_flight_is_tried_again)
+{
+    enum push_kind kind;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    wake_queue_disown(queue);
+    ck_assert_int_eq(add(1, 1, WAKE_VIA_RELAY, 0), WAKE_KNOWN);
+    ck_assert(fails(flying));
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
+START_TEST(a_push_of_disowned_wakes_is_not_repeated)
+{
+    enum push_kind kind;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    wake_queue_disown(queue);
+    ck_assert(wake_queue_once_more(queue, flying, 0));
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    add(2, 2, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    wake_queue_disown(queue);
+    wake_queue_abandon(queue, flying);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_ptr_null(take(WAKE_LANE_FCM, 1000000));
+}
+END_TEST
+
+/* It may be waiting for its host's turn. */
+START_TEST(no_push_begins_for_a_taken_target_that_was_disowned)
+{
+    enum push_kind kind;
+    unsigned expired;
+    struct wake_target *taken;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    taken = take(WAKE_LANE_UNKNOWN, 0);
+    wake_queue_disown(queue);
+    ck_assert(!wake_queue_begin(queue, taken, WAKE_LANE_FCM, 0, &kind, &expired));
+    ck_assert_uint_eq(expired, 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+START_TEST(a_disowned_wake_stands_for_no_other)
+{
+    enum push_kind kind;
+    const char *id;
+    struct wake_target *taken;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    taken = take(WAKE_LANE_UNKNOWN, 0);
+    wake_queue_disown(queue);
+    add(2, 1, WAKE_VIA_NOTIFY, 0);
+    ck_assert_uint_eq(merged, 0);
+    wake_queue_put_back(queue, taken, WAKE_LANE_UNKNOWN);
+    taken = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+    ck_assert_uint_eq(wake_queue_finish(queue, taken, 0), 1);
+    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 1);
+    ck_assert_str_eq(id, "2-0");
+}
+END_TEST
+
 /* ---- push_health ----------------------------------------------------------------------------- */
 
 START_TEST(a_backend_that_only_fails_is_probed)
@@ -480,6 +596,12 @@ int main(void)
     tcase_add_test(tcase, the_clock_stands_still_while_a_lane_is_stopped);
     tcase_add_test(tcase, lanes_do_not_hold_each_other_up);
     tcase_add_test(tcase, an_abandoned_push_leaves_its_wakes_unacknowledged);
+    tcase_add_test(tcase, disowned_wakes_are_forgotten);
+    tcase_add_test(tcase, what_is_in_flight_keeps_its_outcome);
+    tcase_add_test(tcase, what_is_added_again_in_flight_is_tried_again);
+    tcase_add_test(tcase, a_push_of_disowned_wakes_is_not_repeated);
+    tcase_add_test(tcase, no_push_begins_for_a_taken_target_that_was_disowned);
+    tcase_add_test(tcase, a_disowned_wake_stands_for_no_other);
     tcase_add_test(tcase, a_backend_that_only_fails_is_probed);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);

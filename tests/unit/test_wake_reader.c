@@ -53,6 +53,9 @@ void registry_disconnect(struct registry *registry)
 {
     (void)registry;
     redis.asked = false;
+    (void)close(redis.fd[0]);
+    (void)close(redis.fd[1]);
+    ck_assert_int_eq(pipe(redis.fd), 0);
 }
 
 const char *registry_down_reason(const struct registry *registry)
@@ -138,6 +141,7 @@ static void setup(void)
     queue = wake_queue_new(100, most);
     reader = wake_reader_new(&settings, &stats);
     ck_assert_ptr_nonnull(reader);
+    wake_reader_restart(reader, true);
 }
 
 static void teardown(void)
@@ -207,6 +211,71 @@ START_TEST(our_own_are_read_first)
     ck_assert(redis.asked && !redis.asked_own);
     ck_assert(!wake_reader_reads_own(reader));
     ck_assert_uint_eq(redis.own_reads, 1);
+}
+END_TEST
+
+/* ---- Whose they are -------------------------------------------------------------------------- */
+
+START_TEST(nothing_is_read_before_the_name_is_held)
+{
+    wake_reader_free(&reader);
+    reader = wake_reader_new(&settings, &stats);
+    ck_assert_int_eq(wake_reader_run(reader, queue, now), INT64_MAX);
+    ck_assert_uint_eq(redis.connections, 0);
+    ck_assert(!redis.asked);
+}
+END_TEST
+
+/* They are another process's as long as it lives. */
+START_TEST(our_own_can_be_left_alone)
+{
+    redis.own[redis.own_count++] = make(1, CLOCK_MS, 0);
+    wake_reader_restart(reader, false);
+    run();
+    for (int i = 0; i < 5; i++) {
+        ck_assert(redis.asked && !redis.asked_own);
+        now += 2000;
+        answer();
+    }
+    end_connection();
+    ck_assert(redis.asked && !redis.asked_own);
+    wake_reader_restart(reader, true);
+    run();
+    ck_assert(redis.asked && redis.asked_own);
+    answer();
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+    ck_assert_uint_eq(redis.own_reads, 1);
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_not_read_as_our_own)
+{
+    wake_reader_restart(reader, false);
+    run();
+    for (unsigned i = 0; i < 99; i++)
+        hand_out(make(i, now + redis.clock_ms, 60000));
+    redis.fresh[redis.fresh_count++] = make(100, now + redis.clock_ms, 60000);
+    redis.fresh[redis.fresh_count++] = make(101, now + redis.clock_ms, 60000); /* too many */
+    answer();
+    ck_assert_uint_eq(wake_queue_room(queue), 0);
+    wake_queue_disown(queue); /* makes room */
+    now += 1000;
+    run();
+    ck_assert(redis.asked && !redis.asked_own);
+}
+END_TEST
+
+/* It was given before, and may be another's since. */
+START_TEST(an_answer_to_the_connection_before_is_not_taken)
+{
+    start();
+    redis.fresh[redis.fresh_count++] = make(1, now + redis.clock_ms, 0);
+    ck_assert_int_eq(write(redis.fd[1], "x", 1), 1);
+    wake_reader_restart(reader, true);
+    run();
+    ck_assert_uint_eq(redis.connections, 2);
+    ck_assert(redis.asked && redis.asked_own);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
 }
 END_TEST
 
@@ -351,6 +420,10 @@ int main(void)
 {
     const TTest *const tests[] = {
         our_own_are_read_first,
+        nothing_is_read_before_the_name_is_held,
+        our_own_can_be_left_alone,
+        what_does_not_fit_is_not_read_as_our_own,
+        an_answer_to_the_connection_before_is_not_taken,
         no_wake_is_taken_before_the_clock_is_known,
         the_clock_is_read_anew_on_every_connection,
         a_connection_that_ended_unasked_is_a_new_one,

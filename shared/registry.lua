@@ -299,23 +299,23 @@ local function claim(wakes, consumer, name, most)
   end
   if #ids == 0 then return 0 end
   ids[#ids + 1] = 'JUSTID'
-  -- Those whose entry has been deleted only cease to be pending.
+  -- Those whose entry has been deleted just cease to be pending.
   return #redis.call('XCLAIM', wakes, GROUP, name, 0, unpack(ids))
 end
 
 -- adopt(prefix; name, since, most): the unacknowledged wakes of every consumer without a heartbeat
--- become those of `name`, up to so many in one call; how many have, -1 where the name is not held.
+-- become those of `name`, up to `most` in one call; how many have, -1 where the name is not held.
 -- Not those of a live one, however long they wait: they may be deferred, or their backend paused.
 local function do_adopt(keys, args)
-  local prefix, name, left = keys[1], args[1], tonumber(args[3])
+  local prefix, name, most = keys[1], args[1], tonumber(args[3])
   local wakes, adopted = wakes_key(prefix), 0
   if not holds(prefix, name, args[2]) then return -1 end
   local consumers = redis.pcall('XINFO', 'CONSUMERS', wakes, GROUP)
   if consumers.err then return 0 end -- no queue yet, or no group
   for _, consumer in ipairs(consumers) do
     local other = consumer[2]
-    if other ~= name and adopted < left and not is_alive(prefix, other) then
-      adopted = adopted + claim(wakes, other, name, left - adopted)
+    if other ~= name and adopted < most and not is_alive(prefix, other) then
+      adopted = adopted + claim(wakes, other, name, most - adopted)
       if #redis.call('XPENDING', wakes, GROUP, '-', '+', 1, other) == 0 then
         redis.call('XGROUP', 'DELCONSUMER', wakes, GROUP, other)
       end

@@ -233,9 +233,15 @@ def test_the_programs_need_no_more(with_acl, relay, phone, pubkey, unix):
     acl = with_acl(unix, UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_RATE_PER_PUBKEY_PER_MIN="60")
     stack = acl.stack
     stack.start_api()
-    stack.start_listener(relay)
     endpoint = phone.endpoint()
     stack.register(pubkey, endpoint)
+    # A wake that somebody has read who is no more.
+    stack.redis.xgroup_create("mostro:wakes", "dispatch", "0", mkstream=True)
+    stack.notify(pubkey)
+    assert stack.redis.xreadgroup("dispatch", "nobody", {"mostro:wakes": ">"})
+    stack.start_listener(relay)
+    phone.next_push()
+    wait_until(lambda: len(stack.redis.xinfo_consumers("mostro:wakes", "dispatch")) == 1)
     stack.register(nostr.new_pubkey(), "token-1", "ios")
     assert '"total":2' in stack.get("/api/status").body
     wait_until(lambda: stack.get("/api/ready").status == 200)

@@ -14,18 +14,24 @@ void health_handle(struct responder *responder, const struct request *request,
 void info_handle(struct responder *responder, const struct request *request,
                  struct response *response)
 {
+    const char *vapid = responder->settings->vapid_public_key;
+    bool has_vapid = vapid[0] != '\0';
+    /* What comes before and after its key is there only where pushes are signed. */
+    const char *before = has_vapid ? ",\"vapid_public_key\":\"" : "";
+    const char *after = has_vapid ? "\"" : "";
+
     (void)request;
     if (responder->crypto == NULL)
         response_json(response, 200,
                       "{\"version\":\"%s\",\"encryption_enabled\":false,"
-                      "\"note\":\"Token encryption will be enabled in a future phase\"}",
-                      PACKAGE_VERSION);
+                      "\"note\":\"Token encryption will be enabled in a future phase\"%s%s%s}",
+                      PACKAGE_VERSION, before, vapid, after);
     else
         response_json(response, 200,
                       "{\"server_pubkey\":\"%s\",\"version\":\"%s\","
-                      "\"encryption_enabled\":true,\"encrypted_token_size\":%d}",
+                      "\"encryption_enabled\":true,\"encrypted_token_size\":%d%s%s%s}",
                       token_crypto_pubkey(responder->crypto), PACKAGE_VERSION,
-                      TOKEN_CRYPTO_MESSAGE_SIZE);
+                      TOKEN_CRYPTO_MESSAGE_SIZE, before, vapid, after);
 }
 
 void status_handle(struct responder *responder, const struct request *request,

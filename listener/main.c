@@ -2,16 +2,22 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "listener.h"
 #include "log.h"
 #include "process.h"
 #include "relay_auth.h"
+#include "vapid_key.h"
+
+#define GENERATE "--generate-vapid-key"
 
 static const char about[] =
     "Follows Nostr relays for events that name a registered trade pubkey, and wakes the phones\n"
-    "behind them through FCM and UnifiedPush.";
+    "behind them through FCM and UnifiedPush.\n\n"
+    "  mostro-push-listener " GENERATE " FILE\n"
+    "makes a new key for VAPID_PRIVATE_KEY_FILE, and prints the public key that goes with it.";
 
 /* Every thread inherits this, so that signals are taken by the main thread alone. */
 static void block_stop_signals(sigset_t *stop)
@@ -53,13 +59,29 @@ static int run(const struct settings *settings)
     return status;
 }
 
+static int generate_vapid_key(const char *path)
+{
+    char public_half[VAPID_KEY_PUBLIC_SIZE];
+    const char *problem;
+
+    process_keep_memory_private();
+    problem = vapid_key_generate(path, public_half);
+    if (problem != NULL) {
+        (void)fprintf(stderr, "%s: %s\n", path, problem);
+        return EXIT_FAILURE;
+    }
+    return puts(public_half) >= 0 && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     struct settings *settings = NULL;
-    enum process_mode mode =
-        process_begin(argc, argv, "mostro-push-listener", about, SETTINGS_LISTENER, &settings);
+    enum process_mode mode;
     int status = EXIT_SUCCESS;
 
+    if (argc == 3 && strcmp(argv[1], GENERATE) == 0)
+        return generate_vapid_key(argv[2]);
+    mode = process_begin(argc, argv, "mostro-push-listener", about, SETTINGS_LISTENER, &settings);
     if (mode == PROCESS_DONE)
         return EXIT_SUCCESS;
     if (mode == PROCESS_FAILED)

@@ -30,6 +30,13 @@ struct push_result {
     bool multiplexed;       /* the peer takes many pushes over one connection */
 };
 
+/* Whether a push was started; if not, nobody is told how it ended. */
+enum push_start {
+    PUSH_STARTED,
+    PUSH_NO_MEMORY,       /* later, perhaps */
+    PUSH_BAD_REGISTRATION /* never: what is stored is not what a responder stores */
+};
+
 /* Called exactly once a push that was started, while the HTTP client waits or cancels. */
 typedef void push_done_fn(const struct push_result *result, void *arg);
 

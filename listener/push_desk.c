@@ -32,6 +32,7 @@ struct push_desk {
     struct wake_queue *queue;
     struct stats *stats;
     struct fcm *fcm; /* NULL: off */
+    struct unifiedpush *unifiedpush;
     struct host_slots *hosts;
     struct push_health health[WAKE_LANES];
     unsigned in_flight[WAKE_LANES];
@@ -72,8 +73,9 @@ struct push_desk *push_desk_new(const struct settings *settings, struct http_cli
     for (int lane = 0; lane < WAKE_LANES; lane++)
         push_health_init(&desk->health[lane]);
     desk->fcm = fcm_new(settings, client);
+    desk->unifiedpush = unifiedpush_new(settings, client);
     desk->hosts = host_slots_new(slow_slots(settings));
-    if (desk->hosts == NULL)
+    if (desk->unifiedpush == NULL || desk->hosts == NULL)
         push_desk_free(&desk);
     return desk;
 }
@@ -98,6 +100,7 @@ void push_desk_free(struct push_desk **desk)
         flight_free(flight);
     }
     fcm_free(&(*desk)->fcm);
+    unifiedpush_free(&(*desk)->unifiedpush);
     host_slots_free(&(*desk)->hosts);
     free(*desk);
     *desk = NULL;
@@ -353,7 +356,7 @@ static void take_off(struct push_desk *desk, struct flight *flight,
 {
     enum push_kind kind;
     unsigned expired, given_up;
-    bool started;
+    enum push_start started = PUSH_STARTED;
 
     desk->in_flight[flight->lane]++;
     if (!wake_queue_begin(desk->queue, flight->target, flight->lane, now_ms, &kind, &expired)) {
@@ -363,16 +366,19 @@ static void take_off(struct push_desk *desk, struct flight *flight,
         return;
     }
     stats_add(desk->stats, words[flight->lane].given_up, expired);
-    if (flight->lane == WAKE_LANE_FCM)
-        started = fcm_push(desk->fcm, kind, registration->token, now_ms, clock_unix_s(), push_done,
-                           flight);
-    else
-        started = unifiedpush_push(desk->settings, desk->client, registration, clock_unix_s(),
-                                   push_done, flight);
-    if (started)
+    if (flight->lane == WAKE_LANE_UNIFIEDPUSH)
+        started =
+            unifiedpush_push(desk->unifiedpush, registration, clock_unix_s(), push_done, flight);
+    else if (!fcm_push(desk->fcm, kind, registration->token, now_ms, clock_unix_s(), push_done,
+                       flight))
+        started = PUSH_NO_MEMORY;
+    if (started == PUSH_STARTED)
         return;
     release_slot(desk, flight, NULL, now_ms);
-    (void)wake_queue_retry(desk->queue, flight->target, now_ms, false, NO_MEMORY_MS, &given_up);
+    if (started == PUSH_BAD_REGISTRATION)
+        settle(desk, flight->target, words[flight->lane].given_up, now_ms);
+    else
+        (void)wake_queue_retry(desk->queue, flight->target, now_ms, false, NO_MEMORY_MS, &given_up);
     flight_free(flight);
 }
 

@@ -8,14 +8,31 @@
 
 #include "address_guard.h"
 #include "endpoint_url.h"
+#include "vapid.h"
+#include "web_push.h"
+#include "web_push_keys.h"
 
 #define CONNECT_TIMEOUT_MS 2000
 #define TIMEOUT_MS         5000
 #define ANSWER_MAX         4096
 
+struct unifiedpush {
+    const struct settings *settings;
+    struct http_client *client;
+    struct web_push *web_push;
+    struct vapid *vapid; /* NULL: there is no key */
+};
+
 struct unifiedpush_push {
     push_done_fn *done;
     void *arg;
+};
+
+/* What a push carries. */
+struct content {
+    uint8_t body[UNIFIEDPUSH_BODY_SIZE + WEB_PUSH_OVERHEAD];
+    size_t len;
+    bool is_encrypted;
 };
 
 bool unifiedpush_is_endpoint(const char *token)
@@ -24,6 +41,11 @@ bool unifiedpush_is_endpoint(const char *token)
 }
 
 /* ---- The endpoint ---------------------------------------------------------------------------- */
+
+struct parts {
+    char *scheme, *host, *port; /* in lower case, but for the port; the port is always there */
+    bool is_default_port;
+};
 
 static void lower(char *text)
 {
@@ -40,32 +62,74 @@ static void wipe_part(char *text)
     curl_free(text);
 }
 
+static void parts_free(struct parts *parts)
+{
+    wipe_part(parts->scheme);
+    wipe_part(parts->host);
+    wipe_part(parts->port);
+}
+
+/* To be freed whatever it returns. */
+static bool take_apart(struct parts *parts, const char *url)
+{
+    CURLU *parser = curl_url();
+    bool ok;
+
+    *parts = (struct parts){.scheme = NULL};
+    ok = parser != NULL && curl_url_set(parser, CURLUPART_URL, url, 0) == CURLUE_OK &&
+         curl_url_get(parser, CURLUPART_SCHEME, &parts->scheme, 0) == CURLUE_OK &&
+         curl_url_get(parser, CURLUPART_HOST, &parts->host, 0) == CURLUE_OK &&
+         curl_url_get(parser, CURLUPART_PORT, &parts->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
+    curl_url_cleanup(parser);
+    if (ok) {
+        lower(parts->host);
+        parts->is_default_port =
+            (strcmp(parts->scheme, "https") == 0 && strcmp(parts->port, "443") == 0) ||
+            (strcmp(parts->scheme, "http") == 0 && strcmp(parts->port, "80") == 0);
+    }
+    return ok;
+}
+
 bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_http,
                       char host[HOST_SLOTS_NAME_MAX])
 {
-    char *scheme = NULL, *name = NULL, *port = NULL;
-    CURLU *parts = curl_url();
-    bool ok = false;
+    struct parts parts;
+    bool ok = take_apart(&parts, url);
     int len;
 
-    if (parts == NULL || curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_HOST, &name, 0) != CURLUE_OK ||
-        curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK)
-        goto out;
-    if (strcmp(scheme, "https") != 0 && !(allow_http && strcmp(scheme, "http") == 0))
-        goto out;
-    lower(name);
-    if (allowed->set && regexec(&allowed->compiled, name, 0, NULL, 0) != 0)
-        goto out;
-    len = snprintf(host, HOST_SLOTS_NAME_MAX, "%s:%s", name, port);
-    ok = len > 0 && len < HOST_SLOTS_NAME_MAX;
+    if (ok)
+        ok =
+            strcmp(parts.scheme, "https") == 0 || (allow_http && strcmp(parts.scheme, "http") == 0);
+    if (ok && allowed->set)
+        ok = regexec(&allowed->compiled, parts.host, 0, NULL, 0) == 0;
+    if (ok) {
+        len = snprintf(host, HOST_SLOTS_NAME_MAX, "%s:%s", parts.host, parts.port);
+        ok = len > 0 && len < HOST_SLOTS_NAME_MAX;
+    }
+    parts_free(&parts);
+    return ok;
+}
 
-out:
-    wipe_part(scheme);
-    wipe_part(name);
-    wipe_part(port);
-    curl_url_cleanup(parts);
+/* It goes into JSON as it is. */
+static bool is_plain_host(const char *host)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]";
+
+    return host[strspn(host, plain)] == '\0';
+}
+
+bool unifiedpush_origin(const char *url, char origin[UNIFIEDPUSH_ORIGIN_MAX])
+{
+    struct parts parts;
+    bool ok = take_apart(&parts, url) && is_plain_host(parts.host);
+    int len;
+
+    if (ok) {
+        len = snprintf(origin, UNIFIEDPUSH_ORIGIN_MAX, "%s://%s%s%s", parts.scheme, parts.host,
+                       parts.is_default_port ? "" : ":", parts.is_default_port ? "" : parts.port);
+        ok = len > 0 && (size_t)len < UNIFIEDPUSH_ORIGIN_MAX;
+    }
+    parts_free(&parts);
     return ok;
 }
 
@@ -134,20 +198,70 @@ static void take_answer(const struct http_answer *answer, void *arg)
     push.done(&result, push.arg);
 }
 
-bool unifiedpush_push(const struct settings *settings, struct http_client *client,
-                      const struct registration *registration, int64_t unix_s, push_done_fn *done,
-                      void *arg)
+/* ---- Pushing --------------------------------------------------------------------------------- */
+
+struct unifiedpush *unifiedpush_new(const struct settings *settings, struct http_client *client)
 {
-    static const char *const headers[] = {"Content-Type: application/json", "TTL: 86400",
-                                          "Urgency: high", NULL};
-    bool allow_private = settings->unifiedpush_allow_private;
-    struct unifiedpush_push *push = malloc(sizeof *push);
-    char body[UNIFIEDPUSH_BODY_SIZE];
+    struct unifiedpush *it = calloc(1, sizeof *it);
+
+    if (it == NULL)
+        return NULL;
+    it->settings = settings;
+    it->client = client;
+    it->web_push = web_push_new();
+    if (settings->vapid_key != NULL)
+        it->vapid = vapid_new(settings->vapid_key, settings->vapid_subject);
+    if (it->web_push == NULL || (settings->vapid_key != NULL && it->vapid == NULL))
+        unifiedpush_free(&it);
+    return it;
+}
+
+void unifiedpush_free(struct unifiedpush **unifiedpush)
+{
+    if (*unifiedpush == NULL)
+        return;
+    web_push_free(&(*unifiedpush)->web_push);
+    vapid_free(&(*unifiedpush)->vapid);
+    free(*unifiedpush);
+    *unifiedpush = NULL;
+}
+
+/* Redis holds what a responder has checked, but others may write there. */
+static enum push_start make_content(struct unifiedpush *it, const struct registration *registration,
+                                    int64_t unix_s, struct content *content)
+{
+    char message[UNIFIEDPUSH_BODY_SIZE];
+    size_t len = unifiedpush_message(message, unix_s);
+    struct web_push_keys keys;
+    enum web_push_result encrypted = WEB_PUSH_BAD_KEYS;
+
+    content->is_encrypted = registration->p256dh[0] != '\0' || registration->auth[0] != '\0';
+    if (!content->is_encrypted) {
+        memcpy(content->body, message, len);
+        content->len = len;
+        return PUSH_STARTED;
+    }
+    if (web_push_keys_decode(&keys, registration->p256dh, strlen(registration->p256dh),
+                             registration->auth, strlen(registration->auth)))
+        encrypted = web_push_encrypt(it->web_push, &keys, message, len, content->body);
+    OPENSSL_cleanse(&keys, sizeof keys);
+    content->len = len + WEB_PUSH_OVERHEAD;
+    if (encrypted == WEB_PUSH_BAD_KEYS)
+        return PUSH_BAD_REGISTRATION;
+    return encrypted == WEB_PUSH_OK ? PUSH_STARTED : PUSH_NO_MEMORY;
+}
+
+static bool start(struct unifiedpush *it, const char *url, const struct content *content,
+                  const char *authorization, struct unifiedpush_push *push)
+{
+    bool allow_private = it->settings->unifiedpush_allow_private;
+    const char *headers[6] = {"TTL: 86400", "Urgency: high"};
+    size_t n = 2;
     struct http_request request = {
-        .url = registration->token,
+        .url = url,
         .headers = headers,
-        .body = body,
-        .body_len = unifiedpush_message(body, unix_s),
+        .body = (const char *)content->body,
+        .body_len = content->len,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .timeout_ms = TIMEOUT_MS,
         .answer_limit = ANSWER_MAX,
@@ -155,11 +269,43 @@ bool unifiedpush_push(const struct settings *settings, struct http_client *clien
         .address_check = allow_private ? NULL : address_guard_is_public,
     };
 
+    if (content->is_encrypted) {
+        headers[n++] = "Content-Type: application/octet-stream";
+        headers[n++] = "Content-Encoding: aes128gcm";
+    } else {
+        headers[n++] = "Content-Type: application/json";
+    }
+    if (authorization != NULL)
+        headers[n++] = authorization;
+    return http_client_start(it->client, &request, take_answer, push);
+}
+
+enum push_start unifiedpush_push(struct unifiedpush *unifiedpush,
+                                 const struct registration *registration, int64_t unix_s,
+                                 push_done_fn *done, void *arg)
+{
+    char origin[UNIFIEDPUSH_ORIGIN_MAX];
+    const char *authorization = NULL;
+    struct content content;
+    enum push_start result = make_content(unifiedpush, registration, unix_s, &content);
+    struct unifiedpush_push *push;
+
+    if (result != PUSH_STARTED)
+        return result;
+    if (unifiedpush->vapid != NULL) {
+        if (!unifiedpush_origin(registration->token, origin))
+            return PUSH_BAD_REGISTRATION;
+        authorization = vapid_header(unifiedpush->vapid, origin, unix_s);
+        OPENSSL_cleanse(origin, sizeof origin);
+        if (authorization == NULL)
+            return PUSH_NO_MEMORY;
+    }
+    push = malloc(sizeof *push);
     if (push == NULL)
-        return false;
+        return PUSH_NO_MEMORY;
     *push = (struct unifiedpush_push){.done = done, .arg = arg};
-    if (http_client_start(client, &request, take_answer, push))
-        return true;
+    if (start(unifiedpush, registration->token, &content, authorization, push))
+        return PUSH_STARTED;
     free(push);
-    return false;
+    return PUSH_NO_MEMORY;
 }

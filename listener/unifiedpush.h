@@ -1,4 +1,5 @@
-/* unifiedpush: pushes to endpoint URLs, by a POST to the phone's own distributor.
+/* unifiedpush: pushes to endpoint URLs, by a POST to the phone's own distributor (RFC 8030);
+ * encrypted where the device gave keys for it, signed where we have a VAPID key.
  *
  * Endpoints come from strangers: https only, public addresses only (see address_guard.h), no
  * redirects, little time and little answer. UNIFIEDPUSH_ALLOW_PRIVATE lifts the first two. A URL is
@@ -24,6 +25,11 @@ bool unifiedpush_is_endpoint(const char *token);
 bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_http,
                       char host[HOST_SLOTS_NAME_MAX]);
 
+/* The endpoint's origin (RFC 6454, section 6.2): without path, and without the scheme's own port.
+ * False where it is none to sign for. Pure. */
+#define UNIFIEDPUSH_ORIGIN_MAX (HOST_SLOTS_NAME_MAX + sizeof "https://")
+bool unifiedpush_origin(const char *url, char origin[UNIFIEDPUSH_ORIGIN_MAX]);
+
 /* What follows from the answer. Pure. */
 struct push_result unifiedpush_classify(const struct http_answer *answer);
 
@@ -32,10 +38,15 @@ struct push_result unifiedpush_classify(const struct http_answer *answer);
 /* Writes the message and a NUL; returns its length. Pure. */
 size_t unifiedpush_message(char body[UNIFIEDPUSH_BODY_SIZE], int64_t unix_s);
 
-/* False where nothing could be started, and then `done` is never called. Both kinds of push are the
- * same to UnifiedPush. */
-bool unifiedpush_push(const struct settings *settings, struct http_client *client,
-                      const struct registration *registration, int64_t unix_s, push_done_fn *done,
-                      void *arg) __attribute__((warn_unused_result));
+struct unifiedpush;
+
+/* The arguments must outlive it. NULL when out of memory. */
+struct unifiedpush *unifiedpush_new(const struct settings *settings, struct http_client *client);
+void unifiedpush_free(struct unifiedpush **unifiedpush);
+
+/* Both kinds of push are the same to UnifiedPush. */
+enum push_start unifiedpush_push(struct unifiedpush *unifiedpush,
+                                 const struct registration *registration, int64_t unix_s,
+                                 push_done_fn *done, void *arg) __attribute__((warn_unused_result));
 
 #endif

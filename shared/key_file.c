@@ -24,13 +24,12 @@ static const char *parse(const char *text, size_t len, uint8_t key[KEY_FILE_KEY_
                                                          : "does not hold 64 hex characters alone";
 }
 
-const char *key_file_read(const char *path, uint8_t key[KEY_FILE_KEY_SIZE])
+const char *key_file_read_text(const char *path, char *text, size_t size, size_t *len)
 {
-    char text[TEXT_MAX];
     const char *problem = NULL;
     struct stat stat;
-    ssize_t len;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0)
         return strerror(errno);
@@ -38,11 +37,26 @@ const char *key_file_read(const char *path, uint8_t key[KEY_FILE_KEY_SIZE])
         problem = "is not a regular file";
     else if ((stat.st_mode & (S_IRWXG | S_IRWXO)) != 0)
         problem = "can be read by others: chmod 600";
+    else if ((n = read(fd, text, size)) < 0)
+        problem = strerror(errno);
+    else if ((size_t)n == size)
+        problem = "is too large to be a key";
+    (void)close(fd);
+    if (problem != NULL && n > 0)
+        explicit_bzero(text, size);
+    *len = problem == NULL ? (size_t)n : 0;
+    return problem;
+}
+
+const char *key_file_read(const char *path, uint8_t key[KEY_FILE_KEY_SIZE])
+{
+    char text[TEXT_MAX];
+    size_t len;
+    const char *problem = key_file_read_text(path, text, sizeof text, &len);
+
     if (problem == NULL) {
-        len = read(fd, text, sizeof text);
-        problem = len >= 0 ? parse(text, (size_t)len, key) : strerror(errno);
+        problem = parse(text, len, key);
         explicit_bzero(text, sizeof text);
     }
-    (void)close(fd);
     return problem;
 }

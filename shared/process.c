@@ -17,8 +17,7 @@ static void print_help(const char *program, const char *about, enum settings_who
     settings_print_help(who, stdout);
 }
 
-/* A core file, or a tracer, would show every token this process has touched. */
-static void keep_memory_private(void)
+void process_keep_memory_private(void)
 {
     const struct rlimit none = {0, 0};
 
@@ -44,7 +43,7 @@ enum process_mode process_begin(int argc, char **argv, const char *program, cons
         (void)fprintf(stderr, "%s: no such option; see --help\n", program);
         return PROCESS_FAILED;
     }
-    keep_memory_private();
+    process_keep_memory_private();
     *settings = settings_load(who, stderr);
     if (*settings == NULL)
         return PROCESS_FAILED;

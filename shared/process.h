@@ -20,4 +20,8 @@ enum process_mode {
 enum process_mode process_begin(int argc, char **argv, const char *program, const char *about,
                                 enum settings_who who, struct settings **settings);
 
+/* No core file and no tracer of the same user: they would show every secret that this process has
+ * touched. process_begin() sees to it, too. */
+void process_keep_memory_private(void);
+
 #endif

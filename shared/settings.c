@@ -151,14 +151,33 @@ static bool read_key_file(const char *name, const char *path, struct settings_ke
     return true;
 }
 
-static bool read_key_files(struct settings *settings, FILE *errors)
+/* Only a listener signs: others forget the private half at once. */
+static bool read_vapid_key_file(enum settings_who who, struct settings *settings, FILE *errors)
+{
+    const char *path = settings->vapid_private_key_file, *problem;
+
+    if (path == NULL)
+        return true;
+    settings->vapid_key = vapid_key_read(path, &problem);
+    if (settings->vapid_key == NULL) {
+        (void)fprintf(errors, "VAPID_PRIVATE_KEY_FILE=%s: %s\n", path, problem);
+        return false;
+    }
+    memcpy(settings->vapid_public_key, vapid_key_public(settings->vapid_key),
+           sizeof settings->vapid_public_key);
+    if ((who & SETTINGS_LISTENER) == 0)
+        vapid_key_free(&settings->vapid_key);
+    return true;
+}
+
+static bool read_key_files(enum settings_who who, struct settings *settings, FILE *errors)
 {
     bool server = read_key_file("SERVER_PRIVATE_KEY_FILE", settings->server_private_key_file,
                                 &settings->server_private_key, errors);
+    bool auth = read_key_file("NOSTR_AUTH_PRIVATE_KEY_FILE", settings->nostr_auth_private_key_file,
+                              &settings->nostr_auth_private_key, errors);
 
-    return read_key_file("NOSTR_AUTH_PRIVATE_KEY_FILE", settings->nostr_auth_private_key_file,
-                         &settings->nostr_auth_private_key, errors) &&
-           server;
+    return read_vapid_key_file(who, settings, errors) && server && auth;
 }
 
 static void note_without_effect(struct settings *settings, settings_lookup_fn *lookup, void *arg)
@@ -193,7 +212,7 @@ struct settings *settings_read(enum settings_who who, settings_lookup_fn *lookup
         if ((rows[i].who & who) != 0 && !read_row(&rows[i], settings, lookup, arg, errors))
             good = false;
     if (good)
-        good = read_key_files(settings, errors);
+        good = read_key_files(who, settings, errors);
     if (good)
         note_without_effect(settings, lookup, arg);
     if (good && (who & SETTINGS_LISTENER) != 0 && settings->relays.count == 0) {
@@ -252,6 +271,7 @@ void settings_free(struct settings **settings)
         return;
     for (size_t i = 0; i < ROWS; i++)
         settings_type_free(&rows[i].rule, member_of(&rows[i], *settings));
+    vapid_key_free(&(*settings)->vapid_key);
     free(*settings);
     *settings = NULL;
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "log.h"
+#include "vapid_key.h"
 
 #define SETTINGS_MAX_RELAYS 32
 #define SETTINGS_MAX_KINDS  16
@@ -64,6 +65,10 @@ struct settings {
         regex_t compiled;
     } unifiedpush_allowed_hosts;
     bool unifiedpush_allow_private;
+    char *vapid_private_key_file;
+    struct vapid_key *vapid_key;                  /* from that file; NULL in a responder */
+    char vapid_public_key[VAPID_KEY_PUBLIC_SIZE]; /* "": no such file is named */
+    char *vapid_subject;
     int64_t push_max_in_flight;
     char *tls_ca_file;
     enum log_level log_level;

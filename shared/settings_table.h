@@ -72,6 +72,10 @@
             "Narrows the hosts of endpoints, matched on the lower-case host.")                     \
     SETTING(UNIFIEDPUSH_ALLOW_PRIVATE, unifiedpush_allow_private, SWITCH, "false", 0, 0, "", BOTH, \
             "Admit private addresses and http:// endpoints (tests, LANs).")                        \
+    SETTING(VAPID_PRIVATE_KEY_FILE, vapid_private_key_file, TEXT, "", 1, 4096, "path", BOTH,       \
+            "A P-256 key in PEM, its owner's alone, that signs pushes to endpoint URLs.")          \
+    SETTING(VAPID_SUBJECT, vapid_subject, CONTACT, "", 1, 256, "mailto: or https: URI", LISTENER,  \
+            "Whom a distributor may ask about these pushes; told to it where they are signed.")    \
     SETTING(PUSH_MAX_IN_FLIGHT, push_max_in_flight, WHOLE, "200", 1, 10000, "pushes", LISTENER,    \
             "Pushes under way at once, for FCM and UnifiedPush each.")                             \
     SETTING(TLS_CA_FILE, tls_ca_file, TEXT, "", 1, 4096, "path", LISTENER,                         \

@@ -200,6 +200,24 @@ static bool parse_https(const struct settings_rule *rule, char **member, const c
     return true;
 }
 
+/* Characters of a URI alone (RFC 3986, section 2), so that it needs no escaping in JSON. */
+static bool parse_contact(const struct settings_rule *rule, char **member, const char *value)
+{
+    static const char mail[] = "mailto:", web[] = "https://";
+    const char *at;
+
+    for (const char *c = value; *c != '\0'; c++)
+        if (!isalnum((unsigned char)*c) && strchr("-._~:/?#[]@!$&'()*+,;=%", *c) == NULL)
+            return false;
+    if (strncasecmp(value, mail, sizeof mail - 1) == 0) {
+        at = strchr(value, '@');
+        return at != NULL && at > value + sizeof mail - 1 && at[1] != '\0' &&
+               parse_text(rule, member, value);
+    }
+    return strncasecmp(value, web, sizeof web - 1) == 0 &&
+           isalnum((unsigned char)value[sizeof web - 1]) && parse_text(rule, member, value);
+}
+
 static bool parse_regex(const struct settings_rule *rule, struct settings_regex *member,
                         const char *value)
 {
@@ -244,6 +262,8 @@ bool settings_type_parse(const struct settings_rule *rule, void *member, const c
         return parse_list(member, value, add_kind_item);
     case SETTINGS_HTTPS:
         return parse_https(rule, member, value);
+    case SETTINGS_CONTACT:
+        return parse_contact(rule, member, value);
     case SETTINGS_REGEX:
         return parse_regex(rule, member, value);
     case SETTINGS_SECRET_REDIS:
@@ -306,6 +326,7 @@ void settings_type_free(const struct settings_rule *rule, void *member)
     case SETTINGS_TEXT:
     case SETTINGS_NAME:
     case SETTINGS_HTTPS:
+    case SETTINGS_CONTACT:
     case SETTINGS_SECRET_REDIS:
         free_text(member, settings_type_is_secret(rule));
         break;

@@ -13,6 +13,7 @@ enum settings_type {
     SETTINGS_TEXT,         /* (char *) */
     SETTINGS_NAME,         /* (char *) letters, digits, `.`, `-`, `_` */
     SETTINGS_HTTPS,        /* (char *) an https URL, its trailing slash dropped */
+    SETTINGS_CONTACT,      /* (char *) a mailto: or https: URI */
     SETTINGS_SECRET_REDIS, /* (char *) a Redis URL, which may hold a password */
     SETTINGS_SECRET_KEY,   /* (struct settings_key) 64 hex characters */
     SETTINGS_WHOLE,        /* (int64_t) */

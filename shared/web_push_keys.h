@@ -14,7 +14,12 @@ struct web_push_keys {
     uint8_t secret[WEB_PUSH_SECRET_SIZE];
 };
 
-/* Reads both from base64url; false unless p256dh is a point on the curve and auth is 16 bytes. */
+/* Reads both from base64url; false unless they are 65 bytes, the first of which says that this is
+ * an uncompressed point, and 16. */
+bool web_push_keys_decode(struct web_push_keys *keys, const char *p256dh, size_t p256dh_len,
+                          const char *auth, size_t auth_len);
+
+/* The same, and false unless the point is on the curve. */
 bool web_push_keys_parse(struct web_push_keys *keys, const char *p256dh, size_t p256dh_len,
                          const char *auth, size_t auth_len);
 

@@ -305,6 +305,27 @@ START_TEST(a_dead_token_that_was_replaced_meanwhile_costs_no_wake)
 }
 END_TEST
 
+/* ---- Keys ------------------------------------------------------------------------------------ */
+
+/* Redis holds nonsense: that costs this wake, and no slot. */
+START_TEST(stored_keys_that_are_none_are_given_up)
+{
+    struct registration registration = {.platform = PLATFORM_ANDROID, .auth = "nonsense"};
+    struct wake_target *target;
+
+    (void)strcpy(registration.token, "https://h1.example/up");
+    for (unsigned i = 1; i <= 3 * IN_FLIGHT; i++) {
+        wake(1);
+        ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, now, &target, 1), 1);
+        push_desk_serve(desk, target, &registration, now);
+        ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), i);
+    }
+    ck_assert_uint_eq(asked, 0);
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -316,6 +337,7 @@ int main(void)
         nobody_is_to_blame_while_nothing_is_answered,
         a_newer_wake_has_all_its_tries,
         a_dead_token_that_was_replaced_meanwhile_costs_no_wake,
+        stored_keys_that_are_none_are_given_up,
     };
     Suite *suite = suite_create("push_desk");
     TCase *tcase = tcase_create("push_desk");

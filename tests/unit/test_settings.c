@@ -97,6 +97,18 @@ START_TEST(bad_values_are_named_with_what_is_expected)
         {"LISTENER_NAME", "a b", "letters, digits"},
         {"FCM_ENDPOINT", "http://fcm.example", "https URL"},
         {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "(", "POSIX extended"},
+        {"VAPID_SUBJECT", "admin@example.org", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "mailto:admin", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "mailto:@example.org", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "mailto:admin@", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "mailto:Admin <a@example.org>", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "mailto:\"a\"@example.org", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "mailto:a\\@example.org", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "http://example.org", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "https://", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "https:///x", "mailto: or https: URI"},
+        {"VAPID_SUBJECT", "x", "mailto: or https: URI"},
+        {"VAPID_PRIVATE_KEY_FILE", "/nowhere/key", "No such file or directory"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -280,6 +292,60 @@ START_TEST(help_has_every_setting_of_the_program)
 }
 END_TEST
 
+START_TEST(subjects)
+{
+    static const char *const good[] = {"mailto:admin@example.org",
+                                       "https://example.org/contact?a=b", "MAILTO:a+b@example.org"};
+    char longest[258] = "https://";
+    struct settings *s;
+
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        s = READ(SETTINGS_LISTENER, RELAYS, "VAPID_SUBJECT", good[i]);
+        ck_assert_msg(s != NULL, "%s", complaint);
+        ck_assert_str_eq(s->vapid_subject, good[i]);
+        settings_free(&s);
+    }
+    memset(longest + 8, 'a', 256 - 8);
+    s = READ(SETTINGS_LISTENER, RELAYS, "VAPID_SUBJECT", longest);
+    ck_assert_msg(s != NULL, "%s", complaint);
+    settings_free(&s);
+    longest[256] = 'a';
+    ck_assert_ptr_null(READ(SETTINGS_LISTENER, RELAYS, "VAPID_SUBJECT", longest));
+}
+END_TEST
+
+/* Only who signs keeps the private half. */
+START_TEST(a_vapid_key)
+{
+    char directory[] = "/tmp/mostro-push-vapid-XXXXXX", path[sizeof directory + 4];
+    char public_half[VAPID_KEY_PUBLIC_SIZE];
+    struct settings *s;
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    (void)sprintf(path, "%s/key", directory);
+    ck_assert_ptr_null(vapid_key_generate(path, public_half));
+    s = READ(SETTINGS_FCGI, "VAPID_PRIVATE_KEY_FILE", path);
+    ck_assert_msg(s != NULL, "%s", complaint);
+    ck_assert_ptr_null(s->vapid_key);
+    ck_assert_str_eq(s->vapid_public_key, public_half);
+    settings_free(&s);
+    s = READ(SETTINGS_LISTENER, RELAYS, "VAPID_PRIVATE_KEY_FILE", path);
+    ck_assert_msg(s != NULL, "%s", complaint);
+    ck_assert_ptr_nonnull(s->vapid_key);
+    ck_assert_str_eq(vapid_key_public(s->vapid_key), public_half);
+    settings_free(&s);
+    s = READ(SETTINGS_FCGI, "LOG_LEVEL", "info");
+    ck_assert_str_eq(s->vapid_public_key, "");
+    settings_free(&s);
+    ck_assert_int_eq(chmod(path, 0640), 0);
+    ck_assert_ptr_null(READ(SETTINGS_FCGI, "VAPID_PRIVATE_KEY_FILE", path));
+    ck_assert_ptr_nonnull(strstr(complaint, "VAPID_PRIVATE_KEY_FILE="));
+    ck_assert_ptr_nonnull(strstr(complaint, "can be read by others: chmod 600"));
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(rmdir(directory), 0);
+}
+END_TEST
+
 START_TEST(redis_urls)
 {
     static const char *const good[] = {"unix:///run/redis.sock", "redis://127.0.0.1",
@@ -315,4 +381,4 @@ UNIT_MAIN("settings", defaults_are_the_contracts,
           what_may_be_a_secret_in_a_relays_url_is_not_shown, every_error_is_told_at_once,
           relays_are_normalised_and_counted_once, as_many_relays_as_there_is_room_for,
           rust_log_counts_only_where_log_level_is_unset, settings_without_effect_are_named,
-          help_has_every_setting_of_the_program, redis_urls)
+          help_has_every_setting_of_the_program, subjects, a_vapid_key, redis_urls)

@@ -1,8 +1,45 @@
 #include "unifiedpush.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "unit.h"
+#include "web_push.h"
+
+/* ---- An HTTP client that keeps what it is given -----------------------------------------------
+ */
+
+static struct {
+    unsigned requests;
+    char headers[2048]; /* each and a line feed */
+    uint8_t body[4096];
+    size_t body_len;
+    bool has_memory;
+} http = {.has_memory = true};
+
+bool http_client_start(struct http_client *client, const struct http_request *request,
+                       http_done_fn *done, void *arg)
+{
+    static const struct http_answer answer = {
+        .result = HTTP_ANSWERED, .status = 201, .body = "", .retry_after_ms = -1};
+
+    (void)client;
+    if (!http.has_memory)
+        return false;
+    http.requests++;
+    http.headers[0] = '\0';
+    for (size_t i = 0; request->headers[i] != NULL; i++) {
+        (void)strcat(http.headers, request->headers[i]);
+        (void)strcat(http.headers, "\n");
+    }
+    memcpy(http.body, request->body, request->body_len);
+    http.body_len = request->body_len;
+    done(&answer, arg);
+    return true;
+}
+
+/* ---- Endpoints ------------------------------------------------------------------------------- */
 
 static const struct settings_regex any;
 
@@ -47,6 +84,29 @@ START_TEST(hosts_can_be_narrowed)
     ck_assert(!unifiedpush_host("https://example.org@evil.test/", &allowed, false, host));
     ck_assert(!unifiedpush_host("https://example.org.evil.test/", &allowed, false, host));
     regfree(&allowed.compiled);
+}
+END_TEST
+
+static const char *origin_of(const char *url)
+{
+    static char origin[UNIFIEDPUSH_ORIGIN_MAX];
+
+    return unifiedpush_origin(url, origin) ? origin : "";
+}
+
+START_TEST(origins_have_no_path_and_no_default_port)
+{
+    ck_assert_str_eq(origin_of("https://push.example.org/up1?x=1"), "https://push.example.org");
+    ck_assert_str_eq(origin_of("HTTPS://PUSH.Example.org:443/up1"), "https://push.example.org");
+    ck_assert_str_eq(origin_of("https://push.example.org:8443/"), "https://push.example.org:8443");
+    ck_assert_str_eq(origin_of("https://push.example.org:80/"), "https://push.example.org:80");
+    ck_assert_str_eq(origin_of("http://127.0.0.1:80/x"), "http://127.0.0.1");
+    ck_assert_str_eq(origin_of("http://127.0.0.1:443/x"), "http://127.0.0.1:443");
+    ck_assert_str_eq(origin_of("https://[2606:4700::1]:8443/x"), "https://[2606:4700::1]:8443");
+    ck_assert_str_eq(origin_of("https://user:pass@push.example.org/"), "https://push.example.org");
+    ck_assert_str_eq(origin_of("https://push.ex\xc3\xa4mple/"), "");
+    ck_assert_str_eq(origin_of("https://a|b/"), "");
+    ck_assert_str_eq(origin_of("https://"), "");
 }
 END_TEST
 
@@ -125,6 +185,118 @@ START_TEST(failures_are_classified)
 }
 END_TEST
 
+/* ---- What goes out --------------------------------------------------------------------------- */
+
+#define P256DH \
+    "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+#define AUTH  "BTBZMqHH6r4Tts7J_aSIgg"
+#define PLAIN "{\"type\":\"silent_wake\",\"timestamp\":1700000000}"
+
+static unsigned ended;
+
+static void count(const struct push_result *result, void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(result->outcome, PUSH_DELIVERED);
+    ended++;
+}
+
+static enum push_start push(const struct settings *settings, const char *token, const char *p256dh,
+                            const char *auth)
+{
+    struct unifiedpush *unifiedpush = unifiedpush_new(settings, NULL);
+    struct registration registration = {.platform = PLATFORM_ANDROID};
+    enum push_start started;
+    unsigned ended_before = ended, requests_before = http.requests;
+
+    (void)snprintf(registration.token, sizeof registration.token, "%s", token);
+    (void)snprintf(registration.p256dh, sizeof registration.p256dh, "%s", p256dh);
+    (void)snprintf(registration.auth, sizeof registration.auth, "%s", auth);
+    started = unifiedpush_push(unifiedpush, &registration, 1700000000, count, NULL);
+    ck_assert_uint_eq(ended - ended_before, started == PUSH_STARTED);
+    ck_assert_uint_eq(http.requests - requests_before, started == PUSH_STARTED);
+    unifiedpush_free(&unifiedpush);
+    return started;
+}
+
+#define ENDPOINT "https://push.example.org/up1"
+
+START_TEST(without_keys_it_is_plain)
+{
+    static const struct settings settings;
+
+    ck_assert_int_eq(push(&settings, ENDPOINT, "", ""), PUSH_STARTED);
+    ck_assert_uint_eq(http.body_len, strlen(PLAIN));
+    ck_assert_mem_eq(http.body, PLAIN, strlen(PLAIN));
+    ck_assert_str_eq(http.headers, "TTL: 86400\nUrgency: high\nContent-Type: application/json\n");
+}
+END_TEST
+
+START_TEST(with_keys_it_is_encrypted)
+{
+    static const struct settings settings;
+
+    ck_assert_int_eq(push(&settings, ENDPOINT, P256DH, AUTH), PUSH_STARTED);
+    ck_assert_uint_eq(http.body_len, strlen(PLAIN) + WEB_PUSH_OVERHEAD);
+    ck_assert_ptr_null(memmem(http.body, http.body_len, "silent", 6));
+    ck_assert_str_eq(http.headers, "TTL: 86400\nUrgency: high\n"
+                                   "Content-Type: application/octet-stream\n"
+                                   "Content-Encoding: aes128gcm\n");
+}
+END_TEST
+
+START_TEST(stored_keys_that_are_none_send_nothing)
+{
+    static const char off_curve[] =
+        "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiwA";
+    static const char *const cases[][2] = {
+        {P256DH, ""},       {"", AUTH},         {off_curve, AUTH}, {AUTH, P256DH},
+        {P256DH "A", AUTH}, {P256DH, AUTH "A"}, {"!", "!"},        {"\xff\xfe", AUTH},
+    };
+    static const struct settings settings;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_int_eq(push(&settings, ENDPOINT, cases[i][0], cases[i][1]),
+                         PUSH_BAD_REGISTRATION);
+}
+END_TEST
+
+START_TEST(without_memory_nothing_is_sent)
+{
+    static const struct settings settings;
+
+    http.has_memory = false;
+    ck_assert_int_eq(push(&settings, ENDPOINT, P256DH, AUTH), PUSH_NO_MEMORY);
+}
+END_TEST
+
+START_TEST(with_a_vapid_key_both_are_signed)
+{
+    char directory[] = "/tmp/mostro-push-vapid-XXXXXX", path[sizeof directory + 4];
+    char public_half[VAPID_KEY_PUBLIC_SIZE], end[VAPID_KEY_PUBLIC_SIZE + 8];
+    struct settings settings = {.vapid_subject = NULL};
+    const char *problem;
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    (void)sprintf(path, "%s/key", directory);
+    ck_assert_ptr_null(vapid_key_generate(path, public_half));
+    settings.vapid_key = vapid_key_read(path, &problem);
+    (void)unlink(path);
+    (void)rmdir(directory);
+    (void)sprintf(end, ", k=%s\n", public_half);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(push(&settings, ENDPOINT, i ? P256DH : "", i ? AUTH : ""), PUSH_STARTED);
+        ck_assert_ptr_nonnull(strstr(http.headers, "\nAuthorization: vapid t=eyJ"));
+        ck_assert_ptr_nonnull(strstr(http.headers, end));
+    }
+    ck_assert_int_eq(push(&settings, "https://a|b/", "", ""), PUSH_BAD_REGISTRATION);
+    vapid_key_free(&settings.vapid_key);
+}
+END_TEST
+
 UNIT_MAIN("unifiedpush", endpoints_are_known_by_their_scheme, hosts_are_found,
-          hosts_can_be_narrowed, the_message_is_the_contracts, statuses_are_classified,
-          a_429_holds_its_endpoint_back, failures_are_classified)
+          hosts_can_be_narrowed, origins_have_no_path_and_no_default_port,
+          the_message_is_the_contracts, statuses_are_classified, a_429_holds_its_endpoint_back,
+          failures_are_classified, without_keys_it_is_plain, with_keys_it_is_encrypted,
+          stored_keys_that_are_none_send_nothing, without_memory_nothing_is_sent,
+          with_a_vapid_key_both_are_signed)

@@ -11,8 +11,9 @@ import pytest
 import google as fcm
 import nostr
 import phone as phones
+import web_push
 from loopback import HOST
-from stack import wait_until
+from stack import LISTENER, wait_until
 from web_servers import WEB_SERVERS
 
 FORWARDED = "203.0.113.77"
@@ -202,9 +203,11 @@ def test_web_servers_complain_about_nobody(make_stack, authority, https):
     assert find(planted, stack.directory) == []
 
 
-def test_nothing_planted_is_written(make_stack, relay, phone, google, google_settings):
+def test_nothing_planted_is_written(make_stack, relay, phone, google, google_settings, tmp_path):
+    signing_key = tmp_path / "vapid.pem"
+    subprocess.run([LISTENER, "--generate-vapid-key", signing_key], check=True, capture_output=True)
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_TRUST_PROXY_HEADERS="true",
-                       **google_settings)
+                       VAPID_PRIVATE_KEY_FILE=str(signing_key), **google_settings)
     stack.start_redis()
     stack.start_api()
     stack.start_listener(relay)
@@ -212,6 +215,7 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     account = json.loads(google.service_account.read_text())
     planted["service account's key"] = account["private_key"].splitlines()[3]
     planted["service account's key id"] = account["private_key_id"]
+    planted["VAPID key"] = signing_key.read_text().splitlines()[2]
 
     def plant(what, value):
         planted[what] = value
@@ -235,9 +239,14 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
 
     # Phones that are woken, of both sorts, and from behind a proxy.
     pubkey = plant("pubkey with an endpoint", nostr.new_pubkey())
-    stack.register(pubkey, endpoint("a phone"))
+    keys = web_push.Keys()
+    for name, value in keys.fields.items():
+        plant(name, value)
+    stack.register(pubkey, endpoint("a phone"), **keys.fields)
     relay.publish(wrap("an event", pubkey))
-    phone.next_push()
+    push = phone.next_push()
+    plant("JWT", push.headers["Authorization"].partition("t=")[2].partition(",")[0])
+    keys.decrypt(push.body)
     other = plant("pubkey with a token", nostr.new_pubkey())
     token = plant("token", "planted-fcm-token-" + "y" * 120)
     stack.post("/api/register", {"trade_pubkey": other, "token": token, "platform": "ios"},
@@ -312,6 +321,13 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     relay.publish(wrap("an event for a phone that is gone", key))
     wait_until(lambda: stack.stat("push_retries") > retries)
     phone.start()
+
+    key = plant("pubkey of a phone with bad keys", nostr.new_pubkey())
+    stack.register(key, endpoint("a phone with bad keys"), **keys.fields)
+    stack.redis.hset(f"mostro:token:{key}", "auth", plant("bad key", "planted-bad-key"))
+    wait_until(lambda: stack.stat("wakes_given_up_unifiedpush") == 2)
+    stack.notify(key)
+    wait_until(lambda: stack.stat("wakes_given_up_unifiedpush") == 3)
 
     # Redis hangs, then dies; everything stops as it would in earnest, or does not.
     stack.redis_server.send_signal(signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base64url.h"
 #include "endpoint_url.h"
 #include "web_push_keys.h"
 
@@ -142,10 +143,25 @@ static bool keys_are_good(const char *p256dh, const char *auth)
     return web_push_keys_parse(&keys, p256dh, strlen(p256dh), auth, strlen(auth));
 }
 
+/* The same point in the hybrid form of X9.62, which OpenSSL would take: 6 or 7 where it is 4. */
+static void expect_no_hybrid(void)
+{
+    char text[BASE64URL_SIZE(WEB_PUSH_POINT_SIZE)];
+    uint8_t point[WEB_PUSH_POINT_SIZE];
+
+    for (uint8_t form = 6; form <= 7; form++) {
+        ck_assert(base64url_decode(point, sizeof point, POINT, strlen(POINT)));
+        point[0] = form;
+        (void)base64url_encode(text, point, sizeof point);
+        ck_assert(!keys_are_good(text, SECRET));
+    }
+}
+
 START_TEST(web_push_keys)
 {
     char off_curve[] = POINT;
 
+    expect_no_hybrid();
     ck_assert(keys_are_good(POINT, SECRET));
     ck_assert(keys_are_good(POINT "=", SECRET "=="));
     ck_assert(!keys_are_good(POINT, "BTBZMqHH6r4Tts7J_aSI"));

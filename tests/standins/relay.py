@@ -22,7 +22,31 @@ from websockets.exceptions import ConnectionClosed
 
 MAX_FRAME = 128 * 1024
 MAX_ANSWER = 500
+TEXT, BINARY = 1, 2  # opcodes of RFC 6455
 AUTH_TOLERANCE = 600  # seconds between the clocks of relay and client
+
+
+def wire_frame(payload, opcode=TEXT, final=True):
+    """A WebSocket frame as a server writes it (RFC 6455, 5.2), whatever it holds."""
+    size = len(payload)
+    if size < 126:
+        length = bytes([size])
+    elif size < 1 << 16:
+        length = b"\x7e" + size.to_bytes(2, "big")
+    else:
+        length = b"\x7f" + size.to_bytes(8, "big")
+    return bytes([(0x80 if final else 0) | opcode]) + length + payload
+
+
+def wire_frames(payload, size, opcode=TEXT):
+    """A message in frames of at most so many bytes, one after another."""
+    pieces = in_pieces(payload, size)
+    return b"".join(wire_frame(piece, 0 if i else opcode, i == len(pieces) - 1)
+                    for i, piece in enumerate(pieces))
+
+
+def in_pieces(data, size):
+    return [data[i:i + size] for i in range(0, len(data), size)]
 
 
 @dataclasses.dataclass
@@ -93,6 +117,7 @@ class _Connection:
         self.socket = socket
         self.subscriptions = {}
         self.outbox = asyncio.Queue()
+        self.segment = None  # how many bytes of a send_wire() go out together
         self.challenge = None
         self.pubkeys = set()  # that have authenticated
 
@@ -102,9 +127,21 @@ class _Connection:
     async def write(self):
         try:
             while True:
-                await self.socket.send(await self.outbox.get())
+                item = await self.outbox.get()
+                if not isinstance(item, bytes):
+                    await self.socket.send(item)
+                    continue
+                for piece in in_pieces(item, self.segment or len(item)):
+                    self.socket.transport.write(piece)
+                    if self.segment:
+                        await asyncio.sleep(0.001)
         except ConnectionClosed:
             pass
+
+
+def _extensions(connection):
+    socket = connection.socket
+    return getattr(socket, "protocol", socket).extensions
 
 
 class Relay:
@@ -112,10 +149,11 @@ class Relay:
     port and stored events stay, and events may be stored meanwhile.
 
     A REQ is answered with no more than `max_answer` stored events, newest first; with as many
-    whatever its `limit` where that is ignored."""
+    whatever its `limit` where that is ignored. Messages are compressed if the client agrees, and
+    `compression` is not None."""
 
     def __init__(self, port=0, certificate=None, key=None, check_events=True, auth=None,
-                 max_answer=MAX_ANSWER, ignores_limit=False):
+                 max_answer=MAX_ANSWER, ignores_limit=False, compression="deflate"):
         self._port = Port(port)
         self._tls = server_tls(certificate, key) if certificate else None
         if self._tls:
@@ -124,6 +162,7 @@ class Relay:
         self._auth = auth
         self._max_answer = max_answer
         self._ignores_limit = ignores_limit
+        self._compression = compression
         self._refusals = []
         self._connections = {}
         self._accepted = 0
@@ -196,8 +235,18 @@ class Relay:
         self._call(lambda: [c.send(*message) for c in self._connections.values()])
 
     def send_raw(self, text):
-        """Sends one frame to every connection; for frames that no relay should send."""
+        """Sends one frame to every connection, or from a list of texts one message in as many
+        frames; for frames that no relay should send."""
         self._call(lambda: [c.outbox.put_nowait(text) for c in self._connections.values()])
+
+    def send_wire(self, data, segment=None):
+        """Writes wire_frame()s or any bytes to every connection, never compressed; so many bytes at
+        a time, a millisecond between them, where a segment is given."""
+        def send():
+            for connection in self._connections.values():
+                connection.segment = segment
+                connection.outbox.put_nowait(data)
+        self._call(send)
 
     def kill_connections(self):
         self._call(self._abort)
@@ -225,13 +274,24 @@ class Relay:
     def connections(self):
         return len(self._connections)
 
+    @property
+    def accepted(self):
+        """How many connections there have ever been."""
+        return self._accepted
+
+    @property
+    def compresses(self):
+        """Whether every client there is takes compressed messages (RFC 7692)."""
+        return all(any(extension.name == "permessage-deflate" for extension in extensions)
+                   for extensions in map(_extensions, list(self._connections.values())))
+
     # ---- In the relay's own thread
 
     async def _run(self, ready):
         self._loop = asyncio.get_running_loop()
         self._halt = asyncio.Event()
         async with serve(self._serve, HOST, self.port, ssl=self._tls, max_size=MAX_FRAME,
-                         close_timeout=1):
+                         close_timeout=1, compression=self._compression):
             ready.set()
             await self._halt.wait()
             self._abort()

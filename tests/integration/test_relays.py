@@ -1,0 +1,292 @@
+"""What relays say that they should not, or say oddly: it has no effect, is counted, and costs the
+connection nothing. And what a listener needs to be let in by them."""
+import hashlib
+import json
+
+import pytest
+
+import nostr
+from relay import BINARY, Relay, in_pieces, wire_frame, wire_frames
+from stack import LISTENER, wait_until
+
+CONTENT = "x" * 2000
+
+
+@pytest.fixture
+def relay(request):
+    """One that compresses nothing, unless it is asked for by parametrize(..., indirect=True)."""
+    with Relay(compression=getattr(request, "param", None)) as relay:
+        yield relay
+
+
+compressing = pytest.mark.parametrize("relay", ["deflate"], indirect=True)
+
+
+def name_of(relay):
+    """The subscription of gift wraps."""
+    return next(req[1] for req in relay.reqs() if req[2]["kinds"] == [nostr.GIFT_WRAP])
+
+
+def frame_of(relay, event):
+    """The frame that brings an event, which may be JSON text already."""
+    text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
+    return f'["EVENT","{name_of(relay)}",{text}]'
+
+
+def wrap(pubkey, write_author=str, **changes):
+    """A gift wrap with changes that are signed as if they were in order."""
+    event = {"pubkey": "", "created_at": 1785600000, "kind": nostr.GIFT_WRAP,
+             "tags": [["p", pubkey]], "content": CONTENT, **changes}
+    return sign(event, canonical(event), write_author)
+
+
+def canonical(event):
+    return json.dumps([0, "PUBKEY", event["created_at"], event["kind"], event["tags"],
+                       event["content"]], ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def sign(event, text, write_author=str):
+    """The event with the id that this canonical form has, and a signature that is right for it."""
+    key = nostr.Key()
+    author = write_author(key.pubkey)
+    digest = hashlib.sha256(text.replace(b"PUBKEY", author.encode(), 1)).digest()
+    return {**event, "pubkey": author, "id": digest.hex(), "sig": key.sign(digest)}
+
+
+def check_nothing_happened(live, relay, phone, pushes=0):
+    """An event of another's, on the same connection, comes through; nothing else was pushed."""
+    pubkey, endpoint = nostr.new_pubkey(), phone.endpoint()
+    live.register(pubkey, endpoint)
+    relay.deliver(nostr.gift_wrap(pubkey))
+    wait_until(lambda: any(phone.url + push.path == endpoint for push in list(phone.pushes)),
+               what="the push of an event in order")
+    live.wait_until_idle()
+    assert len(phone.pushes) == pushes + 1
+    assert live.wakes_added() == pushes + 1
+    assert relay.accepted == 1 and len(relay.reqs()) == 2
+
+
+# ---- Frames in pieces
+
+
+ODD_CONTENT = "\u00fc\U0001f600\"\n" * 100
+PIECES = {
+    "16 bytes a frame": lambda relay, text: relay.send_wire(wire_frames(text.encode(), 16)),
+    "16 bytes a segment": lambda relay, text: relay.send_wire(wire_frame(text.encode()), 16),
+    "16 bytes a frame, 1 a segment":
+        lambda relay, text: relay.send_wire(wire_frames(text.encode(), 16), 1),
+    "an empty frame first": lambda relay, text:
+        relay.send_wire(wire_frame(b"", final=False) + wire_frame(text.encode(), 0)),
+}
+
+
+@pytest.mark.parametrize("how", PIECES)
+def test_an_event_in_pieces(live, relay, phone, pubkey, device, how):
+    PIECES[how](relay, frame_of(relay, wrap(pubkey, content=ODD_CONTENT)))
+    assert phone.url + phone.next_push().path == device
+    check_nothing_happened(live, relay, phone, pushes=1)
+
+
+COMPRESSED = {
+    "one frame": lambda text: text,
+    "16 characters a frame": lambda text: in_pieces(text, 16),
+    "16 KB a frame": lambda text: in_pieces(text, 16 * 1024),
+}
+
+
+@compressing
+@pytest.mark.parametrize("content", [ODD_CONTENT, "x" * 400_000], ids=["odd", "long"])
+@pytest.mark.parametrize("how", COMPRESSED)
+def test_a_compressed_event(live, relay, phone, pubkey, device, how, content):
+    assert relay.compresses
+    relay.send_raw(COMPRESSED[how](frame_of(relay, wrap(pubkey, content=content))))
+    assert phone.url + phone.next_push().path == device
+    check_nothing_happened(live, relay, phone, pushes=1)
+
+
+@compressing
+def test_a_compressed_content_of_1_mb(live, relay, phone, pubkey, device):
+    """Some 1,000 bytes on the wire."""
+    relay.send_raw(frame_of(relay, wrap(pubkey, content="x" * (1 << 20))))
+    check_nothing_happened(live, relay, phone)
+
+
+# ---- Frames that are none
+
+
+def invalid_utf8(relay, pubkey, byte):
+    """An event in order, but for its content; a reader that takes bytes as they come would find
+    everything right."""
+    event = {"pubkey": "", "created_at": 1785600000, "kind": nostr.GIFT_WRAP,
+             "tags": [["p", pubkey]], "content": "INVALID"}
+    event = sign(event, canonical(event).replace(b"INVALID", byte))
+    return wire_frame(frame_of(relay, event).encode().replace(b"INVALID", byte))
+
+
+def deeply_nested(event):
+    """With a field beyond those that are known."""
+    return json.dumps(event)[:-1] + ',"x":' + "[" * 10000 + "]" * 10000 + "}"
+
+
+def sent_twice(event, field):
+    """A JSON object with one key twice, the better value last."""
+    return json.dumps({field: "", **{f"{name} ": value for name, value in event.items()}}
+                      ).replace(' ":', '":')
+
+
+UNUSABLE = {
+    "binary": lambda relay, pubkey:
+        wire_frame(frame_of(relay, wrap(pubkey)).encode(), BINARY),
+    "binary in pieces": lambda relay, pubkey:
+        wire_frames(frame_of(relay, wrap(pubkey)).encode(), 16, BINARY),
+    "no UTF-8": lambda relay, pubkey: invalid_utf8(relay, pubkey, b"\xff"),
+    "UTF-8 cut off": lambda relay, pubkey: invalid_utf8(relay, pubkey, b"\xc3"),
+    "overlong UTF-8": lambda relay, pubkey: invalid_utf8(relay, pubkey, b"\xc1\xa1"),
+    "a surrogate in UTF-8": lambda relay, pubkey: invalid_utf8(relay, pubkey, b"\xed\xa0\x80"),
+    "a raw control character": lambda relay, pubkey: invalid_utf8(relay, pubkey, b"\x01"),
+    "a raw NUL": lambda relay, pubkey: invalid_utf8(relay, pubkey, b"\x00"),
+    "a content of 1 MB": lambda relay, pubkey:
+        wire_frame(frame_of(relay, wrap(pubkey, content="x" * (1 << 20))).encode()),
+    "a content of 1 MB in pieces": lambda relay, pubkey:
+        wire_frames(frame_of(relay, wrap(pubkey, content="x" * (1 << 20))).encode(), 1000),
+    "deep nesting": lambda relay, pubkey:
+        wire_frame(frame_of(relay, deeply_nested(wrap(pubkey))).encode()),
+    "a key twice": lambda relay, pubkey:
+        wire_frame(frame_of(relay, sent_twice(wrap(pubkey), "content")).encode()),
+    "text after it": lambda relay, pubkey:
+        wire_frame(frame_of(relay, wrap(pubkey)).encode() + b"[]"),
+    "an end too early": lambda relay, pubkey:
+        wire_frame(frame_of(relay, wrap(pubkey)).encode()[:-1]),
+    "an empty frame": lambda relay, pubkey: wire_frame(b""),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_a_frame_that_is_none(live, relay, phone, pubkey, device, what):
+    relay.send_wire(UNUSABLE[what](relay, pubkey))
+    check_nothing_happened(live, relay, phone)
+
+
+# ---- Events that are none
+
+
+UNSOUND = {
+    "an id in upper case": lambda pubkey: {**(event := wrap(pubkey)), "id": event["id"].upper()},
+    "a signature in upper case": lambda pubkey:
+        {**(event := wrap(pubkey)), "sig": event["sig"].upper()},
+    "an author in upper case": lambda pubkey: wrap(pubkey, write_author=str.upper),
+    "an id too long": lambda pubkey: {**(event := wrap(pubkey)), "id": event["id"] + "00"},
+    "an id too short": lambda pubkey: {**(event := wrap(pubkey)), "id": event["id"][:-2]},
+    "a signature too long": lambda pubkey: {**(event := wrap(pubkey)), "sig": event["sig"] + "00"},
+    "a signature too short": lambda pubkey: {**(event := wrap(pubkey)), "sig": event["sig"][:-2]},
+    "another's id": lambda pubkey: {**wrap(pubkey), "id": wrap(pubkey)["id"]},
+    "another's signature": lambda pubkey: {**wrap(pubkey), "sig": wrap(pubkey)["sig"]},
+    "another content": lambda pubkey: {**wrap(pubkey), "content": CONTENT + "x"},
+    "a time with a fraction": lambda pubkey: wrap(pubkey, created_at=1785600000.5),
+    "a time as 1785600000.0": lambda pubkey: wrap(pubkey, created_at=1785600000.0),
+    "a time in quotes": lambda pubkey: wrap(pubkey, created_at="1785600000"),
+    "a time before 1970": lambda pubkey: wrap(pubkey, created_at=-1),
+    "a number in a tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], ["t", 1]]),
+    "null in a tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey, None]]),
+    "an empty tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], []]),
+    "a tag in a tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], [["t"]]]),
+    "a text for a tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], "t"]),
+    "an object for tags": lambda pubkey: wrap(pubkey, tags={"p": pubkey}),
+    "a number for content": lambda pubkey: wrap(pubkey, content=1),
+    "too many tags": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], *[["t"]] * 2000]),
+    "a kind beyond the last": lambda pubkey: wrap(pubkey, kind=65536 + nostr.GIFT_WRAP),
+}
+
+
+@pytest.mark.parametrize("what", UNSOUND)
+def test_an_event_that_is_none(live, relay, phone, pubkey, device, what):
+    relay.send_raw(frame_of(relay, UNSOUND[what](pubkey)))
+    check_nothing_happened(live, relay, phone)
+    wait_until(lambda: live.stat("events_received") == 2, what="both events are counted")
+    assert live.stat("events_invalid") == 1 and live.stat("events_taken") == 1
+
+
+# ---- Forgeries
+
+
+FORGERIES = {
+    "signature": lambda event: {**event, "sig": nostr.gift_wrap(nostr.new_pubkey())["sig"]},
+    "address": lambda event: {**event, "tags": [["p", nostr.new_pubkey()]]},
+    "content": lambda event: {**event, "content": event["content"] + "x"},
+    "form": lambda event: {**event, "created_at": str(event["created_at"])},
+}
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_forged_copy_that_comes_first(live, relay, phone, pubkey, device, what):
+    """It has the id of the true event, and does not keep that from its device."""
+    event = nostr.gift_wrap(pubkey)
+    for _ in range(3):
+        relay.send_raw(frame_of(relay, FORGERIES[what](event)))
+    relay.deliver(event)
+    assert phone.url + phone.next_push().path == device
+    check_nothing_happened(live, relay, phone, pushes=1)
+    wait_until(lambda: live.stat("events_received") == 5, what="all events are counted")
+    assert live.stat("events_invalid") == 3 and live.stat("events_taken") == 2
+
+
+def test_a_forged_copy_from_another_relay(make_stack, relay, phone, pubkey):
+    with Relay(check_events=False) as forger:
+        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+        stack.start_redis()
+        stack.start_api()
+        stack.start_listener(relay, forger)
+        endpoint = phone.endpoint()
+        stack.register(pubkey, endpoint)
+        event = nostr.gift_wrap(pubkey)
+        forger.publish(FORGERIES["signature"](event))
+        wait_until(lambda: stack.stat("events_invalid") == 1, what="the forgery is refused")
+        relay.publish(event)
+        assert phone.url + phone.next_push().path == endpoint
+
+
+# ---- The key for relays
+
+
+def refuses_to_start(make_stack, secret, **settings):
+    """What it says when asked and when started in earnest: the same, and nothing secret."""
+    stack = make_stack(NOSTR_RELAYS="ws://127.0.0.1:1", **settings)
+    said = []
+    for name, options in (("asked", ["--check-config"]), ("started", [])):
+        program = stack.start_program(name, [LISTENER, *options])
+        assert program.wait() not in (0, -9)
+        said.append(program.output())
+    assert said[0] == said[1] != ""
+    assert secret not in said[0]
+    return said[0]
+
+
+@pytest.mark.parametrize("key", [
+    "z" * 64, "a" * 63, "0" * 64, "f" * 64,
+    "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141",  # the group's order
+], ids=range(5))
+def test_what_is_no_key(make_stack, key, tmp_path):
+    said = refuses_to_start(make_stack, key, NOSTR_AUTH_PRIVATE_KEY=key)
+    assert "NOSTR_AUTH_PRIVATE_KEY" in said
+    file = tmp_path / "key"
+    file.write_text(key + "\n")
+    file.chmod(0o600)
+    said = refuses_to_start(make_stack, key, NOSTR_AUTH_PRIVATE_KEY_FILE=str(file))
+    assert "NOSTR_AUTH_PRIVATE_KEY" in said
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_key_that_others_can_read(make_stack, tmp_path, mode):
+    file = tmp_path / "key"
+    file.write_text("a" * 64)
+    file.chmod(mode)
+    said = refuses_to_start(make_stack, "a" * 64, NOSTR_AUTH_PRIVATE_KEY_FILE=str(file))
+    assert "NOSTR_AUTH_PRIVATE_KEY_FILE" in said and "read by others" in said
+
+
+def test_a_key_in_order(make_stack, tmp_path):
+    file = tmp_path / "key"
+    file.write_text("a" * 64)
+    file.chmod(0o600)
+    stack = make_stack(NOSTR_RELAYS="ws://127.0.0.1:1", NOSTR_AUTH_PRIVATE_KEY_FILE=str(file))
+    assert stack.start_program("asked", [LISTENER, "--check-config"]).wait() == 0

@@ -1,0 +1,84 @@
+/* Frames from relays, through to the verification of the event or the answer to the challenge. */
+#include "event.h"
+#include "event_id.h"
+#include "fuzz_input.h"
+#include "log.h"
+#include "relay_auth.h"
+#include "relay_message.h"
+
+#define NOW 1785600000
+
+static struct event_verifier *verifier;
+static struct event_id_hasher *hasher;
+static struct relay_auth *auth;
+
+static void set_up(void)
+{
+    static const uint8_t key[RELAY_AUTH_KEY_SIZE] = {[31] = 3};
+
+    verifier = event_verifier_new();
+    hasher = event_id_hasher_new();
+    auth = relay_auth_new("wss://relay.example", key);
+}
+
+static void check_address(const struct trade_pubkey *address)
+{
+    if (strlen(address->hex) != TRADE_PUBKEY_LEN ||
+        strspn(address->hex, "0123456789abcdef") != TRADE_PUBKEY_LEN)
+        abort();
+}
+
+static void take_event(const json_t *json)
+{
+    struct event event;
+    enum event_result result;
+
+    if (event_read(&event, json) != EVENT_OK)
+        return;
+    if (event.addressed)
+        check_address(&event.trade_pubkey);
+    result = event_verify(verifier, &event);
+    /* What is signed is looked at, too, where only the id was wrong. */
+    if (result == EVENT_WRONG_ID && event_id_compute(hasher, &event, event.id) &&
+        event_verify(verifier, &event) == EVENT_WRONG_ID)
+        abort();
+}
+
+/* An answer is a frame, too, and its event is sound. */
+static void take_challenge(const struct relay_text *challenge)
+{
+    static char frame[RELAY_AUTH_FRAME_SIZE];
+    struct event event;
+    json_t *json;
+    size_t len;
+
+    relay_auth_begin(auth);
+    if (!relay_auth_challenge(auth, challenge->text, challenge->len))
+        return;
+    len = relay_auth_next_frame(auth, NOW, frame);
+    json = json_loadb(frame, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    if (event_read(&event, json_array_get(json, 1)) != EVENT_OK ||
+        event_verify(verifier, &event) != EVENT_UNADDRESSED)
+        abort();
+    json_decref(json);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct relay_message message;
+    char redacted[LOG_REDACTED_SIZE];
+
+    if (verifier == NULL)
+        set_up();
+    if (!relay_message_parse(&message, (const char *)data, size))
+        return 0;
+    (void)log_redact(redacted, message.text.text, message.text.len);
+    if (message.type == RELAY_MESSAGE_EVENT)
+        take_event(message.event);
+    else if (message.type == RELAY_MESSAGE_AUTH)
+        take_challenge(&message.text);
+    else if (relay_auth_is_mine(auth, message.event_id.text, message.event_id.len))
+        abort();
+    relay_message_clear(&message);
+    return 0;
+}

@@ -9,7 +9,7 @@
 #include "unit.h"
 
 /* events.jsonl: one case a line, {name, trade_pubkey, event}, the events made and signed by
- * nostr-tools (tests/interop/make-events.mjs). trade_pubkey is null where the event is sound but
+ * nostr-tools (tests/interop/make-events.cjs). trade_pubkey is null where the event is sound but
  * addressed to nobody. */
 #define CORPUS TEST_DATA_DIR "/events.jsonl"
 #define CASES  379

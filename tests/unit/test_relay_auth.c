@@ -9,7 +9,7 @@
 #include "unit.h"
 
 /* auth_events.jsonl: one case a line, {name, key, relay, challenge, event}, the events made by
- * nostr-tools' makeAuthEvent() and signed with the key (tests/interop/make-events.mjs). */
+ * nostr-tools' makeAuthEvent() and signed with the key (tests/interop/make-events.cjs). */
 #define ANSWERS TEST_DATA_DIR "/auth_events.jsonl"
 #define CASES   12
 

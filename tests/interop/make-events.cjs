@@ -1,15 +1,15 @@
 // make-events: the events that the unit tests compare with, made and signed by nostr-tools.
 //
-//     node make-events.mjs events >../unit/events.jsonl
-//     node make-events.mjs auth   >../unit/auth_events.jsonl
+//     node make-events.cjs events >../unit/events.jsonl
+//     node make-events.cjs auth   >../unit/auth_events.jsonl
 //
 // One case a line. Every run makes the same events but for their signatures and for the gift wraps,
 // whose keys and times are drawn.
-import { createHash } from 'node:crypto'
-import { makeAuthEvent } from 'nostr-tools/nip42'
-import * as nip17 from 'nostr-tools/nip17'
-import * as nip59 from 'nostr-tools/nip59'
-import { finalizeEvent, getPublicKey } from 'nostr-tools/pure'
+const { createHash } = require('crypto')
+const { makeAuthEvent } = require('nostr-tools/nip42')
+const nip17 = require('nostr-tools/nip17')
+const nip59 = require('nostr-tools/nip59')
+const { finalizeEvent, getPublicKey } = require('nostr-tools/pure')
 
 const NOW = 1785600000
 const DAY = 24 * 3600
@@ -193,5 +193,5 @@ function auth() {
 }
 
 const makers = { events, auth }
-if (!makers[process.argv[2]]) throw new Error('usage: node make-events.mjs events|auth')
+if (!makers[process.argv[2]]) throw new Error('usage: node make-events.cjs events|auth')
 makers[process.argv[2]]()

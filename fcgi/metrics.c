@@ -21,6 +21,7 @@ static const struct family {
     {"redis_errors_total", "counter", "Commands that Redis did not answer or refused."},
     {"events_received_total", "counter", "Events that relays sent."},
     {"events_total", "counter", "What became of them."},
+    {"frames_unusable_total", "counter", "Frames of relays that make no sense."},
     {"catch_up_pages_total", "counter", "Pages of stored events asked for after a gap."},
     {"relay_wakes_total", "counter", "Wakes queued because of an event."},
     {"wakes_total", "counter", "Wakes that are done with, by outcome and backend."},

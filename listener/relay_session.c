@@ -530,6 +530,7 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
 /* A relay that serves us passes on what strangers wrote: they must not be able to cut us off. */
 bool relay_session_reject(struct relay_session *session, const char *what, uint64_t now_ms)
 {
+    count(session, STAT_FRAMES_UNUSABLE);
     if (may_log(session, now_ms))
         log_warn("relay %s: sent %s", session->options.name, what);
     return ++session->bad < RELAY_SESSION_MAX_BAD || is_live(session);

@@ -46,12 +46,6 @@ static const lws_retry_bo_t keep_alive = {
     .secs_since_valid_hangup = WEBSOCKET_HANG_UP_S,
 };
 
-static const struct lws_extension extensions[] = {
-    {"permessage-deflate", lws_extension_callback_pm_deflate,
-     "permessage-deflate; client_no_context_takeover; client_max_window_bits"},
-    {NULL, NULL, NULL},
-};
-
 static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                   size_t len);
 
@@ -275,7 +269,6 @@ static bool make_context(struct websocket *websocket)
         .port = CONTEXT_PORT_NO_LISTEN,
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .protocols = protocols,
-        .extensions = extensions,
         .user = websocket,
         .fd_limit_per_thread = MAX_DESCRIPTORS,
         .timeout_secs = 2 * WEBSOCKET_STEP_MS / 1000, /* ours comes first */

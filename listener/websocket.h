@@ -1,7 +1,9 @@
 /* websocket: one outgoing WebSocket connection at a time (RFC 6455), made with libwebsockets.
  *
  * Owns the libwebsockets context, so that nothing else shares its loop. Whole messages are handed
- * over, reassembled up to a limit. A peer that stops answering is found by pings within
+ * over, reassembled up to a limit. Compression (RFC 7692) is not offered: what is encrypted hardly
+ * gets shorter, and with it libwebsockets up to 4.3 (its issue 2794) hands a message that came
+ * uncompressed, or a pong, over for ever. A peer that stops answering is found by pings within
  * WEBSOCKET_HANG_UP_S. It does not connect again by itself: the owner decides when.
  *
  * All functions but websocket_wake() belong to one thread, in which all callbacks are called, from

@@ -18,6 +18,7 @@
     X(EVENTS_UNADDRESSED, "events_unaddressed", "events_total", "outcome=\"unaddressed\"")       \
     X(EVENTS_TAKEN, "events_taken", "events_total", "outcome=\"taken\"")                         \
     X(EVENTS_LOST_TO_REDIS, "events_lost_to_redis", "events_total", "outcome=\"lost_to_redis\"") \
+    X(FRAMES_UNUSABLE, "frames_unusable", "frames_unusable_total", "")                           \
     X(CATCH_UP_PAGES, "catch_up_pages", "catch_up_pages_total", "")
 
 #define STATS_WAKES(X)                                                                     \

@@ -4,6 +4,7 @@
 //
 // auth: who asks for gift wraps has to authenticate (NIP-42), the challenge coming with the
 //       connection ("connect") or with the refusal of a REQ ("req"); without it, nobody has to
+// compresses: messages of 1,024 bytes and more
 // admits: the pubkeys that may see them then; without it, all
 //
 // Prints its URL, then a line of JSON for every REQ and AUTH. Ends with its standard input.
@@ -64,7 +65,8 @@ const relay = new NostrRelay(new Memory(), {
 })
 relay.register(guard)
 const validator = new Validator()
-const server = new WebSocketServer({ host: HOST, port: 0, perMessageDeflate: !!options.compresses })
+const perMessageDeflate = options.compresses && { serverNoContextTakeover: true, threshold: 1024 }
+const server = new WebSocketServer({ host: HOST, port: 0, perMessageDeflate })
 
 async function receive(socket, data) {
   try {

@@ -91,6 +91,13 @@ def test_a_gift_wrap_wakes(start_peer, publish, start, phone, pubkey, how, size)
     assert ASKED in [req[2] for req in peer.reqs()]
 
 
+def test_a_relay_that_would_compress(start_peer, publish, start, phone, pubkey):
+    """Long messages, and no short ones, for whom it may."""
+    peer = start_peer(compresses=True)
+    stack = start(peer)
+    check_wake(stack, phone, pubkey, lambda: publish(peer, pubkey, size=10_000))
+
+
 def test_a_gift_wrap_that_was_missed_wakes_later(start_peer, publish, start, phone, pubkey):
     peer = start_peer()
     stack = start(peer)

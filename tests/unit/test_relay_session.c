@@ -717,6 +717,7 @@ START_TEST(bears_garbage_but_not_for_ever)
     ck_assert(!receive("garbage"));
     relay_session_begin(session);
     ck_assert(receive("garbage"));
+    ck_assert_uint_eq(counted(STAT_FRAMES_UNUSABLE), 2 * RELAY_SESSION_MAX_BAD);
 }
 END_TEST
 

@@ -17,7 +17,12 @@
 #define IDLE_HANDLES_MAX     256
 #define IDLE_CONNECTIONS_MAX 128L
 #define ANSWER_HEADERS_MAX   (32 * 1024)
-#define RETRY_AFTER_MAX_S    86400
+#define ANSWER_FIRST         256
+
+/* Each request under way has these, of 16 and 64 KB unless told otherwise. */
+#define RECEIVE_BUFFER    1024L
+#define SEND_BUFFER       16384L /* the least there is; see release_send_buffers() */
+#define RETRY_AFTER_MAX_S 86400
 
 struct exchange {
     struct exchange *prev, *next;
@@ -29,10 +34,11 @@ struct exchange {
     struct curl_slist *headers;
     http_address_fn *address_check;
     bool address_admitted, address_refused;
-    char *answer;
-    size_t answer_len, answer_limit;
+    char *answer; /* NULL before there is any */
+    size_t answer_len, answer_size, answer_limit;
     size_t header_bytes;
     bool headers_done;
+    bool sent;
     int64_t retry_after_ms;
     http_done_fn *done;
     void *arg;
@@ -40,6 +46,7 @@ struct exchange {
 
 struct http_client {
     CURLM *multi;
+    CURLSH *share;
     STACK_OF(X509) * authorities;
     const char *system_ca_file;
     struct exchange *first;
@@ -150,6 +157,13 @@ int64_t http_client_retry_after(const char *value, size_t len, int64_t now_s)
     return (seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : seconds) * 1000;
 }
 
+static void wipe_free(char *text, size_t len)
+{
+    if (text != NULL)
+        OPENSSL_cleanse(text, len);
+    free(text);
+}
+
 static size_t take_header(char *data, size_t size, size_t count, void *arg)
 {
     static const char name[] = "retry-after:";
@@ -172,14 +186,37 @@ static size_t take_header(char *data, size_t size, size_t count, void *arg)
     return len;
 }
 
+/* Most answers are short and most limits are not: memory is taken as it is needed. */
+static bool make_room(struct exchange *exchange, size_t len)
+{
+    size_t size = exchange->answer_size > 0 ? exchange->answer_size : ANSWER_FIRST;
+    char *larger;
+
+    while (size < len)
+        size *= 2;
+    if (size == exchange->answer_size)
+        return true;
+    if ((larger = malloc(size)) == NULL)
+        return false;
+    if (exchange->answer != NULL)
+        memcpy(larger, exchange->answer, exchange->answer_len);
+    wipe_free(exchange->answer, exchange->answer_len);
+    exchange->answer = larger;
+    exchange->answer_size = size;
+    return true;
+}
+
 static size_t take_body(char *data, size_t size, size_t count, void *arg)
 {
     struct exchange *exchange = arg;
     size_t len = size * count, room = exchange->answer_limit - exchange->answer_len;
     size_t taken = len < room ? len : room;
 
+    if (!make_room(exchange, exchange->answer_len + taken + 1))
+        return 0;
     memcpy(exchange->answer + exchange->answer_len, data, taken);
     exchange->answer_len += taken;
+    exchange->answer[exchange->answer_len] = '\0';
     return taken; /* fewer than came: libcurl ends the transfer */
 }
 
@@ -212,13 +249,6 @@ static enum http_result classify(const struct exchange *exchange, CURLcode code)
 }
 
 /* ---- One exchange ---------------------------------------------------------------------------- */
-
-static void wipe_free(char *text, size_t len)
-{
-    if (text != NULL)
-        OPENSSL_cleanse(text, len);
-    free(text);
-}
 
 static void exchange_free(struct exchange *exchange)
 {
@@ -253,8 +283,7 @@ static struct exchange *exchange_new(struct http_client *client, const struct ht
     exchange->retry_after_ms = -1;
     exchange->url = strdup(request->url);
     exchange->body = malloc(request->body_len + 1);
-    exchange->answer = calloc(1, request->answer_limit + 1);
-    ok = exchange->url != NULL && exchange->body != NULL && exchange->answer != NULL;
+    ok = exchange->url != NULL && exchange->body != NULL;
     for (size_t i = 0; ok && request->headers[i] != NULL; i++)
         ok = copy_header(exchange, request->headers[i]);
     if (!ok) {
@@ -269,12 +298,11 @@ static struct exchange *exchange_new(struct http_client *client, const struct ht
 /* libcurl's setters take a long, a pointer or a function by the option; each is checked. */
 #define SET(option, value) (ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK)
 
-static bool set_up_policy(CURL *easy, struct exchange *exchange, bool allow_http)
+/* What is the same for all requests. */
+static bool set_up_policy(CURL *easy, struct http_client *client)
 {
-    const struct http_client *client = exchange->client;
     bool ok = true;
 
-    SET(CURLOPT_PROTOCOLS_STR, allow_http ? "http,https" : "https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_NOPROXY, "*");
@@ -284,6 +312,11 @@ static bool set_up_policy(CURL *easy, struct exchange *exchange, bool allow_http
     SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_PATH_AS_IS, 1L);
+    SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
+    SET(CURLOPT_SHARE, client->share);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -292,43 +325,55 @@ static bool set_up_policy(CURL *easy, struct exchange *exchange, bool allow_http
         SET(CURLOPT_CAPATH, NULL);
     if (client->authorities != NULL) {
         SET(CURLOPT_SSL_CTX_FUNCTION, add_authorities);
-        SET(CURLOPT_SSL_CTX_DATA, (void *)exchange->client);
+        SET(CURLOPT_SSL_CTX_DATA, (void *)client);
     }
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    SET(CURLOPT_OPENSOCKETDATA, (void *)exchange);
-    if (exchange->address_check != NULL) {
-        SET(CURLOPT_PREREQFUNCTION, check_connection);
-        SET(CURLOPT_PREREQDATA, (void *)exchange);
-    }
+    SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_WRITEFUNCTION, take_body);
     return ok;
 }
 
+/* All that differs from one request to the next, for a handle is used again without a reset: that
+ * would forget the size of a buffer which it keeps. */
 static bool set_up_request(CURL *easy, struct exchange *exchange,
                            const struct http_request *request)
 {
     bool ok = true;
 
     SET(CURLOPT_PRIVATE, (void *)exchange);
+    SET(CURLOPT_PROTOCOLS_STR, request->allow_http ? "http,https" : "https");
     SET(CURLOPT_URL, exchange->url);
     /* Without TLS there is no HTTP/2 to wait for, and a slow answer would hold back the rest. */
     SET(CURLOPT_PIPEWAIT, strncasecmp(exchange->url, "https:", 6) == 0 ? 1L : 0L);
-    SET(CURLOPT_PATH_AS_IS, 1L);
-    SET(CURLOPT_POST, 1L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)exchange->body_len);
     SET(CURLOPT_POSTFIELDS, exchange->body);
     SET(CURLOPT_HTTPHEADER, exchange->headers);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
-    SET(CURLOPT_HEADERFUNCTION, take_header);
+    SET(CURLOPT_OPENSOCKETDATA, (void *)exchange);
+    SET(CURLOPT_PREREQFUNCTION, exchange->address_check != NULL ? check_connection : NULL);
+    SET(CURLOPT_PREREQDATA, (void *)exchange);
     SET(CURLOPT_HEADERDATA, (void *)exchange);
-    SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_WRITEDATA, (void *)exchange);
     return ok;
 }
 
+static CURL *get_handle(struct http_client *client)
+{
+    CURL *easy;
+
+    if (client->idle_count > 0)
+        return client->idle[--client->idle_count];
+    easy = curl_easy_init();
+    if (easy != NULL && !set_up_policy(easy, client)) {
+        curl_easy_cleanup(easy);
+        easy = NULL;
+    }
+    return easy;
+}
+
 static void put_away(struct http_client *client, CURL *easy)
 {
-    curl_easy_reset(easy);
     if (client->idle_count < IDLE_HANDLES_MAX)
         client->idle[client->idle_count++] = easy;
     else
@@ -339,15 +384,14 @@ bool http_client_start(struct http_client *client, const struct http_request *re
                        http_done_fn *done, void *arg)
 {
     struct exchange *exchange = exchange_new(client, request);
-    CURL *easy = client->idle_count > 0 ? client->idle[--client->idle_count] : curl_easy_init();
+    CURL *easy = get_handle(client);
 
     if (exchange == NULL || easy == NULL)
         goto failed;
     exchange->easy = easy;
     exchange->done = done;
     exchange->arg = arg;
-    if (!set_up_policy(easy, exchange, request->allow_http) ||
-        !set_up_request(easy, exchange, request) ||
+    if (!set_up_request(easy, exchange, request) ||
         curl_multi_add_handle(client->multi, easy) != CURLM_OK)
         goto failed;
     exchange->next = client->first;
@@ -377,7 +421,7 @@ static void finish(struct exchange *exchange, struct http_answer *answer)
     (void)curl_multi_remove_handle(client->multi, exchange->easy);
     put_away(client, exchange->easy);
 
-    answer->body = exchange->answer;
+    answer->body = exchange->answer != NULL ? exchange->answer : "";
     answer->body_len = exchange->answer_len;
     answer->retry_after_ms = exchange->retry_after_ms;
     exchange->done(answer, exchange->arg);
@@ -385,6 +429,23 @@ static void finish(struct exchange *exchange, struct http_answer *answer)
 }
 
 /* ---- The client ------------------------------------------------------------------------------ */
+
+/* A request waits for its answer for much longer than it takes to be sent, and libcurl frees what
+ * it was sent from (and makes anew what is needed again) only when told a size. Those that were
+ * started last are first; one that is overtaken keeps its buffer. */
+static void release_send_buffers(struct http_client *client)
+{
+    struct exchange *exchange = client->first;
+    curl_off_t bytes;
+
+    for (; exchange != NULL && !exchange->sent; exchange = exchange->next) {
+        bytes = 0;
+        (void)curl_easy_getinfo(exchange->easy, CURLINFO_SIZE_UPLOAD_T, &bytes);
+        exchange->sent = bytes > 0 && (size_t)bytes == exchange->body_len;
+        if (exchange->sent)
+            (void)curl_easy_setopt(exchange->easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
+    }
+}
 
 void http_client_wait(struct http_client *client, int fd, int timeout_ms)
 {
@@ -397,6 +458,7 @@ void http_client_wait(struct http_client *client, int fd, int timeout_ms)
     /* A request just started makes libcurl's own timer due, so that this returns at once. */
     (void)curl_multi_poll(client->multi, &extra, fd >= 0 ? 1 : 0, timeout_ms, NULL);
     (void)curl_multi_perform(client->multi, &running);
+    release_send_buffers(client);
     while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
         struct http_answer answer = {0};
 
@@ -443,7 +505,11 @@ struct http_client *http_client_new(const char *ca_file)
         return NULL;
     }
     client->multi = curl_multi_init();
-    if (client->multi == NULL ||
+    /* A cache of TLS sessions for all instead of one for each request. */
+    client->share = curl_share_init();
+    if (client->multi == NULL || client->share == NULL ||
+        curl_share_setopt(client->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
+            CURLSHE_OK ||
         curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX) != CURLM_OK ||
         curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
                           (long)HTTP_CLIENT_CONNECTIONS_PER_HOST) != CURLM_OK ||
@@ -462,6 +528,7 @@ void http_client_free(struct http_client **client)
         curl_easy_cleanup((*client)->idle[--(*client)->idle_count]);
     if ((*client)->multi != NULL)
         (void)curl_multi_cleanup((*client)->multi);
+    (void)curl_share_cleanup((*client)->share);
     sk_X509_pop_free((*client)->authorities, X509_free);
     curl_global_cleanup();
     free(*client);

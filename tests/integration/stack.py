@@ -72,6 +72,10 @@ class Program:
         with self._process.stdin as pipe:
             pipe.write(stdin.encode())
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def is_alive(self):
         return self._process.poll() is None
 

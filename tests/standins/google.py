@@ -80,17 +80,24 @@ class Message:
 
 
 class Google(WebServer):
-    """`directory` receives the service account's file (`service_account`, a secret of this run)."""
+    """`directory` receives the service account's file (`service_account`, a secret of this run);
+    `url` is what clients know it by, where that is another server in front of it."""
 
     PROJECT = "mostro-test"
     EMAIL = "push@mostro-test.iam.gserviceaccount.com"
 
-    def __init__(self, directory, port=0, certificate=None, key=None, lifetime=3599):
+    def __init__(self, directory, port=0, certificate=None, key=None, lifetime=3599, url=None):
         super().__init__(port, certificate, key)
+        self.url = url or self.url
         self._lock = threading.Lock()
         self._access_tokens = set()
         self.last_access_token = None
         self._oauth_answers = collections.deque()
+        self._oauth_gate = None
+        self._gates = {}
+        self._oauth_now = self._messages_now = 0
+        self.most_oauth = self.most_messages = 0  # at once
+        self.oauth_asked = []  # when an access token was asked for
         self._answers = collections.defaultdict(collections.deque)
         self._arrived = queue.Queue()
         self.lifetime = lifetime
@@ -130,6 +137,14 @@ class Google(WebServer):
         with self._lock:
             self._oauth_answers.extend(statuses)
 
+    def hold(self, device_token, gate):
+        """Messages to `device_token` are answered once the gate (a threading.Event) is set."""
+        self._gates[device_token] = gate
+
+    def hold_oauth(self, gate):
+        """Requests for an access token are answered once the gate is set."""
+        self._oauth_gate = gate
+
     def revoke_access_tokens(self):
         """Those issued so far get 401 from here on."""
         with self._lock:
@@ -155,6 +170,18 @@ class Google(WebServer):
     def _oauth(self, headers, body):
         with self._lock:
             status = self._oauth_answers.popleft() if self._oauth_answers else 200
+            self.oauth_asked.append(time.monotonic())
+            self._oauth_now += 1
+            self.most_oauth = max(self.most_oauth, self._oauth_now)
+        try:
+            if self._oauth_gate:
+                self._oauth_gate.wait(60)
+            return self._grant(status, headers, body)
+        finally:
+            with self._lock:
+                self._oauth_now -= 1
+
+    def _grant(self, status, headers, body):
         if status != 200:
             return status, {"error": "internal_failure"}, {}
         try:
@@ -227,7 +254,13 @@ class Google(WebServer):
             record = Message(path, dict(headers.items()), message, time.time())
             self.messages.append(record)
             name = f"projects/{self.PROJECT}/messages/0:{len(self.messages)}"
+            self._messages_now += 1
+            self.most_messages = max(self.most_messages, self._messages_now)
         self._arrived.put(record)
+        if gate := self._gates.get(device):
+            gate.wait(60)
+        with self._lock:
+            self._messages_now -= 1
         if refusal:
             return refusal.code, refusal.body, refusal.headers
         return 200, {"name": name}, {}

@@ -1,0 +1,211 @@
+"""What an answer to a push leads to, on the wire, row by row: sent again and when, given up, or the
+end of a registration. test_failures.py has the commonest rows."""
+import collections
+import email.utils
+import threading
+import time
+
+import pytest
+
+import google as fcm
+import nostr
+import phone as phones
+from stack import wait_until
+
+TOKEN = "fcm-token-1"
+
+
+def refusal(code, **headers):
+    return fcm.Refusal(code, "STATUS", "message", headers=headers)
+
+
+def in_seconds(seconds):
+    """A date for Retry-After; it has no fractions."""
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
+# How Retry-After is worded, when the next try comes at the earliest, and at the latest.
+RETRY_AFTER = {
+    "seconds": (lambda: "3", 2.9, 6),
+    "date": (lambda: in_seconds(4), 2.9, 7),
+    "date in the past": (lambda: in_seconds(-3600), 0, 3),
+    "garbage": (lambda: "soon", 0, 3),
+    "negative": (lambda: "-20", 0, 3),
+}
+
+
+@pytest.fixture
+def registered(with_google, pubkey):
+    with_google.register(pubkey, TOKEN)
+    return pubkey
+
+
+# ---- FCM
+
+
+@pytest.mark.parametrize("code", [408, 425, 429, 500, 502])
+def test_fcm_asks_for_another_try(with_google, google, registered, code):
+    google.answer(TOKEN, [refusal(code)])
+    with_google.notify(registered)
+    google.next_message()
+    google.next_message()
+    with_google.wait_until_idle()
+    assert len(google.messages) == 2
+    assert with_google.is_registered(registered)
+
+
+@pytest.mark.parametrize("wording", RETRY_AFTER)
+def test_fcm_says_when(with_google, google, registered, wording):
+    text, earliest, latest = RETRY_AFTER[wording]
+    google.answer(TOKEN, [refusal(429, **{"Retry-After": text()})])
+    with_google.notify(registered)
+    first, second = google.next_message(), google.next_message()
+    assert earliest <= second.arrived - first.arrived < latest
+
+
+def test_fcm_asks_for_another_try_again_and_again(with_google, google, registered):
+    """Five tries, each after a longer time at most, and then it is over."""
+    google.answer(TOKEN, [refusal(429)] * 9)
+    with_google.notify(registered)
+    arrived = [google.next_message(timeout=20).arrived for _ in range(5)]
+    with_google.wait_until_idle()
+    assert len(google.messages) == 5
+    assert all(later - earlier < 1.5 * 2 ** n
+               for n, (earlier, later) in enumerate(zip(arrived, arrived[1:])))
+    assert with_google.is_registered(registered)
+    wait_until(lambda: with_google.stat("wakes_given_up_fcm") == 1)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308, 400, 405, 409, 413])
+def test_fcm_refuses_for_good(with_google, google, registered, code):
+    """And a redirection is never followed."""
+    path = f"/v1/projects/{google.PROJECT}/messages:send"
+    google.answer(TOKEN, [refusal(code, Location=f"{google.url}{path}")])
+    with_google.notify(registered)
+    google.next_message()
+    with_google.wait_until_idle()
+    assert len(google.messages) == 1 and google.rejected == []
+    assert with_google.is_registered(registered)
+
+
+def test_fcm_refuses_the_fresh_access_token_too(with_google, google, registered):
+    google.answer(TOKEN, [fcm.UNAUTHENTICATED] * 9)
+    with_google.notify(registered)
+    first, second = google.next_message(), google.next_message()
+    assert first.headers["Authorization"] != second.headers["Authorization"]
+    with_google.wait_until_idle()
+    assert len(google.messages) == 2
+    assert with_google.is_registered(registered)
+
+
+def test_many_refusals_of_one_access_token_cost_one_other(with_google, google):
+    """Each of the pushes in flight hears of it, and is sent once more."""
+    gate = threading.Event()
+    tokens = [f"fcm-token-{i}" for i in range(20)]
+    for token in tokens:
+        google.hold(token, gate)
+        google.answer(token, [fcm.UNAUTHENTICATED])
+        one = nostr.new_pubkey()
+        with_google.register(one, token)
+        with_google.notify(one)
+    # Over HTTP/1.1 there are but so many connections.
+    wait_until(lambda: google.most_messages == 4)
+    gate.set()
+    with_google.wait_until_idle()
+    assert collections.Counter(message.token for message in google.messages) == {
+        token: 2 for token in tokens}
+    assert google.most_oauth == 1
+
+
+def test_a_dead_fcm_token_that_was_replaced_meanwhile(with_google, google, registered):
+    gate = threading.Event()
+    google.hold(TOKEN, gate)
+    google.answer(TOKEN, [fcm.UNREGISTERED])
+    with_google.notify(registered)
+    google.next_message()
+    with_google.register(registered, "fcm-token-2")
+    gate.set()
+    # The wake did not reach anybody yet.
+    assert google.next_message().token == "fcm-token-2"
+    with_google.wait_until_idle()
+    assert with_google.is_registered(registered)
+
+
+@pytest.mark.parametrize("mistake", [fcm.SENDER_ID_MISMATCH, fcm.WRONG_PROJECT, fcm.NO_PERMISSION],
+                         ids=lambda mistake: mistake.message)
+def test_a_wrong_service_account_empties_no_registry(with_google, google, mistake):
+    for i in range(12):
+        one = nostr.new_pubkey()
+        google.answer(f"fcm-token-{i}", [mistake] * 9)
+        with_google.register(one, f"fcm-token-{i}")
+        with_google.notify(one)
+    with_google.wait_until_idle()
+    assert len(google.messages) == 12
+    assert '"total":12' in with_google.get("/api/status").body
+    assert "FCM answers" in with_google.listener.output()
+
+
+def test_fcm_is_down_for_a_while(with_google, relay, google):
+    """No relay's wake is lost, and each phone is woken once when it is back."""
+    wait_until(lambda: "an access token is at hand" in with_google.listener.output())
+    google.stop()
+    tokens = {nostr.new_pubkey(): f"fcm-token-{i}" for i in range(6)}
+    for one, token in tokens.items():
+        with_google.register(one, token)
+    for n in range(4):
+        for one in tokens:
+            relay.publish(nostr.gift_wrap(one))
+        wait_until(lambda: with_google.wakes_added() == (n + 1) * len(tokens))
+    wait_until(lambda: "FCM cannot be reached" in with_google.listener.output(), timeout=20)
+    google.start()
+    with_google.wait_until_idle(60)
+    assert collections.Counter(message.token for message in google.messages) == {
+        token: 1 for token in tokens.values()}
+    assert all("notification" in message.message for message in google.messages)
+    assert "FCM works again" in with_google.listener.output()
+
+
+# ---- UnifiedPush
+
+
+@pytest.mark.parametrize("wording", RETRY_AFTER)
+def test_a_distributor_says_when(live, phone, pubkey, device, wording):
+    text, earliest, latest = RETRY_AFTER[wording]
+    phone.answer(device, [phones.Answer(503, {"Retry-After": text()})])
+    live.notify(pubkey)
+    first, second = phone.next_push(), phone.next_push()
+    assert earliest <= second.arrived - first.arrived < latest
+
+
+def test_a_429_holds_back_its_endpoint_alone(live, phone, pubkey, device):
+    """Not the others of that distributor; and of that endpoint not even a new wake is sent."""
+    phone.answer(device, [phones.Answer(429, {"Retry-After": "4"})])
+    live.notify(pubkey)
+    refused = phone.next_push()
+    live.notify(pubkey)
+    for _ in range(5):
+        other, endpoint = nostr.new_pubkey(), phone.endpoint()
+        live.register(other, endpoint)
+        live.notify(other)
+        push = phone.next_push(timeout=2)
+        assert phone.url + push.path == endpoint
+    again = phone.next_push()
+    assert phone.url + again.path == device
+    assert again.arrived - refused.arrived > 3.9
+    live.wait_until_idle()
+
+
+def test_an_answer_is_not_read_to_its_end(live, phone, pubkey, device):
+    """Nor waited for."""
+    other, endpoint = nostr.new_pubkey(), phone.endpoint()
+    live.register(other, endpoint)
+    phone.answer(device, [phones.Answer(410, body=b"x" * 50_000_000)])
+    phone.answer(endpoint, [phones.Answer(201, body=b"x" * 50_000_000)])
+    began = time.monotonic()
+    for one in (pubkey, other):
+        live.notify(one)
+        phone.next_push()
+    live.wait_until_idle()
+    assert time.monotonic() - began < 4
+    assert len(phone.pushes) == 2
+    assert not live.is_registered(pubkey) and live.is_registered(other)

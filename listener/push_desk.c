@@ -188,8 +188,8 @@ static void release_slot(struct push_desk *desk, const struct flight *flight,
 }
 
 /* UnifiedPush is as many backends as there are hosts, and strangers choose them: their failures
- * must not hold up anybody else, so it is never down as a whole. What was not answered says
- * nothing good of the network. */
+ * must not hold up anybody else, so it is never down as a whole; but while there is nothing else,
+ * no push is to be blamed for them. What was not answered says nothing good of the network. */
 static void note_health(struct push_desk *desk, enum wake_lane lane,
                         const struct push_result *result, int64_t now_ms)
 {

@@ -148,7 +148,7 @@ static const struct rule {
 } rules[] = {
     {200, 299, PUSH_DELIVERED}, {404, 404, PUSH_DEAD_TOKEN}, {410, 410, PUSH_DEAD_TOKEN},
     {408, 408, PUSH_RETRY},     {425, 425, PUSH_RETRY},      {429, 429, PUSH_RETRY},
-    {500, 599, PUSH_RETRY},
+    {500, 599, PUSH_BACKEND_FAULT},
 };
 
 struct push_result unifiedpush_classify(const struct http_answer *answer)
@@ -182,7 +182,7 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
             break;
         }
     }
-    if (result.outcome == PUSH_RETRY) {
+    if (result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT) {
         result.retry_after_ms = answer->retry_after_ms;
         result.hold_endpoint = answer->status == 429;
     }

@@ -1,7 +1,12 @@
 #include "push_desk.h"
 
+#include <fcntl.h>
+#include <jansson.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "unit.h"
@@ -30,6 +35,7 @@ int64_t clock_unix_s(void)
 /* What has been asked and not been answered. */
 static struct request {
     char url[64];
+    char token[32]; /* of a message to FCM */
     http_done_fn *done;
     void *arg;
 } requests[REQUESTS];
@@ -41,6 +47,8 @@ bool http_client_start(struct http_client *client, const struct http_request *re
     (void)client;
     ck_assert_uint_lt(asked, REQUESTS);
     (void)snprintf(requests[asked].url, sizeof requests[asked].url, "%s", request->url);
+    if (sscanf(request->body, "{\"message\":{\"token\":\"%31[^\"]", requests[asked].token) != 1)
+        requests[asked].token[0] = '\0';
     requests[asked].done = done;
     requests[asked++].arg = arg;
     return true;
@@ -86,6 +94,8 @@ static const struct http_answer delivered = {
     .result = HTTP_ANSWERED, .status = 201, .body = "", .retry_after_ms = -1};
 static const struct http_answer busy = {
     .result = HTTP_ANSWERED, .status = 503, .body = "", .retry_after_ms = -1};
+static const struct http_answer later = {
+    .result = HTTP_ANSWERED, .status = 429, .body = "", .retry_after_ms = -1};
 static const struct http_answer gone = {
     .result = HTTP_ANSWERED, .status = 410, .body = "", .retry_after_ms = -1};
 static const struct http_answer silence = {
@@ -136,7 +146,15 @@ static void wake(unsigned who)
     ck_assert_int_eq(wake_queue_add(queue, &entry, now, now, &merged), WAKE_ADDED);
 }
 
-/* Serves all whose turn it is: pubkey number n is registered at host hn.example. */
+/* What pubkey number n is registered with: an endpoint at host hn.example, or FCM's token fcm-n. */
+static bool by_fcm;
+
+static void make_token(char *token, unsigned long n)
+{
+    (void)snprintf(token, 64, by_fcm ? "fcm-%lu" : "https://h%lu.example/up", n);
+}
+
+/* Serves all whose turn it is. */
 static void serve(void)
 {
     struct registration registration = {.platform = PLATFORM_ANDROID};
@@ -145,8 +163,7 @@ static void serve(void)
     for (int lane = 0; lane < WAKE_LANES; lane++) {
         while (push_desk_slots(desk, (enum wake_lane)lane, now) > 0 &&
                wake_queue_take(queue, (enum wake_lane)lane, now, &target, 1) == 1) {
-            (void)snprintf(registration.token, sizeof registration.token, "https://h%lu.example/up",
-                           strtoul(wake_target_key(target)->hex + 48, NULL, 16));
+            make_token(registration.token, strtoul(wake_target_key(target)->hex + 48, NULL, 16));
             push_desk_serve(desk, target, &registration, now);
         }
     }
@@ -226,11 +243,11 @@ END_TEST
 
 /* ---- Tries ----------------------------------------------------------------------------------- */
 
-/* How often a push to a host that cannot be reached is made, of ten, while each time another's ends
- * like this. */
-static unsigned tries_of_the_unreachable(const struct http_answer *of_another)
+/* How often a push that ends like this is made, of ten, while each time another host's ends like
+ * that. */
+static unsigned tries(const struct http_answer *of_this, const struct http_answer *of_another)
 {
-    unsigned tries = 0;
+    unsigned n = 0;
 
     wake(1);
     for (unsigned i = 0; i < 10; i++) {
@@ -242,17 +259,24 @@ static unsigned tries_of_the_unreachable(const struct http_answer *of_another)
         now += 100;
         answer(other, of_another);
         if (is_asked("h1.")) {
-            answer("h1.", &refused);
-            tries++;
+            answer("h1.", of_this);
+            n++;
         }
         now += 60000;
     }
-    return tries;
+    return n;
 }
 
 START_TEST(a_host_alone_in_being_unreachable_is_given_up)
 {
-    ck_assert_uint_eq(tries_of_the_unreachable(&busy), WAKE_TRIES_MAX);
+    ck_assert_uint_eq(tries(&refused, &delivered), WAKE_TRIES_MAX);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 1);
+}
+END_TEST
+
+START_TEST(a_host_alone_in_answering_5xx_is_given_up)
+{
+    ck_assert_uint_eq(tries(&busy, &later), WAKE_TRIES_MAX);
     ck_assert_uint_ge(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 1);
 }
 END_TEST
@@ -260,7 +284,7 @@ END_TEST
 /* It is our own network that is away, as far as can be told. */
 START_TEST(nobody_is_to_blame_while_nothing_is_answered)
 {
-    ck_assert_uint_eq(tries_of_the_unreachable(&silence), 10);
+    ck_assert_uint_eq(tries(&refused, &silence), 10);
 }
 END_TEST
 
@@ -271,7 +295,7 @@ START_TEST(a_newer_wake_has_all_its_tries)
         if (i == WAKE_TRIES_MAX - 1)
             wake(1);
         serve();
-        answer("h1.", &busy);
+        answer("h1.", &later);
         now += 60000;
     }
     serve();
@@ -326,25 +350,206 @@ START_TEST(stored_keys_that_are_none_are_given_up)
 }
 END_TEST
 
+/* ---- A backend is away for half an hour ------------------------------------------------------ */
+
+#define PHONES  20
+#define STEP_MS 250
+
+static char account_path[] = "/tmp/test_push_desk.XXXXXX";
+
+static void write_account(void)
+{
+    EVP_PKEY *key = EVP_RSA_gen(2048);
+    BIO *bio = BIO_new(BIO_s_mem());
+    int fd = mkstemp(account_path);
+    json_t *root;
+    char *pem;
+    long len;
+
+    ck_assert(fd >= 0);
+    ck_assert_int_eq(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 1);
+    len = BIO_get_mem_data(bio, &pem);
+    root = json_pack("{s:s, s:s, s:s%}", "client_email", "push@p.example", "token_uri",
+                     "https://oauth.example/token", "private_key", pem, (size_t)len);
+    ck_assert_int_eq(json_dumpfd(root, fd, 0), 0);
+    json_decref(root);
+    (void)close(fd);
+    BIO_free(bio);
+    EVP_PKEY_free(key);
+}
+
+static void setup_fcm(void)
+{
+    static char endpoint[] = "https://fcm.example", project[] = "p";
+
+    write_account();
+    by_fcm = true;
+    settings.fcm_enabled = true;
+    settings.fcm_endpoint = endpoint;
+    settings.firebase_project_id = project;
+    settings.firebase_service_account_path = account_path;
+    setup();
+}
+
+static void teardown_fcm(void)
+{
+    teardown();
+    (void)unlink(account_path);
+}
+
+/* How the backend (and, for FCM, the token endpoint) answers, and what has come of it. */
+struct backend {
+    const struct http_answer *pushes, *oauth;
+    unsigned asked;             /* pushes */
+    unsigned delivered[PHONES]; /* by phone */
+};
+
+#define GRANT "{\"access_token\":\"t\",\"expires_in\":3599}"
+static const struct http_answer granted = {.result = HTTP_ANSWERED,
+                                           .status = 200,
+                                           .body = GRANT,
+                                           .body_len = sizeof GRANT - 1,
+                                           .retry_after_ms = -1};
+
+static void answer_all(struct backend *backend)
+{
+    while (asked > 0) {
+        struct request request = requests[0];
+        unsigned phone;
+
+        if (strstr(request.url, "oauth.example") != NULL) {
+            answer("oauth.example", backend->oauth);
+            continue;
+        }
+        backend->asked++;
+        if (backend->pushes->status == 200 && (sscanf(request.token, "fcm-%u", &phone) == 1 ||
+                                               sscanf(request.url, "https://h%u.", &phone) == 1))
+            backend->delivered[phone]++;
+        answer(request.url, backend->pushes);
+    }
+}
+
+/* As the dispatcher does it; each phone is sent an event a minute. */
+static void pass(struct backend *backend, int64_t ms, bool events)
+{
+    const char *ids[64];
+    size_t n;
+
+    for (int64_t end = now + ms; now < end; now += STEP_MS) {
+        for (unsigned who = 0; events && now % 60000 == 0 && who < PHONES; who++)
+            wake(who);
+        (void)push_desk_run(desk, now);
+        for (int lane = 0; lane < WAKE_LANES; lane++)
+            wake_queue_stop_clock(queue, (enum wake_lane)lane,
+                                  push_desk_is_down(desk, (enum wake_lane)lane, now), now);
+        serve();
+        answer_all(backend);
+        while ((n = wake_queue_done(queue, ids, 64)) > 0)
+            wake_queue_acknowledged(queue, n);
+    }
+}
+
+static void expect_one_push_each_afterwards(const struct http_answer *pushes,
+                                            const struct http_answer *oauth)
+{
+    struct backend backend = {.pushes = pushes, .oauth = oauth};
+
+    pass(&backend, 30 * 60000, true);
+    ck_assert_uint_eq(wake_queue_backlog(queue), PHONES);
+    /* FCM is probed; of distributors each is one of its own. */
+    ck_assert_uint_lt(backend.asked, by_fcm ? 50 : 50 * PHONES);
+    backend.pushes = backend.oauth = &granted;
+    pass(&backend, 3 * 60000, false);
+    for (unsigned who = 0; who < PHONES; who++)
+        ck_assert_uint_eq(backend.delivered[who], 1);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_FCM) + count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 0);
+}
+
+START_TEST(half_an_hour_without_a_connection_loses_no_wake)
+{
+    expect_one_push_each_afterwards(&refused, &granted);
+}
+END_TEST
+
+START_TEST(half_an_hour_of_503_loses_no_wake)
+{
+    expect_one_push_each_afterwards(&busy, &granted);
+}
+END_TEST
+
+START_TEST(half_an_hour_of_silence_loses_no_wake)
+{
+    expect_one_push_each_afterwards(&silence, &granted);
+}
+END_TEST
+
+START_TEST(half_an_hour_without_an_access_token_loses_no_wake)
+{
+    expect_one_push_each_afterwards(&granted, &busy);
+}
+END_TEST
+
+START_TEST(half_an_hour_without_any_distributor_loses_no_wake)
+{
+    by_fcm = false;
+    expect_one_push_each_afterwards(&refused, &granted);
+}
+END_TEST
+
+START_TEST(half_an_hour_of_503_from_all_distributors_loses_no_wake)
+{
+    by_fcm = false;
+    expect_one_push_each_afterwards(&busy, &granted);
+}
+END_TEST
+
+/* It is gone for longer than a wake lives. */
+START_TEST(two_days_without_fcm_lose_no_wake)
+{
+    struct backend backend = {.pushes = &refused, .oauth = &granted};
+
+    wake(7);
+    pass(&backend, INT64_C(48) * 3600 * 1000, false);
+    backend.pushes = &granted;
+    pass(&backend, 3 * 60000, false);
+    ck_assert_uint_eq(backend.delivered[7], 1);
+}
+END_TEST
+
 int main(void)
 {
+    const TTest *const outages[] = {
+        half_an_hour_without_a_connection_loses_no_wake,
+        half_an_hour_of_503_loses_no_wake,
+        half_an_hour_of_silence_loses_no_wake,
+        half_an_hour_without_an_access_token_loses_no_wake,
+        half_an_hour_without_any_distributor_loses_no_wake,
+        half_an_hour_of_503_from_all_distributors_loses_no_wake,
+        two_days_without_fcm_lose_no_wake,
+    };
     const TTest *const tests[] = {
         silent_hosts_share_a_quarter,
         hosts_that_cannot_be_reached_in_time_share_a_quarter,
         hosts_that_trickle_share_a_quarter,
         a_host_that_refuses_at_once_is_not_slow,
         a_host_alone_in_being_unreachable_is_given_up,
+        a_host_alone_in_answering_5xx_is_given_up,
         nobody_is_to_blame_while_nothing_is_answered,
         a_newer_wake_has_all_its_tries,
         a_dead_token_that_was_replaced_meanwhile_costs_no_wake,
         stored_keys_that_are_none_are_given_up,
     };
     Suite *suite = suite_create("push_desk");
-    TCase *tcase = tcase_create("push_desk");
+    TCase *tcase = tcase_create("push_desk"), *outage = tcase_create("outage");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);
+    tcase_add_checked_fixture(outage, setup_fcm, teardown_fcm);
+    for (size_t i = 0; i < sizeof outages / sizeof outages[0]; i++)
+        tcase_add_test(outage, outages[i]);
+    suite_add_tcase(suite, outage);
     return unit_run(suite);
 }

@@ -136,8 +136,10 @@ START_TEST(statuses_are_classified)
             expected = PUSH_DELIVERED;
         else if (status == 404 || status == 410)
             expected = PUSH_DEAD_TOKEN;
-        else if (status == 408 || status == 425 || status == 429 || status >= 500)
+        else if (status == 408 || status == 425 || status == 429)
             expected = PUSH_RETRY;
+        else if (status >= 500)
+            expected = PUSH_BACKEND_FAULT;
         ck_assert_msg(outcome_of(status) == expected, "%d", status);
     }
 }

@@ -144,8 +144,13 @@ def test_twenty_at_once_to_a_host(make_stack, relay, phone, certificate, authori
 # ---- Fairness
 
 
-def test_a_hundred_stuck_endpoints_hold_up_nobody(with_google, google, phone):
-    """On twenty hosts; nobody else's push takes longer for it, before or after they time out."""
+def test_a_hundred_stuck_endpoints_hold_up_nobody(make_stack, relay, google, google_settings,
+                                                  phone):
+    """On twenty hosts, and with no more than a hundred slots; nobody else's push takes longer for
+    it, before or after they time out."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", PUSH_MAX_IN_FLIGHT="100",
+                       **google_settings)
+    start(stack, relay)
     gate = threading.Event()
     with contextlib.ExitStack() as peers:
         hosts = [peers.enter_context(phones.Phone()) for _ in range(20)]
@@ -153,7 +158,7 @@ def test_a_hundred_stuck_endpoints_hold_up_nobody(with_google, google, phone):
         stuck = [host.endpoint() for host in hosts for _ in range(5)]
         for i, endpoint in enumerate(stuck):
             hosts[i // 5].answer(endpoint, [phones.Answer(gate=gate)] * 9)
-        wake(with_google, stuck)
+        wake(stack, stuck)
         wait_until(lambda: sum(len(host.pushes) for host in hosts) >= 80)
         began = time.monotonic()
         waits = []
@@ -161,12 +166,12 @@ def test_a_hundred_stuck_endpoints_hold_up_nobody(with_google, google, phone):
             for next_one, token in ((phone.next_push, phone.endpoint()),
                                     (google.next_message, f"fcm-token-{len(waits)}")):
                 sent = time.monotonic()
-                wake(with_google, [token])
+                wake(stack, [token])
                 next_one()
                 waits.append(time.monotonic() - sent)
-        wait_until(lambda: with_google.stat("push_retries") >= 80)
+        wait_until(lambda: stack.stat("push_retries") >= 80)
         assert len(waits) > 20 and max(waits) < 1, sorted(waits)[-5:]
-        with_google.listener.kill()
+        stack.listener.kill()
 
 
 # ---- Public addresses alone

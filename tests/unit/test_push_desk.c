@@ -350,6 +350,21 @@ START_TEST(stored_keys_that_are_none_are_given_up)
 }
 END_TEST
 
+/* ---- The end --------------------------------------------------------------------------------- */
+
+START_TEST(what_is_in_flight_at_the_end_is_not_done_with)
+{
+    const char *id;
+
+    wake(1);
+    serve();
+    http_client_cancel_all(NULL);
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
 /* ---- A backend is away for half an hour ------------------------------------------------------ */
 
 #define PHONES  20
@@ -539,6 +554,7 @@ int main(void)
         a_newer_wake_has_all_its_tries,
         a_dead_token_that_was_replaced_meanwhile_costs_no_wake,
         stored_keys_that_are_none_are_given_up,
+        what_is_in_flight_at_the_end_is_not_done_with,
     };
     Suite *suite = suite_create("push_desk");
     TCase *tcase = tcase_create("push_desk"), *outage = tcase_create("outage");

@@ -146,8 +146,8 @@ static const struct rule {
     int least, most;
     enum push_outcome outcome;
 } rules[] = {
-    {200, 299, PUSH_DELIVERED}, {404, 404, PUSH_DEAD_TOKEN}, {410, 410, PUSH_DEAD_TOKEN},
-    {408, 408, PUSH_RETRY},     {425, 425, PUSH_RETRY},      {429, 429, PUSH_RETRY},
+    {200, 299, PUSH_DELIVERED},     {404, 404, PUSH_DEAD_TOKEN}, {410, 410, PUSH_DEAD_TOKEN},
+    {408, 408, PUSH_RETRY},         {425, 425, PUSH_RETRY},      {429, 429, PUSH_RETRY},
     {500, 599, PUSH_BACKEND_FAULT},
 };
 

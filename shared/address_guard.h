@@ -2,8 +2,9 @@
  *
  * An endpoint URL comes from a stranger, so this server must not be made to speak to its own
  * network. The check is made on the address that is actually connected to, which a name that
- * resolves differently the second time (DNS rebinding) cannot get around. Ranges are those of the
- * IANA special-purpose address registries (RFC 6890 and its updates). Pure, thread-safe. */
+ * resolves differently the second time (DNS rebinding) cannot get around. Ranges are those of
+ * IANA's iana-ipv4-special-registry and iana-ipv6-special-registry (RFC 6890 and its updates), and
+ * of multicast. Pure, thread-safe. */
 #ifndef MOSTRO_ADDRESS_GUARD_H
 #define MOSTRO_ADDRESS_GUARD_H
 

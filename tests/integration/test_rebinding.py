@@ -1,5 +1,6 @@
 """Names that lead to the public internet when somebody looks, and to this network when a push is
 made. The listener is a real one with a resolver that lies (rebinding.c)."""
+import os
 import pathlib
 import subprocess
 
@@ -39,7 +40,10 @@ def stack(make_stack, authority):
 def start_listener(stack, relay, shim):
     """With the shim; every start is a new process that remembers no name."""
     def start():
-        stack.start_listener(relay, LD_PRELOAD=str(shim), MOVES=str(stack.directory / "moved"))
+        # AddressSanitizer wants to be the first library there is, unless told not to.
+        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        stack.start_listener(relay, LD_PRELOAD=str(shim), ASAN_OPTIONS=options,
+                             MOVES=str(stack.directory / "moved"))
     return start
 
 

@@ -40,7 +40,9 @@ struct event {
     const char *pubkey_hex; /* 64 characters */
     const char *content;    /* may hold NULs */
     size_t content_len;
-    const json_t *tags;
+    const json_t *tags;    /* or NULL, where event_scan() read it: */
+    const char *tags_text; /* as JSON in NIP-01's canonical form, like all of the content then */
+    size_t tags_text_len;
     bool addressed;
     struct trade_pubkey trade_pubkey; /* set if addressed: the first `p` tag */
 };

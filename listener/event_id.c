@@ -112,10 +112,17 @@ bool event_id_compute(struct event_id_hasher *hasher, const struct event *event,
     len = snprintf(numbers, sizeof numbers, "\",%" PRId64 ",%" PRIu32 ",", event->created_at,
                    event->kind);
     put(hasher, numbers, (size_t)len);
-    put_tags(hasher, event->tags);
-    put(hasher, ",", 1);
-    put_string(hasher, event->content, event->content_len);
-    put(hasher, "]", 1);
+    if (event->tags == NULL) {
+        put(hasher, event->tags_text, event->tags_text_len);
+        put(hasher, ",\"", 2);
+        put(hasher, event->content, event->content_len);
+        put(hasher, "\"]", 2);
+    } else {
+        put_tags(hasher, event->tags);
+        put(hasher, ",", 1);
+        put_string(hasher, event->content, event->content_len);
+        put(hasher, "]", 1);
+    }
     flush(hasher);
     return EVP_DigestFinal_ex(hasher->digest, id, NULL) == 1 && hasher->digest_ok;
 }

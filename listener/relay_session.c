@@ -2,9 +2,8 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "hex.h"
+#include "event_scan.h"
 #include "log.h"
 #include "random.h"
 #include "relay_message.h"
@@ -304,33 +303,33 @@ static bool belongs(struct relay_session *session, struct topic topic, const str
     return subscription_shows_live(&session->subscriptions[topic.kind], topic.match);
 }
 
-static void on_event(struct relay_session *session, const struct relay_message *message,
-                     uint64_t now_ms, int64_t unix_s)
+/* `event` is NULL where it is malformed. */
+static void on_event(struct relay_session *session, const struct relay_text *subscription,
+                     const struct event *event, uint64_t now_ms, int64_t unix_s)
 {
-    struct topic topic = find(session, &message->subscription);
-    struct event event;
+    struct topic topic = find(session, subscription);
 
     count(session, STAT_EVENTS_RECEIVED);
     if (topic.is == TOPIC_NONE)
         return; /* an answer to a subscription that was closed meanwhile */
-    if (event_read(&event, message->event) != EVENT_OK) {
+    if (event == NULL) {
         refuse_event(session, "it is malformed", now_ms);
         return;
     }
-    if (event.kind != session->subscriptions[topic.kind].kind) {
+    if (event->kind != session->subscriptions[topic.kind].kind) {
         refuse_event(session, "it is of a kind that was not asked for", now_ms);
         return;
     }
-    if (!belongs(session, topic, &event, now_ms)) {
+    if (!belongs(session, topic, event, now_ms)) {
         count(session, STAT_EVENTS_STORED);
         return;
     }
     /* Only true events are in the set, so what claims such an id is a copy or worthless. */
-    if (seen_has(session->options.seen, event.id)) {
+    if (seen_has(session->options.seen, event->id)) {
         count(session, STAT_EVENTS_REPEATED);
         return;
     }
-    verify_event(session, &event, topic.is == TOPIC_PAGE, now_ms, unix_s);
+    verify_event(session, event, topic.is == TOPIC_PAGE, now_ms, unix_s);
 }
 
 static void on_live(struct relay_session *session, size_t kind, uint64_t now_ms)
@@ -469,35 +468,17 @@ static void on_notice(struct relay_session *session, const struct relay_message 
                  log_redact(notice, message->text.text, message->text.len));
 }
 
-/* Relays send most events several times over. Of a live EVENT whose id is known no more need be
- * read than that: a key `id` can be nowhere else in such a frame, quotes within its strings being
- * escaped; and what merely claims a known id is worthless. */
-static bool is_known_event(const struct relay_session *session, const char *text, size_t len)
-{
-    static const char begin[] = "[\"EVENT\",\"", key[] = "\"id\":\"";
-    struct relay_text subscription = {text + sizeof begin - 1, SUBSCRIPTION_ID_LEN};
-    uint8_t id[EVENT_ID_SIZE];
-    const char *found;
-
-    if (len < sizeof begin - 1 + SUBSCRIPTION_ID_LEN || memcmp(text, begin, sizeof begin - 1) != 0)
-        return false;
-    if (find(session, &subscription).is != TOPIC_LIVE)
-        return false;
-    found = memmem(text, len, key, sizeof key - 1);
-    if (found == NULL || (size_t)(text + len - found) < sizeof key - 1 + 2 * sizeof id)
-        return false;
-    return hex_decode(id, sizeof id, found + sizeof key - 1, 2 * sizeof id) &&
-           seen_has(session->options.seen, id);
-}
-
 bool relay_session_receive(struct relay_session *session, const char *text, size_t len,
                            uint64_t now_ms, int64_t unix_s)
 {
     struct relay_message message;
+    struct relay_text subscription;
+    struct event event;
+    bool sound;
 
-    if (is_known_event(session, text, len)) {
-        count(session, STAT_EVENTS_RECEIVED);
-        count(session, STAT_EVENTS_REPEATED);
+    if (event_scan(&event, &subscription, text, len)) {
+        session->bad = 0;
+        on_event(session, &subscription, &event, now_ms, unix_s);
         return true;
     }
     if (!relay_message_parse(&message, text, len))
@@ -505,7 +486,8 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
     session->bad = 0;
     switch (message.type) {
     case RELAY_MESSAGE_EVENT:
-        on_event(session, &message, now_ms, unix_s);
+        sound = event_read(&event, message.event) == EVENT_OK;
+        on_event(session, &message.subscription, sound ? &event : NULL, now_ms, unix_s);
         break;
     case RELAY_MESSAGE_EOSE:
         on_eose(session, &message, now_ms);

@@ -1,6 +1,7 @@
 /* Frames from relays, through to the verification of the event or the answer to the challenge. */
 #include "event.h"
 #include "event_id.h"
+#include "event_scan.h"
 #include "fuzz_input.h"
 #include "log.h"
 #include "relay_auth.h"
@@ -63,15 +64,48 @@ static void take_challenge(const struct relay_text *challenge)
     json_decref(json);
 }
 
+/* What is read without a tree is what the tree says. */
+static void compare(const struct relay_message *message, const struct event *event,
+                    const struct relay_text *subscription)
+{
+    uint8_t one[EVENT_ID_SIZE], other[EVENT_ID_SIZE];
+    struct event read;
+
+    if (message->type != RELAY_MESSAGE_EVENT || event_read(&read, message->event) != EVENT_OK ||
+        subscription->len != message->subscription.len ||
+        memcmp(subscription->text, message->subscription.text, subscription->len) != 0)
+        abort();
+    if (memcmp(event->id, read.id, sizeof read.id) != 0 ||
+        memcmp(event->pubkey, read.pubkey, sizeof read.pubkey) != 0 ||
+        memcmp(event->signature, read.signature, sizeof read.signature) != 0 ||
+        event->created_at != read.created_at || event->kind != read.kind ||
+        event->addressed != read.addressed)
+        abort();
+    if (event->addressed && strcmp(event->trade_pubkey.hex, read.trade_pubkey.hex) != 0)
+        abort();
+    if (!event_id_compute(hasher, event, one) || !event_id_compute(hasher, &read, other) ||
+        memcmp(one, other, sizeof one) != 0)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct relay_message message;
+    struct relay_text subscription;
+    struct event event;
     char redacted[LOG_REDACTED_SIZE];
+    bool scanned;
 
     if (verifier == NULL)
         set_up();
-    if (!relay_message_parse(&message, (const char *)data, size))
+    scanned = event_scan(&event, &subscription, (const char *)data, size);
+    if (!relay_message_parse(&message, (const char *)data, size)) {
+        if (scanned)
+            abort();
         return 0;
+    }
+    if (scanned)
+        compare(&message, &event, &subscription);
     (void)log_redact(redacted, message.text.text, message.text.len);
     if (message.type == RELAY_MESSAGE_EVENT)
         take_event(message.event);

@@ -1,10 +1,9 @@
 #include "host_slots.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hex.h"
+#include "device_id.h"
 #include "marks.h"
 #include "table.h"
 
@@ -157,12 +156,11 @@ void host_slots_leave(struct host_slots *slots, const char *name, bool multiplex
 
 void host_slots_endpoint(char *endpoint, const char *url)
 {
-    uint8_t digest[32];
+    struct device_id id;
 
-    /* Without a digest all endpoints would share one name: no worse than a shared hold-back. */
-    if (EVP_Digest(url, strlen(url), digest, NULL, EVP_sha256(), NULL) != 1)
-        memset(digest, 0, sizeof digest);
-    hex_encode(endpoint, digest, (HOST_SLOTS_ENDPOINT_SIZE - 1) / 2);
+    /* Without memory all endpoints share one name: no worse than a shared hold-back. */
+    (void)device_id_of(&id, url);
+    memcpy(endpoint, id.hex, sizeof id.hex);
 }
 
 void host_slots_hold(struct host_slots *slots, const char *endpoint, int64_t until_ms,

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device_id.h"
 #include "http_client.h"
 #include "wake_queue.h"
 
@@ -23,8 +24,8 @@
 #define HOST_SLOTS_NAME_MAX 264 /* a host name, a colon, a port, a NUL */
 #define HOST_SLOTS_SLOW_MS  300000
 
-/* An endpoint without its secret: the first 32 hex digits of SHA-256 of its URL. */
-#define HOST_SLOTS_ENDPOINT_SIZE 33
+/* An endpoint without its secret: its device id. */
+#define HOST_SLOTS_ENDPOINT_SIZE (DEVICE_ID_LEN + 1)
 
 /* More endpoints than this are not held back, more hosts not known to be slow: the oldest are
  * forgotten first. */

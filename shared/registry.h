@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "address_hash.h"
+#include "device_id.h"
 #include "settings.h"
 #include "stats.h"
 #include "trade_pubkey.h"
@@ -251,6 +252,54 @@ enum registry_result registry_forget(struct registry *registry, const struct tra
 
 /* Redis's clock in Unix milliseconds. */
 enum registry_result registry_time(struct registry *registry, int64_t *unix_ms);
+
+/* ---- The listener's calls: endpoints --------------------------------------------------------- */
+
+/* An endpoint that registrations use, or that the endpoint file has brought back. The URL is a
+ * secret of the device. */
+struct registry_endpoint {
+    struct device_id id;
+    char url[DEVICE_TOKEN_MAX + 1];
+    int64_t registered_at; /* Unix seconds of its first registration; REGISTRY_NO_MOMENT: unknown */
+};
+
+struct registry_endpoints_state {
+    bool is_writer;   /* this listener looks after the file, for 10 s at least */
+    uint64_t loaded;  /* when the file was loaded into this data, which names the data; 0: never */
+    uint64_t changes; /* how often the endpoints have changed since */
+};
+
+/* Also renews this listener's claim to the file, or makes it where nobody has one. `instance` is
+ * that of the heartbeat, here and below: a process that has lost its name has lost the file. */
+enum registry_result registry_endpoints_state(struct registry *registry, const char *instance,
+                                              struct registry_endpoints_state *state);
+
+#define REGISTRY_CURSOR_SIZE 24
+
+/* Calls `take` for some endpoints that are in use; one may come twice in a round. `cursor` is "0"
+ * at the beginning of a round, and again at its end. False from `take` ends the call early. */
+typedef bool registry_endpoint_fn(const struct registry_endpoint *endpoint, void *arg);
+enum registry_result registry_endpoints_read(struct registry *registry,
+                                             char cursor[REGISTRY_CURSOR_SIZE],
+                                             registry_endpoint_fn *take, void *arg);
+
+/* Drops some endpoints whose last registration has expired; `cursor` as above. */
+enum registry_result registry_endpoints_sweep(struct registry *registry,
+                                              char cursor[REGISTRY_CURSOR_SIZE]);
+
+#define REGISTRY_ENDPOINTS_MAX 64 /* in one call */
+
+/* Brings back n (up to REGISTRY_ENDPOINTS_MAX) endpoints from the file: they are to be woken, and
+ * go in the time a registration has unless their phones register anew. NOT_FOUND: this listener
+ * does not look after the file any more. */
+enum registry_result registry_endpoints_load(struct registry *registry, const char *instance,
+                                             const struct registry_endpoint *endpoints, size_t n);
+
+/* All are there: from now on the file may be written. NOT_FOUND as above. */
+enum registry_result registry_endpoints_loaded(struct registry *registry, const char *instance);
+
+/* Queues the wakes of one second for those that were brought back; to be called once a second. */
+enum registry_result registry_endpoints_wake(struct registry *registry, const char *instance);
 
 /* ---- Housekeeping ---------------------------------------------------------------------------- */
 

@@ -19,6 +19,10 @@ local NOTICE_US = 3 * 1000000                -- by then a listener has noticed t
 local LEAVE_US = 15 * 1000000                -- and so long it may take to finish its pushes
 local NAME_MAX = 64                          -- of a listener
 local TRIM_BATCH = 5000
+local ENDPOINT_TRIM_BATCH = 16
+local ENDPOINT_SCAN = 256                    -- endpoints looked at in one call
+local ENDPOINT_WAKES_PER_S = 50
+local WRITER_MS = 10 * 1000                  -- after which another listener may write the file
 
 local GROUP = 'dispatch'
 local PLATFORMS = { 'android', 'ios' }
@@ -39,6 +43,13 @@ local function listeners_key(prefix) return prefix .. 'listeners' end
 local function epoch_key(prefix) return prefix .. 'epoch' end
 local function cursor_key(prefix, relay) return prefix .. 'cursor:' .. relay end
 local function address_key_key(prefix) return prefix .. 'address_key' end
+local function endpoints_key(prefix) return prefix .. 'endpoints' end
+local function endpoint_key(prefix, device_id) return prefix .. 'endpoint:' .. device_id end
+local function endpoints_changes_key(prefix) return prefix .. 'endpoints:changes' end
+local function endpoints_writer_key(prefix) return prefix .. 'endpoints:writer' end
+local function endpoints_loaded_key(prefix) return prefix .. 'endpoints:loaded' end
+local function endpoints_to_wake_key(prefix) return prefix .. 'endpoints:to_wake' end
+local function endpoints_wake_at_key(prefix) return prefix .. 'endpoints:wake_at' end
 
 local function now_us()
   local time = redis.call('TIME')
@@ -95,6 +106,48 @@ local function count_live(prefix, platform, now)
                     '+inf')
 end
 
+-- An endpoint that the endpoint file has brought back is registered under this name until its phone
+-- registers anew, so that it can be woken like any other. It is no trade key of anybody's.
+local function stand_in(device_id) return device_id .. string.rep('0', 32) end
+
+local function drop_endpoint(prefix, device_id)
+  redis.call('HDEL', endpoints_key(prefix), device_id)
+  redis.call('DEL', endpoint_key(prefix, device_id), token_key(prefix, stand_in(device_id)))
+  redis.call('INCR', endpoints_changes_key(prefix))
+end
+
+-- An endpoint goes with the last registration that uses it: when none is left, or by itself when
+-- that expires.
+local function settle_endpoint(prefix, device_id)
+  local key = endpoint_key(prefix, device_id)
+  local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
+  if #last == 0 then return drop_endpoint(prefix, device_id) end
+  redis.call('PEXPIREAT', key, last[2])
+end
+
+local function use_endpoint(prefix, device_id, url, since, pubkey, expiry)
+  local key = endpoint_key(prefix, device_id)
+  if redis.call('EXISTS', key) == 0 then
+    redis.call('HSET', endpoints_key(prefix), device_id, since .. ' ' .. url)
+    redis.call('INCR', endpoints_changes_key(prefix))
+  end
+  redis.call('ZADD', key, expiry, pubkey)
+end
+
+local function leave_endpoint(prefix, device_id, pubkey)
+  redis.call('ZREM', endpoint_key(prefix, device_id), pubkey)
+  settle_endpoint(prefix, device_id)
+end
+
+-- A registration that uses an endpoint takes the place of its stand-in, and of some that have
+-- expired.
+local function relieve_endpoint(prefix, device_id, now)
+  local key = endpoint_key(prefix, device_id)
+  local expired = redis.call('ZRANGE', key, '-inf', ms_down(now), 'BYSCORE', 'LIMIT', 0,
+                             ENDPOINT_TRIM_BATCH)
+  redis.call('ZREM', key, stand_in(device_id), unpack(expired))
+end
+
 -- spend(prefix; bucket, hash, interval, burst): microseconds to wait, 0 if admitted
 local function do_spend(keys, args)
   return spend_address(keys[1], now_us(), args[1], args[2], args[3], args[4])
@@ -120,9 +173,10 @@ local function do_notify(keys, args)
 end
 
 -- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,
---          p256dh, auth)
+--          p256dh, auth [, device id, where the token is an endpoint URL])
 local function do_register(keys, args)
   local prefix, pubkey, platform, now = keys[1], args[4], args[7], now_us()
+  local token, device_id, left = args[8], args[11], nil
   local wait = spend_address(prefix, now, 'register', args[1], args[2], args[3])
   if wait > 0 then return { 'address', wait } end
   local key = token_key(prefix, pubkey)
@@ -132,13 +186,19 @@ local function do_register(keys, args)
     if live >= tonumber(args[6]) then return { 'full', 0 } end
     -- An event may have noted a deferral while nobody was there to be woken.
     redis.call('DEL', due_key(prefix, pubkey))
+  else
+    left = redis.call('HGET', key, 'device_id')
   end
-  local fields = { 'token', args[8], 'platform', platform, 'registered_at',
-                   math.floor(now / 1000000) }
+  local since = math.floor(now / 1000000)
+  local fields = { 'token', token, 'platform', platform, 'registered_at', since }
   if args[9] ~= '' then
     for _, each in ipairs({ 'p256dh', args[9], 'auth', args[10] }) do
       fields[#fields + 1] = each
     end
+  end
+  if device_id then
+    fields[#fields + 1] = 'device_id'
+    fields[#fields + 1] = device_id
   end
   local expiry = ms_down(now) + tonumber(args[5])
   redis.call('DEL', key)
@@ -148,11 +208,19 @@ local function do_register(keys, args)
     if each ~= platform then redis.call('ZREM', platform_key(prefix, each), pubkey) end
   end
   redis.call('ZADD', platform_key(prefix, platform), expiry, pubkey)
+  if left and left ~= device_id then leave_endpoint(prefix, left, pubkey) end
+  if device_id then
+    use_endpoint(prefix, device_id, token, since, pubkey, expiry)
+    relieve_endpoint(prefix, device_id, now)
+    settle_endpoint(prefix, device_id)
+  end
   return { 'ok', 0 }
 end
 
 local function remove(prefix, pubkey)
+  local device_id = redis.call('HGET', token_key(prefix, pubkey), 'device_id')
   local removed = redis.call('DEL', token_key(prefix, pubkey))
+  if device_id then leave_endpoint(prefix, device_id, pubkey) end
   for _, each in ipairs(PLATFORMS) do redis.call('ZREM', platform_key(prefix, each), pubkey) end
   return removed
 end
@@ -406,6 +474,112 @@ local function do_trim(keys)
   return trimmed
 end
 
+-- Whether this process, which must hold its listener's name, is the one that looks after the
+-- endpoint file; its listener stays it for WRITER_MS.
+local function is_writer(prefix, name, instance)
+  if redis.call('HGET', listener_key(prefix, name), 'instance') ~= instance then return false end
+  local key = endpoints_writer_key(prefix)
+  local writer = redis.call('GET', key)
+  if writer and writer ~= name then return false end
+  redis.call('SET', key, name, 'PX', WRITER_MS)
+  return true
+end
+
+-- endpoints_state(prefix; name, instance): { 1 if it looks after the file, when the file was loaded into
+-- this data or 0, how often the endpoints have changed }
+local function do_endpoints_state(keys, args)
+  return { is_writer(keys[1], args[1], args[2]) and 1 or 0,
+           tonumber(redis.call('GET', endpoints_loaded_key(keys[1])) or 0),
+           tonumber(redis.call('GET', endpoints_changes_key(keys[1])) or 0) }
+end
+
+-- endpoints_load(prefix; name, instance, ttl ms, then for each: device id, URL, time of registration,
+-- '' for now): brings back what the file holds, to be woken; 0 if this is not who looks after it
+local function do_endpoints_load(keys, args)
+  local prefix, now = keys[1], now_us()
+  if not is_writer(prefix, args[1], args[2]) then return 0 end
+  local expiry = ms_down(now) + tonumber(args[3])
+  for i = 4, #args, 3 do
+    local device_id, url, since = args[i], args[i + 1], args[i + 2]
+    local name = stand_in(device_id)
+    local key = token_key(prefix, name)
+    if since == '' then since = math.floor(now / 1000000) end
+    -- Its phone may have registered anew already; its other trades have not.
+    if redis.call('EXISTS', endpoint_key(prefix, device_id)) == 0 then
+      use_endpoint(prefix, device_id, url, since, name, expiry)
+      settle_endpoint(prefix, device_id)
+    end
+    redis.call('HSET', key, 'token', url, 'platform', 'android', 'device_id', device_id)
+    redis.call('PEXPIREAT', key, expiry)
+    redis.call('ZADD', endpoints_to_wake_key(prefix), 0, device_id)
+  end
+  return 1
+end
+
+-- endpoints_loaded(prefix; name, instance): all that the file holds is here, and it may be written
+local function do_endpoints_loaded(keys, args)
+  if not is_writer(keys[1], args[1], args[2]) then return 0 end
+  redis.call('SET', endpoints_loaded_key(keys[1]), now_us())
+  return 1
+end
+
+-- endpoints_wake(prefix; name, instance, most wakes): queues the wakes of the next second for those that
+-- were brought back, evenly spread; how many of these have had their turn
+local function do_endpoints_wake(keys, args)
+  local prefix, now, taken = keys[1], now_us(), {}
+  if not is_writer(prefix, args[1], args[2]) then return 0 end
+  local waiting = redis.call('ZRANGE', endpoints_to_wake_key(prefix), 0, ENDPOINT_WAKES_PER_S - 1)
+  local at = tonumber(redis.call('GET', endpoints_wake_at_key(prefix)) or now)
+  local room = tonumber(args[3]) - redis.call('XLEN', wakes_key(prefix))
+  at = math.min(math.max(at, now), now + 1000000)
+  for _, device_id in ipairs(waiting) do
+    if room <= 0 or at >= now + 1000000 then break end
+    local name = stand_in(device_id)
+    if redis.call('EXISTS', token_key(prefix, name)) == 1 then
+      queue_wake(prefix, name, 'relay', at)
+      at, room = at + 1000000 / ENDPOINT_WAKES_PER_S, room - 1
+    end
+    taken[#taken + 1] = device_id
+  end
+  if #taken > 0 then
+    redis.call('SET', endpoints_wake_at_key(prefix), at, 'PX', 2000)
+    redis.call('ZREM', endpoints_to_wake_key(prefix), unpack(taken))
+  end
+  return #taken
+end
+
+-- Calls for each of some endpoints, its record beside it, telling whether a registration still uses
+-- it; the cursor of the next.
+local function scan_endpoints(prefix, cursor, callback)
+  local page = redis.call('HSCAN', endpoints_key(prefix), cursor, 'COUNT', ENDPOINT_SCAN)
+  for i = 1, #page[2], 2 do
+    local device_id = page[2][i]
+    callback(device_id, page[2][i + 1],
+             redis.call('EXISTS', endpoint_key(prefix, device_id)) == 1)
+  end
+  return page[1]
+end
+
+-- endpoints_read(prefix; cursor): the next cursor, then device id and record of each. One may come
+-- twice.
+local function do_endpoints_read(keys, args)
+  local answer = { '' }
+  answer[1] = scan_endpoints(keys[1], args[1], function(device_id, record, is_used)
+    if not is_used then return end
+    answer[#answer + 1] = device_id
+    answer[#answer + 1] = record
+  end)
+  return answer
+end
+
+-- endpoints_sweep(prefix; cursor): drops some of those whose last registration has expired; the next
+-- cursor
+local function do_endpoints_sweep(keys, args)
+  return scan_endpoints(keys[1], args[1], function(device_id, _, is_used)
+    if not is_used then drop_endpoint(keys[1], device_id) end
+  end)
+end
+
 local function register(name, callback, flags)
   redis.register_function { function_name = 'mostro1_' .. name, callback = callback,
                             flags = flags or {} }
@@ -430,3 +604,9 @@ register('metrics', do_metrics, { 'no-writes' })
 register('address_key', do_address_key, { 'allow-oom' })
 register('add', do_add, { 'allow-oom' })
 register('trim', do_trim, { 'allow-oom' })
+register('endpoints_state', do_endpoints_state, { 'allow-oom' })
+register('endpoints_load', do_endpoints_load)
+register('endpoints_loaded', do_endpoints_loaded, { 'allow-oom' })
+register('endpoints_wake', do_endpoints_wake)
+register('endpoints_read', do_endpoints_read, { 'no-writes' })
+register('endpoints_sweep', do_endpoints_sweep, { 'allow-oom' })

@@ -1,6 +1,8 @@
 /* What the API's responders ask of the registry. */
 #include <string.h>
 
+#include "device_id.h"
+#include "endpoint_url.h"
 #include "hex.h"
 #include "registry_priv.h"
 
@@ -103,6 +105,8 @@ enum registry_result registry_register(struct registry *registry,
                                        const struct trade_pubkey *key,
                                        const struct registration *registration)
 {
+    struct device_id device_id;
+
     REGISTRY_BEGIN(registry, "register");
     add_address(registry, REGISTRY_BUCKET_REGISTER, address);
     registry_add_pubkey(registry, key);
@@ -112,6 +116,11 @@ enum registry_result registry_register(struct registry *registry,
     registry_add(registry, registration->token);
     registry_add(registry, registration->p256dh);
     registry_add(registry, registration->auth);
+    if (strstr(registration->token, ENDPOINT_URL_MARK) != NULL) {
+        if (!device_id_of(&device_id, registration->token))
+            return REGISTRY_UNAVAILABLE;
+        registry_add(registry, device_id.hex);
+    }
     return registry_call_for_outcome(registry);
 }
 

@@ -119,6 +119,13 @@ enum registry_result registry_strange(redisReply *reply)
     return REGISTRY_UNAVAILABLE;
 }
 
+void registry_wipe_strings(redisReply *array)
+{
+    for (size_t i = 0; array->type == REDIS_REPLY_ARRAY && i < array->elements; i++)
+        if (array->element[i]->type == REDIS_REPLY_STRING)
+            explicit_bzero(array->element[i]->str, array->element[i]->len);
+}
+
 /* The answer of register and unregister: { word, microseconds to wait }. */
 static enum registry_result outcome_of(struct registry *registry, redisReply *reply)
 {

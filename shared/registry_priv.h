@@ -81,6 +81,9 @@ bool registry_error_begins(const struct registry *registry, const char *prefix);
 /* An answer that registry.lua does not give: says so, frees it; REGISTRY_UNAVAILABLE. */
 enum registry_result registry_strange(redisReply *reply);
 
+/* Wipes the strings of an array that is about to be freed: some hold secrets. */
+void registry_wipe_strings(redisReply *array);
+
 /* Takes an array of n whole numbers that are not negative; frees the reply. */
 enum registry_result registry_read_numbers(redisReply *reply, uint64_t *numbers, size_t n);
 

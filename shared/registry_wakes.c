@@ -196,13 +196,6 @@ static bool read_registration(const redisReply *reply, struct registration *regi
     return true;
 }
 
-static void wipe_strings(redisReply *array)
-{
-    for (size_t i = 0; array->type == REDIS_REPLY_ARRAY && i < array->elements; i++)
-        if (array->element[i]->type == REDIS_REPLY_STRING)
-            explicit_bzero(array->element[i]->str, array->element[i]->len);
-}
-
 enum registry_result registry_lookup(struct registry *registry, int64_t since_us,
                                      const struct trade_pubkey *keys, size_t n,
                                      struct registration *registrations, bool *found)
@@ -226,7 +219,7 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
         return registry_strange(reply);
     for (size_t i = 0; i < n; i++) {
         found[i] = read_registration(reply->element[i], &registrations[i]);
-        wipe_strings(reply->element[i]);
+        registry_wipe_strings(reply->element[i]);
     }
     freeReplyObject(reply);
     return REGISTRY_OK;

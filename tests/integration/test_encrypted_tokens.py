@@ -81,6 +81,8 @@ def register(stack, encrypted, **fields):
 def check_taken(answered, token, platform):
     answer, stored = answered
     assert (answer.status, answer.body) == (200, REGISTERED % platform)
+    device_id = stored.pop("device_id", None)
+    assert (device_id is not None) == ("://" in token)
     assert stored == {"token": token, "platform": platform}
 
 

@@ -1,0 +1,154 @@
+/* What the keeper of the endpoint file asks of the registry. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "registry_priv.h"
+
+static void add_process(struct registry *registry, const char *instance)
+{
+    registry_add(registry, registry->settings->listener_name);
+    registry_add(registry, instance);
+}
+
+enum registry_result registry_endpoints_state(struct registry *registry, const char *instance,
+                                              struct registry_endpoints_state *state)
+{
+    uint64_t numbers[3];
+    redisReply *reply;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "endpoints_state");
+    add_process(registry, instance);
+    result = registry_send(registry, &reply);
+    if (result == REGISTRY_OK)
+        result = registry_read_numbers(reply, numbers, 3);
+    if (result == REGISTRY_OK)
+        *state = (struct registry_endpoints_state){
+            .is_writer = numbers[0] != 0, .loaded = numbers[1], .changes = numbers[2]};
+    return result;
+}
+
+static bool read_cursor(const redisReply *reply, char cursor[REGISTRY_CURSOR_SIZE])
+{
+    if (reply->type != REDIS_REPLY_STRING || reply->len == 0 || reply->len >= REGISTRY_CURSOR_SIZE)
+        return false;
+    memcpy(cursor, reply->str, reply->len + 1);
+    return true;
+}
+
+/* A record is the time of registration, a space and the URL. */
+static bool read_endpoint(const redisReply *id, const redisReply *record,
+                          struct registry_endpoint *endpoint)
+{
+    int64_t registered_at;
+    int url = 0;
+
+    if (id->type != REDIS_REPLY_STRING || id->len != DEVICE_ID_LEN ||
+        record->type != REDIS_REPLY_STRING ||
+        sscanf(record->str, "%" SCNd64 " %n", &registered_at, &url) != 1 || url == 0 ||
+        record->len - (size_t)url >= sizeof endpoint->url)
+        return false;
+    memcpy(endpoint->id.hex, id->str, sizeof endpoint->id.hex);
+    memcpy(endpoint->url, record->str + url, record->len - (size_t)url + 1);
+    endpoint->registered_at = registered_at;
+    return true;
+}
+
+/* The cursor, then ids and records in turns. */
+static bool read_page(const redisReply *reply, char cursor[REGISTRY_CURSOR_SIZE],
+                      registry_endpoint_fn *take, void *arg)
+{
+    struct registry_endpoint endpoint;
+    bool good = reply->type == REDIS_REPLY_ARRAY && reply->elements % 2 == 1 &&
+                read_cursor(reply->element[0], cursor);
+
+    for (size_t i = 1; good && i < reply->elements; i += 2) {
+        good = read_endpoint(reply->element[i], reply->element[i + 1], &endpoint);
+        if (good && !take(&endpoint, arg))
+            break;
+    }
+    explicit_bzero(&endpoint, sizeof endpoint);
+    return good;
+}
+
+enum registry_result registry_endpoints_read(struct registry *registry,
+                                             char cursor[REGISTRY_CURSOR_SIZE],
+                                             registry_endpoint_fn *take, void *arg)
+{
+    redisReply *reply;
+    enum registry_result result;
+    bool good;
+
+    REGISTRY_BEGIN(registry, "endpoints_read");
+    registry_add(registry, cursor);
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    good = read_page(reply, cursor, take, arg);
+    registry_wipe_strings(reply);
+    if (!good)
+        return registry_strange(reply);
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+enum registry_result registry_endpoints_sweep(struct registry *registry,
+                                              char cursor[REGISTRY_CURSOR_SIZE])
+{
+    redisReply *reply;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "endpoints_sweep");
+    registry_add(registry, cursor);
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (!read_cursor(reply, cursor))
+        return registry_strange(reply);
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+/* For functions that answer 0 where this listener does not look after the file. */
+static enum registry_result call_as_writer(struct registry *registry)
+{
+    int64_t is_writer = 0;
+    enum registry_result result = registry_call_for_integer(registry, &is_writer);
+
+    return result == REGISTRY_OK && is_writer == 0 ? REGISTRY_NOT_FOUND : result;
+}
+
+enum registry_result registry_endpoints_load(struct registry *registry, const char *instance,
+                                             const struct registry_endpoint *endpoints, size_t n)
+{
+    REGISTRY_BEGIN(registry, "endpoints_load");
+    add_process(registry, instance);
+    registry_add(registry, registry->token_ttl_ms);
+    for (size_t i = 0; i < n; i++) {
+        registry_add(registry, endpoints[i].id.hex);
+        registry_add(registry, endpoints[i].url);
+        if (endpoints[i].registered_at == REGISTRY_NO_MOMENT)
+            registry_add(registry, "");
+        else
+            registry_add_number(registry, endpoints[i].registered_at);
+    }
+    return call_as_writer(registry);
+}
+
+enum registry_result registry_endpoints_loaded(struct registry *registry, const char *instance)
+{
+    REGISTRY_BEGIN(registry, "endpoints_loaded");
+    add_process(registry, instance);
+    return call_as_writer(registry);
+}
+
+enum registry_result registry_endpoints_wake(struct registry *registry, const char *instance)
+{
+    int64_t ignored;
+
+    REGISTRY_BEGIN(registry, "endpoints_wake");
+    add_process(registry, instance);
+    registry_add(registry, registry->event_wakes_max);
+    return registry_call_for_integer(registry, &ignored);
+}

@@ -2,11 +2,13 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
 
 #include "clock.h"
 #include "dispatcher.h"
+#include "endpoint_keeper.h"
 #include "hex.h"
 #include "log.h"
 #include "random.h"
@@ -26,12 +28,14 @@ struct listener {
     struct stats stats;
     struct seen *seen;
     struct dispatcher *dispatcher;
+    struct endpoint_keeper *keeper; /* NULL: there is no endpoint file */
     struct relay *relays[SETTINGS_MAX_RELAYS];
     size_t relay_count;
     _Atomic int64_t last_event_s;
     char instance[2 * INSTANCE_BYTES + 1];
     bool beaten; /* the name in Redis is this process's */
     uint64_t trimmed_ms;
+    char sweep[REGISTRY_CURSOR_SIZE]; /* where sweeping the endpoints goes on */
 };
 
 static bool start_relays(struct listener *listener)
@@ -51,6 +55,15 @@ static bool start_relays(struct listener *listener)
         listener->relay_count++;
     }
     return true;
+}
+
+static bool start_keeper(struct listener *listener)
+{
+    if (endpoint_keeper_is_off(listener->settings))
+        return true;
+    listener->keeper =
+        endpoint_keeper_start(listener->settings, listener->instance, &listener->stats);
+    return listener->keeper != NULL;
 }
 
 static bool redis_may_be_used(struct listener *listener)
@@ -78,6 +91,7 @@ struct listener *listener_start(const struct settings *settings)
         return NULL;
     listener->settings = settings;
     listener->trimmed_ms = clock_monotonic_ms();
+    memcpy(listener->sweep, "0", 2);
     draw_instance(listener);
     wiping_json_init();
     json_object_seed(0); /* draws jansson's seed, which several threads must not do at once */
@@ -90,7 +104,7 @@ struct listener *listener_start(const struct settings *settings)
     }
     if (redis_may_be_used(listener))
         listener->dispatcher = dispatcher_start(settings, &listener->stats);
-    if (listener->dispatcher == NULL || !start_relays(listener))
+    if (listener->dispatcher == NULL || !start_keeper(listener) || !start_relays(listener))
         listener_stop(&listener);
     return listener;
 }
@@ -154,6 +168,7 @@ bool listener_beat(struct listener *listener)
         look_for_loss(listener);
         (void)registry_flush_stats(listener->registry, &listener->stats);
         trim_if_due(listener);
+        (void)registry_endpoints_sweep(listener->registry, listener->sweep);
     }
     return true;
 }
@@ -170,6 +185,7 @@ void listener_stop(struct listener **listener)
         relay_stop(l->relays[i]);
     if (l->dispatcher != NULL)
         dispatcher_stop(l->dispatcher);
+    endpoint_keeper_stop(&l->keeper);
     for (size_t i = 0; i < l->relay_count; i++)
         relay_free(&l->relays[i]);
     dispatcher_free(&l->dispatcher);

@@ -65,6 +65,7 @@ struct settings {
         regex_t compiled;
     } unifiedpush_allowed_hosts;
     bool unifiedpush_allow_private;
+    char *unifiedpush_endpoints_file; /* "off": none */
     char *vapid_private_key_file;
     struct vapid_key *vapid_key;                  /* from that file; NULL in a responder */
     char vapid_public_key[VAPID_KEY_PUBLIC_SIZE]; /* "": no such file is named */

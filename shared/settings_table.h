@@ -27,7 +27,7 @@
             "What every key in Redis begins with.")                                                \
     SETTING(REDIS_ALLOW_PERSISTENCE, redis_allow_persistence, SWITCH, "false", 0, 0, "", BOTH,     \
             "Accept a Redis that writes registrations to disk.")                                   \
-    SETTING(TOKEN_TTL_HOURS, token_ttl_hours, WHOLE, "48", 1, 8760, "hours", FCGI,                 \
+    SETTING(TOKEN_TTL_HOURS, token_ttl_hours, WHOLE, "48", 1, 8760, "hours", BOTH,                 \
             "How long a registration lives unless it is renewed.")                                 \
     SETTING(CLEANUP_INTERVAL_HOURS, cleanup_interval_hours, WHOLE, "1", 1, 8760, "hours",          \
             LISTENER, "How often expired registrations leave the counts' sorted sets.")            \
@@ -72,6 +72,9 @@
             "Narrows the hosts of endpoints, matched on the lower-case host.")                     \
     SETTING(UNIFIEDPUSH_ALLOW_PRIVATE, unifiedpush_allow_private, SWITCH, "false", 0, 0, "", BOTH, \
             "Admit private addresses and http:// endpoints (tests, LANs).")                        \
+    SETTING(UNIFIEDPUSH_ENDPOINTS_FILE, unifiedpush_endpoints_file, TEXT,                          \
+            "data/unifiedpush_endpoints.json", 1, 4096, "path, or off", LISTENER,                  \
+            "Keeps endpoints, to wake their phones when Redis has lost its data.")                 \
     SETTING(VAPID_PRIVATE_KEY_FILE, vapid_private_key_file, TEXT, "", 1, 4096, "path", BOTH,       \
             "A P-256 key in PEM, its owner's alone, that signs pushes to endpoint URLs.")          \
     SETTING(VAPID_SUBJECT, vapid_subject, CONTACT, "", 1, 256, "mailto: or https: URI", LISTENER,  \

@@ -173,6 +173,8 @@ class Stack:
             "LOG_LEVEL": "debug",
             "FCM_ENABLED": "false",
             "LISTENER_NAME": "listener-1",
+            # Phones are woken where it was kept and Redis has lost its data.
+            "UNIFIEDPUSH_ENDPOINTS_FILE": "off",
             **settings,
         }
 

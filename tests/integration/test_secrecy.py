@@ -207,7 +207,8 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     signing_key = tmp_path / "vapid.pem"
     subprocess.run([LISTENER, "--generate-vapid-key", signing_key], check=True, capture_output=True)
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_TRUST_PROXY_HEADERS="true",
-                       VAPID_PRIVATE_KEY_FILE=str(signing_key), **google_settings)
+                       VAPID_PRIVATE_KEY_FILE=str(signing_key),
+                       UNIFIEDPUSH_ENDPOINTS_FILE="endpoints.json", **google_settings)
     stack.start_redis()
     stack.start_api()
     stack.start_listener(relay)
@@ -329,6 +330,9 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     stack.notify(key)
     wait_until(lambda: stack.stat("wakes_given_up_unifiedpush") == 3)
 
+    file = stack.directory / "endpoints.json"
+    wait_until(lambda: file.exists() and planted["path of a dead phone"] not in file.read_text())
+
     # Redis hangs, then dies; everything stops as it would in earnest, or does not.
     stack.redis_server.send_signal(signal.SIGSTOP)
     stack.notify(pubkey, headers=headers)
@@ -350,6 +354,13 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     for claims in (google.claims, google.messages):
         assert claims
     plant("access token", google.last_access_token)
-    assert find(planted, stack.directory) == []
+    # The one file that holds endpoints, of those who are registered, and nothing else. (All
+    # endpoints begin alike, so that a part of every one is there.)
+    endpoints = {f"{what} in {file.name}" for what in planted
+                 if what.startswith("endpoint of a ") or
+                 what.startswith("path of a ") and what != "path of a dead phone"}
+    found = set(find(planted, stack.directory))
+    assert f"path of a phone that refuses in {file.name}" in found
+    assert found <= endpoints
     for program in (stack.listener, stack.workers):
         assert f":{phone.port}" not in program.output()

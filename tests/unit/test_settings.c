@@ -51,6 +51,7 @@ START_TEST(defaults_are_the_contracts)
     ck_assert_int_eq(s->register_rate_per_address, 120);
     ck_assert(!s->trust_proxy_headers && !s->redis_allow_persistence);
     ck_assert(s->fcm_enabled && s->unifiedpush_enabled && !s->unifiedpush_allow_private);
+    ck_assert_str_eq(s->unifiedpush_endpoints_file, "data/unifiedpush_endpoints.json");
     ck_assert_int_eq(s->push_max_in_flight, 200);
     ck_assert_str_eq(s->fcm_endpoint, "https://fcm.googleapis.com");
     ck_assert_ptr_nonnull(s->listener_name);
@@ -288,7 +289,7 @@ START_TEST(help_has_every_setting_of_the_program)
     (void)fclose(out);
     ck_assert_ptr_nonnull(strstr(text, "NOSTR_RELAYS"));
     ck_assert_ptr_nonnull(strstr(text, "default 1059,14"));
-    ck_assert_ptr_null(strstr(text, "TOKEN_TTL_HOURS"));
+    ck_assert_ptr_null(strstr(text, "MAX_REGISTRATIONS"));
 }
 END_TEST
 

@@ -1,0 +1,43 @@
+/* endpoint_file: the endpoint file on its disk.
+ *
+ * It holds secrets of devices: 0600, in a folder that is made 0700 where it is missing. What is
+ * there under its name is always a whole file: a new one is written beside it under a name of this
+ * listener's own, and takes its place when it is on the disk. Functions take as long as the disk
+ * does, and say in errno what went wrong. Not thread-safe. */
+#ifndef MOSTRO_ENDPOINT_FILE_H
+#define MOSTRO_ENDPOINT_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct endpoint_file;
+
+/* `name` is the listener's. NULL when out of memory. */
+struct endpoint_file *endpoint_file_new(const char *path, const char *name);
+void endpoint_file_free(struct endpoint_file **file);
+
+enum endpoint_file_result {
+    ENDPOINT_FILE_OK,
+    ENDPOINT_FILE_ABSENT,
+    ENDPOINT_FILE_UNUSABLE, /* larger than `max`, or no regular file */
+    ENDPOINT_FILE_FAILED    /* errno */
+};
+
+/* Reads it whole. ENDPOINT_FILE_OK: `*text` is the caller's, who wipes it. */
+enum endpoint_file_result endpoint_file_read(const struct endpoint_file *file, size_t max,
+                                             char **text, size_t *len);
+
+/* Renames it to `<path>.damaged`, in the place of an earlier one. */
+bool endpoint_file_set_aside(const struct endpoint_file *file);
+
+/* Writes a new file, to the disk, beside the one there is. */
+bool endpoint_file_prepare(const struct endpoint_file *file, const char *text, size_t len);
+
+/* Then one of these: it takes the other's place, or is removed. */
+bool endpoint_file_commit(const struct endpoint_file *file);
+void endpoint_file_discard(const struct endpoint_file *file);
+
+/* Whether others may look into the folder. */
+bool endpoint_file_folder_is_open(const struct endpoint_file *file);
+
+#endif

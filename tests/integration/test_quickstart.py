@@ -187,6 +187,9 @@ def test_it_shows_both_wakes_and_their_latency(quickstart):
     assert {"redis.log", "workers.log", "lighttpd.log", "listener.log"} <= {
         log.name for log in (one.run_dir / "log").iterdir()}
     assert not list(one.run_dir.glob("**/dump.rdb"))
+    # The one file that endpoints are in is with the rest, and not where a user's would be.
+    wait_until((one.run_dir / "demo.endpoints.json").exists, PATIENCE)
+    assert {path.name for path in one.run_dir.parent.iterdir()} == {"run", ".env"}
     assert one.get("/elsewhere")[0] == 404
     assert one.stop() == 0
 
@@ -333,6 +336,8 @@ def test_settings_come_from_the_file_and_the_environment_wins(quickstart):
         one = quickstart(env_file=env_file, FCGI_WORKERS="1", SERVER_HOST="")
         assert int(one.wait_for(READY)[1]) == port.number
         assert len(one.started(BUILD_DIR / "mostro-push-fcgi")) == 1
+        wait_until((one.run_dir / "data/endpoints.json").exists, PATIENCE)
+        assert {path.name for path in one.run_dir.parent.iterdir()} == {"run", ".env"}
         assert one.stop() == 0
     assert "demo" not in one.output
 

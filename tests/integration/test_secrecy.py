@@ -206,7 +206,9 @@ def test_web_servers_complain_about_nobody(make_stack, authority, https):
 def test_nothing_planted_is_written(make_stack, relay, phone, google, google_settings, tmp_path):
     signing_key = tmp_path / "vapid.pem"
     subprocess.run([LISTENER, "--generate-vapid-key", signing_key], check=True, capture_output=True)
+    relay_key = nostr.Key().secret.hex()
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_TRUST_PROXY_HEADERS="true",
+                       NOSTR_AUTH_PRIVATE_KEY=relay_key,
                        VAPID_PRIVATE_KEY_FILE=str(signing_key),
                        UNIFIEDPUSH_ENDPOINTS_FILE="endpoints.json", **google_settings)
     stack.start_redis()
@@ -216,6 +218,7 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     account = json.loads(google.service_account.read_text())
     planted["service account's key"] = account["private_key"].splitlines()[3]
     planted["service account's key id"] = account["private_key_id"]
+    planted["key for relays"] = relay_key
     planted["VAPID key"] = signing_key.read_text().splitlines()[2]
 
     def plant(what, value):

@@ -14,14 +14,6 @@ void catch_up_init(struct catch_up *catch_up, uint32_t kind)
 
 /* ---- What is missing ------------------------------------------------------------------------- */
 
-static int64_t since_of(const struct catch_up *catch_up, int64_t from_ms, int64_t clock_ms)
-{
-    int64_t back = catch_up->kind == KIND_GIFT_WRAP ? CATCH_UP_BACKDATE_S : CATCH_UP_SLACK_S;
-    int64_t since_s = (from_ms + clock_ms) / 1000 - back;
-
-    return since_s > 0 ? since_s : 0;
-}
-
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -34,26 +26,37 @@ static void go_again(struct catch_up *catch_up, int64_t since_s)
     catch_up->again = true;
 }
 
-void catch_up_add_gap(struct catch_up *catch_up, int64_t from_ms, int64_t now_ms, int64_t clock_ms)
+static void add(struct catch_up *catch_up, int64_t since_s)
 {
-    int64_t reach_ms = now_ms - INT64_C(1000) * CATCH_UP_REACH_S;
-    int64_t since_s;
-
-    if (from_ms < reach_ms)
-        from_ms = reach_ms;
-    since_s = since_of(catch_up, from_ms, clock_ms);
+    if (since_s < 0)
+        since_s = 0;
     if (catch_up->state == CATCH_UP_IDLE) {
         catch_up->state = CATCH_UP_WAITING;
-        catch_up->from_ms = from_ms;
         catch_up->since_s = since_s;
         catch_up->until_s = CATCH_UP_TOP;
         catch_up->due_ms = 0;
         return;
     }
-    catch_up->from_ms = least(catch_up->from_ms, from_ms);
     catch_up->since_s = least(catch_up->since_s, since_s);
     if (catch_up->until_s != CATCH_UP_TOP)
         go_again(catch_up, catch_up->until_s);
+}
+
+static int64_t within_reach(int64_t from_s, int64_t now_s)
+{
+    return from_s < now_s - CATCH_UP_REACH_S ? now_s - CATCH_UP_REACH_S : from_s;
+}
+
+void catch_up_add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s)
+{
+    int64_t back = catch_up->kind == KIND_GIFT_WRAP ? CATCH_UP_BACKDATE_S : CATCH_UP_SLACK_S;
+
+    add(catch_up, within_reach(from_s, now_s) - back);
+}
+
+void catch_up_add_gap_after(struct catch_up *catch_up, int64_t from_s, int64_t now_s)
+{
+    add(catch_up, within_reach(from_s, now_s));
 }
 
 void catch_up_repeat(struct catch_up *catch_up)
@@ -89,11 +92,18 @@ static void turn_page(struct catch_up *catch_up)
 
 void catch_up_interrupt(struct catch_up *catch_up)
 {
-    if (catch_up->state == CATCH_UP_ASKED)
+    if (catch_up->state == CATCH_UP_ASKED) {
         catch_up->state = CATCH_UP_WAITING;
-    else if (catch_up->state == CATCH_UP_ANSWERED)
+        catch_up->due_ms = 0;
+    } else if (catch_up->state == CATCH_UP_ANSWERED) {
         turn_page(catch_up);
-    catch_up->due_ms = 0;
+    }
+}
+
+void catch_up_hurry(struct catch_up *catch_up)
+{
+    if (catch_up->state == CATCH_UP_WAITING)
+        catch_up->due_ms = 0;
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
@@ -110,7 +120,7 @@ static size_t ask(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s, ui
         catch_up->until_s = unix_s + CATCH_UP_AHEAD_S;
     (void)snprintf(catch_up->id, sizeof catch_up->id, "%016" PRIx64, random);
     catch_up->state = CATCH_UP_ASKED;
-    catch_up->in_page = 0;
+    catch_up->in_page = catch_up->unread = 0;
     catch_up->oldest_s = catch_up->until_s;
     catch_up->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
     return (size_t)snprintf(out, CATCH_UP_FRAME_SIZE,
@@ -165,15 +175,28 @@ bool catch_up_is(const struct catch_up *catch_up, const char *id, size_t len)
            memcmp(id, catch_up->id, len) == 0;
 }
 
+static void count(struct catch_up *catch_up, uint64_t now_ms)
+{
+    catch_up->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
+    if (++catch_up->in_page >= CATCH_UP_PAGE_MAX)
+        catch_up_on_eose(catch_up, now_ms);
+}
+
 bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, uint64_t now_ms)
 {
     if (created_at < catch_up->since_s || created_at > catch_up->until_s)
         return false;
-    catch_up->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
     catch_up->oldest_s = least(catch_up->oldest_s, created_at);
-    if (++catch_up->in_page >= CATCH_UP_PAGE_MAX)
-        catch_up_on_eose(catch_up, now_ms);
+    count(catch_up, now_ms);
     return true;
+}
+
+void catch_up_on_unread(struct catch_up *catch_up, uint64_t now_ms)
+{
+    if (catch_up->state != CATCH_UP_ASKED)
+        return;
+    catch_up->unread++;
+    count(catch_up, now_ms);
 }
 
 void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms)
@@ -185,6 +208,8 @@ void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms)
     memset(&catch_up->backoff, 0, sizeof catch_up->backoff);
     if (catch_up->in_page == 0)
         catch_up->until_s = catch_up->since_s - 1;
+    else if (catch_up->unread == catch_up->in_page)
+        catch_up->until_s -= CATCH_UP_STEP_S;
     else if (catch_up->oldest_s < catch_up->until_s)
         catch_up->until_s = catch_up->oldest_s; /* again, for what else is of that second */
     else

@@ -36,9 +36,10 @@ static void expect_text(struct scan *scan, const char *text, size_t len)
 /* A string that means what it shows; without its quotes. */
 static struct relay_text scan_string(struct scan *scan)
 {
-    struct relay_text string = {.text = scan->at + 1};
+    struct relay_text string;
 
     expect(scan, '"');
+    string.text = scan->at;
     while (scan->ok && scan->at < scan->end && *scan->at >= ' ' && *scan->at <= '~' &&
            *scan->at != '"' && *scan->at != '\\')
         scan->at++;

@@ -1,11 +1,15 @@
 #include "relay.h"
 
 #include <inttypes.h>
+#include <openssl/evp.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "backoff.h"
 #include "clock.h"
+#include "hex.h"
 #include "intake.h"
 #include "log.h"
 #include "random.h"
@@ -17,13 +21,16 @@
 #include "thread.h"
 #include "websocket.h"
 
-#define NEVER           UINT64_MAX
-#define CURSOR_EVERY_MS 1000
+#define NEVER              UINT64_MAX
+#define CURSORS_EVERY_MS   1000
+#define CURSORS_SOON_MS    100 /* at first, and until an epoch is drawn */
+#define CURSOR_DIGEST_SIZE 4
 
 _Static_assert(RELAY_SESSION_FRAME_SIZE <= WEBSOCKET_FRAME_SIZE, "a session's frames must fit");
 
 struct relay {
     struct relay_url url;
+    char cursor_name[sizeof(((struct relay_url *)0)->name) + 16];
     pthread_t thread;
     bool started;
     atomic_bool stop;
@@ -40,7 +47,7 @@ struct relay {
     struct backoff backoff;
     uint64_t connect_ms; /* when to connect; NEVER while there is a connection or an attempt */
     uint64_t retry_ms;   /* when to offer events again that Redis did not take */
-    uint64_t cursor_ms;  /* when to move the cursor in Redis next */
+    uint64_t cursors_ms; /* when to move the cursors in Redis next */
 };
 
 /* ---- Callbacks of the WebSocket, in the relay's thread --------------------------------------- */
@@ -118,20 +125,22 @@ static void flush(struct relay *relay, uint64_t now)
 }
 
 /* Tells Redis what has been taken of this relay's, and learns what others have taken. */
-static void move_cursor(struct relay *relay, uint64_t now)
+static void move_cursors(struct relay *relay, uint64_t now)
 {
     struct coverage *coverage = relay_session_coverage(relay->session);
-    struct registry_cursor cursor;
-    int64_t from_ms, to_ms;
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS];
+    struct registry_now answer;
 
-    if (now < relay->cursor_ms)
+    if (now < relay->cursors_ms)
         return;
-    relay->cursor_ms = now + CURSOR_EVERY_MS;
-    coverage_report(coverage, &from_ms, &to_ms);
-    if (registry_cursor(relay->registry, relay->url.name, coverage->epoch, from_ms, to_ms,
-                        &cursor) == REGISTRY_OK &&
-        coverage_learn(coverage, &cursor, (int64_t)clock_monotonic_ms()))
-        log_info("relay %s: Redis has lost its data: events from before now will wake nobody",
+    relay->cursors_ms = now + (coverage->sure ? CURSORS_EVERY_MS : CURSORS_SOON_MS);
+    coverage_report(coverage, intake_held(relay->intake) > 0 || intake_has_lost(relay->intake),
+                    cursors);
+    if (registry_cursors(relay->registry, relay->cursor_name, coverage->epoch, cursors,
+                         coverage->count, &answer) != REGISTRY_OK)
+        coverage_unsure(coverage);
+    else if (coverage_learn(coverage, &answer, cursors, (int64_t)clock_monotonic_ms()))
+        log_info("relay %s: Redis has lost its data: events from before now are not asked for",
                  relay->url.name);
 }
 
@@ -148,7 +157,7 @@ static void tick(struct relay *relay)
 
     flush(relay, now);
     relay_session_settle(relay->session, websocket_heard_ms(relay->websocket), now);
-    move_cursor(relay, now);
+    move_cursors(relay, now);
     if (now >= relay->connect_ms) {
         relay->connect_ms = NEVER;
         websocket_connect(relay->websocket);
@@ -166,8 +175,8 @@ static uint64_t wait_ms(struct relay *relay)
     uint64_t now = clock_monotonic_ms();
     uint64_t due = relay->connect_ms;
 
-    if (relay->cursor_ms < due)
-        due = relay->cursor_ms;
+    if (relay->cursors_ms < due)
+        due = relay->cursors_ms;
     if (send_ms(relay) < due)
         due = send_ms(relay);
     if (intake_held(relay->intake) > 0 && relay->retry_ms < due)
@@ -189,6 +198,19 @@ static void *run(void *arg)
 
 /* ---- Making and ending it -------------------------------------------------------------------- */
 
+/* The name that the log has, and of what that leaves out a digest. */
+static void name_cursors(struct relay *relay, const char *url)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE] = {0};
+    char hex[2 * CURSOR_DIGEST_SIZE + 1] = "";
+
+    if (strchr(relay->url.path, '?') != NULL &&
+        EVP_Digest(url, strlen(url), digest, NULL, EVP_sha256(), NULL) == 1)
+        hex_encode(hex, digest, CURSOR_DIGEST_SIZE);
+    (void)snprintf(relay->cursor_name, sizeof relay->cursor_name, "%s%s%s", relay->url.name,
+                   hex[0] != '\0' ? "?" : "", hex);
+}
+
 static bool make_parts(struct relay *relay, const struct relay_options *options)
 {
     struct intake_options intake = {.seen = options->seen, .stats = options->stats, .take = take};
@@ -207,6 +229,7 @@ static bool make_parts(struct relay *relay, const struct relay_options *options)
         .arg = relay,
     };
 
+    name_cursors(relay, options->url);
     intake.arg = relay->registry = registry_new(options->settings, options->stats);
     if (relay->registry == NULL)
         return false;

@@ -35,7 +35,8 @@ bool relay_is_connected(const struct relay *relay);
 /* Asks the relay's thread to end. Any thread. */
 void relay_stop(struct relay *relay);
 
-/* Stops it, and waits for the thread, which may take one Redis command's time. */
+/* Stops it, and waits for the thread, which may take the time of the few Redis commands that a full
+ * hold makes. */
 void relay_free(struct relay **relay);
 
 #endif

@@ -10,11 +10,17 @@
 
 #define LINES_WINDOW_MS 60000
 
+/* How a relay has refused a kind's subscription, or its pages, in this connection. */
+struct refusals {
+    enum subscription_refusal last;
+    bool asked_again; /* at once, as a refusal may have been on its way when we were let in */
+};
+
 struct relay_session {
     struct relay_session_options options;
     struct subscription subscriptions[SETTINGS_MAX_KINDS];
-    struct coverage coverage;                              /* kinds have the same index in both */
-    enum subscription_refusal refusal[SETTINGS_MAX_KINDS]; /* the last in this connection */
+    struct coverage coverage; /* kinds have the same index in both */
+    struct refusals subscription_refusals[SETTINGS_MAX_KINDS], page_refusals[SETTINGS_MAX_KINDS];
     size_t count;
     bool authenticated;
     bool asked_before[SETTINGS_MAX_KINDS]; /* our answer to a challenge was sent */
@@ -53,7 +59,7 @@ void relay_session_begin(struct relay_session *session)
     session->verdict_ms = 0;
     relay_auth_begin(session->options.auth);
     for (size_t i = 0; i < session->count; i++) {
-        session->refusal[i] = SUBSCRIPTION_REFUSED_NOT;
+        session->subscription_refusals[i] = session->page_refusals[i] = (struct refusals){0};
         subscription_reset(&session->subscriptions[i]);
     }
 }
@@ -69,7 +75,7 @@ void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint
 
     if (intake_held(intake) > 0)
         return;
-    if (intake_has_lost(intake) && session->coverage.known) {
+    if (intake_has_lost(intake) && session->coverage.sure) {
         coverage_lost(&session->coverage, (int64_t)now_ms);
         intake_forget_loss(intake);
     }
@@ -123,7 +129,7 @@ static size_t next_subscription_frame(struct relay_session *session, uint64_t no
 }
 
 /* The kind whose page is outstanding, or else whose turn it is to ask for one; NULL for none. What
- * Redis does not take now is not asked for. */
+ * Redis does not take now, or of data that it may have lost, is not asked for. */
 static struct catch_up *current_page(struct relay_session *session)
 {
     struct coverage_kind *kinds = session->coverage.kind;
@@ -139,7 +145,7 @@ static struct catch_up *current_page(struct relay_session *session)
         if (next == NULL || catch_up_due_ms(&kind->catch_up) < catch_up_due_ms(next))
             next = &kind->catch_up;
     }
-    return intake_held(session->options.intake) == 0 ? next : NULL;
+    return session->coverage.sure && intake_held(session->options.intake) == 0 ? next : NULL;
 }
 
 static uint64_t page_due_ms(struct relay_session *session)
@@ -303,7 +309,21 @@ static bool belongs(struct relay_session *session, struct topic topic, const str
     return subscription_shows_live(&session->subscriptions[topic.kind], topic.match);
 }
 
-/* `event` is NULL where it is malformed. */
+/* An event that cannot be read takes its place in a page all the same, by its date if it has one.
+ */
+static void on_malformed_event(struct relay_session *session, struct topic topic,
+                               const json_t *json, uint64_t now_ms)
+{
+    const json_t *created_at = json_object_get(json, "created_at");
+    struct catch_up *page = &session->coverage.kind[topic.kind].catch_up;
+
+    refuse_event(session, "it is malformed", now_ms);
+    if (topic.is == TOPIC_PAGE &&
+        !(json_is_integer(created_at) &&
+          catch_up_on_event(page, json_integer_value(created_at), now_ms)))
+        catch_up_on_unread(page, now_ms);
+}
+
 static void on_event(struct relay_session *session, const struct relay_text *subscription,
                      const struct event *event, uint64_t now_ms, int64_t unix_s)
 {
@@ -312,10 +332,6 @@ static void on_event(struct relay_session *session, const struct relay_text *sub
     count(session, STAT_EVENTS_RECEIVED);
     if (topic.is == TOPIC_NONE)
         return; /* an answer to a subscription that was closed meanwhile */
-    if (event == NULL) {
-        refuse_event(session, "it is malformed", now_ms);
-        return;
-    }
     if (event->kind != session->subscriptions[topic.kind].kind) {
         refuse_event(session, "it is of a kind that was not asked for", now_ms);
         return;
@@ -340,7 +356,9 @@ static void on_live(struct relay_session *session, size_t kind, uint64_t now_ms)
         return;
     subscription_on_eose(subscription, now_ms);
     coverage_live(&session->coverage, kind, (int64_t)now_ms);
-    log_info("relay %s: subscribed to kind %" PRIu32, session->options.name, subscription->kind);
+    if (may_log(session, now_ms))
+        log_info("relay %s: subscribed to kind %" PRIu32, session->options.name,
+                 subscription->kind);
 }
 
 static void on_eose(struct relay_session *session, const struct relay_message *message,
@@ -354,18 +372,8 @@ static void on_eose(struct relay_session *session, const struct relay_message *m
         catch_up_on_eose(&session->coverage.kind[topic.kind].catch_up, now_ms);
 }
 
-/* A subscription or page of this kind may be asked for at once. */
-static void ask_again(struct relay_session *session, size_t kind)
-{
-    session->refusal[kind] = SUBSCRIPTION_REFUSED_NOT;
-    if (session->subscriptions[kind].state == SUBSCRIPTION_CLOSED)
-        subscription_reset(&session->subscriptions[kind]);
-    if (!catch_up_is_busy(&session->coverage.kind[kind].catch_up))
-        catch_up_interrupt(&session->coverage.kind[kind].catch_up);
-}
-
 static void tell_refusal(struct relay_session *session, struct topic topic, bool is_first,
-                         const struct relay_text *why)
+                         enum subscription_refusal refusal, const struct relay_text *why)
 {
     static const char *const outlook[] = {
         [SUBSCRIPTION_REFUSED_OTHER] = "it will be asked again",
@@ -375,7 +383,6 @@ static void tell_refusal(struct relay_session *session, struct topic topic, bool
     const char *what =
         topic.is == TOPIC_PAGE ? "asking for stored events of" : "the subscription for";
     const char *name = session->options.name;
-    enum subscription_refusal refusal = session->refusal[topic.kind];
     uint32_t kind = session->subscriptions[topic.kind].kind;
     char reason[LOG_REDACTED_SIZE];
 
@@ -388,32 +395,49 @@ static void tell_refusal(struct relay_session *session, struct topic topic, bool
                  outlook[refusal]);
 }
 
+/* What was refused is asked for at once, not after its back-off. */
+static void ask_at_once(struct relay_session *session, size_t kind)
+{
+    if (session->subscriptions[kind].state == SUBSCRIPTION_CLOSED)
+        subscription_reset(&session->subscriptions[kind]);
+    catch_up_hurry(&session->coverage.kind[kind].catch_up);
+}
+
 /* `auth-required` may be on its way still when our answer has been taken: then we ask once more at
  * once, and otherwise when it has been taken. */
-static void on_closed(struct relay_session *session, const struct relay_message *message,
-                      uint64_t now_ms)
+static void on_refusal(struct relay_session *session, struct topic topic,
+                       const struct relay_text *why, uint64_t now_ms)
 {
-    struct topic topic = find(session, &message->subscription);
-    enum subscription_refusal refusal = subscription_refusal(message->text.text, message->text.len);
-    bool is_first;
+    struct refusals *refusals = topic.is == TOPIC_PAGE
+                                    ? &session->page_refusals[topic.kind]
+                                    : &session->subscription_refusals[topic.kind];
+    enum subscription_refusal refusal = subscription_refusal(why->text, why->len);
 
-    if (topic.match == SUBSCRIPTION_MATCH_OLD)
-        subscription_old_closed(&session->subscriptions[topic.kind]);
-    if (topic.is == TOPIC_NONE || topic.match == SUBSCRIPTION_MATCH_OLD)
-        return;
-    is_first = session->refusal[topic.kind] != refusal;
-    session->refusal[topic.kind] = refusal;
-    tell_refusal(session, topic, is_first, &message->text);
+    if (may_log(session, now_ms))
+        tell_refusal(session, topic, refusals->last != refusal, refusal, why);
+    refusals->last = refusal;
     if (topic.is == TOPIC_PAGE) {
         catch_up_on_closed(&session->coverage.kind[topic.kind].catch_up, now_ms, draw());
     } else {
         subscription_on_closed(&session->subscriptions[topic.kind], now_ms, draw());
-        coverage_closed(&session->coverage, topic.kind, refusal != SUBSCRIPTION_REFUSED_OTHER);
+        coverage_closed(&session->coverage, topic.kind);
     }
-    if (refusal == SUBSCRIPTION_REFUSED_AUTH_REQUIRED && is_first && session->authenticated) {
-        ask_again(session, topic.kind);
-        session->refusal[topic.kind] = refusal; /* once */
+    if (refusal == SUBSCRIPTION_REFUSED_AUTH_REQUIRED && session->authenticated &&
+        !refusals->asked_again) {
+        refusals->asked_again = true;
+        ask_at_once(session, topic.kind);
     }
+}
+
+static void on_closed(struct relay_session *session, const struct relay_message *message,
+                      uint64_t now_ms)
+{
+    struct topic topic = find(session, &message->subscription);
+
+    if (topic.match == SUBSCRIPTION_MATCH_OLD)
+        subscription_old_closed(&session->subscriptions[topic.kind]);
+    else if (topic.is != TOPIC_NONE)
+        on_refusal(session, topic, &message->text, now_ms);
 }
 
 static void on_auth(struct relay_session *session, const struct relay_message *message,
@@ -429,8 +453,9 @@ static void on_auth(struct relay_session *session, const struct relay_message *m
 static void ask_as_authenticated(struct relay_session *session)
 {
     for (size_t i = 0; i < session->count; i++) {
-        if (session->refusal[i] == SUBSCRIPTION_REFUSED_AUTH_REQUIRED)
-            ask_again(session, i);
+        if (session->subscription_refusals[i].last == SUBSCRIPTION_REFUSED_AUTH_REQUIRED ||
+            session->page_refusals[i].last == SUBSCRIPTION_REFUSED_AUTH_REQUIRED)
+            ask_at_once(session, i);
         if (!session->asked_before[i])
             continue;
         subscription_renew(&session->subscriptions[i]);
@@ -474,7 +499,6 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
     struct relay_message message;
     struct relay_text subscription;
     struct event event;
-    bool sound;
 
     if (event_scan(&event, &subscription, text, len)) {
         session->bad = 0;
@@ -486,8 +510,13 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
     session->bad = 0;
     switch (message.type) {
     case RELAY_MESSAGE_EVENT:
-        sound = event_read(&event, message.event) == EVENT_OK;
-        on_event(session, &message.subscription, sound ? &event : NULL, now_ms, unix_s);
+        if (event_read(&event, message.event) == EVENT_OK) {
+            on_event(session, &message.subscription, &event, now_ms, unix_s);
+        } else {
+            count(session, STAT_EVENTS_RECEIVED);
+            on_malformed_event(session, find(session, &message.subscription), message.event,
+                               now_ms);
+        }
         break;
     case RELAY_MESSAGE_EOSE:
         on_eose(session, &message, now_ms);
@@ -513,6 +542,8 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
 bool relay_session_reject(struct relay_session *session, const char *what, uint64_t now_ms)
 {
     count(session, STAT_FRAMES_UNUSABLE);
+    for (size_t i = 0; i < session->count; i++) /* it may have been an event of the page */
+        catch_up_on_unread(&session->coverage.kind[i].catch_up, now_ms);
     if (may_log(session, now_ms))
         log_warn("relay %s: sent %s", session->options.name, what);
     return ++session->bad < RELAY_SESSION_MAX_BAD || is_live(session);

@@ -55,8 +55,8 @@ void relay_session_end(struct relay_session *session);
  * by its owner. */
 void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms);
 
-/* What of this relay's events is in Redis: to be told to registry_cursor() about once a second, and
- * its answer to this. */
+/* What of this relay's events is in Redis: to be told to registry_cursors() about once a second,
+ * and its answer to this. */
 struct coverage *relay_session_coverage(struct relay_session *session);
 
 /* The next frame to send, if one is due: its length, or 0. */

@@ -155,6 +155,8 @@ static bool message_ended(struct websocket *websocket)
     const char *unusable = websocket->unusable;
     size_t len = websocket->message_len;
 
+    /* Not every piece: a message that never ends is no sign of life. */
+    lws_validity_confirmed(websocket->connection);
     websocket->heard_ms = clock_monotonic_ms();
     websocket->message_len = 0;
     websocket->unusable = NULL;
@@ -168,7 +170,6 @@ static bool piece_arrived(struct websocket *websocket, const char *piece, size_t
 {
     struct lws *wsi = websocket->connection;
 
-    lws_validity_confirmed(wsi);
     if (lws_frame_is_binary(wsi))
         websocket->unusable = "a binary message";
     else if (len > websocket->options.max_message - websocket->message_len)

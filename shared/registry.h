@@ -151,19 +151,24 @@ enum registry_result registry_epoch(struct registry *registry, const char *candi
 
 #define REGISTRY_NO_MOMENT INT64_MIN
 
-/* Moments are Unix milliseconds by Redis's clock, or REGISTRY_NO_MOMENT. */
+/* What has been taken of one kind of a relay's events. Moments are Unix milliseconds by Redis's
+ * clock, or REGISTRY_NO_MOMENT. */
 struct registry_cursor {
-    char epoch[REGISTRY_EPOCH_LEN + 1]; /* "": none has been drawn yet */
-    int64_t now_ms;
-    int64_t cursor_ms; /* all that the relay sent before has been taken, by whichever listener */
+    uint32_t kind;
+    int64_t from_ms, to_ms; /* told: all between has been taken; or nothing is told */
+    int64_t cursor_ms;      /* answered: all before has been taken, by whichever listener */
 };
 
-/* Reads a relay's cursor, having moved it first: everything that `relay` sent between the two
- * moments has been taken (REGISTRY_NO_MOMENT: nothing to tell). In an epoch other than `epoch` it
- * is not moved. */
-enum registry_result registry_cursor(struct registry *registry, const char *relay,
-                                     const char *epoch, int64_t from_ms, int64_t to_ms,
-                                     struct registry_cursor *cursor);
+struct registry_now {
+    char epoch[REGISTRY_EPOCH_LEN + 1]; /* "": none has been drawn yet */
+    int64_t now_ms;
+};
+
+/* Moves and reads the cursors of a relay (n up to SETTINGS_MAX_KINDS). In an epoch other than
+ * `epoch` none is moved. */
+enum registry_result registry_cursors(struct registry *registry, const char *relay,
+                                      const char *epoch, struct registry_cursor *cursors, size_t n,
+                                      struct registry_now *now);
 
 /* ---- The listener's calls: its name ---------------------------------------------------------- */
 

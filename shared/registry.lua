@@ -41,7 +41,9 @@ local function stats_key(prefix) return prefix .. 'stats' end
 local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
 local function listeners_key(prefix) return prefix .. 'listeners' end
 local function epoch_key(prefix) return prefix .. 'epoch' end
-local function cursor_key(prefix, relay) return prefix .. 'cursor:' .. relay end
+local function cursor_key(prefix, relay, kind)
+  return prefix .. 'cursor:' .. relay .. ':' .. kind
+end
 local function address_key_key(prefix) return prefix .. 'address_key' end
 local function endpoints_key(prefix) return prefix .. 'endpoints' end
 local function endpoint_key(prefix, device_id) return prefix .. 'endpoint:' .. device_id end
@@ -398,21 +400,31 @@ local function do_epoch(keys, args)
   return redis.call('SET', epoch_key(keys[1]), args[1], 'NX') and 1 or 0
 end
 
--- cursor(prefix; relay, epoch, from ms, to ms): { epoch, now in ms, cursor in ms }, each '' where
--- there is none. Tells that all that came from the relay between the two moments has been taken,
--- unless they are '': the cursor moves on if it is no earlier than the first. Of another epoch than
--- the caller's nothing is taken: his moments are of data that is gone.
-local function do_cursor(keys, args)
-  local epoch = redis.call('GET', epoch_key(keys[1])) or ''
-  local key, from, to = cursor_key(keys[1], args[1]), tonumber(args[3]), tonumber(args[4])
-  local cursor, now = tonumber(redis.call('GET', key) or ''), ms_down(now_us())
+-- Moves the cursor of one kind of a relay's events, where all between the two moments has been
+-- taken, and returns it: '' where there is none.
+local function move_cursor(key, now, from, to)
+  local cursor = tonumber(redis.call('GET', key) or '')
   -- Redis's clock was set back: how far is unknown, so all that catching up reaches is in doubt.
   if cursor and cursor > now then cursor = now - REACH_MS end
-  if epoch ~= '' and epoch == args[2] and to and (not cursor or from <= cursor and cursor < to) then
+  if to and (not cursor or from <= cursor and cursor < to) then
     cursor = to
     redis.call('SET', key, cursor, 'PX', CURSOR_FOR_MS)
   end
-  return { epoch, now, cursor or '' }
+  return cursor or ''
+end
+
+-- cursors(prefix; relay, epoch, then for each: kind, from ms, to ms): { epoch, now in ms, cursors
+-- in ms ... }. Two moments tell that all that came of this kind between them has been taken; they
+-- are '' where there is nothing to tell. In another epoch than the caller's nothing is moved: his
+-- moments are of data that is gone.
+local function do_cursors(keys, args)
+  local epoch, now = redis.call('GET', epoch_key(keys[1])) or '', ms_down(now_us())
+  local answer, is_his = { epoch, now }, epoch ~= '' and epoch == args[2]
+  for i = 3, #args, 3 do
+    answer[#answer + 1] = move_cursor(cursor_key(keys[1], args[1], args[i]), now,
+                                      tonumber(args[i + 1]), is_his and tonumber(args[i + 2]))
+  end
+  return answer
 end
 
 -- Sums over the listeners whose heartbeat is fresh: how many there are, then these fields of each.
@@ -598,7 +610,7 @@ register('heartbeat', do_heartbeat, { 'allow-oom' })
 register('leave', do_leave, { 'allow-oom' })
 register('adopt', do_adopt, { 'allow-oom' })
 register('epoch', do_epoch, { 'allow-oom' })
-register('cursor', do_cursor, { 'allow-oom' })
+register('cursors', do_cursors, { 'allow-oom' })
 register('listeners', do_listeners, { 'no-writes' })
 register('metrics', do_metrics, { 'no-writes' })
 register('address_key', do_address_key, { 'allow-oom' })

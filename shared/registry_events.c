@@ -100,37 +100,42 @@ static bool read_moment(const redisReply *reply, int64_t *moment_ms)
     return reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0;
 }
 
-static bool read_cursor(const redisReply *reply, struct registry_cursor *cursor)
+static bool read_cursors(const redisReply *reply, struct registry_cursor *cursors, size_t n,
+                         struct registry_now *now)
 {
     const redisReply *epoch;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n + 2)
         return false;
     epoch = reply->element[0];
     if (epoch->type != REDIS_REPLY_STRING || (epoch->len != 0 && epoch->len != REGISTRY_EPOCH_LEN))
         return false;
-    memcpy(cursor->epoch, epoch->str, epoch->len + 1);
-    return read_moment(reply->element[1], &cursor->now_ms) &&
-           cursor->now_ms != REGISTRY_NO_MOMENT &&
-           read_moment(reply->element[2], &cursor->cursor_ms);
+    memcpy(now->epoch, epoch->str, epoch->len + 1);
+    for (size_t i = 0; i < n; i++)
+        if (!read_moment(reply->element[i + 2], &cursors[i].cursor_ms))
+            return false;
+    return read_moment(reply->element[1], &now->now_ms) && now->now_ms != REGISTRY_NO_MOMENT;
 }
 
-enum registry_result registry_cursor(struct registry *registry, const char *relay,
-                                     const char *epoch, int64_t from_ms, int64_t to_ms,
-                                     struct registry_cursor *cursor)
+enum registry_result registry_cursors(struct registry *registry, const char *relay,
+                                      const char *epoch, struct registry_cursor *cursors, size_t n,
+                                      struct registry_now *now)
 {
     redisReply *reply;
     enum registry_result result;
 
-    REGISTRY_BEGIN(registry, "cursor");
+    REGISTRY_BEGIN(registry, "cursors");
     registry_add(registry, relay);
     registry_add(registry, epoch);
-    add_moment(registry, from_ms);
-    add_moment(registry, to_ms);
+    for (size_t i = 0; i < n; i++) {
+        registry_add_number(registry, cursors[i].kind);
+        add_moment(registry, cursors[i].from_ms);
+        add_moment(registry, cursors[i].to_ms);
+    }
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
-    if (!read_cursor(reply, cursor))
+    if (!read_cursors(reply, cursors, n, now))
         return registry_strange(reply);
     freeReplyObject(reply);
     return REGISTRY_OK;

@@ -85,13 +85,15 @@ static void receive(struct relay_session *session, const char *line, size_t len,
 
 static void learn(struct relay_session *session, uint64_t now_ms)
 {
-    struct registry_cursor cursor = {.epoch = "00000000000000aa",
-                                     .now_ms = INT64_C(1800000000000) + (int64_t)now_ms};
-    int64_t from_ms, to_ms;
+    struct coverage *coverage = relay_session_coverage(session);
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS];
+    struct registry_now now = {.epoch = "00000000000000aa",
+                               .now_ms = INT64_C(1800000000000) + (int64_t)now_ms};
 
-    cursor.cursor_ms = cursor.now_ms - 100000;
-    coverage_report(relay_session_coverage(session), &from_ms, &to_ms);
-    (void)coverage_learn(relay_session_coverage(session), &cursor, (int64_t)now_ms);
+    coverage_report(coverage, false, cursors);
+    for (size_t i = 0; i < coverage->count; i++)
+        cursors[i].cursor_ms = now.now_ms - 100000;
+    (void)coverage_learn(coverage, &now, cursors, (int64_t)now_ms);
 }
 
 static void act(struct relay_session *session, const char *line, size_t len, uint64_t *now_ms)

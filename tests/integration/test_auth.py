@@ -79,10 +79,10 @@ def test_a_relay_that_does_not_admit_us(make_stack, phone, turns_away):
         stack.register(pubkey, phone.endpoint())
         relay.publish(nostr.direct_message(pubkey))
         phone.next_push()
-        wait_until(lambda: stack.redis.exists(f"mostro:cursor:{relay.url}"))
-        before = int(stack.redis.get(f"mostro:cursor:{relay.url}"))
+        wait_until(lambda: stack.redis.exists(f"mostro:cursor:{relay.url}:14"))
+        before = int(stack.redis.get(f"mostro:cursor:{relay.url}:14"))
         relay.publish(nostr.direct_message(pubkey))
-        wait_until(lambda: int(stack.redis.get(f"mostro:cursor:{relay.url}")) > before)
+        wait_until(lambda: int(stack.redis.get(f"mostro:cursor:{relay.url}:14")) > before)
         assert stack.listener.output().count(complaint) == 1
 
 
@@ -92,7 +92,7 @@ def test_catching_up_with_a_relay_that_guards_what_it_stored(make_stack, phone, 
         stack = start(make_stack, relay)
         wait_for_subscriptions(stack)
         check_wake(stack, relay, phone)
-        wait_until(lambda: stack.redis.exists(f"mostro:cursor:{relay.url}"))
+        wait_until(lambda: stack.redis.exists(f"mostro:cursor:{relay.url}:14"))
         assert stack.listener.stop() == 0
         pubkey = nostr.new_pubkey()
         stack.register(pubkey, phone.endpoint())
@@ -136,6 +136,7 @@ def test_a_subscription_that_is_closed_later_is_asked_for_again(make_stack, rela
     stack = start(make_stack, relay)
     wait_for_subscriptions(stack)
     check_wake(stack, relay, phone)
+    wait_until(lambda: len(stack.redis.keys("mostro:cursor:*")) == 2)
     pubkey = nostr.new_pubkey()
     stack.register(pubkey, phone.endpoint())
     relay.close_subscriptions("error: shutting down idle subscription")

@@ -16,8 +16,15 @@ HOUR = 60 * MINUTE
 
 
 def cursor(stack, relay):
-    value = stack.redis.get(f"mostro:cursor:{relay.url}")
-    return int(value) if value else None
+    """Until when all of every kind has been taken."""
+    values = [stack.redis.get(f"mostro:cursor:{relay.url}:{kind}")
+              for kind in (nostr.GIFT_WRAP, nostr.DIRECT_MESSAGE)]
+    return min(int(value) for value in values) if all(values) else None
+
+
+def set_cursor(stack, relay, moment_ms):
+    for kind in (nostr.GIFT_WRAP, nostr.DIRECT_MESSAGE):
+        stack.redis.set(f"mostro:cursor:{relay.url}:{kind}", moment_ms)
 
 
 def now_ms(stack):
@@ -55,7 +62,7 @@ def stop_listener(stack):
 
 def test_a_first_start_wakes_nobody_for_what_is_old(make_stack, relay, phone, pubkey):
     relay.publish(nostr.gift_wrap(pubkey, time.time() - MINUTE))
-    relay.publish(nostr.direct_message(pubkey))
+    relay.publish(nostr.direct_message(pubkey, created_at=int(time.time()) - 2))
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
     stack.start_redis()
     stack.start_api()
@@ -63,7 +70,7 @@ def test_a_first_start_wakes_nobody_for_what_is_old(make_stack, relay, phone, pu
     stack.register(pubkey, endpoint)
     stack.start_listener(relay)
     wait_until_caught_up(stack, relay)
-    assert pages(relay) == []
+    assert all(page["since"] > time.time() - MINUTE for page in pages(relay))
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
     stack.wait_until_idle()
@@ -119,7 +126,7 @@ def test_it_asks_no_further_back_than_two_days(live, relay):
     """And as far again for gift wraps, which may be dated so."""
     wait_until_caught_up(live, relay)
     stop_listener(live)
-    live.redis.set(f"mostro:cursor:{relay.url}", now_ms(live) - 30 * nostr.DAY * 1000)
+    set_cursor(live, relay, now_ms(live) - 30 * nostr.DAY * 1000)
     live.start_listener(relay)
     wait_until_caught_up(live, relay)
     back = {page["kinds"][0]: time.time() - page["since"] for page in pages(relay)}
@@ -131,7 +138,7 @@ def test_a_clock_that_was_set_back_hides_no_gap(live, relay, phone, pubkey, devi
     wait_until_caught_up(live, relay)
     stop_listener(live)
     relay.publish(nostr.gift_wrap(pubkey))
-    live.redis.set(f"mostro:cursor:{relay.url}", now_ms(live) + HOUR * 1000)
+    set_cursor(live, relay, now_ms(live) + HOUR * 1000)
     live.start_listener(relay)
     phone.next_push()
 
@@ -152,6 +159,46 @@ def test_stored_events_spend_no_limit_and_leave_nothing_behind(live, relay, phon
     found = set(live.redis.keys("*")) - before
     assert not [key for key in found if stranger in key or "limit:" in key or "seen:" in key]
     assert len([key for key in found if "woke:" in key]) == 1
+
+
+def test_a_relay_that_refuses_a_kind(live, relay, phone, pubkey, device):
+    """The other is caught up on all the same."""
+    wait_until_caught_up(live, relay)
+    stop_listener(live)
+    live.redis.delete(f"mostro:cursor:{relay.url}:{nostr.DIRECT_MESSAGE}")
+    relay.publish(nostr.gift_wrap(pubkey))
+    live.spawn_listener([relay])
+    relay.refuse_reqs("blocked: not that", 1)
+    phone.next_push()
+
+
+def test_events_that_cannot_be_read_hide_nothing(make_stack, phone, pubkey):
+    """Five pages of them, newer than the one that counts."""
+    with Relay(check_events=False, max_answer=100) as relay:
+        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+        stack.start_redis()
+        stack.start_api()
+        stack.start_listener(relay)
+        wait_until_caught_up(stack, relay)
+        stop_listener(stack)
+        endpoint = phone.endpoint()
+        stack.register(pubkey, endpoint)
+        now = int(time.time())
+        for i in range(500):
+            relay.store({**nostr.gift_wrap(nostr.new_pubkey(), now - i), "tags": [[]]})
+        relay.store(nostr.gift_wrap(pubkey, now - 600))
+        stack.start_listener(relay)
+        phone.next_push(timeout=30)
+        wait_until_caught_up(stack, relay)
+
+
+def test_relays_that_differ_in_their_query_alone(make_stack, relay, phone):
+    stack = make_stack()
+    stack.start_redis()
+    stack.start_api()
+    stack.spawn_listener([relay.url + "/?user=1", relay.url + "/?user=2"])
+    wait_until(lambda: len(stack.redis.keys("mostro:cursor:*")) == 4)
+    assert not [key for key in stack.redis.keys("mostro:cursor:*") if "user" in key]
 
 
 # ---- How it asks
@@ -310,27 +357,31 @@ def test_a_redis_that_lost_its_data_while_a_relay_was_away(live, relay, phone, p
     """What came to the relay before that is of nobody who is registered now."""
     wait_until_caught_up(live, relay)
     relay.stop()
-    relay.publish(nostr.gift_wrap(pubkey))
+    relay.publish(nostr.gift_wrap(pubkey, time.time() - 2))
     live.redis.flushall()
     live.register(pubkey, device)
-    wait_until(lambda: "events from before now will wake nobody" in live.listener.output(), 3)
+    wait_until(lambda: "events from before now are not asked for" in live.listener.output(), 3)
+    time.sleep(1)  # until another second is written into events
+    later, endpoint = nostr.new_pubkey(), phone.endpoint()
+    live.register(later, endpoint)
+    relay.publish(nostr.direct_message(later))
     relay.start()
     wait_until_caught_up(live, relay)
     live.wait_until_idle()
-    assert pushed(phone) == []
+    assert pushed(phone) == [endpoint]
 
 
 def test_a_redis_that_lost_its_data_while_the_listener_was_away(live, relay, phone, pubkey, device):
     wait_until_caught_up(live, relay)
     stop_listener(live)
-    relay.publish(nostr.gift_wrap(pubkey))
+    relay.publish(nostr.gift_wrap(pubkey, time.time() - 2))
     live.redis.flushall()
     live.register(pubkey, device)
     relay.clear_frames()
     live.start_listener(relay)
     wait_until_caught_up(live, relay)
     live.wait_until_idle()
-    assert pushed(phone) == [] and pages(relay) == []
+    assert pushed(phone) == []
 
 
 def test_events_go_on_through_a_restart_of_redis(live, relay, phone, pubkey, device):

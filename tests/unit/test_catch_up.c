@@ -9,7 +9,6 @@
 #define KIND   1059
 #define UNIX_S INT64_C(1800000000)
 #define NOW_MS INT64_C(5000000)
-#define CLOCK  (UNIX_S * 1000 - NOW_MS)
 #define HOUR_S 3600
 #define MANY   4000
 
@@ -108,7 +107,7 @@ static void run(void)
 
 static void gap(int64_t ago_s)
 {
-    catch_up_add_gap(&it, NOW_MS - ago_s * 1000, NOW_MS, CLOCK);
+    catch_up_add_gap(&it, UNIX_S - ago_s, UNIX_S);
 }
 
 static void all_were_given_since(int64_t since_s)
@@ -155,7 +154,6 @@ START_TEST(reaches_back_two_days_at_most)
 {
     gap(30 * 24 * HOUR_S);
     ck_assert_int_eq(it.since_s, UNIX_S - 4 * 24 * HOUR_S);
-    ck_assert_int_eq(it.from_ms, NOW_MS - INT64_C(2000) * 24 * HOUR_S);
 }
 END_TEST
 
@@ -362,13 +360,67 @@ START_TEST(keeps_the_earliest_beginning)
 {
     gap(60);
     gap(600);
-    ck_assert_int_eq(it.from_ms, NOW_MS - 600000);
+    ck_assert_int_eq(it.since_s, UNIX_S - 600 - CATCH_UP_BACKDATE_S);
     ck_assert(!it.again); /* it had not begun */
     gap(30);
-    ck_assert_int_eq(it.from_ms, NOW_MS - 600000);
+    ck_assert_int_eq(it.since_s, UNIX_S - 600 - CATCH_UP_BACKDATE_S);
     run();
     gap(30);
-    ck_assert_int_eq(it.from_ms, NOW_MS - 30000);
+    ck_assert_int_eq(it.since_s, UNIX_S - 30 - CATCH_UP_BACKDATE_S);
+}
+END_TEST
+
+START_TEST(asks_for_nothing_older_where_data_begin)
+{
+    catch_up_add_gap_after(&it, UNIX_S - 60, UNIX_S);
+    ck_assert_int_eq(it.since_s, UNIX_S - 60);
+    gap(30);
+    ck_assert_int_eq(it.since_s, UNIX_S - 30 - CATCH_UP_BACKDATE_S);
+}
+END_TEST
+
+/* Else whoever publishes enough of what cannot be read hides all that is older. */
+START_TEST(goes_past_a_page_that_cannot_be_read)
+{
+    char frame[CATCH_UP_FRAME_SIZE];
+    int64_t until;
+
+    gap(60);
+    ck_assert(ask(frame, NOW_MS));
+    until = it.until_s;
+    for (int i = 0; i < 500; i++)
+        catch_up_on_unread(&it, NOW_MS);
+    catch_up_on_eose(&it, NOW_MS);
+    ck_assert(ask(frame, NOW_MS)); /* CLOSE */
+    ck_assert(ask(frame, NOW_MS));
+    ck_assert_int_eq(it.until_s, until - CATCH_UP_STEP_S);
+    /* One that can be read tells how far the page went. */
+    catch_up_on_unread(&it, NOW_MS);
+    ck_assert(catch_up_on_event(&it, UNIX_S - 4000, NOW_MS));
+    catch_up_on_unread(&it, NOW_MS);
+    catch_up_on_eose(&it, NOW_MS);
+    ck_assert_int_eq(it.until_s, UNIX_S - 4000);
+    /* And what comes while nothing is asked counts for nothing. */
+    catch_up_on_unread(&it, NOW_MS);
+    ck_assert(ask(frame, NOW_MS));
+    ck_assert(ask(frame, NOW_MS));
+    ck_assert_uint_eq(it.in_page, 0);
+}
+END_TEST
+
+START_TEST(a_reconnect_does_not_shorten_a_back_off)
+{
+    char frame[CATCH_UP_FRAME_SIZE];
+
+    gap(60);
+    ck_assert(ask(frame, NOW_MS));
+    catch_up_on_closed(&it, NOW_MS, 0);
+    catch_up_interrupt(&it);
+    ck_assert(!ask(frame, NOW_MS + 4999));
+    catch_up_hurry(&it);
+    ck_assert(ask(frame, NOW_MS + 4999));
+    catch_up_hurry(&it);
+    ck_assert(!ask(frame, NOW_MS + 5000));
 }
 END_TEST
 
@@ -421,7 +473,7 @@ END_TEST
 
 START_TEST(is_not_fooled_by_the_first_second_of_time)
 {
-    catch_up_add_gap(&it, 0, 1000, 0);
+    catch_up_add_gap(&it, 0, 1);
     ck_assert_int_eq(it.since_s, 0);
 }
 END_TEST
@@ -448,6 +500,9 @@ int main(void)
     tcase_add_test(tcase, gives_a_silent_relay_its_time_and_asks_again);
     tcase_add_test(tcase, covers_a_gap_found_on_the_way);
     tcase_add_test(tcase, keeps_the_earliest_beginning);
+    tcase_add_test(tcase, asks_for_nothing_older_where_data_begin);
+    tcase_add_test(tcase, goes_past_a_page_that_cannot_be_read);
+    tcase_add_test(tcase, a_reconnect_does_not_shorten_a_back_off);
     tcase_add_test(tcase, goes_through_all_again_when_some_was_lost);
     tcase_add_test(tcase, can_be_cancelled_at_any_point);
     tcase_add_test(tcase, is_not_fooled_by_the_first_second_of_time);

@@ -301,13 +301,19 @@ END_TEST
 
 static char page_id[17];
 
+static void learn(int64_t cursor_ms)
+{
+    struct registry_now now = {.epoch = "00000000000000aa", .now_ms = UNIX_S * 1000};
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = cursor_ms},
+                                                          {.cursor_ms = cursor_ms}};
+
+    ck_assert(!coverage_learn(relay_session_coverage(session), &now, cursors, (int64_t)T0));
+}
+
 /* The cursor is a minute old. */
 static void go_live_after_a_gap(void)
 {
-    struct registry_cursor cursor = {.epoch = "00000000000000aa", .now_ms = UNIX_S * 1000};
-
-    cursor.cursor_ms = cursor.now_ms - 60000;
-    ck_assert(!coverage_learn(relay_session_coverage(session), &cursor, (int64_t)T0));
+    learn((UNIX_S - 60) * 1000);
     go_live();
 }
 
@@ -414,6 +420,39 @@ START_TEST(asks_for_a_page_again_that_the_relay_closed)
 }
 END_TEST
 
+/* Whatever fills a page, what is older is asked for, too. */
+START_TEST(goes_past_what_it_cannot_read_in_a_page)
+{
+    struct catch_up *wraps = &relay_session_coverage(session)->kind[0].catch_up;
+    char dated[128];
+
+    go_live_after_a_gap();
+    expect_page(1059, T0);
+    give(page_id, "{\"created_at\":\"x\",\"tags\":[[]]}");
+    ck_assert(receive("[[[[[[[[[[[[[[[[[[[[[[[["));
+    ck_assert(relay_session_reject(session, "a message over the limit", T0));
+    ck_assert_uint_eq(wraps->in_page, 3);
+    ck_assert_uint_eq(wraps->unread, 3);
+    (void)snprintf(dated, sizeof dated, "{\"created_at\":%lld,\"tags\":[[]]}",
+                   (long long)UNIX_S - 5000);
+    give(page_id, dated);
+    ck_assert_int_eq(wraps->oldest_s, UNIX_S - 5000);
+    say_eose(page_id);
+    ck_assert_int_eq(wraps->until_s, UNIX_S - 5000);
+    ck_assert_uint_eq(counted(STAT_EVENTS_INVALID), 2);
+}
+END_TEST
+
+START_TEST(asks_for_no_page_while_redis_may_have_lost_its_data)
+{
+    go_live_after_a_gap();
+    coverage_unsure(relay_session_coverage(session));
+    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    learn((UNIX_S - 60) * 1000);
+    expect_page(1059, T0);
+}
+END_TEST
+
 START_TEST(goes_on_at_its_page_after_a_reconnect)
 {
     go_live_after_a_gap();
@@ -434,25 +473,23 @@ START_TEST(settles_what_redis_has_taken)
 
     go_live_after_a_gap();
     relay_session_settle(session, T0 + 100, T0 + 100);
-    ck_assert_int_eq(coverage->kind[0].to_ms, (int64_t)T0 + 100);
+    ck_assert_int_eq(coverage->kind[0].to_ms, UNIX_S * 1000 + 100);
     redis_is_up = false;
     give(id_1059, gift_wrap);
     relay_session_settle(session, T0 + 200, T0 + 200);
-    ck_assert_int_eq(coverage->kind[0].to_ms, (int64_t)T0 + 100);
+    ck_assert_int_eq(coverage->kind[0].to_ms, UNIX_S * 1000 + 100);
     redis_is_up = true;
     (void)intake_flush(intake);
     relay_session_settle(session, T0 + 200, T0 + 300);
-    ck_assert_int_eq(coverage->kind[0].to_ms, (int64_t)T0 + 200);
+    ck_assert_int_eq(coverage->kind[0].to_ms, UNIX_S * 1000 + 200);
 }
 END_TEST
 
 START_TEST(what_the_intake_loses_is_a_gap)
 {
     struct coverage *coverage = relay_session_coverage(session);
-    struct registry_cursor cursor = {
-        .epoch = "00000000000000aa", .now_ms = UNIX_S * 1000, .cursor_ms = REGISTRY_NO_MOMENT};
 
-    ck_assert(!coverage_learn(coverage, &cursor, (int64_t)T0));
+    learn(UNIX_S * 1000);
     go_live();
     relay_session_settle(session, T0 + 100, T0 + 100);
     redis_is_up = false;
@@ -463,7 +500,7 @@ START_TEST(what_the_intake_loses_is_a_gap)
     (void)intake_flush(intake);
     relay_session_settle(session, T0 + 200, T0 + 300);
     ck_assert(!intake_has_lost(intake));
-    ck_assert_int_eq(coverage->kind[0].catch_up.from_ms, (int64_t)T0 + 100);
+    ck_assert_int_eq(coverage->kind[0].gap_ms, UNIX_S * 1000 + 100);
     expect_page(1059, T0 + 300);
 }
 END_TEST
@@ -647,6 +684,28 @@ START_TEST(asks_again_once_where_the_refusal_comes_late)
 }
 END_TEST
 
+/* Turns refusing page and subscription, it would get a REQ for each otherwise. */
+START_TEST(is_not_talked_out_of_its_back_off)
+{
+    unsigned reqs = 0;
+
+    go_live_after_a_gap();
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    expect_auth("x");
+    say_ok(auth_id, "true");
+    for (int i = 0; i < 200; i++) {
+        size_t len = relay_session_next_frame(session, T0 + 600, UNIX_S, frame);
+
+        frame[len] = '\0';
+        if (sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",", page_id) != 1)
+            continue;
+        reqs++;
+        say_closed(page_id, i % 2 ? "auth-required: no" : "error: no");
+    }
+    ck_assert_uint_le(reqs, 8);
+}
+END_TEST
+
 START_TEST(does_not_insist_where_its_answer_is_refused)
 {
     ask();
@@ -777,6 +836,14 @@ START_TEST(a_relay_cannot_fill_the_log)
         ck_assert(receive(notice));
     for (int i = 1; i < RELAY_SESSION_MAX_BAD; i++)
         ck_assert(receive("garbage"));
+    ask();
+    for (int i = 0; i < 50; i++) {
+        char text[64];
+
+        (void)snprintf(text, sizeof text, "[\"CLOSED\",\"%s\",\"error: %d\"]", id_14, i);
+        ck_assert(receive(text));
+        say_eose(id_1059);
+    }
     ck_assert_uint_eq(lines_of(file, NULL), RELAY_SESSION_MAX_LINES);
     ck_assert(relay_session_receive(session, notice, strlen(notice), T0 + 60000, UNIX_S));
     ck_assert_uint_eq(lines_of(file, NULL), RELAY_SESSION_MAX_LINES + 1);
@@ -820,6 +887,8 @@ int main(void)
     tcase_add_test(tcase, asks_for_one_page_at_a_time_and_two_a_second);
     tcase_add_test(tcase, asks_for_no_page_while_redis_takes_nothing);
     tcase_add_test(tcase, asks_for_a_page_again_that_the_relay_closed);
+    tcase_add_test(tcase, goes_past_what_it_cannot_read_in_a_page);
+    tcase_add_test(tcase, asks_for_no_page_while_redis_may_have_lost_its_data);
     tcase_add_test(tcase, goes_on_at_its_page_after_a_reconnect);
     tcase_add_test(tcase, settles_what_redis_has_taken);
     tcase_add_test(tcase, what_the_intake_loses_is_a_gap);
@@ -833,6 +902,7 @@ int main(void)
     tcase_add_test(tcase, answers_a_challenge_at_connect);
     tcase_add_test(tcase, asks_again_once_it_is_authenticated);
     tcase_add_test(tcase, asks_again_once_where_the_refusal_comes_late);
+    tcase_add_test(tcase, is_not_talked_out_of_its_back_off);
     tcase_add_test(tcase, does_not_insist_where_its_answer_is_refused);
     tcase_add_test(tcase, asks_for_a_page_again_once_it_is_authenticated);
     tcase_add_test(tcase, bears_challenges_that_cannot_be_answered);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -18,6 +19,10 @@
 #define IDLE_CONNECTIONS_MAX 128L
 #define ANSWER_HEADERS_MAX   (32 * 1024)
 #define ANSWER_FIRST         256
+#define UNACKNOWLEDGED_MS    10000 /* then a connection is dead, whatever libcurl thinks of it */
+#define SILENCES_MAX         32
+#define SILENCE_KEPT_MS      600000
+#define AUTHORITY_MAX        255
 
 /* Each request under way has these, of 16 and 64 KB unless told otherwise. */
 #define RECEIVE_BUFFER    1024L
@@ -44,6 +49,13 @@ struct exchange {
     void *arg;
 };
 
+/* A host that let a request wait in vain: what connection that was on may be dead without anybody
+ * having said so, and libcurl would give it to the next request, and the next. */
+struct silence {
+    char authority[AUTHORITY_MAX + 1];
+    uint64_t since_ms;
+};
+
 struct http_client {
     CURLM *multi;
     CURLSH *share;
@@ -52,6 +64,8 @@ struct http_client {
     struct exchange *first;
     CURL *idle[IDLE_HANDLES_MAX];
     size_t idle_count;
+    struct silence silences[SILENCES_MAX];
+    size_t next_silence; /* the oldest */
 };
 
 /* ---- Trust ----------------------------------------------------------------------------------- */
@@ -106,10 +120,17 @@ static bool check_address(struct exchange *exchange, const struct sockaddr *addr
 
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
+    const unsigned unacknowledged_ms = UNACKNOWLEDGED_MS;
+    int fd;
+
     (void)purpose;
     if (!check_address(arg, &address->addr, (socklen_t)address->addrlen))
         return CURL_SOCKET_BAD;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd >= 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
+                         sizeof unacknowledged_ms);
+    return fd;
 }
 
 /* A request may be given a connection that another one, without its check, has opened. */
@@ -248,6 +269,64 @@ static enum http_result classify(const struct exchange *exchange, CURLcode code)
     }
 }
 
+/* ---- Hosts that are silent ------------------------------------------------------------------- */
+
+/* Host and port of a URL, as written; false if it is longer than any host's. */
+static bool authority_of(const char *url, char authority[AUTHORITY_MAX + 1])
+{
+    const char *begin = strstr(url, "://");
+    size_t len;
+
+    if (begin == NULL)
+        return false;
+    begin += strlen("://");
+    len = strcspn(begin, "/?#");
+    if (len > AUTHORITY_MAX)
+        return false;
+    memcpy(authority, begin, len);
+    authority[len] = '\0';
+    return true;
+}
+
+static struct silence *find_silence(struct http_client *client, const char *authority)
+{
+    for (size_t i = 0; i < SILENCES_MAX; i++)
+        if (strcmp(client->silences[i].authority, authority) == 0)
+            return &client->silences[i];
+    return NULL;
+}
+
+static void note_silence(struct http_client *client, const char *url)
+{
+    char authority[AUTHORITY_MAX + 1];
+    struct silence *silence;
+
+    if (!authority_of(url, authority))
+        return;
+    silence = find_silence(client, authority);
+    if (silence == NULL) {
+        silence = &client->silences[client->next_silence];
+        client->next_silence = (client->next_silence + 1) % SILENCES_MAX;
+        memcpy(silence->authority, authority, sizeof authority);
+    }
+    silence->since_ms = clock_monotonic_ms();
+}
+
+/* Seconds for which a connection may have been open if it is to be used for this; 0 is no limit. */
+static long connection_life_s(struct http_client *client, const char *url)
+{
+    char authority[AUTHORITY_MAX + 1];
+    const struct silence *silence;
+    uint64_t ms;
+
+    if (!authority_of(url, authority) || (silence = find_silence(client, authority)) == NULL)
+        return 0;
+    ms = clock_monotonic_ms() - silence->since_ms;
+    if (ms > SILENCE_KEPT_MS)
+        return 0;
+    return ms < 1000 ? 1 : (long)(ms / 1000);
+}
+
 /* ---- One exchange ---------------------------------------------------------------------------- */
 
 static void exchange_free(struct exchange *exchange)
@@ -350,6 +429,7 @@ static bool set_up_request(CURL *easy, struct exchange *exchange,
     SET(CURLOPT_HTTPHEADER, exchange->headers);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
+    SET(CURLOPT_MAXLIFETIME_CONN, connection_life_s(exchange->client, exchange->url));
     SET(CURLOPT_OPENSOCKETDATA, (void *)exchange);
     SET(CURLOPT_PREREQFUNCTION, exchange->address_check != NULL ? check_connection : NULL);
     SET(CURLOPT_PREREQDATA, (void *)exchange);
@@ -474,6 +554,8 @@ void http_client_wait(struct http_client *client, int fd, int timeout_ms)
             answer.cut_short = message->data.result != CURLE_OK;
         }
         answer.timed_out = message->data.result == CURLE_OPERATION_TIMEDOUT;
+        if (answer.result == HTTP_TIMED_OUT)
+            note_silence(client, exchange->url);
         finish(exchange, &answer);
     }
 }

@@ -374,13 +374,14 @@ static void take_off(struct push_desk *desk, struct flight *flight,
         started = PUSH_NO_MEMORY;
     if (started == PUSH_STARTED)
         return;
-    log_warn("%s: a push could not be started for want of memory; it will be tried again",
-             words[flight->lane].name);
     release_slot(desk, flight, NULL, now_ms);
-    if (started == PUSH_BAD_REGISTRATION)
+    if (started == PUSH_BAD_REGISTRATION) {
         settle(desk, flight->target, words[flight->lane].given_up, now_ms);
-    else
+    } else {
+        log_warn("%s: a push could not be started for want of memory; it will be tried again",
+                 words[flight->lane].name);
         (void)wake_queue_retry(desk->queue, flight->target, now_ms, false, NO_MEMORY_MS, &given_up);
+    }
     flight_free(flight);
 }
 

@@ -163,11 +163,9 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
     case HTTP_ANSWERED:
         break;
     case HTTP_UNREACHABLE: /* that is what the loss of our own network looks like */
-        result.outcome = PUSH_BACKEND_FAULT;
-        return result;
-    case HTTP_TIMED_OUT:
+    case HTTP_TIMED_OUT:   /* and where there was a connection before, this */
     case HTTP_BROKEN:
-        result.outcome = PUSH_RETRY;
+        result.outcome = PUSH_BACKEND_FAULT;
         return result;
     case HTTP_CANCELLED:
         result.outcome = PUSH_CANCELLED;

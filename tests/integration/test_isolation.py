@@ -9,7 +9,7 @@ import time
 import pytest
 
 import nostr
-from loopback import HOST
+from loopback import HOST, Proxy
 from raw_relay import RawRelay
 from relay import Relay
 from stack import wait_until
@@ -60,7 +60,7 @@ def push_times(stack, relay, phone, n=20):
         event = nostr.gift_wrap(pubkey)
         begun = time.monotonic()
         relay.publish(event)
-        phone.next_push()
+        phone.next_push(timeout=30)
         times.append((time.monotonic() - begun) * 1000)
     return times
 
@@ -145,57 +145,6 @@ def test_a_half_open_connection_is_found(make_stack, phone, pubkey, silent):
         stack.register(pubkey, phone.endpoint())
         assert nostr.publish(url, nostr.gift_wrap(pubkey))[2] is True
         phone.next_push()
-
-
-class Proxy:
-    """Passes bytes on, both ways, until it is told to keep them."""
-
-    def __init__(self, port):
-        self._port = port
-        self._server = socket.create_server((HOST, 0))
-        self._open = threading.Event()
-        self._open.set()
-        self._sockets = []
-        self.url = f"ws://{HOST}:{self._server.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._open.set()
-        for one in (self._server, *self._sockets):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            one.close()
-
-    def pause(self):
-        self._open.clear()
-
-    def resume(self):
-        self._open.set()
-
-    def _accept(self):
-        while True:
-            try:
-                near = self._server.accept()[0]
-                far = socket.create_connection((HOST, self._port))
-            except OSError:
-                return
-            self._sockets += [near, far]
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
-
-    def _pass_on(self, one, other):
-        try:
-            while data := one.recv(65536):
-                self._open.wait()
-                other.sendall(data)
-            other.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
 
 # ---- What one sender can do to one device

@@ -14,7 +14,7 @@ import google as fcm
 import nostr
 import phone as phones
 from google import Google
-from loopback import HOST, Port
+from loopback import HOST, Port, Proxy
 from stack import LISTENER, wait_until
 
 # nginx as Google has it: HTTP/2 over TLS, and which connection each request came by.
@@ -142,6 +142,31 @@ def test_twenty_at_once_to_a_host(make_stack, relay, phone, certificate, authori
 
 
 # ---- Fairness
+
+
+def test_a_connection_that_has_gone_silent(make_stack, relay, phone, certificate, authority):
+    """As after the loss of its state in a NAT: nobody says so, and libcurl would use it for ever."""
+    port = Port()
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", TLS_CA_FILE=str(authority.certificate))
+    Http2(stack, certificate, port, phone.port)
+    with Proxy(port.number) as proxy:
+        start(stack, relay)
+        pubkey = nostr.new_pubkey()
+        stack.register(pubkey, f"https://{HOST}:{proxy.port}/push/one")
+        stack.notify(pubkey)
+        wait_until(lambda: stack.stat("wakes_delivered_unifiedpush") == 1)
+        phone.next_push()
+        proxy.swallow()
+        stack.notify(pubkey)
+        phone.next_push(timeout=20)
+        assert proxy.accepted == 2
+        stack.notify(pubkey)
+        phone.next_push(timeout=2)
+        stack.wait_until_idle()
+        wait_until(lambda: stack.stat("wakes_delivered_unifiedpush") == 3)
+        assert stack.stat("wakes_given_up_unifiedpush") == 0
+    port.close()
+
 
 
 def test_a_hundred_stuck_endpoints_hold_up_nobody(make_stack, relay, google, google_settings,

@@ -136,3 +136,64 @@ class WebServer:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Proxy:
+    """Passes bytes on, both ways, until it is told to keep them, or those of the connections that
+    there are by then: they are heard of no more."""
+
+    def __init__(self, port):
+        self._port = port
+        self._server = socket.create_server((HOST, 0))
+        self._open = threading.Event()
+        self._open.set()
+        self._swallowed = 0  # of the connections, the first so many
+        self._sockets = []
+        self.accepted = 0
+        self.port = self._server.getsockname()[1]
+        self.url = f"ws://{HOST}:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._open.set()
+        for one in (self._server, *self._sockets):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            one.close()
+
+    def pause(self):
+        self._open.clear()
+
+    def resume(self):
+        self._open.set()
+
+    def swallow(self):
+        self._swallowed = self.accepted
+
+    def _accept(self):
+        while True:
+            try:
+                near = self._server.accept()[0]
+                far = socket.create_connection((HOST, self._port))
+            except OSError:
+                return
+            self._sockets += [near, far]
+            self.accepted += 1
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._pass_on, args=(one, other, self.accepted),
+                                 daemon=True).start()
+
+    def _pass_on(self, one, other, number):
+        try:
+            while data := one.recv(65536):
+                self._open.wait()
+                if number > self._swallowed:
+                    other.sendall(data)
+            other.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass

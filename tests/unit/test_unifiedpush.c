@@ -168,8 +168,8 @@ START_TEST(failures_are_classified)
         enum push_outcome outcome;
     } cases[] = {
         {HTTP_UNREACHABLE, PUSH_BACKEND_FAULT},
-        {HTTP_TIMED_OUT, PUSH_RETRY},
-        {HTTP_BROKEN, PUSH_RETRY},
+        {HTTP_TIMED_OUT, PUSH_BACKEND_FAULT},
+        {HTTP_BROKEN, PUSH_BACKEND_FAULT},
         {HTTP_ADDRESS_REFUSED, PUSH_GIVEN_UP},
         {HTTP_INVALID, PUSH_GIVEN_UP},
         {HTTP_CANCELLED, PUSH_CANCELLED},

@@ -167,12 +167,9 @@ START_TEST(failures_are_classified)
         enum http_result result;
         enum push_outcome outcome;
     } cases[] = {
-        {HTTP_UNREACHABLE, PUSH_BACKEND_FAULT},
-        {HTTP_TIMED_OUT, PUSH_BACKEND_FAULT},
-        {HTTP_BROKEN, PUSH_BACKEND_FAULT},
-        {HTTP_ADDRESS_REFUSED, PUSH_GIVEN_UP},
-        {HTTP_INVALID, PUSH_GIVEN_UP},
-        {HTTP_CANCELLED, PUSH_CANCELLED},
+        {HTTP_UNREACHABLE, PUSH_BACKEND_FAULT}, {HTTP_TIMED_OUT, PUSH_BACKEND_FAULT},
+        {HTTP_BROKEN, PUSH_BACKEND_FAULT},      {HTTP_ADDRESS_REFUSED, PUSH_GIVEN_UP},
+        {HTTP_INVALID, PUSH_GIVEN_UP},          {HTTP_CANCELLED, PUSH_CANCELLED},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -120,10 +120,12 @@ end
 
 -- An endpoint goes with the last registration that uses it: when none is left, or by itself when
 -- that expires.
-local function settle_endpoint(prefix, device_id)
+local function settle_endpoint(prefix, device_id, now)
   local key = endpoint_key(prefix, device_id)
   local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')
-  if #last == 0 then return drop_endpoint(prefix, device_id) end
+  if #last == 0 or tonumber(last[2]) <= ms_down(now) then
+    return drop_endpoint(prefix, device_id)
+  end
   redis.call('PEXPIREAT', key, last[2])
 end
 
@@ -136,18 +138,22 @@ local function use_endpoint(prefix, device_id, url, since, pubkey, expiry)
   redis.call('ZADD', key, expiry, pubkey)
 end
 
-local function leave_endpoint(prefix, device_id, pubkey)
+local function leave_endpoint(prefix, device_id, pubkey, now)
   redis.call('ZREM', endpoint_key(prefix, device_id), pubkey)
-  settle_endpoint(prefix, device_id)
+  settle_endpoint(prefix, device_id, now)
 end
 
 -- A registration that uses an endpoint takes the place of its stand-in, and of some that have
--- expired.
+-- expired. Somebody may have registered the stand-in's name; that is a registration like any other.
 local function relieve_endpoint(prefix, device_id, now)
   local key = endpoint_key(prefix, device_id)
-  local expired = redis.call('ZRANGE', key, '-inf', ms_down(now), 'BYSCORE', 'LIMIT', 0,
+  local leaving = redis.call('ZRANGE', key, '-inf', ms_down(now), 'BYSCORE', 'LIMIT', 0,
                              ENDPOINT_TRIM_BATCH)
-  redis.call('ZREM', key, stand_in(device_id), unpack(expired))
+  local name = stand_in(device_id)
+  if redis.call('HEXISTS', token_key(prefix, name), 'registered_at') == 0 then
+    leaving[#leaving + 1] = name
+  end
+  if #leaving > 0 then redis.call('ZREM', key, unpack(leaving)) end
 end
 
 -- spend(prefix; bucket, hash, interval, burst): microseconds to wait, 0 if admitted
@@ -210,11 +216,11 @@ local function do_register(keys, args)
     if each ~= platform then redis.call('ZREM', platform_key(prefix, each), pubkey) end
   end
   redis.call('ZADD', platform_key(prefix, platform), expiry, pubkey)
-  if left and left ~= device_id then leave_endpoint(prefix, left, pubkey) end
+  if left and left ~= device_id then leave_endpoint(prefix, left, pubkey, now) end
   if device_id then
     use_endpoint(prefix, device_id, token, since, pubkey, expiry)
     relieve_endpoint(prefix, device_id, now)
-    settle_endpoint(prefix, device_id)
+    settle_endpoint(prefix, device_id, now)
   end
   return { 'ok', 0 }
 end
@@ -222,7 +228,7 @@ end
 local function remove(prefix, pubkey)
   local device_id = redis.call('HGET', token_key(prefix, pubkey), 'device_id')
   local removed = redis.call('DEL', token_key(prefix, pubkey))
-  if device_id then leave_endpoint(prefix, device_id, pubkey) end
+  if device_id then leave_endpoint(prefix, device_id, pubkey, now_us()) end
   for _, each in ipairs(PLATFORMS) do redis.call('ZREM', platform_key(prefix, each), pubkey) end
   return removed
 end
@@ -519,10 +525,12 @@ local function do_endpoints_load(keys, args)
     -- Its phone may have registered anew already; its other trades have not.
     if redis.call('EXISTS', endpoint_key(prefix, device_id)) == 0 then
       use_endpoint(prefix, device_id, url, since, name, expiry)
-      settle_endpoint(prefix, device_id)
+      settle_endpoint(prefix, device_id, now)
     end
-    redis.call('HSET', key, 'token', url, 'platform', 'android', 'device_id', device_id)
-    redis.call('PEXPIREAT', key, expiry)
+    if redis.call('EXISTS', key) == 0 then
+      redis.call('HSET', key, 'token', url, 'platform', 'android', 'device_id', device_id)
+      redis.call('PEXPIREAT', key, expiry)
+    end
     redis.call('ZADD', endpoints_to_wake_key(prefix), 0, device_id)
   end
   return 1

@@ -246,6 +246,32 @@ def test_expired_registrations_of_an_endpoint_do_not_pile_up(stack, phone):
     assert 47.9 * HOUR_MS < stack.redis.pttl(key) <= 48 * HOUR_MS
 
 
+def test_a_registration_under_a_stand_in_s_name(stack, phone):
+    """Anybody may choose it; it is one like any other."""
+    url = phone.endpoint()
+    name = device_id(url) + "0" * 32
+    stack.register(name, url)
+    assert stack.is_registered(name)
+    stack.register(nostr.new_pubkey(), url)
+    assert stack.is_registered(name)
+    assert stack.redis.zcard(f"mostro:endpoint:{device_id(url)}") == 2
+    assert stack.get("/api/status").body.endswith('"tokens":{"total":2,"android":2,"ios":0}}')
+    unregister(stack, name)
+    assert not stack.is_registered(name)
+    assert stack.redis.zcard(f"mostro:endpoint:{device_id(url)}") == 1
+
+
+def test_the_latest_registration_leaves_and_the_other_has_expired(stack, phone, pubkey):
+    url = phone.endpoint()
+    key = f"mostro:endpoint:{device_id(url)}"
+    register_for(stack, nostr.new_pubkey(), url, 1)
+    stack.register(pubkey, url)
+    # As if it had been more than a registration takes along.
+    stack.redis.zadd(key, {nostr.new_pubkey(): int(time.time() * 1000) - 1000})
+    unregister(stack, pubkey)
+    assert not stack.redis.exists(key, "mostro:endpoints")
+
+
 # ---- Redis has lost its data
 
 

@@ -114,7 +114,15 @@ enum endpoint_file_result endpoint_file_read(const struct endpoint_file *file, s
 
 bool endpoint_file_set_aside(const struct endpoint_file *file)
 {
-    return rename(file->path, file->aside) == 0;
+    struct stat found;
+
+    if (unlink(file->aside) != 0 && errno != ENOENT)
+        return false;
+    if (link(file->path, file->aside) != 0 && rename(file->path, file->aside) != 0)
+        return false;
+    /* Not for a link, whose target would get it, nor for a folder, which would be closed. */
+    return lstat(file->aside, &found) == 0 &&
+           (!S_ISREG(found.st_mode) || chmod(file->aside, S_IRUSR | S_IWUSR) == 0);
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -152,10 +160,11 @@ bool endpoint_file_prepare(const struct endpoint_file *file, const char *text, s
     return good;
 }
 
+/* Not every file system can do that, and those that cannot say so. */
 static bool sync_folder(const struct endpoint_file *file)
 {
     int fd = open(file->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && fsync(fd) == 0;
+    bool good = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP);
 
     if (fd >= 0)
         close_quietly(fd);

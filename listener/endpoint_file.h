@@ -27,7 +27,8 @@ enum endpoint_file_result {
 enum endpoint_file_result endpoint_file_read(const struct endpoint_file *file, size_t max,
                                              char **text, size_t *len);
 
-/* Renames it to `<path>.damaged`, in the place of an earlier one. */
+/* Keeps it as `<path>.damaged` too, 0600 and in the place of an earlier one; where it cannot have
+ * two names it is renamed. */
 bool endpoint_file_set_aside(const struct endpoint_file *file);
 
 /* Writes a new file, to the disk, beside the one there is. */

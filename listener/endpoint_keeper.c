@@ -17,6 +17,7 @@
 #define BEAT_MS  1000
 #define SOON_MS  250
 #define RETRY_MS 5000
+#define STOP_S   5 /* that the disk has for the last write */
 
 #define NS_PER_MS 1000000L
 #define NS_PER_S  1000000000L
@@ -62,9 +63,10 @@ static void works(struct endpoint_keeper *keeper)
 static void set_aside(struct endpoint_keeper *keeper, const char *why)
 {
     if (endpoint_file_set_aside(keeper->file))
-        log_warn("endpoint file: it %s, and is renamed to *.damaged", why);
+        log_warn("endpoint file: it %s, and is kept as *.damaged", why);
     else
-        log_error("endpoint file: it %s, and cannot be renamed: %s", why, strerror(errno));
+        log_error("endpoint file: it %s, and cannot be kept as *.damaged: %s", why,
+                  strerror(errno));
 }
 
 /* ---- From the file to Redis ------------------------------------------------------------------ */
@@ -95,8 +97,9 @@ static bool take_loaded(const struct registry_endpoint *endpoint, void *arg)
     return loading->n < REGISTRY_ENDPOINTS_MAX || send_batch(loading);
 }
 
-/* False where Redis did not take all of it. */
-static bool load_text(struct endpoint_keeper *keeper, const char *text, size_t len)
+/* False where Redis did not take all of it. *trouble is set where it is to be set aside: why. */
+static bool load_text(struct endpoint_keeper *keeper, const char *text, size_t len,
+                      const char **trouble)
 {
     struct loading *loading = calloc(1, sizeof *loading);
     enum endpoint_text_result result;
@@ -120,33 +123,40 @@ static bool load_text(struct endpoint_keeper *keeper, const char *text, size_t l
     if (total > 0)
         log_info("endpoint file: %zu endpoints are brought back, and their phones woken", total);
     if (result == ENDPOINT_TEXT_DAMAGED)
-        set_aside(keeper, "is damaged");
+        *trouble = "is damaged";
+    else if (skipped > 0)
+        *trouble = "holds what is no endpoint";
     return true;
 }
 
-/* True when all that the file holds is in Redis. */
-static bool load(struct endpoint_keeper *keeper)
+/* Brings back what the file holds. It is set aside only when Redis has all that could be read. */
+static void load(struct endpoint_keeper *keeper)
 {
+    const char *trouble = NULL;
     char *text = NULL;
     size_t len = 0;
     bool loaded = true;
 
+    if (registry_endpoints_begin(keeper->registry, keeper->instance) != REGISTRY_OK)
+        return;
     switch (endpoint_file_read(keeper->file, ENDPOINT_TEXT_MAX, &text, &len)) {
     case ENDPOINT_FILE_OK:
-        loaded = load_text(keeper, text, len);
+        loaded = load_text(keeper, text, len, &trouble);
         explicit_bzero(text, len);
         free(text);
         break;
     case ENDPOINT_FILE_ABSENT:
         break;
     case ENDPOINT_FILE_UNUSABLE:
-        set_aside(keeper, "is too large, or no regular file");
+        trouble = "is too large, or no regular file";
         break;
     case ENDPOINT_FILE_FAILED:
         failed(keeper, "read");
-        return false;
+        return;
     }
-    return loaded && registry_endpoints_loaded(keeper->registry, keeper->instance) == REGISTRY_OK;
+    if (loaded && registry_endpoints_loaded(keeper->registry, keeper->instance) == REGISTRY_OK &&
+        trouble != NULL)
+        set_aside(keeper, trouble);
 }
 
 /* ---- From Redis to the file ------------------------------------------------------------------ */
@@ -164,13 +174,29 @@ static bool take_one(const struct registry_endpoint *endpoint, void *arg)
     return collecting->last == ENDPOINT_TEXT_ADDED || collecting->last == ENDPOINT_TEXT_LEFT_OUT;
 }
 
-static bool collect(struct endpoint_keeper *keeper, struct endpoint_text *text)
+/* Whether what was collected still stands for what is there: the data may have been lost meanwhile,
+ * and what was collected with it, or another listener may look after the file by now. Asking also
+ * renews the claim to the file, so that collecting may take longer than that holds. */
+static bool still_stands(struct endpoint_keeper *keeper, uint64_t loaded)
+{
+    struct registry_endpoints_state state;
+
+    if (registry_endpoints_state(keeper->registry, keeper->instance, &state) == REGISTRY_OK &&
+        state.is_writer && state.loaded == loaded)
+        return true;
+    log_info("endpoint file: not written, for it is another's now, or Redis was lost meanwhile");
+    return false;
+}
+
+static bool collect(struct endpoint_keeper *keeper, struct endpoint_text *text, uint64_t loaded)
 {
     struct collecting collecting = {.text = text, .last = ENDPOINT_TEXT_ADDED};
     char cursor[REGISTRY_CURSOR_SIZE] = "0";
 
     do {
-        if (registry_endpoints_read(keeper->registry, cursor, take_one, &collecting) != REGISTRY_OK)
+        if (registry_endpoints_read(keeper->registry, cursor, take_one, &collecting) !=
+                REGISTRY_OK ||
+            !still_stands(keeper, loaded))
             return false;
     } while (strcmp(cursor, "0") != 0 && collecting.last != ENDPOINT_TEXT_FULL &&
              collecting.last != ENDPOINT_TEXT_NO_MEMORY);
@@ -178,16 +204,6 @@ static bool collect(struct endpoint_keeper *keeper, struct endpoint_text *text)
         log_warn("endpoint file: not all endpoints fit in its %zu MB", ENDPOINT_TEXT_MAX >> 20);
     keeper->told_full = collecting.last == ENDPOINT_TEXT_FULL;
     return collecting.last != ENDPOINT_TEXT_NO_MEMORY;
-}
-
-/* Whether what was collected still stands for what is there: the data may have been lost meanwhile,
- * and what was collected with it, or another listener may look after the file by now. */
-static bool still_stands(struct endpoint_keeper *keeper, uint64_t loaded)
-{
-    struct registry_endpoints_state state;
-
-    return registry_endpoints_state(keeper->registry, keeper->instance, &state) == REGISTRY_OK &&
-           state.is_writer && state.loaded == loaded;
 }
 
 static void warn_of_open_folder(struct endpoint_keeper *keeper)
@@ -220,7 +236,7 @@ static void write_anew(struct endpoint_keeper *keeper, const struct registry_end
 {
     struct endpoint_text *text = endpoint_text_new(ENDPOINT_TEXT_MAX);
 
-    if (text != NULL && collect(keeper, text))
+    if (text != NULL && collect(keeper, text, state->loaded))
         put_on_disk(keeper, text, state);
     endpoint_text_free(&text);
 }
@@ -249,7 +265,7 @@ static unsigned look_after(struct endpoint_keeper *keeper, int64_t now_ms)
     if (now_ms < keeper->next_ms || is_written(keeper, &state))
         return BEAT_MS;
     if (state.loaded == 0)
-        (void)load(keeper);
+        load(keeper);
     else
         write_anew(keeper, &state);
     took_ms = (int64_t)clock_monotonic_ms() - now_ms;
@@ -304,15 +320,26 @@ struct endpoint_keeper *endpoint_keeper_start(const struct settings *settings, c
     return keeper;
 }
 
+/* False where the disk does not let it end. */
+static bool join(struct endpoint_keeper *keeper)
+{
+    struct timespec until;
+
+    (void)sem_post(&keeper->stop);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_S;
+    return pthread_clockjoin_np(keeper->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
 void endpoint_keeper_stop(struct endpoint_keeper **keeper)
 {
     struct endpoint_keeper *it = *keeper;
 
     if (it == NULL)
         return;
-    if (it->running) {
-        (void)sem_post(&it->stop);
-        (void)pthread_join(it->thread, NULL);
+    if (it->running && !join(it)) {
+        log_warn("endpoint file: its disk does not answer, and is not waited for");
+        return;
     }
     registry_free(&it->registry);
     endpoint_file_free(&it->file);

@@ -58,6 +58,7 @@ static bool make_endpoint(const json_t *json, bool allow_private,
     endpoint->registered_at = REGISTRY_NO_MOMENT;
     if (json_is_integer(registered_at) && json_integer_value(registered_at) >= 0)
         endpoint->registered_at = json_integer_value(registered_at);
+    endpoint->encrypted = json_is_true(json_object_get(json, "encrypted"));
     return device_id_of(&endpoint->id, endpoint->url);
 }
 
@@ -187,9 +188,10 @@ static size_t write_member(char out[MEMBER_SIZE], const struct registry_endpoint
 {
     return (size_t)snprintf(out, MEMBER_SIZE,
                             "%s\n\"%s\":{\"device_id\":\"%s\",\"endpoint_url\":\"%s\","
-                            "\"registered_at\":%" PRId64 "}",
+                            "\"registered_at\":%" PRId64 "%s}",
                             first ? "" : ",", endpoint->id.hex, endpoint->id.hex, endpoint->url,
-                            endpoint->registered_at);
+                            endpoint->registered_at,
+                            endpoint->encrypted ? ",\"encrypted\":true" : "");
 }
 
 enum endpoint_text_added endpoint_text_add(struct endpoint_text *text,

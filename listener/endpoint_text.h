@@ -1,6 +1,7 @@
 /* endpoint_text: what the endpoint file says, read and composed.
  *
- * A JSON object of device_id -> {device_id, endpoint_url, registered_at}, the last in Unix seconds.
+ * A JSON object of device_id -> {device_id, endpoint_url, registered_at}, the last in Unix seconds,
+ * and with "encrypted": true where the device has given keys.
  * It is read a member at a time, so that hostile text costs no more memory than it has itself.
  * Texts hold secrets of devices and are wiped. Pure but for memory: no files, no clock. */
 #ifndef MOSTRO_ENDPOINT_TEXT_H

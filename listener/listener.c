@@ -195,6 +195,7 @@ void listener_stop(struct listener **listener)
         (void)registry_leave(l->registry, l->instance, true);
     seen_free(&l->seen);
     registry_free(&l->registry);
-    free(l);
+    if (l->keeper == NULL)
+        free(l);
     *listener = NULL;
 }

@@ -224,7 +224,8 @@ void unifiedpush_free(struct unifiedpush **unifiedpush)
     *unifiedpush = NULL;
 }
 
-/* Redis holds what a responder has checked, but others may write there. */
+/* Redis holds what a responder has checked, but others may write there. A device whose keys are
+ * lost gets an empty message (RFC 8030), which needs no encryption. */
 static enum push_start make_content(struct unifiedpush *it, const struct registration *registration,
                                     int64_t unix_s, struct content *content)
 {
@@ -233,6 +234,9 @@ static enum push_start make_content(struct unifiedpush *it, const struct registr
     struct web_push_keys keys;
     enum web_push_result encrypted = WEB_PUSH_BAD_KEYS;
 
+    *content = (struct content){.len = 0};
+    if (strcmp(registration->p256dh, REGISTRY_KEYS_LOST) == 0)
+        return PUSH_STARTED;
     content->is_encrypted = registration->p256dh[0] != '\0' || registration->auth[0] != '\0';
     if (!content->is_encrypted) {
         memcpy(content->body, message, len);
@@ -271,7 +275,8 @@ static bool start(struct unifiedpush *it, const char *url, const struct content 
         headers[n++] = "Content-Type: application/octet-stream";
         headers[n++] = "Content-Encoding: aes128gcm";
     } else {
-        headers[n++] = "Content-Type: application/json";
+        /* libcurl would add a type of its own. */
+        headers[n++] = content->len > 0 ? "Content-Type: application/json" : "Content-Type:";
     }
     if (authorization != NULL)
         headers[n++] = authorization;

@@ -73,7 +73,10 @@ const char *platform_name(enum platform platform);
 #define WEB_PUSH_KEY_MAX 96 /* base64url of 65 bytes is 87 characters, with padding 88 */
 
 /* `token` is a secret of the device: an FCM token, or an endpoint URL. Fixed size, so that a copy
- * is wiped in one place. p256dh and auth are "" where the device gave none. */
+ * is wiped in one place. p256dh and auth are "" where the device gave none. A p256dh of
+ * REGISTRY_KEYS_LOST, which no device can register, stands for keys that it had given before Redis
+ * lost them: nothing may be sent to it that would have to be encrypted. */
+#define REGISTRY_KEYS_LOST "-"
 struct registration {
     char token[DEVICE_TOKEN_MAX + 1];
     enum platform platform;
@@ -266,10 +269,11 @@ struct registry_endpoint {
     struct device_id id;
     char url[DEVICE_TOKEN_MAX + 1];
     int64_t registered_at; /* Unix seconds of its first registration; REGISTRY_NO_MOMENT: unknown */
+    bool encrypted;        /* its device has given keys, and is to get nothing in the clear */
 };
 
 struct registry_endpoints_state {
-    bool is_writer;   /* this listener looks after the file, for 10 s at least */
+    bool is_writer;   /* this listener looks after the file, for 30 s at least */
     uint64_t loaded;  /* when the file was loaded into this data, which names the data; 0: never */
     uint64_t changes; /* how often the endpoints have changed since */
 };
@@ -292,11 +296,15 @@ enum registry_result registry_endpoints_read(struct registry *registry,
 enum registry_result registry_endpoints_sweep(struct registry *registry,
                                               char cursor[REGISTRY_CURSOR_SIZE]);
 
+/* Begins to bring back what the file holds. NOT_FOUND: this listener does not look after the file
+ * any more. */
+enum registry_result registry_endpoints_begin(struct registry *registry, const char *instance);
+
 #define REGISTRY_ENDPOINTS_MAX 64 /* in one call */
 
 /* Brings back n (up to REGISTRY_ENDPOINTS_MAX) endpoints from the file: they are to be woken, and
- * go in the time a registration has unless their phones register anew. NOT_FOUND: this listener
- * does not look after the file any more. */
+ * go in the time a registration has unless their phones register anew. NOT_FOUND as above, or what
+ * was brought back has been lost meanwhile: to be begun anew. */
 enum registry_result registry_endpoints_load(struct registry *registry, const char *instance,
                                              const struct registry_endpoint *endpoints, size_t n);
 

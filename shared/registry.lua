@@ -22,10 +22,14 @@ local TRIM_BATCH = 5000
 local ENDPOINT_TRIM_BATCH = 16
 local ENDPOINT_SCAN = 256                    -- endpoints looked at in one call
 local ENDPOINT_WAKES_PER_S = 50
-local WRITER_MS = 10 * 1000                  -- after which another listener may write the file
+local WRITER_MS = 30 * 1000                  -- after which another listener may write the file
 
 local GROUP = 'dispatch'
 local PLATFORMS = { 'android', 'ios' }
+
+-- The p256dh of a stand-in whose phone had given keys, which are lost (REGISTRY_KEYS_LOST).
+local KEYS_LOST = '-'
+local ENCRYPTED = ' encrypted' -- ends the record of such an endpoint
 
 local function token_key(prefix, pubkey) return prefix .. 'token:' .. pubkey end
 local function platform_key(prefix, platform) return prefix .. 'tokens:' .. platform end
@@ -49,6 +53,7 @@ local function endpoints_key(prefix) return prefix .. 'endpoints' end
 local function endpoint_key(prefix, device_id) return prefix .. 'endpoint:' .. device_id end
 local function endpoints_changes_key(prefix) return prefix .. 'endpoints:changes' end
 local function endpoints_writer_key(prefix) return prefix .. 'endpoints:writer' end
+local function endpoints_loading_key(prefix) return prefix .. 'endpoints:loading' end
 local function endpoints_loaded_key(prefix) return prefix .. 'endpoints:loaded' end
 local function endpoints_to_wake_key(prefix) return prefix .. 'endpoints:to_wake' end
 local function endpoints_wake_at_key(prefix) return prefix .. 'endpoints:wake_at' end
@@ -129,10 +134,18 @@ local function settle_endpoint(prefix, device_id, now)
   redis.call('PEXPIREAT', key, last[2])
 end
 
-local function use_endpoint(prefix, device_id, url, since, pubkey, expiry)
+-- Its record is the time of registration, the URL and, where one of its registrations has ever been
+-- encrypted, a word for that.
+local function use_endpoint(prefix, device_id, url, since, encrypted, pubkey, expiry)
   local key = endpoint_key(prefix, device_id)
-  if redis.call('EXISTS', key) == 0 then
-    redis.call('HSET', endpoints_key(prefix), device_id, since .. ' ' .. url)
+  local record = since .. ' ' .. url
+  local write = redis.call('EXISTS', key) == 0
+  if encrypted and not write then
+    record = redis.call('HGET', endpoints_key(prefix), device_id) or record
+    write = string.sub(record, -#ENCRYPTED) ~= ENCRYPTED
+  end
+  if write then
+    redis.call('HSET', endpoints_key(prefix), device_id, record .. (encrypted and ENCRYPTED or ''))
     redis.call('INCR', endpoints_changes_key(prefix))
   end
   redis.call('ZADD', key, expiry, pubkey)
@@ -218,7 +231,7 @@ local function do_register(keys, args)
   redis.call('ZADD', platform_key(prefix, platform), expiry, pubkey)
   if left and left ~= device_id then leave_endpoint(prefix, left, pubkey, now) end
   if device_id then
-    use_endpoint(prefix, device_id, token, since, pubkey, expiry)
+    use_endpoint(prefix, device_id, token, since, args[9] ~= '', pubkey, expiry)
     relieve_endpoint(prefix, device_id, now)
     settle_endpoint(prefix, device_id, now)
   end
@@ -511,24 +524,41 @@ local function do_endpoints_state(keys, args)
            tonumber(redis.call('GET', endpoints_changes_key(keys[1])) or 0) }
 end
 
+-- endpoints_begin(prefix; name, instance): what the file holds is about to be loaded; 0 if this is not
+-- who looks after it
+local function do_endpoints_begin(keys, args)
+  if not is_writer(keys[1], args[1], args[2]) then return 0 end
+  redis.call('SET', endpoints_loading_key(keys[1]), args[2])
+  return 1
+end
+
+-- Whether what this process has loaded since it began is still here.
+local function is_loading(prefix, name, instance)
+  return is_writer(prefix, name, instance) and
+         redis.call('GET', endpoints_loading_key(prefix)) == instance
+end
+
 -- endpoints_load(prefix; name, instance, ttl ms, then for each: device id, URL, time of registration,
--- '' for now): brings back what the file holds, to be woken; 0 if this is not who looks after it
+-- '' for now, 'encrypted' or ''): brings back what the file holds, to be woken; 0 if it has to be
+-- begun anew, or is another's to do
 local function do_endpoints_load(keys, args)
   local prefix, now = keys[1], now_us()
-  if not is_writer(prefix, args[1], args[2]) then return 0 end
+  if not is_loading(prefix, args[1], args[2]) then return 0 end
   local expiry = ms_down(now) + tonumber(args[3])
-  for i = 4, #args, 3 do
+  for i = 4, #args, 4 do
     local device_id, url, since = args[i], args[i + 1], args[i + 2]
+    local encrypted = args[i + 3] ~= ''
     local name = stand_in(device_id)
     local key = token_key(prefix, name)
     if since == '' then since = math.floor(now / 1000000) end
     -- Its phone may have registered anew already; its other trades have not.
     if redis.call('EXISTS', endpoint_key(prefix, device_id)) == 0 then
-      use_endpoint(prefix, device_id, url, since, name, expiry)
+      use_endpoint(prefix, device_id, url, since, encrypted, name, expiry)
       settle_endpoint(prefix, device_id, now)
     end
     if redis.call('EXISTS', key) == 0 then
       redis.call('HSET', key, 'token', url, 'platform', 'android', 'device_id', device_id)
+      if encrypted then redis.call('HSET', key, 'p256dh', KEYS_LOST) end
       redis.call('PEXPIREAT', key, expiry)
     end
     redis.call('ZADD', endpoints_to_wake_key(prefix), 0, device_id)
@@ -536,10 +566,12 @@ local function do_endpoints_load(keys, args)
   return 1
 end
 
--- endpoints_loaded(prefix; name, instance): all that the file holds is here, and it may be written
+-- endpoints_loaded(prefix; name, instance): all that the file holds is here, and it may be written; 0
+-- as above
 local function do_endpoints_loaded(keys, args)
-  if not is_writer(keys[1], args[1], args[2]) then return 0 end
+  if not is_loading(keys[1], args[1], args[2]) then return 0 end
   redis.call('SET', endpoints_loaded_key(keys[1]), now_us())
+  redis.call('DEL', endpoints_loading_key(keys[1]))
   return 1
 end
 
@@ -625,6 +657,7 @@ register('address_key', do_address_key, { 'allow-oom' })
 register('add', do_add, { 'allow-oom' })
 register('trim', do_trim, { 'allow-oom' })
 register('endpoints_state', do_endpoints_state, { 'allow-oom' })
+register('endpoints_begin', do_endpoints_begin)
 register('endpoints_load', do_endpoints_load)
 register('endpoints_loaded', do_endpoints_loaded, { 'allow-oom' })
 register('endpoints_wake', do_endpoints_wake)

@@ -37,25 +37,35 @@ static bool read_cursor(const redisReply *reply, char cursor[REGISTRY_CURSOR_SIZ
     return true;
 }
 
-/* A record is the time of registration, a space and the URL. */
+#define ENCRYPTED " encrypted"
+
+/* A record is the time of registration, a space, the URL, and ENCRYPTED where it is. */
 static bool read_endpoint(const redisReply *id, const redisReply *record,
                           struct registry_endpoint *endpoint)
 {
     int64_t registered_at;
+    size_t len, mark = strlen(ENCRYPTED);
     int url = 0;
 
     if (id->type != REDIS_REPLY_STRING || id->len != DEVICE_ID_LEN ||
         record->type != REDIS_REPLY_STRING ||
-        sscanf(record->str, "%" SCNd64 " %n", &registered_at, &url) != 1 || url == 0 ||
-        record->len - (size_t)url >= sizeof endpoint->url)
+        sscanf(record->str, "%" SCNd64 " %n", &registered_at, &url) != 1 || url == 0)
+        return false;
+    len = record->len - (size_t)url;
+    endpoint->encrypted =
+        len >= mark && memcmp(record->str + record->len - mark, ENCRYPTED, mark) == 0;
+    len -= endpoint->encrypted ? mark : 0;
+    if (len >= sizeof endpoint->url)
         return false;
     memcpy(endpoint->id.hex, id->str, sizeof endpoint->id.hex);
-    memcpy(endpoint->url, record->str + url, record->len - (size_t)url + 1);
+    memcpy(endpoint->url, record->str + url, len);
+    endpoint->url[len] = '\0';
     endpoint->registered_at = registered_at;
     return true;
 }
 
-/* The cursor, then ids and records in turns. */
+/* The cursor, then ids and records in turns. One that is none of ours is left out: it must not keep
+ * the others from the file. */
 static bool read_page(const redisReply *reply, char cursor[REGISTRY_CURSOR_SIZE],
                       registry_endpoint_fn *take, void *arg)
 {
@@ -64,8 +74,8 @@ static bool read_page(const redisReply *reply, char cursor[REGISTRY_CURSOR_SIZE]
                 read_cursor(reply->element[0], cursor);
 
     for (size_t i = 1; good && i < reply->elements; i += 2) {
-        good = read_endpoint(reply->element[i], reply->element[i + 1], &endpoint);
-        if (good && !take(&endpoint, arg))
+        if (read_endpoint(reply->element[i], reply->element[i + 1], &endpoint) &&
+            !take(&endpoint, arg))
             break;
     }
     explicit_bzero(&endpoint, sizeof endpoint);
@@ -110,13 +120,21 @@ enum registry_result registry_endpoints_sweep(struct registry *registry,
     return REGISTRY_OK;
 }
 
-/* For functions that answer 0 where this listener does not look after the file. */
+/* For functions that answer 0 where this listener does not look after the file, or has to begin
+ * anew. */
 static enum registry_result call_as_writer(struct registry *registry)
 {
     int64_t is_writer = 0;
     enum registry_result result = registry_call_for_integer(registry, &is_writer);
 
     return result == REGISTRY_OK && is_writer == 0 ? REGISTRY_NOT_FOUND : result;
+}
+
+enum registry_result registry_endpoints_begin(struct registry *registry, const char *instance)
+{
+    REGISTRY_BEGIN(registry, "endpoints_begin");
+    add_process(registry, instance);
+    return call_as_writer(registry);
 }
 
 enum registry_result registry_endpoints_load(struct registry *registry, const char *instance,
@@ -132,6 +150,7 @@ enum registry_result registry_endpoints_load(struct registry *registry, const ch
             registry_add(registry, "");
         else
             registry_add_number(registry, endpoints[i].registered_at);
+        registry_add(registry, endpoints[i].encrypted ? "encrypted" : "");
     }
     return call_as_writer(registry);
 }

@@ -181,6 +181,21 @@ static const char *write_all(int fd, const char *text, size_t len)
     return fsync(fd) == 0 ? NULL : strerror(errno);
 }
 
+/* So that the file's name is on the disk, too. Not every file system can do that. */
+static const char *sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *problem = NULL;
+    char *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
+    int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP))
+        problem = strerror(errno);
+    if (fd >= 0)
+        (void)close(fd);
+    free(folder);
+    return problem;
+}
+
 static const char *write_file(const char *path, const char *text, size_t len)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
@@ -191,6 +206,8 @@ static const char *write_file(const char *path, const char *text, size_t len)
     problem = write_all(fd, text, len);
     if (close(fd) != 0 && problem == NULL)
         problem = strerror(errno);
+    if (problem == NULL)
+        problem = sync_folder(path);
     if (problem != NULL)
         (void)unlink(path);
     return problem;

@@ -134,11 +134,26 @@ START_TEST(a_damaged_one_is_set_aside_in_the_place_of_an_earlier_one)
 {
     ck_assert_int_eq(mkdir(folder, 0700), 0);
     put(aside_path, "earlier", 0600);
-    put(path, "damaged", 0600);
+    put(path, "damaged", 0644);
     ck_assert(endpoint_file_set_aside(file));
-    ck_assert_int_eq(read_up_to(100), ENDPOINT_FILE_ABSENT);
+    expect("damaged");
+    ck_assert(endpoint_file_prepare(file, TEXT, strlen(TEXT)));
+    ck_assert(endpoint_file_commit(file));
+    expect(TEXT);
+    ck_assert_uint_eq(mode_of(aside_path), 0600);
     ck_assert_int_eq(rename(aside_path, path), 0);
     expect("damaged");
+}
+END_TEST
+
+START_TEST(what_cannot_have_two_names_is_renamed)
+{
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    ck_assert(endpoint_file_set_aside(file));
+    ck_assert_int_eq(read_up_to(100), ENDPOINT_FILE_ABSENT);
+    ck_assert_uint_eq(mode_of(aside_path), 0700);
+    ck_assert_int_eq(rmdir(aside_path), 0);
 }
 END_TEST
 
@@ -220,6 +235,7 @@ int main(void)
         what_is_discarded_leaves_nothing,
         a_file_may_be_so_large,
         a_damaged_one_is_set_aside_in_the_place_of_an_earlier_one,
+        what_cannot_have_two_names_is_renamed,
         what_is_no_file_is_not_waited_for,
         a_folder_that_cannot_be_is_an_error,
         no_link_is_followed,

@@ -209,6 +209,7 @@ START_TEST(what_is_composed_can_be_read)
     const char *whole;
     size_t len;
 
+    two.encrypted = true;
     ck_assert_int_eq(endpoint_text_add(text, &one), ENDPOINT_TEXT_ADDED);
     ck_assert_int_eq(endpoint_text_add(text, &two), ENDPOINT_TEXT_ADDED);
     ck_assert_int_eq(endpoint_text_add(text, &one), ENDPOINT_TEXT_LEFT_OUT);
@@ -219,6 +220,7 @@ START_TEST(what_is_composed_can_be_read)
     ck_assert_str_eq(taken[0].url, one.url);
     ck_assert_int_eq(taken[0].registered_at, one.registered_at);
     ck_assert_str_eq(taken[1].url, two.url);
+    ck_assert(!taken[0].encrypted && taken[1].encrypted);
     endpoint_text_free(&text);
     ck_assert_ptr_null(text);
 }

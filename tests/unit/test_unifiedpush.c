@@ -244,6 +244,16 @@ START_TEST(with_keys_it_is_encrypted)
 }
 END_TEST
 
+START_TEST(with_keys_that_are_lost_it_is_empty)
+{
+    static const struct settings settings;
+
+    ck_assert_int_eq(push(&settings, ENDPOINT, REGISTRY_KEYS_LOST, ""), PUSH_STARTED);
+    ck_assert_uint_eq(http.body_len, 0);
+    ck_assert_str_eq(http.headers, "TTL: 86400\nUrgency: high\nContent-Type:\n");
+}
+END_TEST
+
 START_TEST(stored_keys_that_are_none_send_nothing)
 {
     static const char off_curve[] =
@@ -297,5 +307,5 @@ UNIT_MAIN("unifiedpush", endpoints_are_known_by_their_scheme, hosts_are_found,
           hosts_can_be_narrowed, origins_have_no_path_and_no_default_port,
           the_message_is_the_contracts, statuses_are_classified, a_429_holds_its_endpoint_back,
           failures_are_classified, without_keys_it_is_plain, with_keys_it_is_encrypted,
-          stored_keys_that_are_none_send_nothing, without_memory_nothing_is_sent,
-          with_a_vapid_key_both_are_signed)
+          with_keys_that_are_lost_it_is_empty, stored_keys_that_are_none_send_nothing,
+          without_memory_nothing_is_sent, with_a_vapid_key_both_are_signed)

@@ -163,7 +163,7 @@ local function relieve_endpoint(prefix, device_id, now)
   local leaving = redis.call('ZRANGE', key, '-inf', ms_down(now), 'BYSCORE', 'LIMIT', 0,
                              ENDPOINT_TRIM_BATCH)
   local name = stand_in(device_id)
-  if redis.call('HEXISTS', token_key(prefix, name), 'registered_at') == 0 then
+  if not redis.call('HGET', token_key(prefix, name), 'registered_at') then
     leaving[#leaving + 1] = name
   end
   if #leaving > 0 then redis.call('ZREM', key, unpack(leaving)) end

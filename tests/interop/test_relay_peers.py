@@ -103,7 +103,7 @@ def test_a_gift_wrap_that_was_missed_wakes_later(start_peer, publish, start, pho
     stack = start(peer)
     stack.register(pubkey, phone.endpoint())
     # Where it has got to is noted now and then; from there it asks after a restart.
-    wait_until(lambda: stack.redis.exists(f"mostro:cursor:{peer.url}"), 30, "a cursor")
+    wait_until(lambda: stack.redis.exists(f"mostro:cursor:{peer.url}:1059"), 30, "a cursor")
     assert stack.listener.stop() == 0
     publish(peer, pubkey)
     stack.spawn_listener([peer.url])

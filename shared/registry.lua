@@ -24,6 +24,11 @@ local ENDPOINT_SCAN = 256                    -- endpoints looked at in one call
 local ENDPOINT_WAKES_PER_S = 50
 local WRITER_MS = 30 * 1000                  -- after which another listener may write the file
 
+-- A deferred wake is this much later than its due:<pubkey> says, so that the dispatcher, which reads
+-- milliseconds, can tell it from one that is due at once: pushed any earlier, it would not cover
+-- what due:<pubkey> has it stand for.
+local DEFERRED_US = 2000
+
 local GROUP = 'dispatch'
 local PLATFORMS = { 'android', 'ios' }
 
@@ -188,7 +193,7 @@ local function do_notify(keys, args)
     return 0
   end
   if note_deferred(prefix, pubkey, 'notify', wait) then
-    queue_wake(prefix, pubkey, 'notify', now + wait)
+    queue_wake(prefix, pubkey, 'notify', now + wait + DEFERRED_US)
   end
   return -1
 end
@@ -274,7 +279,9 @@ local function take_event(prefix, now, interval, burst, id, pubkey, age)
   if not redis.call('SET', woke_key(prefix, id), '1', 'NX', 'PX', WOKE_FOR_MS) then
     return 'repeated'
   end
-  if not covered then queue_wake(prefix, pubkey, 'relay', now + wait) end
+  if not covered then
+    queue_wake(prefix, pubkey, 'relay', wait > 0 and now + wait + DEFERRED_US or now)
+  end
   return wait > 0 and 'deferred' or 'queued'
 end
 

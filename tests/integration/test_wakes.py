@@ -442,6 +442,20 @@ def test_who_registers_during_a_deferral_is_not_taken_for_woken(make_stack, rela
 # ---- Time
 
 
+def test_events_one_after_another_at_the_limit(make_stack, relay, phone, pubkey):
+    """Each is published when the push of the one before has arrived, and causes one more: a wake
+    deferred by a millisecond stands for no event that comes after its push."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_RATE_PER_PUBKEY_PER_MIN="6000")
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    stack.register(pubkey, phone.endpoint())
+    for _ in range(500):
+        relay.publish(nostr.gift_wrap(pubkey))
+        phone.next_push()
+    wait_until(lambda: stack.stat("wakes_deferred") > 0)
+
+
 def test_a_clock_that_was_set_back_delays_no_wake(live, phone, pubkey, device):
     """Ids of the stream never go back, so after such a step they stay in the future."""
     now_ms = live.redis.time()[0] * 1000

@@ -167,8 +167,9 @@ def test_a_relay_that_refuses_a_kind(live, relay, phone, pubkey, device):
     stop_listener(live)
     live.redis.delete(f"mostro:cursor:{relay.url}:{nostr.DIRECT_MESSAGE}")
     relay.publish(nostr.gift_wrap(pubkey))
-    live.spawn_listener([relay])
+    relay.refuse_reqs(None, 1)
     relay.refuse_reqs("blocked: not that", 1)
+    live.spawn_listener([relay])
     phone.next_push()
 
 
@@ -302,10 +303,9 @@ def test_a_page_that_is_rate_limited_is_asked_for_again(live, relay, phone, pubk
     wait_until_caught_up(live, relay)
     stop_listener(live)
     relay.publish(nostr.gift_wrap(pubkey))
-    relay.clear_frames()
-    live.spawn_listener([relay])
-    relay.wait_for_req(2)
+    relay.refuse_reqs(None, 2)  # the live subscriptions
     relay.refuse_reqs("rate-limited: slow down", 2)
+    live.spawn_listener([relay])
     phone.next_push(timeout=30)
     assert live.listener.output().count("rate-limited: slow down") == 2
     # The live subscriptions have not suffered.

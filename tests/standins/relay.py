@@ -223,7 +223,8 @@ class Relay:
         self._call(lambda: [self._challenge(c, anew=True) for c in self._connections.values()])
 
     def refuse_reqs(self, reason, times=1):
-        """Answers the next REQs with CLOSED for this reason."""
+        """Answers the next REQs, after those that are to be refused by now, with CLOSED for this
+        reason; None lets them through."""
         self._call(self._refusals.extend, [reason] * times)
 
     def close_subscriptions(self, reason):

@@ -130,11 +130,6 @@ static size_t ask(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s, ui
                             CATCH_UP_LIMIT);
 }
 
-static size_t close_page(const struct catch_up *catch_up, char *out)
-{
-    return (size_t)snprintf(out, CATCH_UP_FRAME_SIZE, "[\"CLOSE\",\"%s\"]", catch_up->id);
-}
-
 size_t catch_up_next_frame(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s,
                            uint64_t random, char out[CATCH_UP_FRAME_SIZE])
 {
@@ -145,10 +140,10 @@ size_t catch_up_next_frame(struct catch_up *catch_up, uint64_t now_ms, int64_t u
         return ask(catch_up, now_ms, unix_s, random, out);
     case CATCH_UP_ASKED: /* no answer in time */
         catch_up_on_closed(catch_up, now_ms, random);
-        return close_page(catch_up, out);
+        return subscription_close_frame(catch_up->id, out);
     case CATCH_UP_ANSWERED:
         turn_page(catch_up);
-        return close_page(catch_up, out);
+        return subscription_close_frame(catch_up->id, out);
     case CATCH_UP_IDLE:
         break;
     }

@@ -27,7 +27,7 @@
 #define CATCH_UP_SLACK_S    (60 * 60)          /* of every other kind: clocks that are slow */
 #define CATCH_UP_AHEAD_S    (15 * 60)          /* clocks that are fast */
 #define CATCH_UP_STEP_S     60                 /* past a page of which nothing can be read */
-#define CATCH_UP_FRAME_SIZE 128
+#define CATCH_UP_FRAME_SIZE 128                /* a CLOSE fits, too */
 
 enum catch_up_state {
     CATCH_UP_IDLE,

@@ -53,7 +53,7 @@ static void go_live(struct coverage_kind *kind, int64_t now)
 {
     int64_t had = kind->distrusted ? kind->to_ms : later(kind->to_ms, kind->cursor_ms);
 
-    if (had >= now || had == COVERAGE_NONE)
+    if (had >= now)
         had = now;
     else if (kind->connects && had == kind->to_ms && now - had < COVERAGE_FIRST_MS)
         had = now;
@@ -64,9 +64,6 @@ static void go_live(struct coverage_kind *kind, int64_t now)
     kind->before_ms = kind->to_ms;
     kind->live_ms = kind->to_ms = now;
     kind->begins = kind->connects = kind->distrusted = false;
-    kind->told = true;
-    if (kind->from_ms == COVERAGE_NONE)
-        kind->from_ms = had;
 }
 
 void coverage_live(struct coverage *coverage, size_t kind, int64_t now_ms)
@@ -138,7 +135,7 @@ void coverage_report(const struct coverage *coverage, bool nothing,
 {
     for (size_t i = 0; i < coverage->count; i++) {
         const struct coverage_kind *it = &coverage->kind[i];
-        bool told = coverage->known && it->told && !nothing;
+        bool told = coverage->known && !it->begins && !nothing;
 
         cursors[i].kind = it->catch_up.kind;
         cursors[i].from_ms = told ? it->from_ms : COVERAGE_NONE;
@@ -154,7 +151,6 @@ static void begin_now(struct coverage_kind *kind, int64_t now)
     cancel(kind);
     kind->before_ms = kind->to_ms = kind->from_ms = now;
     kind->begins = !kind->live;
-    kind->told = kind->live;
     kind->distrusted = false;
     if (kind->live)
         kind->live_ms = now;
@@ -167,8 +163,7 @@ static void begin(struct coverage_kind *kind, int64_t now)
         kind->connects = !kind->live;
         return;
     }
-    kind->to_ms = kind->from_ms = kind->cursor_ms;
-    kind->told = true;
+    kind->before_ms = kind->to_ms = kind->from_ms = kind->cursor_ms;
     if (kind->live)
         go_live(kind, now);
 }

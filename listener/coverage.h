@@ -30,11 +30,10 @@
 
 struct coverage_kind {
     bool live;
-    bool begins;       /* to_ms is where our data begin */
-    bool connects;     /* for the first time */
-    bool told;         /* its cursor may be moved */
-    bool distrusted;   /* the cursor: we have moved it too far */
-    int64_t live_ms;   /* since when it is live without a break, if it is */
+    bool begins;     /* to_ms is where our data begin; its cursor is not moved before it is live */
+    bool connects;   /* for the first time */
+    bool distrusted; /* the cursor: we have moved it too far */
+    int64_t live_ms; /* since when it is live without a break, if it is */
     int64_t before_ms; /* to_ms before it became live */
     int64_t to_ms;     /* up to here, the gap aside */
     int64_t gap_ms;    /* where the gap begins; COVERAGE_NONE: there is none */

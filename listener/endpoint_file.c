@@ -9,18 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "durable_file.h"
+
 struct endpoint_file {
     char *path, *folder, *aside, *new;
 };
-
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    if (slash == NULL)
-        return strdup(".");
-    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-}
 
 struct endpoint_file *endpoint_file_new(const char *path, const char *name)
 {
@@ -29,7 +22,7 @@ struct endpoint_file *endpoint_file_new(const char *path, const char *name)
     if (file == NULL)
         return NULL;
     file->path = strdup(path);
-    file->folder = folder_of(path);
+    file->folder = durable_file_folder_of(path);
     if (asprintf(&file->aside, "%s.damaged", path) < 0)
         file->aside = NULL;
     if (asprintf(&file->new, "%s.%s.new", path, name) < 0)
@@ -127,54 +120,20 @@ bool endpoint_file_set_aside(const struct endpoint_file *file)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-static bool write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        text += n > 0 ? n : 0;
-        len -= n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
 bool endpoint_file_prepare(const struct endpoint_file *file, const char *text, size_t len)
 {
-    bool good;
-    int fd;
-
     if (mkdir(file->folder, S_IRWXU) != 0 && errno != EEXIST)
         return false;
     /* A killed listener may have left one, and one that hung may still be writing to it. */
     if (unlink(file->new) != 0 && errno != ENOENT)
         return false;
-    fd = open(file->new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (fd < 0)
-        return false;
-    good = write_all(fd, text, len) && fsync(fd) == 0;
-    close_quietly(fd);
-    if (!good)
-        endpoint_file_discard(file);
-    return good;
-}
-
-/* Not every file system can do that, and those that cannot say so. */
-static bool sync_folder(const struct endpoint_file *file)
-{
-    int fd = open(file->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP);
-
-    if (fd >= 0)
-        close_quietly(fd);
-    return good;
+    return durable_file_create(file->new, text, len);
 }
 
 bool endpoint_file_commit(const struct endpoint_file *file)
 {
     if (rename(file->new, file->path) == 0)
-        return sync_folder(file);
+        return durable_file_sync_folder(file->folder);
     endpoint_file_discard(file);
     return false;
 }

@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "wipe.h"
 
 #define IDLE_HANDLES_MAX     256
 #define IDLE_CONNECTIONS_MAX 128L
@@ -178,13 +179,6 @@ int64_t http_client_retry_after(const char *value, size_t len, int64_t now_s)
     return (seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : seconds) * 1000;
 }
 
-static void wipe_free(char *text, size_t len)
-{
-    if (text != NULL)
-        OPENSSL_cleanse(text, len);
-    free(text);
-}
-
 static size_t take_header(char *data, size_t size, size_t count, void *arg)
 {
     static const char name[] = "retry-after:";
@@ -221,7 +215,7 @@ static bool make_room(struct exchange *exchange, size_t len)
         return false;
     if (exchange->answer != NULL)
         memcpy(larger, exchange->answer, exchange->answer_len);
-    wipe_free(exchange->answer, exchange->answer_len);
+    wipe_free_bytes(exchange->answer, exchange->answer_len);
     exchange->answer = larger;
     exchange->answer_size = size;
     return true;
@@ -334,9 +328,9 @@ static void exchange_free(struct exchange *exchange)
     for (struct curl_slist *at = exchange->headers; at != NULL; at = at->next)
         OPENSSL_cleanse(at->data, strlen(at->data));
     curl_slist_free_all(exchange->headers);
-    wipe_free(exchange->url, exchange->url != NULL ? strlen(exchange->url) : 0);
-    wipe_free(exchange->body, exchange->body_len);
-    wipe_free(exchange->answer, exchange->answer_len);
+    wipe_free(exchange->url);
+    wipe_free_bytes(exchange->body, exchange->body_len);
+    wipe_free_bytes(exchange->answer, exchange->answer_len);
     free(exchange);
 }
 

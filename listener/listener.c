@@ -9,7 +9,6 @@
 #include "clock.h"
 #include "dispatcher.h"
 #include "endpoint_keeper.h"
-#include "hex.h"
 #include "log.h"
 #include "random.h"
 #include "registry.h"
@@ -18,9 +17,9 @@
 #include "stats.h"
 #include "wiping_json.h"
 
-#define INSTANCE_BYTES 8
-#define SEEN_CAPACITY  131072 /* event ids, about 6 MB */
-#define MS_PER_HOUR    UINT64_C(3600000)
+#define INSTANCE_DIGITS 16
+#define SEEN_CAPACITY   131072 /* event ids, about 6 MB */
+#define MS_PER_HOUR     UINT64_C(3600000)
 
 struct listener {
     const struct settings *settings;
@@ -32,7 +31,7 @@ struct listener {
     struct relay *relays[SETTINGS_MAX_RELAYS];
     size_t relay_count;
     _Atomic int64_t last_event_s;
-    char instance[2 * INSTANCE_BYTES + 1];
+    char instance[INSTANCE_DIGITS + 1];
     bool beaten; /* the name in Redis is this process's */
     uint64_t trimmed_ms;
     char sweep[REGISTRY_CURSOR_SIZE]; /* where sweeping the endpoints goes on */
@@ -75,14 +74,6 @@ static bool redis_may_be_used(struct listener *listener)
     return false;
 }
 
-static void draw_instance(struct listener *listener)
-{
-    uint8_t bytes[INSTANCE_BYTES];
-
-    random_bytes(bytes, sizeof bytes);
-    hex_encode(listener->instance, bytes, sizeof bytes);
-}
-
 struct listener *listener_start(const struct settings *settings)
 {
     struct listener *listener = calloc(1, sizeof *listener);
@@ -92,7 +83,7 @@ struct listener *listener_start(const struct settings *settings)
     listener->settings = settings;
     listener->trimmed_ms = clock_monotonic_ms();
     memcpy(listener->sweep, "0", 2);
-    draw_instance(listener);
+    random_hex(listener->instance, INSTANCE_DIGITS);
     wiping_json_init();
     json_object_seed(0); /* draws jansson's seed, which several threads must not do at once */
     listener->registry = registry_new(settings, &listener->stats);
@@ -133,12 +124,10 @@ static void trim_if_due(struct listener *listener)
 /* Whether Redis has lost its data since the last beat; the relays find out by themselves. */
 static void look_for_loss(struct listener *listener)
 {
-    uint8_t bytes[REGISTRY_EPOCH_LEN / 2];
     char candidate[REGISTRY_EPOCH_LEN + 1];
     bool lost = false;
 
-    random_bytes(bytes, sizeof bytes);
-    hex_encode(candidate, bytes, sizeof bytes);
+    random_hex(candidate, REGISTRY_EPOCH_LEN);
     if (registry_epoch(listener->registry, candidate, &lost) == REGISTRY_OK && lost)
         log_warn("Redis has lost its data, or is new: phones must register (anew)");
 }

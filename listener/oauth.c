@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "log.h"
 #include "random.h"
+#include "wipe.h"
 
 #define SCOPE                "https://www.googleapis.com/auth/firebase.messaging"
 #define GRANT                "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion="
@@ -49,13 +50,6 @@ struct oauth {
     unsigned refusals; /* of its tokens by FCM, in a row */
     bool asking;
 };
-
-static void wipe_free(char *text)
-{
-    if (text != NULL)
-        OPENSSL_cleanse(text, strlen(text));
-    free(text);
-}
 
 /* ---- The service account --------------------------------------------------------------------- */
 

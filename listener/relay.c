@@ -1,7 +1,6 @@
 #include "relay.h"
 
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +8,7 @@
 
 #include "backoff.h"
 #include "clock.h"
-#include "hex.h"
+#include "device_id.h"
 #include "intake.h"
 #include "log.h"
 #include "random.h"
@@ -21,10 +20,10 @@
 #include "thread.h"
 #include "websocket.h"
 
-#define NEVER              UINT64_MAX
-#define CURSORS_EVERY_MS   1000
-#define CURSORS_SOON_MS    100 /* at first, and until an epoch is drawn */
-#define CURSOR_DIGEST_SIZE 4
+#define NEVER                UINT64_MAX
+#define CURSORS_EVERY_MS     1000
+#define CURSORS_SOON_MS      100 /* at first, and until an epoch is drawn */
+#define CURSOR_DIGEST_DIGITS 8
 
 _Static_assert(RELAY_SESSION_FRAME_SIZE <= WEBSOCKET_FRAME_SIZE, "a session's frames must fit");
 
@@ -173,12 +172,12 @@ static void tick(struct relay *relay)
 static uint64_t wait_ms(struct relay *relay)
 {
     uint64_t now = clock_monotonic_ms();
-    uint64_t due = relay->connect_ms;
+    uint64_t send = send_ms(relay), due = relay->connect_ms;
 
     if (relay->cursors_ms < due)
         due = relay->cursors_ms;
-    if (send_ms(relay) < due)
-        due = send_ms(relay);
+    if (send < due)
+        due = send;
     if (intake_held(relay->intake) > 0 && relay->retry_ms < due)
         due = relay->retry_ms;
     return due > now ? due - now : 0;
@@ -201,14 +200,11 @@ static void *run(void *arg)
 /* The name that the log has, and of what that leaves out a digest. */
 static void name_cursors(struct relay *relay, const char *url)
 {
-    uint8_t digest[EVP_MAX_MD_SIZE] = {0};
-    char hex[2 * CURSOR_DIGEST_SIZE + 1] = "";
+    struct device_id digest = {.hex = ""};
+    bool known = strchr(relay->url.path, '?') != NULL && device_id_of(&digest, url);
 
-    if (strchr(relay->url.path, '?') != NULL &&
-        EVP_Digest(url, strlen(url), digest, NULL, EVP_sha256(), NULL) == 1)
-        hex_encode(hex, digest, CURSOR_DIGEST_SIZE);
-    (void)snprintf(relay->cursor_name, sizeof relay->cursor_name, "%s%s%s", relay->url.name,
-                   hex[0] != '\0' ? "?" : "", hex);
+    (void)snprintf(relay->cursor_name, sizeof relay->cursor_name, "%s%s%.*s", relay->url.name,
+                   known ? "?" : "", CURSOR_DIGEST_DIGITS, digest.hex);
 }
 
 static bool make_parts(struct relay *relay, const struct relay_options *options)

@@ -88,14 +88,6 @@ struct coverage *relay_session_coverage(struct relay_session *session)
     return &session->coverage;
 }
 
-static uint64_t draw(void)
-{
-    uint64_t random;
-
-    random_bytes(&random, sizeof random);
-    return random;
-}
-
 /* A relay must not be able to fill the log. */
 static bool may_log(struct relay_session *session, uint64_t now_ms)
 {
@@ -116,7 +108,7 @@ static size_t next_subscription_frame(struct relay_session *session, uint64_t no
     for (size_t i = 0; i < session->count; i++) {
         struct subscription *subscription = &session->subscriptions[i];
         bool unanswered = subscription->state == SUBSCRIPTION_ASKED;
-        size_t len = subscription_next_frame(subscription, now_ms, draw(), out);
+        size_t len = subscription_next_frame(subscription, now_ms, random_up_to(UINT64_MAX), out);
 
         if (len > 0 && unanswered)
             log_warn("relay %s: no answer to the subscription for kind %" PRIu32
@@ -148,9 +140,9 @@ static struct catch_up *current_page(struct relay_session *session)
     return session->coverage.sure && intake_held(session->options.intake) == 0 ? next : NULL;
 }
 
-static uint64_t page_due_ms(struct relay_session *session)
+/* When there is something to send for current_page(). */
+static uint64_t page_due_ms(const struct relay_session *session, const struct catch_up *page)
 {
-    const struct catch_up *page = current_page(session);
     uint64_t due;
 
     if (page == NULL)
@@ -171,14 +163,13 @@ static void tell_end(const struct relay_session *session, const struct catch_up 
 
 static size_t next_page_frame(struct relay_session *session, uint64_t now_ms, char *out)
 {
-    struct catch_up *page;
+    struct catch_up *page = current_page(session);
     size_t len;
 
-    if (page_due_ms(session) > now_ms)
+    if (page_due_ms(session, page) > now_ms)
         return 0;
-    page = current_page(session);
     len = catch_up_next_frame(page, now_ms, coverage_unix_s(&session->coverage, (int64_t)now_ms),
-                              draw(), out);
+                              random_up_to(UINT64_MAX), out);
     if (page->state == CATCH_UP_ASKED) {
         session->page_ms = now_ms + RELAY_SESSION_PAGE_MS;
         session->turn = (session->turn + 1) % session->count;
@@ -213,7 +204,10 @@ size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, 
 
 uint64_t relay_session_due_ms(struct relay_session *session)
 {
-    uint64_t due = relay_auth_is_due(session->options.auth) ? 0 : page_due_ms(session);
+    uint64_t due = page_due_ms(session, current_page(session));
+
+    if (relay_auth_is_due(session->options.auth))
+        return 0;
 
     for (size_t i = 0; i < session->count; i++) {
         uint64_t one = subscription_due_ms(&session->subscriptions[i]);
@@ -417,9 +411,11 @@ static void on_refusal(struct relay_session *session, struct topic topic,
         tell_refusal(session, topic, refusals->last != refusal, refusal, why);
     refusals->last = refusal;
     if (topic.is == TOPIC_PAGE) {
-        catch_up_on_closed(&session->coverage.kind[topic.kind].catch_up, now_ms, draw());
+        catch_up_on_closed(&session->coverage.kind[topic.kind].catch_up, now_ms,
+                           random_up_to(UINT64_MAX));
     } else {
-        subscription_on_closed(&session->subscriptions[topic.kind], now_ms, draw());
+        subscription_on_closed(&session->subscriptions[topic.kind], now_ms,
+                               random_up_to(UINT64_MAX));
         coverage_closed(&session->coverage, topic.kind);
     }
     if (refusal == SUBSCRIPTION_REFUSED_AUTH_REQUIRED && session->authenticated &&

@@ -50,7 +50,7 @@ static void close_until_due(struct subscription *subscription, uint64_t now_ms, 
     subscription->due_ms = now_ms + backoff_failed(&subscription->backoff, held_ms, random);
 }
 
-static size_t close_frame(const char *id, char *out)
+size_t subscription_close_frame(const char *id, char out[SUBSCRIPTION_FRAME_SIZE])
 {
     return (size_t)snprintf(out, SUBSCRIPTION_FRAME_SIZE, "[\"CLOSE\",\"%s\"]", id);
 }
@@ -64,12 +64,12 @@ size_t subscription_next_frame(struct subscription *subscription, uint64_t now_m
         return 0;
     switch (subscription->state) {
     case SUBSCRIPTION_LIVE:
-        len = close_frame(subscription->old_id, out);
+        len = subscription_close_frame(subscription->old_id, out);
         subscription_old_closed(subscription);
         return len;
     case SUBSCRIPTION_ASKED:
         close_until_due(subscription, now_ms, random);
-        return close_frame(subscription->id, out);
+        return subscription_close_frame(subscription->id, out);
     default:
         return ask(subscription, now_ms, random, out);
     }

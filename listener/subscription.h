@@ -62,6 +62,9 @@ void subscription_renew(struct subscription *subscription);
 size_t subscription_next_frame(struct subscription *subscription, uint64_t now_ms, uint64_t random,
                                char out[SUBSCRIPTION_FRAME_SIZE]);
 
+/* Writes the CLOSE of a subscription with this id; returns its length. */
+size_t subscription_close_frame(const char *id, char out[SUBSCRIPTION_FRAME_SIZE]);
+
 /* When subscription_next_frame() will have something: SUBSCRIPTION_NEVER while live. */
 uint64_t subscription_due_ms(const struct subscription *subscription);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base64url.h"
+#include "wipe.h"
 
 #define JWT_HEADER "{\"typ\":\"JWT\",\"alg\":\"ES256\"}"
 
@@ -33,13 +34,6 @@ struct vapid *vapid_new(const struct vapid_key *key, const char *subject)
     vapid->key = key;
     vapid->subject = subject;
     return vapid;
-}
-
-static void wipe_free(char *text)
-{
-    if (text != NULL)
-        OPENSSL_cleanse(text, strlen(text));
-    free(text);
 }
 
 static void clear(struct entry *entry)

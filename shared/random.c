@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "hex.h"
+
 void random_bytes(void *out, size_t len)
 {
     uint8_t *at = out;
@@ -17,6 +19,16 @@ void random_bytes(void *out, size_t len)
             abort();
         at += n;
         len -= (size_t)n;
+    }
+}
+
+void random_hex(char *out, size_t digits)
+{
+    uint8_t byte;
+
+    for (size_t i = 0; i < digits; i += 2) {
+        random_bytes(&byte, sizeof byte);
+        hex_encode(out + i, &byte, sizeof byte);
     }
 }
 

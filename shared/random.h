@@ -9,6 +9,9 @@
 
 void random_bytes(void *out, size_t len);
 
+/* An even number of hexadecimal digits, and a NUL behind them. */
+void random_hex(char *out, size_t digits);
+
 /* Evenly drawn from 0 to limit inclusive. */
 uint64_t random_up_to(uint64_t limit);
 

@@ -34,6 +34,14 @@ void registry_add_number(struct registry *registry, int64_t number)
     registry_add(registry, text);
 }
 
+void registry_add_moment(struct registry *registry, int64_t moment)
+{
+    if (moment == REGISTRY_NO_MOMENT)
+        registry_add(registry, "");
+    else
+        registry_add_number(registry, moment);
+}
+
 void registry_add_pubkey(struct registry *registry, const struct trade_pubkey *key)
 {
     registry_add_bytes(registry, key->hex, TRADE_PUBKEY_LEN);

@@ -146,10 +146,7 @@ enum registry_result registry_endpoints_load(struct registry *registry, const ch
     for (size_t i = 0; i < n; i++) {
         registry_add(registry, endpoints[i].id.hex);
         registry_add(registry, endpoints[i].url);
-        if (endpoints[i].registered_at == REGISTRY_NO_MOMENT)
-            registry_add(registry, "");
-        else
-            registry_add_number(registry, endpoints[i].registered_at);
+        registry_add_moment(registry, endpoints[i].registered_at);
         registry_add(registry, endpoints[i].encrypted ? "encrypted" : "");
     }
     return call_as_writer(registry);

@@ -82,14 +82,6 @@ enum registry_result registry_epoch(struct registry *registry, const char *candi
     return result;
 }
 
-static void add_moment(struct registry *registry, int64_t moment_ms)
-{
-    if (moment_ms == REGISTRY_NO_MOMENT)
-        registry_add(registry, "");
-    else
-        registry_add_number(registry, moment_ms);
-}
-
 /* Nil and an empty string are no moment. */
 static bool read_moment(const redisReply *reply, int64_t *moment_ms)
 {
@@ -129,8 +121,8 @@ enum registry_result registry_cursors(struct registry *registry, const char *rel
     registry_add(registry, epoch);
     for (size_t i = 0; i < n; i++) {
         registry_add_number(registry, cursors[i].kind);
-        add_moment(registry, cursors[i].from_ms);
-        add_moment(registry, cursors[i].to_ms);
+        registry_add_moment(registry, cursors[i].from_ms);
+        registry_add_moment(registry, cursors[i].to_ms);
     }
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)

@@ -51,6 +51,7 @@ void registry_begin_function(struct registry *registry, const char *function);
 void registry_add_bytes(struct registry *registry, const void *bytes, size_t len);
 void registry_add(struct registry *registry, const char *word);
 void registry_add_number(struct registry *registry, int64_t number);
+void registry_add_moment(struct registry *registry, int64_t moment); /* "" for none */
 void registry_add_pubkey(struct registry *registry, const struct trade_pubkey *key);
 
 /* Interval and burst of a pubkey's limit, as registry.lua's spend() takes them. */

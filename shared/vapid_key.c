@@ -1,7 +1,6 @@
 #include "vapid_key.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -10,10 +9,10 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base64url.h"
+#include "durable_file.h"
 #include "key_file.h"
 
 #define CURVE           "prime256v1" /* P-256, as OpenSSL names it */
@@ -166,50 +165,28 @@ bool vapid_key_sign(const struct vapid_key *key, const void *text, size_t len,
 
 /* ---- Making one ------------------------------------------------------------------------------ */
 
-static const char *write_all(int fd, const char *text, size_t len)
+/* So that the file's name is on the disk, too. */
+static bool sync_folder_of(const char *path)
 {
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
+    char *folder = durable_file_folder_of(path);
+    bool good = folder != NULL && durable_file_sync_folder(folder);
+    int error = errno;
 
-        if (n < 0 && errno != EINTR)
-            return strerror(errno);
-        if (n > 0) {
-            text += n;
-            len -= (size_t)n;
-        }
-    }
-    return fsync(fd) == 0 ? NULL : strerror(errno);
-}
-
-/* So that the file's name is on the disk, too. Not every file system can do that. */
-static const char *sync_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *problem = NULL;
-    char *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
-    int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP))
-        problem = strerror(errno);
-    if (fd >= 0)
-        (void)close(fd);
     free(folder);
-    return problem;
+    errno = error;
+    return good;
 }
 
 static const char *write_file(const char *path, const char *text, size_t len)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
     const char *problem;
 
-    if (fd < 0)
+    if (!durable_file_create(path, text, len))
         return strerror(errno);
-    problem = write_all(fd, text, len);
-    if (close(fd) != 0 && problem == NULL)
-        problem = strerror(errno);
-    if (problem == NULL)
-        problem = sync_folder(path);
-    if (problem != NULL)
-        (void)unlink(path);
+    if (sync_folder_of(path))
+        return NULL;
+    problem = strerror(errno);
+    (void)unlink(path);
     return problem;
 }
 

@@ -88,6 +88,15 @@ def row(name, value, unit, wanted, good):
     print(f"{name:42} {value:>10} {unit:14} {wanted:18} {'ok' if good else 'MISSED'}", flush=True)
 
 
+def run(scenarios, wanted=()):
+    """All of them, or those that are named; the exit status."""
+    for scenario in scenarios:
+        if not wanted or scenario.__name__ in wanted:
+            scenario()
+    print(f"{sum(ROWS)} of {len(ROWS)} as wanted")
+    return 0 if all(ROWS) else 1
+
+
 def compare(rig, name, script, path, least, most_p99=None):
     """Ours and the no-op in turns; the queue and the registry are emptied in between."""
     rates, noop_rates, slow = [], [], []
@@ -235,11 +244,7 @@ def main(wanted):
         sys.exit(f"{missing[0]} is missing: `make bench` builds it")
     print(f"{os.cpu_count()} cores, {TURNS} turns of {SECONDS} s, wrk -t1 -c{CONNECTIONS}, "
           f"{WORKERS} workers")
-    for scenario in SCENARIOS:
-        if not wanted or scenario.__name__ in wanted:
-            scenario()
-    print(f"{sum(ROWS)} of {len(ROWS)} as wanted")
-    return 0 if all(ROWS) else 1
+    return run(SCENARIOS, wanted)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "integration"), str(HERE.parent / "standins")]
 
 import nostr  # noqa: E402
+from bench import row, run  # noqa: E402
 from certificates import Authority  # noqa: E402
 from google import Google  # noqa: E402
 from raw_relay import RawRelay  # noqa: E402
@@ -141,14 +142,6 @@ def wrap(pubkey):
                             event["content"] + "A" * max(spare, 0))
 
 
-ROWS = []
-
-
-def row(name, value, unit, wanted, good):
-    ROWS.append(good)
-    print(f"{name:42} {value:>10} {unit:14} {wanted:18} {'ok' if good else 'MISSED'}", flush=True)
-
-
 def intake():
     """Distinct events, each for a registered pubkey of its own, up to its wake in the queue; then
     the same again and again. FCM is down, so that no push takes part."""
@@ -207,11 +200,7 @@ def main(wanted):
     if not LISTENER.exists():
         sys.exit(f"{LISTENER} is missing: `make bench` builds it")
     print(f"{len(CORES)} cores, the listener on one of them")
-    for scenario in SCENARIOS:
-        if not wanted or scenario.__name__ in wanted:
-            scenario()
-    print(f"{sum(ROWS)} of {len(ROWS)} as wanted")
-    return 0 if all(ROWS) else 1
+    return run(SCENARIOS, wanted)
 
 
 if __name__ == "__main__":

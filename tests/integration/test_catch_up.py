@@ -53,6 +53,16 @@ def pushed(phone):
     return [phone.url + push.path for push in list(phone.pushes)]
 
 
+def start(make_stack, *relays, **settings):
+    """A stack that has taken all that these relays have."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", **settings)
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(*relays)
+    wait_until_caught_up(stack, *relays)
+    return stack
+
+
 def stop_listener(stack):
     assert stack.listener.stop() == 0
 
@@ -176,11 +186,7 @@ def test_a_relay_that_refuses_a_kind(live, relay, phone, pubkey, device):
 def test_events_that_cannot_be_read_hide_nothing(make_stack, phone, pubkey):
     """Five pages of them, newer than the one that counts."""
     with Relay(check_events=False, max_answer=100) as relay:
-        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
-        stack.start_redis()
-        stack.start_api()
-        stack.start_listener(relay)
-        wait_until_caught_up(stack, relay)
+        stack = start(make_stack, relay)
         stop_listener(stack)
         endpoint = phone.endpoint()
         stack.register(pubkey, endpoint)
@@ -209,11 +215,7 @@ def test_relays_that_differ_in_their_query_alone(make_stack, relay, phone):
 def test_pages_through_a_relay_that_caps(make_stack, phone, cap):
     """1,100 events, 40 to a second, so that pages end within a second."""
     with Relay(max_answer=cap) as relay:
-        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
-        stack.start_redis()
-        stack.start_api()
-        stack.start_listener(relay)
-        wait_until_caught_up(stack, relay)
+        stack = start(make_stack, relay)
         stop_listener(stack)
         registered = [nostr.new_pubkey() for _ in range(110)]
         endpoints = [phone.endpoint() for _ in registered]
@@ -448,12 +450,7 @@ def test_ten_thousand_events_through_everything_that_dies(make_stack):
     rng = random.Random(seed)
     with Relay() as a, Relay(max_answer=100) as b, Relay() as c, Phone() as phone:
         relays = [a, b, c]
-        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info",
-                           PUSH_MAX_IN_FLIGHT=str(IN_FLIGHT))
-        stack.start_redis()
-        stack.start_api()
-        stack.start_listener(*relays)
-        wait_until_caught_up(stack, *relays)
+        stack = start(make_stack, *relays, LOG_LEVEL="info", PUSH_MAX_IN_FLIGHT=str(IN_FLIGHT))
         pubkeys = [nostr.new_pubkey() for _ in range(EVENTS)]
         registered = {pubkey: phone.endpoint() for pubkey in pubkeys if rng.random() < 0.3}
         register_all(stack, registered)

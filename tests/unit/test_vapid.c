@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base64url.h"
+#include "es256.h"
 #include "unit.h"
 
 #define NOW    INT64_C(1800000000)
@@ -70,26 +71,6 @@ static EVP_PKEY *public_key(const char *text, size_t len)
     return made;
 }
 
-static bool verifies(EVP_PKEY *with, const char *text, size_t len, const uint8_t signature[64])
-{
-    ECDSA_SIG *numbers = ECDSA_SIG_new();
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    uint8_t *der = NULL;
-    int der_len;
-    bool ok;
-
-    ck_assert_int_eq(ECDSA_SIG_set0(numbers, BN_bin2bn(signature, 32, NULL),
-                                    BN_bin2bn(signature + 32, 32, NULL)),
-                     1);
-    der_len = i2d_ECDSA_SIG(numbers, &der);
-    ck_assert_int_eq(EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, with), 1);
-    ok = EVP_DigestVerify(context, der, (size_t)der_len, (const uint8_t *)text, len) == 1;
-    EVP_MD_CTX_free(context);
-    ECDSA_SIG_free(numbers);
-    OPENSSL_free(der);
-    return ok;
-}
-
 static json_t *json_of(const char *text, size_t len)
 {
     uint8_t out[1024];
@@ -123,9 +104,9 @@ static json_t *claims_of(const char *header)
     ck_assert_str_eq(public_half + 4, vapid_key_public(key));
     with = public_key(public_half + 4, strlen(public_half + 4));
     ck_assert_uint_eq(decode(signature, (size_t)(public_half - signature), bytes), 64);
-    ck_assert(verifies(with, jwt, (size_t)(signature - 1 - jwt), bytes));
+    ck_assert(es256_verifies(with, jwt, (size_t)(signature - 1 - jwt), bytes));
     bytes[0] ^= 1;
-    ck_assert(!verifies(with, jwt, (size_t)(signature - 1 - jwt), bytes));
+    ck_assert(!es256_verifies(with, jwt, (size_t)(signature - 1 - jwt), bytes));
     EVP_PKEY_free(with);
     return json_of(claims, (size_t)(signature - 1 - claims));
 }

@@ -98,6 +98,8 @@ START_TEST(bad_values_are_named_with_what_is_expected)
         {"LISTENER_NAME", "a b", "letters, digits"},
         {"FCM_ENDPOINT", "http://fcm.example", "https URL"},
         {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "(", "POSIX extended"},
+        {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "a{2,1}", "POSIX extended"},
+        {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "a++++++++++++++++++++++++++++++++", "POSIX extended"},
         {"VAPID_SUBJECT", "admin@example.org", "mailto: or https: URI"},
         {"VAPID_SUBJECT", "mailto:admin", "mailto: or https: URI"},
         {"VAPID_SUBJECT", "mailto:@example.org", "mailto: or https: URI"},

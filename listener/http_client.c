@@ -30,6 +30,12 @@
 #define SEND_BUFFER       16384L /* the least there is; see release_send_buffers() */
 #define RETRY_AFTER_MAX_S 86400
 
+/* The headers of requests that have the same, one after the other, an access token among them. */
+struct header_list {
+    struct curl_slist *lines;
+    size_t users;
+};
+
 struct exchange {
     struct exchange *prev, *next;
     struct http_client *client;
@@ -37,7 +43,7 @@ struct exchange {
     char *url;
     char *body;
     size_t body_len;
-    struct curl_slist *headers;
+    struct header_list *headers;
     http_address_fn *address_check;
     bool address_admitted, address_refused;
     char *answer; /* NULL before there is any */
@@ -63,6 +69,8 @@ struct http_client {
     STACK_OF(X509) * authorities;
     const char *system_ca_file;
     struct exchange *first;
+    struct header_list *headers; /* of the last request; NULL before there is any */
+    struct exchange *sending;    /* the last that has begun to, in this breath */
     CURL *idle[IDLE_HANDLES_MAX];
     size_t idle_count;
     struct silence silences[SILENCES_MAX];
@@ -135,18 +143,53 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 }
 
 /* A request may be given a connection that another one, without its check, has opened. */
-static int check_connection(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
+static bool check_connection(struct exchange *exchange, const char *peer_ip)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    bool admitted = false;
+
+    if (exchange->address_check == NULL)
+        return true;
+    if (inet_pton(AF_INET, peer_ip, &v4.sin_addr) == 1)
+        return check_address(exchange, (struct sockaddr *)&v4, sizeof v4);
+    if (inet_pton(AF_INET6, peer_ip, &v6.sin6_addr) == 1)
+        return check_address(exchange, (struct sockaddr *)&v6, sizeof v6);
+    return false;
+}
+
+/* ---- Sending --------------------------------------------------------------------------------- */
+
+/* A request waits for its answer for much longer than it takes to be sent, and libcurl frees what
+ * it was sent from (and makes anew what is needed again) only when told a size. */
+static void release_send_buffer(struct exchange *exchange)
+{
+    curl_off_t bytes = 0;
+
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_SIZE_UPLOAD_T, &bytes);
+    exchange->sent = bytes > 0 && (size_t)bytes == exchange->body_len;
+    if (exchange->sent)
+        (void)curl_easy_setopt(exchange->easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
+}
+
+static void release_send_buffers(struct http_client *client)
+{
+    for (struct exchange *it = client->first; it != NULL; it = it->next)
+        if (!it->sent)
+            release_send_buffer(it);
+    client->sending = NULL;
+}
+
+/* Called when a request is about to be sent. Of those that go out in one breath each is sent before
+ * the next begins. */
+static int begin_sending(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
+{
+    struct exchange *exchange = arg, **sending = &exchange->client->sending;
 
     (void)local_ip, (void)peer_port, (void)local_port;
-    if (inet_pton(AF_INET, peer_ip, &v4.sin_addr) == 1)
-        admitted = check_address(arg, (struct sockaddr *)&v4, sizeof v4);
-    else if (inet_pton(AF_INET6, peer_ip, &v6.sin6_addr) == 1)
-        admitted = check_address(arg, (struct sockaddr *)&v6, sizeof v6);
-    return admitted ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+    if (*sending != NULL)
+        release_send_buffer(*sending);
+    *sending = exchange;
+    return check_connection(exchange, peer_ip) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 /* ---- What comes back ------------------------------------------------------------------------- */
@@ -254,7 +297,7 @@ static enum http_result classify(const struct exchange *exchange, CURLcode code)
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
         return HTTP_UNREACHABLE;
-    case CURLE_ABORTED_BY_CALLBACK: /* check_connection() */
+    case CURLE_ABORTED_BY_CALLBACK: /* begin_sending() */
         return HTTP_ADDRESS_REFUSED;
     case CURLE_OPERATION_TIMEDOUT:
         return asked_at > 0 ? HTTP_TIMED_OUT : HTTP_UNREACHABLE;
@@ -321,32 +364,72 @@ static long connection_life_s(struct http_client *client, const char *url)
     return ms < 1000 ? 1 : (long)(ms / 1000);
 }
 
+/* ---- Headers --------------------------------------------------------------------------------- */
+
+static void leave_headers(struct header_list *list)
+{
+    if (list == NULL || --list->users > 0)
+        return;
+    for (struct curl_slist *at = list->lines; at != NULL; at = at->next)
+        OPENSSL_cleanse(at->data, strlen(at->data));
+    curl_slist_free_all(list->lines);
+    free(list);
+}
+
+static bool are_headers(const struct header_list *list, const char *const *lines)
+{
+    const struct curl_slist *at = list->lines;
+
+    for (; at != NULL && *lines != NULL && strcmp(at->data, *lines) == 0; lines++)
+        at = at->next;
+    return at == NULL && *lines == NULL;
+}
+
+static struct header_list *copy_headers(const char *const *lines)
+{
+    struct header_list *list = calloc(1, sizeof *list);
+    struct curl_slist *longer;
+
+    if (list == NULL)
+        return NULL;
+    list->users = 1;
+    for (; *lines != NULL; lines++) {
+        longer = curl_slist_append(list->lines, *lines);
+        if (longer == NULL) {
+            leave_headers(list);
+            return NULL;
+        }
+        list->lines = longer;
+    }
+    return list;
+}
+
+/* To be left; NULL when out of memory. */
+static struct header_list *share_headers(struct http_client *client, const char *const *lines)
+{
+    if (client->headers == NULL || !are_headers(client->headers, lines)) {
+        leave_headers(client->headers);
+        client->headers = copy_headers(lines);
+    }
+    if (client->headers != NULL)
+        client->headers->users++;
+    return client->headers;
+}
+
 /* ---- One exchange ---------------------------------------------------------------------------- */
 
 static void exchange_free(struct exchange *exchange)
 {
-    for (struct curl_slist *at = exchange->headers; at != NULL; at = at->next)
-        OPENSSL_cleanse(at->data, strlen(at->data));
-    curl_slist_free_all(exchange->headers);
+    leave_headers(exchange->headers);
     wipe_free(exchange->url);
     wipe_free_bytes(exchange->body, exchange->body_len);
     wipe_free_bytes(exchange->answer, exchange->answer_len);
     free(exchange);
 }
 
-static bool copy_header(struct exchange *exchange, const char *line)
-{
-    struct curl_slist *longer = curl_slist_append(exchange->headers, line);
-
-    if (longer != NULL)
-        exchange->headers = longer;
-    return longer != NULL;
-}
-
 static struct exchange *exchange_new(struct http_client *client, const struct http_request *request)
 {
     struct exchange *exchange = calloc(1, sizeof *exchange);
-    bool ok;
 
     if (exchange == NULL)
         return NULL;
@@ -356,10 +439,8 @@ static struct exchange *exchange_new(struct http_client *client, const struct ht
     exchange->retry_after_ms = -1;
     exchange->url = strdup(request->url);
     exchange->body = malloc(request->body_len + 1);
-    ok = exchange->url != NULL && exchange->body != NULL;
-    for (size_t i = 0; ok && request->headers[i] != NULL; i++)
-        ok = copy_header(exchange, request->headers[i]);
-    if (!ok) {
+    exchange->headers = share_headers(client, request->headers);
+    if (exchange->url == NULL || exchange->body == NULL || exchange->headers == NULL) {
         exchange_free(exchange);
         return NULL;
     }
@@ -401,6 +482,7 @@ static bool set_up_policy(CURL *easy, struct http_client *client)
         SET(CURLOPT_SSL_CTX_DATA, (void *)client);
     }
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_PREREQFUNCTION, begin_sending);
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_WRITEFUNCTION, take_body);
     return ok;
@@ -420,12 +502,11 @@ static bool set_up_request(CURL *easy, struct exchange *exchange,
     SET(CURLOPT_PIPEWAIT, strncasecmp(exchange->url, "https:", 6) == 0 ? 1L : 0L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)exchange->body_len);
     SET(CURLOPT_POSTFIELDS, exchange->body);
-    SET(CURLOPT_HTTPHEADER, exchange->headers);
+    SET(CURLOPT_HTTPHEADER, exchange->headers->lines);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
     SET(CURLOPT_MAXLIFETIME_CONN, connection_life_s(exchange->client, exchange->url));
     SET(CURLOPT_OPENSOCKETDATA, (void *)exchange);
-    SET(CURLOPT_PREREQFUNCTION, exchange->address_check != NULL ? check_connection : NULL);
     SET(CURLOPT_PREREQDATA, (void *)exchange);
     SET(CURLOPT_HEADERDATA, (void *)exchange);
     SET(CURLOPT_WRITEDATA, (void *)exchange);
@@ -492,6 +573,8 @@ static void finish(struct exchange *exchange, struct http_answer *answer)
         client->first = exchange->next;
     if (exchange->next != NULL)
         exchange->next->prev = exchange->prev;
+    if (client->sending == exchange)
+        client->sending = NULL;
     (void)curl_multi_remove_handle(client->multi, exchange->easy);
     put_away(client, exchange->easy);
 
@@ -503,23 +586,6 @@ static void finish(struct exchange *exchange, struct http_answer *answer)
 }
 
 /* ---- The client ------------------------------------------------------------------------------ */
-
-/* A request waits for its answer for much longer than it takes to be sent, and libcurl frees what
- * it was sent from (and makes anew what is needed again) only when told a size. Those that were
- * started last are first; one that is overtaken keeps its buffer. */
-static void release_send_buffers(struct http_client *client)
-{
-    struct exchange *exchange = client->first;
-    curl_off_t bytes;
-
-    for (; exchange != NULL && !exchange->sent; exchange = exchange->next) {
-        bytes = 0;
-        (void)curl_easy_getinfo(exchange->easy, CURLINFO_SIZE_UPLOAD_T, &bytes);
-        exchange->sent = bytes > 0 && (size_t)bytes == exchange->body_len;
-        if (exchange->sent)
-            (void)curl_easy_setopt(exchange->easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
-    }
-}
 
 void http_client_wait(struct http_client *client, int fd, int timeout_ms)
 {
@@ -605,6 +671,7 @@ void http_client_free(struct http_client **client)
     if ((*client)->multi != NULL)
         (void)curl_multi_cleanup((*client)->multi);
     (void)curl_share_cleanup((*client)->share);
+    leave_headers((*client)->headers);
     sk_X509_pop_free((*client)->authorities, X509_free);
     curl_global_cleanup();
     free(*client);

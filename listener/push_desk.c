@@ -23,7 +23,7 @@ struct flight {
     enum wake_lane lane;
     int64_t started_ms;
     char *token;
-    char host[HOST_SLOTS_NAME_MAX]; /* WAKE_LANE_UNIFIEDPUSH */
+    char host[]; /* HOST_SLOTS_NAME_MAX in WAKE_LANE_UNIFIEDPUSH, none in the other */
 };
 
 struct push_desk {
@@ -334,7 +334,8 @@ static struct flight *flight_new(struct push_desk *desk, struct wake_target *tar
                                  const struct registration *registration, enum wake_lane lane,
                                  int64_t now_ms)
 {
-    struct flight *flight = calloc(1, sizeof *flight);
+    size_t host_size = lane == WAKE_LANE_UNIFIEDPUSH ? HOST_SLOTS_NAME_MAX : 0;
+    struct flight *flight = calloc(1, sizeof *flight + host_size);
 
     if (flight == NULL)
         return NULL;

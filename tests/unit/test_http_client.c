@@ -228,6 +228,59 @@ START_TEST(connections_are_kept)
 }
 END_TEST
 
+START_TEST(requests_have_their_own_headers)
+{
+    static const char *const lists[][4] = {
+        {"A: 1", "B: 1", NULL}, {"A: 1", "B: 1", NULL}, {"A: 1", NULL}, {"A: 1", "B: 1", NULL},
+        {"A: 1", "B: 2", NULL}, {"B: 2", "A: 1", NULL}, {NULL},         {"A: 1", NULL},
+    };
+    struct server server = {.answer = "HTTP/1.1 204 No Content\r\n\r\n"};
+    struct http_request request = post;
+
+    server_start(&server);
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        const char *a, *b;
+
+        request.headers = lists[i];
+        (void)ask(request, &server, "http");
+        a = strstr(server.request, "\r\nA: ");
+        b = strstr(server.request, "\r\nB: ");
+        ck_assert_msg((a != NULL) == (i != 6), "%zu", i);
+        ck_assert_msg((b != NULL) == (i != 2 && i < 6), "%zu", i);
+        ck_assert(b == NULL || b[5] == (i < 4 ? '1' : '2'));
+        ck_assert(a == NULL || b == NULL || (a < b) == (i != 5));
+    }
+    http_client_free(&client);
+    server_stop(&server);
+}
+END_TEST
+
+/* Those of a request last until it has ended, whatever has been asked since. */
+START_TEST(headers_outlive_the_next_request)
+{
+    static const char *const others[] = {"Other: 1", NULL};
+    struct server server = {.answer = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"};
+    struct http_request request = post;
+    struct outcome first = {0}, second = {0};
+    char url[64];
+
+    server_start(&server);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/", server.port);
+    request.url = url;
+    ck_assert(http_client_start(client, &request, take_answer, &first));
+    request.headers = others;
+    ck_assert(http_client_start(client, &request, take_answer, &second));
+    finish(&first);
+    finish(&second);
+    ck_assert_int_eq(first.answer.status, 204);
+    ck_assert_int_eq(second.answer.status, 204);
+    http_client_free(&client);
+    server_stop(&server);
+    ck_assert_ptr_nonnull(strstr(server.request, "\r\nOther: 1\r\n"));
+    ck_assert_ptr_null(strstr(server.request, "\r\nTTL: "));
+}
+END_TEST
+
 START_TEST(redirects_are_not_followed)
 {
     struct server server = {.answer = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\n"
@@ -538,6 +591,8 @@ int main(void)
 {
     const TTest *const tests[] = {a_post_arrives_as_it_was_made,
                                   connections_are_kept,
+                                  requests_have_their_own_headers,
+                                  headers_outlive_the_next_request,
                                   redirects_are_not_followed,
                                   answers_are_bounded,
                                   a_status_counts_though_the_body_is_cut_short,

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "log.h"
 #include "oauth.h"
+#include "wipe.h"
 
 #define SOURCE             "mostro-push-server"
 #define TITLE              "Mostro"
@@ -38,38 +39,34 @@ struct fcm_push {
 
 /* ---- The message ----------------------------------------------------------------------------- */
 
-static json_t *visible_message(const char *token, const char *timestamp)
-{
-    return json_pack("{s:{s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:s, s:{s:s, s:s, s:b}},"
-                     " s:{s:{s:s, s:s}, s:{s:{s:{s:s, s:s}, s:i, s:i, s:s}}}}}",
-                     "message", "token", token, "notification", "title", TITLE, "body", BODY,
-                     "data", "type", "trade_update", "source", SOURCE, "timestamp", timestamp,
-                     "android", "priority", "high", "notification", "tag", TAG, "channel_id",
-                     CHANNEL, "default_vibrate_timings", 1, "apns", "headers", "apns-priority",
-                     "10", "apns-collapse-id", TAG, "payload", "aps", "alert", "title", TITLE,
-                     "body", BODY, "content-available", 1, "mutable-content", 1, "thread-id", TAG);
-}
+/* The token goes in as JSON has it, and the Unix time. */
+static const char visible_message[] =
+    "{\"message\":{\"token\":%s,"
+    "\"notification\":{\"title\":\"" TITLE "\",\"body\":\"" BODY "\"},"
+    "\"data\":{\"type\":\"trade_update\",\"source\":\"" SOURCE "\",\"timestamp\":\"%lld\"},"
+    "\"android\":{\"priority\":\"high\",\"notification\":{\"tag\":\"" TAG "\","
+    "\"channel_id\":\"" CHANNEL "\",\"default_vibrate_timings\":true}},"
+    "\"apns\":{\"headers\":{\"apns-priority\":\"10\",\"apns-collapse-id\":\"" TAG "\"},"
+    "\"payload\":{\"aps\":{\"alert\":{\"title\":\"" TITLE "\",\"body\":\"" BODY "\"},"
+    "\"content-available\":1,\"mutable-content\":1,\"thread-id\":\"" TAG "\"}}}}}";
 
-static json_t *silent_message(const char *token, const char *timestamp)
-{
-    return json_pack("{s:{s:s, s:{s:s, s:s, s:s}, s:{s:s}, s:{s:{s:s, s:s}, s:{s:{s:i}}}}}",
-                     "message", "token", token, "data", "type", "chat_wake", "source", SOURCE,
-                     "timestamp", timestamp, "android", "priority", "high", "apns", "headers",
-                     "apns-priority", "5", "apns-push-type", "background", "payload", "aps",
-                     "content-available", 1);
-}
+static const char silent_message[] =
+    "{\"message\":{\"token\":%s,"
+    "\"data\":{\"type\":\"chat_wake\",\"source\":\"" SOURCE "\",\"timestamp\":\"%lld\"},"
+    "\"android\":{\"priority\":\"high\"},"
+    "\"apns\":{\"headers\":{\"apns-priority\":\"5\",\"apns-push-type\":\"background\"},"
+    "\"payload\":{\"aps\":{\"content-available\":1}}}}}";
 
 char *fcm_message(enum push_kind kind, const char *token, int64_t unix_s)
 {
-    char timestamp[24], *text = NULL;
-    json_t *message;
+    json_t *string = json_string(token);
+    char *quoted = json_dumps(string, JSON_COMPACT | JSON_ENCODE_ANY), *text = NULL;
 
-    (void)snprintf(timestamp, sizeof timestamp, "%lld", (long long)unix_s);
-    message =
-        kind == PUSH_VISIBLE ? visible_message(token, timestamp) : silent_message(token, timestamp);
-    if (message != NULL)
-        text = json_dumps(message, JSON_COMPACT);
-    json_decref(message);
+    if (quoted != NULL && asprintf(&text, kind == PUSH_VISIBLE ? visible_message : silent_message,
+                                   quoted, (long long)unix_s) < 0)
+        text = NULL;
+    wipe_free(quoted);
+    json_decref(string);
     return text;
 }
 
@@ -162,17 +159,19 @@ static const struct rule {
 enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven)
 {
     enum fcm_verdict verdict = FCM_GIVEN_UP;
-    json_t *root;
+    /* What is to be done about these depends on what the body says. */
+    bool body_counts = answer->status >= 400 && answer->status <= 499;
+    json_t *root = NULL;
     const json_t *error;
 
     if (answer->result == HTTP_INVALID || answer->result == HTTP_ADDRESS_REFUSED)
         return FCM_GIVEN_UP;
     if (answer->result != HTTP_ANSWERED)
         return FCM_FAULT;
-    /* What is to be done about these depends on what the body says. */
-    if (answer->status >= 400 && answer->status <= 499 && answer->cut_short)
+    if (body_counts && answer->cut_short)
         return FCM_RETRY;
-    root = json_loadb(answer->body, answer->body_len, 0, NULL);
+    if (body_counts)
+        root = json_loadb(answer->body, answer->body_len, 0, NULL);
     error = json_object_get(root, "error");
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         const struct rule *rule = &rules[i];

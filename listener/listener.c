@@ -90,13 +90,13 @@ struct listener *listener_start(const struct settings *settings)
     listener->seen = seen_new(SEEN_CAPACITY);
     if (listener->registry == NULL || listener->seen == NULL) {
         log_error("out of memory");
-        listener_stop(&listener);
+        (void)listener_stop(&listener);
         return NULL;
     }
     if (redis_may_be_used(listener))
         listener->dispatcher = dispatcher_start(settings, &listener->stats);
     if (listener->dispatcher == NULL || !start_keeper(listener) || !start_relays(listener))
-        listener_stop(&listener);
+        (void)listener_stop(&listener);
     return listener;
 }
 
@@ -162,12 +162,13 @@ bool listener_beat(struct listener *listener)
     return true;
 }
 
-void listener_stop(struct listener **listener)
+bool listener_stop(struct listener **listener)
 {
     struct listener *l = *listener;
+    bool ended;
 
     if (l == NULL)
-        return;
+        return true;
     if (l->beaten)
         (void)registry_leave(l->registry, l->instance, false);
     for (size_t i = 0; i < l->relay_count; i++)
@@ -184,7 +185,9 @@ void listener_stop(struct listener **listener)
         (void)registry_leave(l->registry, l->instance, true);
     seen_free(&l->seen);
     registry_free(&l->registry);
-    if (l->keeper == NULL)
+    ended = l->keeper == NULL;
+    if (ended)
         free(l);
     *listener = NULL;
+    return ended;
 }

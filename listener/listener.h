@@ -22,7 +22,9 @@ struct listener *listener_start(const struct settings *settings);
  * taken this listener's name: this one must end. */
 bool listener_beat(struct listener *listener);
 
-/* Stops reading, finishes the pushes that are under way (at most 10 s), ends every thread. */
-void listener_stop(struct listener **listener);
+/* Stops reading, finishes the pushes that are under way (at most 10 s), ends every thread. False
+ * where one had to be left behind: the settings are still in use, and the process has to end at
+ * once. */
+bool listener_stop(struct listener **listener);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "listener.h"
 #include "log.h"
@@ -55,7 +56,8 @@ static int run(const struct settings *settings)
         }
     } while (sigtimedwait(&stop, NULL, &beat) < 0);
     log_info("stopping");
-    listener_stop(&listener);
+    if (!listener_stop(&listener))
+        _exit(status);
     return status;
 }
 

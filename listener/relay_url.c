@@ -40,6 +40,8 @@ static bool read_authority(struct relay_url *parts, const char *at, const char *
     host = user_end == NULL ? at : user_end + 1;
     ipv6 = host < end && *host == '[';
     host += ipv6;
+    if (host >= end)
+        return false;
     host_end = memchr(host, ipv6 ? ']' : ':', (size_t)(end - host));
     if (host_end == NULL && ipv6)
         return false;

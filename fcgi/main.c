@@ -65,10 +65,6 @@ static int serve(struct responder *responder, const sigset_t *stop)
     for (;;) {
         rc = FCGX_Accept_r(&fcgx);
         now = clock_monotonic_ms();
-        if (now - ticked_ms >= TICK_MS && (rc >= 0 || responder->counted)) {
-            ticked_ms = now;
-            responder_tick(responder);
-        }
         if (rc >= 0) {
             exchange_answer(&fcgx, responder);
             FCGX_Finish_r(&fcgx);
@@ -76,6 +72,11 @@ static int serve(struct responder *responder, const sigset_t *stop)
             log_error("cannot accept a connection: %s", strerror(-rc));
             status = EXIT_FAILURE;
             break;
+        }
+        /* After the answer: what needs no Redis does not wait for it. */
+        if (now - ticked_ms >= TICK_MS && (rc >= 0 || responder->counted)) {
+            ticked_ms = now;
+            responder_tick(responder);
         }
         if ((rc < 0 || ticked_ms == now) && stop_is_pending(stop))
             break;

@@ -7,13 +7,16 @@
 
 #include "clock.h"
 #include "log.h"
+#include "redis_address.h"
 #include "redis_url.h"
 #include "redis_wire.h"
 
-#define ERROR_MAX 200
+#define ERROR_MAX  200
+#define RESOLVE_MS 100
 
 struct redis {
-    struct redis_url address;
+    struct redis_url url;
+    struct redis_address address;
     bool allow_persistence;
     struct redis_wire wire;
     uint64_t held_off_until; /* clock_monotonic_ms() */
@@ -42,7 +45,8 @@ struct redis *redis_new(const char *url, bool allow_persistence)
     if (redis == NULL)
         return NULL;
     redis->allow_persistence = allow_persistence;
-    if (!redis_url_parse(&redis->address, url))
+    redis_address_init(&redis->address);
+    if (!redis_url_parse(&redis->url, url))
         redis_free(&redis);
     return redis;
 }
@@ -52,6 +56,7 @@ void redis_free(struct redis **redis)
     if (*redis == NULL)
         return;
     redis_wire_free(&(*redis)->wire);
+    redis_address_free(&(*redis)->address);
     explicit_bzero(*redis, sizeof **redis);
     free(*redis);
     *redis = NULL;
@@ -133,7 +138,7 @@ static const char *append(struct redis *redis, const char *first, const char *se
  * former. */
 static const char *send_greeting(struct redis *redis, unsigned *count)
 {
-    const struct redis_url *url = &redis->address;
+    const struct redis_url *url = &redis->url;
     const char *problem = NULL;
     char database[12];
 
@@ -194,33 +199,57 @@ static const char *read_greeting(struct redis *redis, unsigned count)
     return problem;
 }
 
-static redisContext *open_socket(const struct redis_url *address)
+/* Each address gets its part of the time, so that all of them get a turn. */
+static redisContext *connect_by_name(const struct redis *redis)
 {
-    struct timeval timeout = {.tv_sec = REDIS_TIMEOUT_MS / 1000,
-                              .tv_usec = (REDIS_TIMEOUT_MS % 1000) * 1000};
-    redisContext *context = address->is_unix
-                                ? redisConnectUnixWithTimeout(address->host, timeout)
-                                : redisConnectWithTimeout(address->host, address->port, timeout);
+    const unsigned us = REDIS_TIMEOUT_MS * 1000 / (unsigned)redis->address.count;
+    const struct timeval timeout = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
+    redisContext *context = NULL;
 
-    if (context != NULL && context->err == 0)
-        (void)redisSetTimeout(context, timeout);
+    for (size_t i = 0; i < redis->address.count; i++) {
+        redisFree(context);
+        context = redisConnectWithTimeout(redis->address.text[i], redis->url.port, timeout);
+        if (context == NULL || context->err == 0)
+            break;
+    }
     return context;
+}
+
+/* What is wrong, or NULL. */
+static const char *open_socket(struct redis *redis, redisContext **context)
+{
+    const struct timeval timeout = {.tv_sec = REDIS_TIMEOUT_MS / 1000,
+                                    .tv_usec = (REDIS_TIMEOUT_MS % 1000) * 1000};
+    const char *problem;
+
+    if (redis->url.is_unix) {
+        *context = redisConnectUnixWithTimeout(redis->url.host, timeout);
+    } else {
+        problem = redis_address_find(&redis->address, redis->url.host, RESOLVE_MS);
+        if (problem != NULL)
+            return problem;
+        *context = connect_by_name(redis);
+    }
+    if (*context == NULL)
+        return "out of memory";
+    if ((*context)->err == 0) {
+        (void)redisSetTimeout(*context, timeout);
+        return NULL;
+    }
+    (void)snprintf(redis->error, sizeof redis->error, "%s", (*context)->errstr);
+    redisFree(*context);
+    return redis->error;
 }
 
 /* What is wrong with the server, or NULL: then there is a connection. */
 static const char *connect_to(struct redis *redis)
 {
-    redisContext *context = open_socket(&redis->address);
-    const char *problem;
+    redisContext *context;
+    const char *problem = open_socket(redis, &context);
     unsigned count;
 
-    if (context == NULL)
-        return "out of memory";
-    if (context->err != 0) {
-        (void)snprintf(redis->error, sizeof redis->error, "%s", context->errstr);
-        redisFree(context);
-        return redis->error;
-    }
+    if (problem != NULL)
+        return problem;
     redis_wire_open(&redis->wire, context);
     problem = send_greeting(redis, &count);
     return problem != NULL ? problem : read_greeting(redis, count);

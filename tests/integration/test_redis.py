@@ -3,12 +3,14 @@ through it, nobody waits, and no answer is another's."""
 import contextlib
 import hashlib
 import os
+import pathlib
 import random
 import re
 import secrets
 import signal
 import socket
 import statistics
+import subprocess
 import threading
 import time
 
@@ -910,3 +912,42 @@ def test_data_that_vanish(live, relay, phone):
         live.wait_until_idle()
     assert live.redis.xinfo_groups("mostro:wakes")[0]["name"] == "dispatch"
     assert live.listener.is_alive() and live.workers.children() == workers
+
+
+# ---- A Redis that has a name ---------------------------------------------------------------------
+
+@pytest.fixture
+def named(make_stack, tmp_path):
+    """A stack whose workers know their Redis by a name, and what makes their resolver slow."""
+    shim, slow = tmp_path / "slow_dns.so", tmp_path / "slow"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", shim,
+                    pathlib.Path(__file__).with_name("slow_dns.c")], check=True)
+    with contextlib.closing(Port()) as port:
+        stack = make_stack()
+        stack.start_redis("--port", port.number, "--bind", HOST)
+        # AddressSanitizer wants to be the first library there is, unless told not to.
+        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        stack.start_api(REDIS_URL=f"redis://redis.example:{port.number}", SLOW=str(slow),
+                        LD_PRELOAD=str(shim), ASAN_OPTIONS=options)
+        yield stack, slow, port
+
+
+def answered(stack, path):
+    began = time.monotonic()
+    status = stack.get(path).status
+    assert time.monotonic() - began < 1
+    return status
+
+
+def test_a_name_that_is_not_resolved_holds_nobody_up(named, pubkey):
+    """The address that it had is used meanwhile."""
+    stack, slow, port = named
+    assert stack.register(pubkey, "token-1", "ios").status == 200
+    slow.touch()
+    stack.redis_server.stop()
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        assert answered(stack, "/api/status") == 503
+        assert answered(stack, "/api/health") == 200
+    stack.start_redis("--port", port.number, "--bind", HOST)
+    wait_until(lambda: answered(stack, "/api/status") == 200)

@@ -28,6 +28,7 @@ local WRITER_MS = 30 * 1000                  -- after which another listener may
 -- milliseconds, can tell it from one that is due at once: pushed any earlier, it would not cover
 -- what due:<pubkey> has it stand for.
 local DEFERRED_US = 2000
+local CLOCK_SLACK_MS = 1000                 -- what a wait that was noted may seem to have grown by
 
 local GROUP = 'dispatch'
 local PLATFORMS = { 'android', 'ios' }
@@ -74,13 +75,13 @@ local function ms_up(us) return math.ceil(us / 1000) end
 local function ms_down(us) return math.floor(us / 1000) end
 
 -- GCRA: the key holds the theoretical arrival time. Returns 0 and spends, or the microseconds to
--- wait and leaves the bucket as it was. A time further ahead than a full bucket can reach means
--- that the clock was set back; it must not lock anybody out.
+-- wait and leaves the bucket as it was. A time further ahead than an empty bucket has means that the
+-- clock was set back; it must not lock anybody out.
 local function spend(key, now, interval, burst)
   -- A bucket that has been full, as most are, takes one command.
   if redis.call('SET', key, now + interval, 'NX', 'PX', ms_up(interval)) then return 0 end
   local arrival = tonumber(redis.call('GET', key)) or now
-  arrival = math.min(math.max(arrival, now), now + burst * interval)
+  if arrival < now or arrival > now + burst * interval then arrival = now end
   local wait = arrival - now - (burst - 1) * interval
   if wait > 0 then return wait end
   arrival = arrival + interval
@@ -98,19 +99,36 @@ local function queue_wake(prefix, pubkey, via, not_before)
              ms_up(not_before))
 end
 
+-- What has been noted, if it still holds: what is to hold for longer than the pubkey has to wait
+-- was noted before the clock was set back.
+local function noted_deferral(key, wait)
+  local noted = redis.call('GET', key)
+  return noted and redis.call('PTTL', key) <= ms_up(wait) + CLOCK_SLACK_MS and noted
+end
+
 -- Notes that a pubkey over its limit has its deferred wake. True where one is still to be queued:
 -- there was none, or only a silent one and this one is of the visible kind (the dispatcher makes
--- one push of both).
+-- one push of both). Then also what had been noted, or false.
 local function note_deferred(prefix, pubkey, via, wait)
   local key = due_key(prefix, pubkey)
-  local noted = redis.call('GET', key)
+  local noted = noted_deferral(key, wait)
   if noted == via or noted == 'relay' then return false end
   if noted then
     redis.call('SET', key, via, 'KEEPTTL')
   else
     redis.call('SET', key, via, 'PX', ms_up(wait))
   end
-  return true
+  return true, noted
+end
+
+-- There was nothing to be deferred after all.
+local function unnote_deferred(prefix, pubkey, noted)
+  local key = due_key(prefix, pubkey)
+  if noted then
+    redis.call('SET', key, noted, 'KEEPTTL')
+  else
+    redis.call('DEL', key)
+  end
 end
 
 local function count_live(prefix, platform, now)
@@ -269,17 +287,18 @@ end
 -- A live event spends its pubkey's limit once, and notes a deferral, before any look at the
 -- registry: the 429s of notify must be the same for who is registered and who is not.
 local function take_event(prefix, now, interval, burst, id, pubkey, age)
-  local wait, covered = 0, false
+  local wait, deferred, noted = 0, false, false
   if age == 'live' and
      redis.call('SET', seen_key(prefix, id), '1', 'NX', 'PX', SEEN_FOR_MS) then
     wait = spend(pubkey_limit_key(prefix, pubkey), now, interval, burst)
-    if wait > 0 then covered = not note_deferred(prefix, pubkey, 'relay', wait) end
+    if wait > 0 then deferred, noted = note_deferred(prefix, pubkey, 'relay', wait) end
   end
   if redis.call('EXISTS', token_key(prefix, pubkey)) == 0 then return 'unregistered' end
   if not redis.call('SET', woke_key(prefix, id), '1', 'NX', 'PX', WOKE_FOR_MS) then
+    if deferred then unnote_deferred(prefix, pubkey, noted) end
     return 'repeated'
   end
-  if not covered then
+  if wait == 0 or deferred then
     queue_wake(prefix, pubkey, 'relay', wait > 0 and now + wait + DEFERRED_US or now)
   end
   return wait > 0 and 'deferred' or 'queued'

@@ -177,6 +177,74 @@ def test_a_refused_address_is_let_in_again(make_api):
     wait_until(lambda: api.notify(nostr.new_pubkey(), client=client).status == 202, timeout=3)
 
 
+
+# ---- A clock that is set back: what has been noted then lies further ahead than it ever could
+
+HOUR_MS = 3_600_000
+
+
+def plant_ahead(api, key):
+    """As a bucket is that an hour was taken from."""
+    seconds, micros = api.redis.time()
+    api.redis.set(key, (seconds + 3600) * 1_000_000 + micros, px=HOUR_MS)
+
+
+def test_a_clock_set_back_locks_no_pubkey_out(make_api):
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    plant_ahead(api, f"mostro:limit:pubkey:{pubkey}")
+    assert statuses(at_once(12, lambda _: api.notify(pubkey))) == [202] * 10 + [429] * 2
+
+
+def test_a_clock_set_back_locks_no_address_out(make_api):
+    api = make_api(**SLOW)
+    client = api.new_client()
+    assert api.notify(nostr.new_pubkey(), client=client).status == 202
+    (bucket,) = address_buckets(api)
+    plant_ahead(api, bucket)
+    assert [api.notify(nostr.new_pubkey(), client=client).status
+            for _ in range(31)] == [202] * 30 + [429]
+
+
+def test_a_clock_set_back_silences_nobody(make_api):
+    """A deferral that seems to hold for an hour covers nothing."""
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    for _ in range(10):
+        assert api.notify(pubkey).status == 202
+    api.redis.set(f"mostro:due:{pubkey}", "relay", px=HOUR_MS)
+    assert api.notify(pubkey).status == 429
+    assert api.wakes_added() == 11
+    assert api.notify(pubkey).status == 429
+    assert api.wakes_added() == 11
+
+
+# ---- Events that are repeated
+
+@pytest.mark.parametrize("before", [None, "notify"])
+def test_a_repeated_event_over_the_limit_covers_no_other(make_api, before):
+    """Caught up on by one listener and then live to another, say: no wake is queued for it, so the
+    next event needs its own."""
+    api = make_api(**SLOW)
+    pubkey, old, new = (nostr.new_pubkey() for _ in range(3))
+    api.register(pubkey, "token-1")
+
+    def take(event, age):
+        return api.redis.fcall("mostro1_events", 1, "mostro:", 60_000_000, 10, 1000, event, pubkey,
+                               age)[0]
+
+    assert take(old, "stored") == "queued"
+    for _ in range(10 if before is None else 11):
+        api.notify(pubkey)
+    added = api.wakes_added()
+    assert api.redis.get(f"mostro:due:{pubkey}") == before
+    assert take(old, "live") == "repeated"
+    assert api.redis.get(f"mostro:due:{pubkey}") == before
+    assert take(new, "live") == "deferred"
+    assert api.wakes_added() == added + 1
+    assert 50_000 < api.redis.pttl(f"mostro:due:{pubkey}") <= 60_000
+
+
 # ---- Addresses
 
 

@@ -37,9 +37,9 @@ bool push_health_fault(struct push_health *health, int64_t now_ms)
     return health->faults == PUSH_HEALTH_FAULTS;
 }
 
-bool push_health_blames(const struct push_health *health, int64_t started_ms)
+bool push_health_blames(const struct push_health *health, int64_t since_ms)
 {
-    return health->last_good_ms >= started_ms;
+    return health->last_good_ms >= since_ms;
 }
 
 unsigned push_health_slots(const struct push_health *health, int64_t now_ms, unsigned in_flight,

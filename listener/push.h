@@ -64,8 +64,9 @@ bool push_health_fault(struct push_health *health, int64_t now_ms);
 
 bool push_health_is_down(const struct push_health *health);
 
-/* Whether a push that was started at `started_ms` and failed is to be blamed itself. */
-bool push_health_blames(const struct push_health *health, int64_t started_ms);
+/* Whether a push that has failed is to be blamed itself, because others have succeeded since
+ * `since_ms`: when it was tried before, or, the first time, when it was started. */
+bool push_health_blames(const struct push_health *health, int64_t since_ms);
 
 /* How many more pushes may be started, `in_flight` being under way and `most` allowed. */
 unsigned push_health_slots(const struct push_health *health, int64_t now_ms, unsigned in_flight,

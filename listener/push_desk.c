@@ -268,7 +268,8 @@ static void push_done(const struct push_result *result, void *arg)
     struct flight *flight = arg;
     struct push_desk *desk = flight->desk;
     int64_t now_ms = (int64_t)clock_monotonic_ms();
-    bool blamed = push_health_blames(&desk->health[flight->lane], flight->started_ms);
+    bool blamed =
+        push_health_blames(&desk->health[flight->lane], wake_target_failing_ms(flight->target));
 
     log_debug("push to %s by %s: %s", log_pubkey(wake_target_key(flight->target)).text,
               words[flight->lane].name, outcome_text(result->outcome));

@@ -26,6 +26,8 @@ struct wake_target {
     struct wake_entries begun; /* what the push in flight covers */
     struct due_item due;
     int64_t retry_ms;
+    int64_t begun_ms;  /* when the push in flight, or the last one, began */
+    int64_t before_ms; /* the one before, where that failed; else the same */
     unsigned failures; /* in a row, a try spent or not */
     bool once_more;
 };
@@ -274,6 +276,11 @@ size_t wake_queue_take(struct wake_queue *queue, enum wake_lane lane, int64_t no
     return n;
 }
 
+int64_t wake_target_failing_ms(const struct wake_target *target)
+{
+    return target->before_ms;
+}
+
 const struct trade_pubkey *wake_target_key(const struct wake_target *target)
 {
     return &target->key;
@@ -357,6 +364,8 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, enum
         wake_entries_append(&target->begun, entry);
     }
     target->state = TARGET_BEGUN;
+    target->before_ms = target->failures > 0 ? target->begun_ms : now_ms;
+    target->begun_ms = now_ms;
     if (target->begun.first == NULL) {
         move_on(queue, target);
         return false;

@@ -281,6 +281,33 @@ START_TEST(a_host_alone_in_answering_5xx_is_given_up)
 }
 END_TEST
 
+/* It fails so soon that nothing else ends meanwhile: what counts is what ended between two tries.
+ * The first of those, before which nothing is known, is not counted. */
+START_TEST(a_host_that_fails_at_once_is_given_up)
+{
+    unsigned n = 0;
+
+    wake(1);
+    for (unsigned i = 0; i < 10; i++) {
+        char other[16];
+
+        serve();
+        if (is_asked("h1.")) {
+            answer("h1.", &busy);
+            n++;
+        }
+        now += 100;
+        wake(100 + i);
+        serve();
+        (void)snprintf(other, sizeof other, "h%u.", 100 + i);
+        answer(other, &delivered);
+        now += 60000;
+    }
+    ck_assert_uint_eq(n, WAKE_TRIES_MAX + 1);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 1);
+}
+END_TEST
+
 /* It is our own network that is away, as far as can be told. */
 START_TEST(nobody_is_to_blame_while_nothing_is_answered)
 {
@@ -550,6 +577,7 @@ int main(void)
         a_host_that_refuses_at_once_is_not_slow,
         a_host_alone_in_being_unreachable_is_given_up,
         a_host_alone_in_answering_5xx_is_given_up,
+        a_host_that_fails_at_once_is_given_up,
         nobody_is_to_blame_while_nothing_is_answered,
         a_newer_wake_has_all_its_tries,
         a_dead_token_that_was_replaced_meanwhile_costs_no_wake,

@@ -255,8 +255,8 @@ static void work(struct dispatcher *dispatcher)
         next_ms = earlier(next_ms, push_desk_run(dispatcher->desk, now_ms));
         stop_clocks(dispatcher, now_ms);
         serve(dispatcher, now_ms);
-        forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
+        forget_dead(dispatcher, now_ms);
         publish_status(dispatcher);
         wait_until(dispatcher, earlier(next_ms, next_work_ms(dispatcher, now_ms)));
     }

@@ -14,14 +14,16 @@ enum registry_result takeover_run(struct takeover *takeover, struct registry *re
     *adopted = 0;
     if (takeover->since_us == 0 || now_ms < takeover->due_ms)
         return REGISTRY_OK;
+    takeover->due_ms = now_ms + TAKEOVER_EVERY_MS; /* also if it fails */
     result = registry_wakes_adopt(registry, takeover->since_us, TAKEOVER_PAGE, &n);
     if (result != REGISTRY_OK)
         return result;
     takeover->adopted += n;
-    if (n == TAKEOVER_PAGE)
+    if (n == TAKEOVER_PAGE) {
+        takeover->due_ms = now_ms;
         return REGISTRY_OK;
+    }
     *adopted = takeover->adopted;
     takeover->adopted = 0;
-    takeover->due_ms = now_ms + TAKEOVER_EVERY_MS;
     return REGISTRY_OK;
 }

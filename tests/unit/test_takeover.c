@@ -31,9 +31,11 @@ static struct takeover takeover;
 
 static int64_t run(int64_t now_ms)
 {
+    const unsigned before = redis.calls;
     int64_t adopted;
+    enum registry_result result = takeover_run(&takeover, NULL, now_ms, &adopted);
 
-    ck_assert_int_eq(takeover_run(&takeover, NULL, now_ms, &adopted), redis.result);
+    ck_assert_int_eq(result, redis.calls > before ? redis.result : REGISTRY_OK);
     return adopted;
 }
 
@@ -95,10 +97,21 @@ START_TEST(a_failure_between_pages_forgets_none)
     redis.result = REGISTRY_UNAVAILABLE;
     ck_assert_int_eq(run(now), 0);
     redis.result = REGISTRY_OK;
-    ck_assert_int_eq(run(now), TAKEOVER_PAGE + 1);
+    ck_assert_int_eq(run(now + TAKEOVER_EVERY_MS), TAKEOVER_PAGE + 1);
+}
+END_TEST
+
+/* It may fail for good, and everything else has to go on. */
+START_TEST(a_failure_is_not_repeated_at_once)
+{
+    redis.result = REGISTRY_UNAVAILABLE;
+    takeover_begin(&takeover, 7, 0);
+    for (int64_t now = 0; now <= 60000; now += 100)
+        ck_assert_int_eq(run(now), 0);
+    ck_assert_uint_eq(redis.calls, 60000 / TAKEOVER_EVERY_MS);
 }
 END_TEST
 
 UNIT_MAIN("takeover", nothing_is_taken_over_without_a_tenure, every_tenure_begins_with_a_pause,
           it_looks_every_few_seconds, many_come_in_pages_one_at_once_after_the_other,
-          a_failure_between_pages_forgets_none)
+          a_failure_between_pages_forgets_none, a_failure_is_not_repeated_at_once)

@@ -59,11 +59,15 @@ void catch_up_add_gap_after(struct catch_up *catch_up, int64_t from_s, int64_t n
     add(catch_up, within_reach(from_s, now_s));
 }
 
+static bool is_cancelled(const struct catch_up *catch_up)
+{
+    return catch_up->since_s == INT64_MAX;
+}
+
 void catch_up_repeat(struct catch_up *catch_up)
 {
-    bool is_cancelled = catch_up->since_s == INT64_MAX;
-
-    if (catch_up->state != CATCH_UP_IDLE && catch_up->until_s != CATCH_UP_TOP && !is_cancelled)
+    if (catch_up->state != CATCH_UP_IDLE && catch_up->until_s != CATCH_UP_TOP &&
+        !is_cancelled(catch_up))
         go_again(catch_up, catch_up->since_s);
 }
 
@@ -90,11 +94,20 @@ static void turn_page(struct catch_up *catch_up)
     catch_up->until_s = CATCH_UP_TOP;
 }
 
+/* There will be no answer to the outstanding page: once more, unless it has been cancelled. */
+static void lose_page(struct catch_up *catch_up, uint64_t due_ms)
+{
+    catch_up->due_ms = due_ms;
+    if (is_cancelled(catch_up))
+        turn_page(catch_up);
+    else
+        catch_up->state = CATCH_UP_WAITING;
+}
+
 void catch_up_interrupt(struct catch_up *catch_up)
 {
     if (catch_up->state == CATCH_UP_ASKED) {
-        catch_up->state = CATCH_UP_WAITING;
-        catch_up->due_ms = 0;
+        lose_page(catch_up, 0);
     } else if (catch_up->state == CATCH_UP_ANSWERED) {
         turn_page(catch_up);
     }
@@ -213,6 +226,5 @@ void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms)
 
 void catch_up_on_closed(struct catch_up *catch_up, uint64_t now_ms, uint64_t random)
 {
-    catch_up->state = CATCH_UP_WAITING;
-    catch_up->due_ms = now_ms + backoff_failed(&catch_up->backoff, 0, random);
+    lose_page(catch_up, now_ms + backoff_failed(&catch_up->backoff, 0, random));
 }

@@ -471,6 +471,31 @@ START_TEST(can_be_cancelled_at_any_point)
 }
 END_TEST
 
+/* Then there is nothing left to ask for, whatever becomes of the page that was outstanding. */
+START_TEST(a_cancelled_page_is_not_asked_for_again)
+{
+    char frame[CATCH_UP_FRAME_SIZE];
+
+    gap(60);
+    ck_assert(ask(frame, NOW_MS));
+    catch_up_cancel(&it);
+    catch_up_on_closed(&it, NOW_MS, 0);
+    ck_assert_int_eq(it.state, CATCH_UP_IDLE);
+    gap(60);
+    ck_assert(ask(frame, NOW_MS));
+    catch_up_cancel(&it);
+    catch_up_interrupt(&it);
+    ck_assert_int_eq(it.state, CATCH_UP_IDLE);
+    gap(60);
+    ck_assert(ask(frame, NOW_MS));
+    catch_up_cancel(&it);
+    gap(30);
+    catch_up_on_closed(&it, NOW_MS, 0);
+    ck_assert_int_eq(it.state, CATCH_UP_WAITING);
+    ck_assert_int_eq(it.since_s, UNIX_S - 30 - CATCH_UP_BACKDATE_S);
+}
+END_TEST
+
 START_TEST(is_not_fooled_by_the_first_second_of_time)
 {
     catch_up_add_gap(&it, 0, 1);
@@ -505,6 +530,7 @@ int main(void)
     tcase_add_test(tcase, a_reconnect_does_not_shorten_a_back_off);
     tcase_add_test(tcase, goes_through_all_again_when_some_was_lost);
     tcase_add_test(tcase, can_be_cancelled_at_any_point);
+    tcase_add_test(tcase, a_cancelled_page_is_not_asked_for_again);
     tcase_add_test(tcase, is_not_fooled_by_the_first_second_of_time);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);

@@ -16,6 +16,7 @@
 #define BODY               "You have an update on your trade"
 #define TAG                "mostro-trade"
 #define CHANNEL            "mostro_notifications"
+#define DIGITS_MAX         20 /* of a 64-bit number, with its sign */
 #define ANSWER_MAX         (16 * 1024)
 #define CONNECT_TIMEOUT_MS 5000
 #define TIMEOUT_MS         10000
@@ -57,14 +58,24 @@ static const char silent_message[] =
     "\"apns\":{\"headers\":{\"apns-priority\":\"5\",\"apns-push-type\":\"background\"},"
     "\"payload\":{\"aps\":{\"content-available\":1}}}}}";
 
+_Static_assert(sizeof silent_message <= sizeof visible_message, "the longer one is taken");
+
+/* Not asprintf(), which leaves copies of the token behind. */
 char *fcm_message(enum push_kind kind, const char *token, int64_t unix_s)
 {
     json_t *string = json_string(token);
     char *quoted = json_dumps(string, JSON_COMPACT | JSON_ENCODE_ANY), *text = NULL;
+    const long long seconds = (long long)unix_s;
+    size_t size;
 
-    if (quoted != NULL && asprintf(&text, kind == PUSH_VISIBLE ? visible_message : silent_message,
-                                   quoted, (long long)unix_s) < 0)
-        text = NULL;
+    if (quoted != NULL) {
+        size = sizeof visible_message + strlen(quoted) + DIGITS_MAX;
+        text = malloc(size);
+    }
+    if (text != NULL && kind == PUSH_VISIBLE)
+        (void)snprintf(text, size, visible_message, quoted, seconds);
+    else if (text != NULL)
+        (void)snprintf(text, size, silent_message, quoted, seconds);
     wipe_free(quoted);
     json_decref(string);
     return text;
@@ -322,6 +333,7 @@ static bool send_message(struct fcm *fcm, const char *authorization, const char 
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .timeout_ms = TIMEOUT_MS,
         .answer_limit = ANSWER_MAX,
+        .shares_connection = true,
     };
 
     return http_client_start(fcm->client, &request, take_answer, push);

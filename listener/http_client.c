@@ -69,7 +69,7 @@ struct http_client {
     STACK_OF(X509) * authorities;
     const char *system_ca_file;
     struct exchange *first;
-    struct header_list *headers; /* of the last request; NULL before there is any */
+    struct header_list *headers; /* of the last request, while anyone uses them; else NULL */
     struct exchange *sending;    /* the last that has begun to, in this breath */
     CURL *idle[IDLE_HANDLES_MAX];
     size_t idle_count;
@@ -366,10 +366,8 @@ static long connection_life_s(struct http_client *client, const char *url)
 
 /* ---- Headers --------------------------------------------------------------------------------- */
 
-static void leave_headers(struct header_list *list)
+static void headers_free(struct header_list *list)
 {
-    if (list == NULL || --list->users > 0)
-        return;
     for (struct curl_slist *at = list->lines; at != NULL; at = at->next)
         OPENSSL_cleanse(at->data, strlen(at->data));
     curl_slist_free_all(list->lines);
@@ -385,6 +383,15 @@ static bool are_headers(const struct header_list *list, const char *const *lines
     return at == NULL && *lines == NULL;
 }
 
+static void leave_headers(struct http_client *client, struct header_list *list)
+{
+    if (list == NULL || --list->users > 0)
+        return;
+    if (client->headers == list)
+        client->headers = NULL;
+    headers_free(list);
+}
+
 static struct header_list *copy_headers(const char *const *lines)
 {
     struct header_list *list = calloc(1, sizeof *list);
@@ -392,11 +399,10 @@ static struct header_list *copy_headers(const char *const *lines)
 
     if (list == NULL)
         return NULL;
-    list->users = 1;
     for (; *lines != NULL; lines++) {
         longer = curl_slist_append(list->lines, *lines);
         if (longer == NULL) {
-            leave_headers(list);
+            headers_free(list);
             return NULL;
         }
         list->lines = longer;
@@ -407,10 +413,8 @@ static struct header_list *copy_headers(const char *const *lines)
 /* To be left; NULL when out of memory. */
 static struct header_list *share_headers(struct http_client *client, const char *const *lines)
 {
-    if (client->headers == NULL || !are_headers(client->headers, lines)) {
-        leave_headers(client->headers);
+    if (client->headers == NULL || !are_headers(client->headers, lines))
         client->headers = copy_headers(lines);
-    }
     if (client->headers != NULL)
         client->headers->users++;
     return client->headers;
@@ -420,7 +424,7 @@ static struct header_list *share_headers(struct http_client *client, const char 
 
 static void exchange_free(struct exchange *exchange)
 {
-    leave_headers(exchange->headers);
+    leave_headers(exchange->client, exchange->headers);
     wipe_free(exchange->url);
     wipe_free_bytes(exchange->body, exchange->body_len);
     wipe_free_bytes(exchange->answer, exchange->answer_len);
@@ -498,8 +502,7 @@ static bool set_up_request(CURL *easy, struct exchange *exchange,
     SET(CURLOPT_PRIVATE, (void *)exchange);
     SET(CURLOPT_PROTOCOLS_STR, request->allow_http ? "http,https" : "https");
     SET(CURLOPT_URL, exchange->url);
-    /* Without TLS there is no HTTP/2 to wait for, and a slow answer would hold back the rest. */
-    SET(CURLOPT_PIPEWAIT, strncasecmp(exchange->url, "https:", 6) == 0 ? 1L : 0L);
+    SET(CURLOPT_PIPEWAIT, request->shares_connection ? 1L : 0L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)exchange->body_len);
     SET(CURLOPT_POSTFIELDS, exchange->body);
     SET(CURLOPT_HTTPHEADER, exchange->headers->lines);
@@ -671,7 +674,6 @@ void http_client_free(struct http_client **client)
     if ((*client)->multi != NULL)
         (void)curl_multi_cleanup((*client)->multi);
     (void)curl_share_cleanup((*client)->share);
-    leave_headers((*client)->headers);
     sk_X509_pop_free((*client)->authorities, X509_free);
     curl_global_cleanup();
     free(*client);

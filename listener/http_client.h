@@ -56,6 +56,9 @@ struct http_request {
     long timeout_ms;     /* of the whole request */
     size_t answer_limit; /* bytes of body that are kept; more are not waited for */
     bool allow_http;
+    /* To wait for a connection that is being made rather than make another. Those who wait do so in
+     * one line, whatever their host: not for hosts that strangers choose. */
+    bool shares_connection;
     http_address_fn *address_check; /* NULL: any address */
 };
 

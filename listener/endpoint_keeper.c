@@ -49,7 +49,8 @@ bool endpoint_keeper_is_off(const struct settings *settings)
 static void failed(struct endpoint_keeper *keeper, const char *what)
 {
     if (!keeper->failing)
-        log_error("endpoint file: cannot be %s: %s", what, strerror(errno));
+        log_error("endpoint file: cannot be %s (%s): %s", what,
+                  keeper->settings->unifiedpush_endpoints_file, strerror(errno));
     keeper->failing = true;
 }
 

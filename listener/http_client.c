@@ -100,6 +100,15 @@ static STACK_OF(X509) * read_authorities(const char *path)
     return list;
 }
 
+bool http_client_can_trust(const char *ca_file)
+{
+    STACK_OF(X509) *list = read_authorities(ca_file);
+    bool any = list != NULL;
+
+    sk_X509_pop_free(list, X509_free);
+    return any;
+}
+
 /* The store already holds the system's authorities; libcurl may share it among connections, which
  * is why adding one twice must be (and is) no error. */
 static CURLcode add_authorities(CURL *easy, void *ssl_ctx, void *arg)

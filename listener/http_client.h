@@ -64,6 +64,9 @@ struct http_request {
 
 #define HTTP_CLIENT_CONNECTIONS_PER_HOST 4
 
+/* Whether a certificate can be read from this file. */
+bool http_client_can_trust(const char *ca_file);
+
 /* `ca_file` may be NULL. NULL where it cannot be read or memory is out, with an error logged. */
 struct http_client *http_client_new(const char *ca_file);
 

@@ -6,10 +6,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "http_client.h"
 #include "listener.h"
 #include "log.h"
+#include "oauth.h"
 #include "process.h"
 #include "relay_auth.h"
+#include "relay_url.h"
 #include "vapid_key.h"
 
 #define GENERATE "--generate-vapid-key"
@@ -35,6 +38,43 @@ static bool auth_key_is_good(const struct settings_key *key)
         return true;
     (void)fputs("NOSTR_AUTH_PRIVATE_KEY, or its file: not a private key of secp256k1\n", stderr);
     return false;
+}
+
+static bool relays_are_good(const struct settings_relays *relays)
+{
+    struct relay_url parts;
+
+    for (size_t i = 0; i < relays->count; i++)
+        if (!relay_url_parse(&parts, relays->url[i])) {
+            (void)fprintf(stderr, "NOSTR_RELAYS: '%s' is not a relay's URL\n", relays->url[i]);
+            return false;
+        }
+    return true;
+}
+
+static bool ca_file_is_good(const char *path)
+{
+    if (path == NULL || http_client_can_trust(path))
+        return true;
+    (void)fprintf(stderr, "TLS_CA_FILE='%s': no certificate can be read from it\n", path);
+    return false;
+}
+
+/* No reason not to start, but what an operator who asks wants to know. */
+static void tell_of_fcm(const struct settings *settings)
+{
+    const char *path = settings->firebase_service_account_path, *why = NULL;
+    struct oauth_account *account;
+
+    if (!settings->fcm_enabled || path == NULL)
+        return;
+    account = oauth_account_read(path, &why);
+    if (account == NULL)
+        (void)fprintf(stderr, "FIREBASE_SERVICE_ACCOUNT_PATH='%s': %s; FCM will be off\n", path,
+                      why);
+    else if (settings->firebase_project_id == NULL)
+        (void)fputs("FIREBASE_PROJECT_ID is not set; FCM will be off\n", stderr);
+    oauth_account_free(&account);
 }
 
 static int run(const struct settings *settings)
@@ -88,8 +128,11 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     if (mode == PROCESS_FAILED)
         return 2;
-    if (!auth_key_is_good(&settings->nostr_auth_private_key)) {
+    if (!auth_key_is_good(&settings->nostr_auth_private_key) ||
+        !relays_are_good(&settings->relays) || !ca_file_is_good(settings->tls_ca_file)) {
         status = 2;
+    } else if (mode == PROCESS_CHECK) {
+        tell_of_fcm(settings);
     } else if (mode == PROCESS_RUN) {
         if (settings->without_effect[0] != '\0')
             log_warn("settings that have no effect:%s", settings->without_effect);

@@ -67,6 +67,16 @@ void redis_close(struct redis *redis)
     redis_wire_close(&redis->wire);
 }
 
+static void warn(const struct redis *redis)
+{
+    const struct redis_url *url = &redis->url;
+
+    if (url->is_unix)
+        log_warn("redis: %s cannot be used: %s", url->host, redis->down_reason);
+    else
+        log_warn("redis: %s:%d cannot be used: %s", url->host, url->port, redis->down_reason);
+}
+
 /* Closes, and lets nobody try again for a moment, so that a dead server costs callers little. */
 static enum redis_status down(struct redis *redis, const char *reason)
 {
@@ -74,7 +84,7 @@ static enum redis_status down(struct redis *redis, const char *reason)
 
     (void)snprintf(redis->down_reason, sizeof redis->down_reason, "%s", reason);
     if (!redis->announced_down || new_refusal)
-        log_warn("redis: cannot be used: %s", redis->down_reason);
+        warn(redis);
     redis->announced_down = true;
     redis_close(redis);
     redis->held_off_until = clock_monotonic_ms() + REDIS_HOLD_OFF_MS;

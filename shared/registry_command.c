@@ -85,7 +85,11 @@ enum registry_result registry_result_of(struct registry *registry, enum redis_st
     case REDIS_ERROR_REPLY:
         break;
     }
-    log_error("registry: Redis refused a command: %s", log_redact(text, error, strlen(error)));
+    log_error("registry: Redis refused a command%s: %s",
+              strstr(error, "user executing the script") != NULL
+                  ? " (its ACL lacks one; compare users.acl.example)"
+                  : "",
+              log_redact(text, error, strlen(error)));
     return REGISTRY_UNAVAILABLE;
 }
 

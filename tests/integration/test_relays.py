@@ -252,7 +252,7 @@ def test_a_forged_copy_from_another_relay(make_stack, relay, phone, pubkey):
 
 def refuses_to_start(make_stack, secret, **settings):
     """What it says when asked and when started in earnest: the same, and nothing secret."""
-    stack = make_stack(NOSTR_RELAYS="ws://127.0.0.1:1", **settings)
+    stack = make_stack(**{"NOSTR_RELAYS": "ws://127.0.0.1:1", **settings})
     said = []
     for name, options in (("asked", ["--check-config"]), ("started", [])):
         program = stack.start_program(name, [LISTENER, *options])
@@ -292,3 +292,24 @@ def test_a_key_in_order(make_stack, tmp_path):
     file.chmod(0o600)
     stack = make_stack(NOSTR_RELAYS="ws://127.0.0.1:1", NOSTR_AUTH_PRIVATE_KEY_FILE=str(file))
     assert stack.start_program("asked", [LISTENER, "--check-config"]).wait() == 0
+
+
+# ---- Settings that only a start would show to be bad
+
+@pytest.mark.parametrize("settings, says", [
+    ({"NOSTR_RELAYS": "wss://[::1].x"}, "NOSTR_RELAYS: 'wss://[::1].x'"),
+    ({"TLS_CA_FILE": "/nowhere/ca.pem"}, "TLS_CA_FILE='/nowhere/ca.pem'"),
+    ({"TLS_CA_FILE": "/dev/null"}, "TLS_CA_FILE='/dev/null'"),
+], ids=["relay", "no-file", "no-certificate"])
+def test_what_no_start_would_get_over(make_stack, settings, says):
+    assert says in refuses_to_start(make_stack, "nothing secret here", **settings)
+
+
+def test_fcm_that_would_be_off(make_stack):
+    """Which is no reason not to start."""
+    stack = make_stack(NOSTR_RELAYS="ws://127.0.0.1:1", FCM_ENABLED="true",
+                       FIREBASE_PROJECT_ID="project",
+                       FIREBASE_SERVICE_ACCOUNT_PATH="/nowhere/account.json")
+    asked = stack.start_program("asked", [LISTENER, "--check-config"])
+    assert asked.wait() == 0
+    assert "FIREBASE_SERVICE_ACCOUNT_PATH='/nowhere/account.json': " in asked.output()

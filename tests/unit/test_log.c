@@ -1,12 +1,68 @@
+/* With it <syslog.h> has a syslog() of its own, and here is another. */
+#undef _FORTIFY_SOURCE
+
 #include "unit.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "log.h"
 
 #define PUBKEY "00a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"
+
+/* ---- A syslog that is this program's own, instead of libc's ---------------------------------- */
+
+static struct {
+    const char *ident;
+    int option, facility;
+    unsigned opened, lines;
+    int priority[8];
+    char text[8][2048];
+} the_syslog;
+
+void openlog(const char *ident, int option, int facility)
+{
+    the_syslog.ident = ident;
+    the_syslog.option = option;
+    the_syslog.facility = facility;
+    the_syslog.opened++;
+}
+
+static void take_line(int priority, const char *format, va_list args)
+{
+    ck_assert_uint_lt(the_syslog.lines, 8);
+    the_syslog.priority[the_syslog.lines] = priority;
+    (void)vsnprintf(the_syslog.text[the_syslog.lines++], sizeof the_syslog.text[0], format, args);
+    errno = EPIPE; /* as the real one may */
+}
+
+void syslog(int priority, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    take_line(priority, format, args);
+    va_end(args);
+}
+
+/* What syslog() is called where _FORTIFY_SOURCE is on. */
+void __syslog_chk(int priority, int flag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void __syslog_chk(int priority, int flag, const char *format, ...)
+{
+    va_list args;
+
+    (void)flag;
+    va_start(args, format);
+    take_line(priority, format, args);
+    va_end(args);
+}
+
+/* ---- stderr ---------------------------------------------------------------------------------- */
 
 /* What the calls of `write_lines` put on stderr. */
 static char *captured(void (*write_lines)(void))
@@ -92,6 +148,54 @@ START_TEST(errno_is_kept)
 }
 END_TEST
 
+START_TEST(syslog_gets_each_line_and_stderr_none)
+{
+    static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    static const char *const texts[] = {"e", "w", "i", "d"};
+
+    memset(&the_syslog, 0, sizeof the_syslog);
+    log_open("test", LOG_LEVEL_DEBUG, LOG_TARGET_SYSLOG);
+    ck_assert_uint_eq(the_syslog.opened, 1);
+    ck_assert_str_eq(the_syslog.ident, "test");
+    ck_assert_int_eq(the_syslog.option, LOG_PID);
+    ck_assert_int_eq(the_syslog.facility, LOG_DAEMON);
+    ck_assert_str_eq(captured(write_all_levels), "");
+    ck_assert_uint_eq(the_syslog.lines, 4);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(the_syslog.priority[i], priorities[i]);
+        ck_assert_str_eq(the_syslog.text[i], texts[i]);
+    }
+}
+END_TEST
+
+START_TEST(syslog_is_used_like_stderr)
+{
+    memset(&the_syslog, 0, sizeof the_syslog);
+    log_open("test", LOG_LEVEL_WARN, LOG_TARGET_SYSLOG);
+    log_info("below the threshold");
+    ck_assert_uint_eq(the_syslog.lines, 0);
+    errno = EXDEV;
+    write_nasty_line();
+    ck_assert_int_eq(errno, EXDEV);
+    log_error("a peer's %s is no format", "%s%n");
+    write_long_line();
+    ck_assert_uint_eq(the_syslog.lines, 3);
+    ck_assert_str_eq(the_syslog.text[0], "one\\x0atwo\\x1b[31m\\x80");
+    ck_assert_str_eq(the_syslog.text[1], "a peer's %s%n is no format");
+    ck_assert_uint_le(strlen(the_syslog.text[2]), 1024);
+}
+END_TEST
+
+START_TEST(stderr_is_not_syslog)
+{
+    memset(&the_syslog, 0, sizeof the_syslog);
+    log_open("test", LOG_LEVEL_DEBUG, LOG_TARGET_STDERR);
+    ck_assert_str_ne(captured(write_all_levels), "");
+    ck_assert_uint_eq(the_syslog.opened, 0);
+    ck_assert_uint_eq(the_syslog.lines, 0);
+}
+END_TEST
+
 START_TEST(a_pubkey_has_a_name_of_this_process_only)
 {
     struct trade_pubkey key;
@@ -152,5 +256,7 @@ START_TEST(redacted_text_is_bounded)
 END_TEST
 
 UNIT_MAIN("log", one_call_is_one_line, levels_below_the_threshold_are_silent,
-          a_long_line_is_cut_and_ended, errno_is_kept, a_pubkey_has_a_name_of_this_process_only,
-          text_from_peers_loses_what_identifies, redacted_text_is_bounded)
+          a_long_line_is_cut_and_ended, errno_is_kept, syslog_gets_each_line_and_stderr_none,
+          syslog_is_used_like_stderr, stderr_is_not_syslog,
+          a_pubkey_has_a_name_of_this_process_only, text_from_peers_loses_what_identifies,
+          redacted_text_is_bounded)

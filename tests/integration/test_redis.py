@@ -115,6 +115,15 @@ def test_what_may_persist_is_refused_at_start(make_stack, relay, options, reason
     assert stack.redis.dbsize() == 0 and stack.redis.function_list() == []
 
 
+def test_a_refusal_is_told_where_the_log_is(make_stack, relay):
+    """Not on stderr, where that is syslog."""
+    stack = make_stack(LOG_TARGET="syslog")
+    stack.start_redis(*PERSISTING["save"])
+    for program in (responder_of(stack), stack.spawn_listener([relay])):
+        assert program.wait(timeout=10) in range(1, 128)
+        assert program.output() == ""
+
+
 @pytest.mark.parametrize("options", [*PERSISTING.values(), HIDING],
                          ids=[*PERSISTING, "hidden"])
 def test_what_may_persist_is_taken_where_allowed(make_stack, relay, phone, pubkey, options):

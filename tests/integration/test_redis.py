@@ -414,6 +414,160 @@ def test_the_memory_of_a_registration(make_stack):
     assert sum(stack.redis.fcall("mostro1_count", 1, "mostro:")) == REGISTRATIONS
 
 
+# ---- How long it keeps what
+
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+SLOW = {  # so that a bucket of one request is full again after a minute
+    "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1",
+    "NOTIFY_RATE_PER_IP_PER_MIN": "1",
+    "REGISTER_RATE_PER_IP_PER_MIN": "1",
+}
+# What has no expiry, and why it does not grow for ever.
+LASTING = {
+    "wakes",              # an entry goes when its push has an outcome
+    "stats",              # so many counters
+    "epoch",              # one value
+    "address_key",        # one value
+    "tokens:android",     # who has expired is trimmed
+    "tokens:ios",
+    "listeners",          # every heartbeat removes who has none
+    "endpoints",          # those whose last registration has expired are swept
+    "endpoints:changes",  # one number
+    "endpoints:loaded",   # one number
+}
+
+
+@pytest.fixture
+def slow(make_stack, relay):
+    """The whole server, with limits that are not refilled during a test, and an endpoint file."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", UNIFIEDPUSH_ENDPOINTS_FILE="", **SLOW)
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    return stack
+
+
+def expires_in(stack, key, ms):
+    """Whether it does, as set by something that this test has done."""
+    return ms - 30 * SECOND < stack.redis.pttl(f"mostro:{key}") <= ms
+
+
+def only_key(stack, pattern):
+    key, = stack.redis.scan_iter(f"mostro:{pattern}")
+    return key.removeprefix("mostro:")
+
+
+def lasting(stack):
+    """What is there and has no expiry; one that goes meanwhile had one."""
+    return {key for key in stack.redis.scan_iter() if stack.redis.pttl(key) == -1}
+
+
+def deliver(stack, relay, pubkey, times=1):
+    """So many events; returns the last one, when all have been taken."""
+    for _ in range(times):
+        event = nostr.gift_wrap(pubkey)
+        relay.deliver(event)
+    wait_until(lambda: stack.redis.exists(f"mostro:seen:{event['id']}"))
+    return event
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_how_long_an_event_is_remembered(slow, relay, phone, pubkey, registered):
+    """As long for who is registered as for who is not, or the limit would tell them apart; but only
+    an event that woke somebody could do so again."""
+    if registered:
+        slow.register(pubkey, phone.endpoint())
+    event = deliver(slow, relay, pubkey)
+    assert expires_in(slow, f"seen:{event['id']}", 10 * MINUTE)
+    assert expires_in(slow, f"limit:pubkey:{pubkey}", MINUTE)
+    woke = f"woke:{event['id']}"
+    assert expires_in(slow, woke, 4 * DAY) if registered else (
+        not slow.redis.exists(f"mostro:{woke}"))
+
+
+def test_a_bucket_is_kept_until_it_is_full_again(slow, pubkey):
+    client = slow.new_client()
+    for n in (1, 2, 3):
+        assert slow.notify(pubkey, client=client).status == 202
+        slow.post("/api/register", registration(pubkey, platform="ios"), client=client)
+        assert expires_in(slow, f"limit:pubkey:{pubkey}", n * MINUTE)
+        for bucket in ("notify", "register"):
+            assert expires_in(slow, only_key(slow, f"limit:{bucket}:ip:*"), n * MINUTE)
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_deferral_is_noted_until_its_wake_is_due(slow, relay, phone, pubkey, registered):
+    """And no longer: then it would stand for wakes that are still to come."""
+    if registered:
+        slow.register(pubkey, phone.endpoint())
+    assert [slow.notify(pubkey).status for _ in range(12)] == [202] * 10 + [429] * 2
+    due = f"mostro:due:{pubkey}"
+    assert expires_in(slow, f"due:{pubkey}", MINUTE)
+    expiry = slow.redis.pexpiretime(due)
+    deferred = [int(wake["not_before"]) for _, wake in slow.redis.xrange("mostro:wakes")]
+    assert 0 < max(deferred) - expiry < 100
+    # An event makes it one of the visible kind, and no longer one.
+    deliver(slow, relay, pubkey)
+    assert (slow.redis.get(due), slow.redis.pexpiretime(due)) == ("relay", expiry)
+
+
+def test_an_event_notes_a_deferral_for_as_long(slow, relay, pubkey):
+    deliver(slow, relay, pubkey, times=11)
+    wait_until(lambda: slow.redis.get(f"mostro:due:{pubkey}") == "relay")
+    assert expires_in(slow, f"due:{pubkey}", MINUTE)
+
+
+def test_how_long_a_relay_is_remembered(slow, relay):
+    for kind in (nostr.GIFT_WRAP, nostr.DIRECT_MESSAGE):
+        key = f"cursor:{relay.url}:{kind}"
+        wait_until(lambda: slow.redis.exists(f"mostro:{key}"))
+        assert expires_in(slow, key, 30 * DAY)
+
+
+def test_everything_else_expires(slow, relay, phone, pubkey):
+    """A bit of all that there is: no key stays but those that are meant to."""
+    stranger, endpoint = nostr.new_pubkey(), phone.endpoint()
+
+    def be_used():
+        slow.register(pubkey, endpoint)
+        slow.register(nostr.new_pubkey(), "token-1", "ios")
+        left = nostr.new_pubkey()
+        slow.register(left, phone.endpoint())
+        assert slow.post("/api/unregister", {"trade_pubkey": left}).body == UNREGISTERED
+        for path in ("/api/notify", "/api/register", "/api/unregister"):
+            assert slow.post(path, b"{").status == 400
+        for path in ("/api/status", "/api/ready"):
+            slow.get(path)
+        for each in (pubkey, stranger):
+            assert [slow.notify(each).status for _ in range(11)] == [202] * 10 + [429]
+            deliver(slow, relay, each, times=2)
+        wait_until(lambda: list(slow.redis.scan_iter("mostro:cursor:*")))
+
+    def check():
+        keys = set(slow.redis.scan_iter())
+        assert all(key.startswith("mostro:") for key in keys)
+        kinds = {key.split(":")[1] for key in keys}
+        assert kinds >= {"token", "limit", "due", "seen", "woke", "listener", "cursor", "endpoint"}
+        assert lasting(slow) <= {f"mostro:{name}" for name in LASTING}
+
+    be_used()
+    check()
+    # What the endpoint file brings back is there for a while, too.
+    file = slow.directory / "data/unifiedpush_endpoints.json"
+    wait_until(lambda: file.exists() and endpoint in file.read_text())
+    slow.redis.flushall()
+    wait_until(lambda: list(slow.redis.scan_iter(f"mostro:token:*{'0' * 32}")))
+    wait_until(lambda: not slow.redis.exists("mostro:endpoints:loading",
+                                             "mostro:endpoints:to_wake"))
+    assert slow.redis.exists("mostro:endpoints:loaded", "mostro:endpoints:writer") == 2
+    assert lasting(slow) <= {f"mostro:{name}" for name in LASTING}
+    be_used()
+    check()
+
+
 # ---- Full
 
 

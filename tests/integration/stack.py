@@ -54,6 +54,16 @@ def port_of_all_addresses():
                 pass
 
 
+def preloaded(name, directory):
+    """The settings that preload the library of tests/integration/<name>.c, built in `directory`."""
+    library = directory / f"{name}.so"
+    source = pathlib.Path(__file__).with_name(f"{name}.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, source], check=True)
+    # AddressSanitizer wants to be the first library there is, unless told not to.
+    options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    return {"LD_PRELOAD": str(library), "ASAN_OPTIONS": options}
+
+
 class Program:
     """A process (and its children) in a session of its own, with its output in one log."""
 

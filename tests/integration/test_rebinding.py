@@ -1,23 +1,15 @@
 """Names that lead to the public internet when somebody looks, and to this network when a push is
 made. The listener is a real one with a resolver that lies (rebinding.c)."""
-import os
-import pathlib
-import subprocess
-
 import pytest
 
 import nostr
 from phone import Phone
-from stack import wait_until
-
-SOURCE = pathlib.Path(__file__).with_name("rebinding.c")
+from stack import preloaded, wait_until
 
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory):
-    path = tmp_path_factory.mktemp("shim") / "rebinding.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", path, SOURCE], check=True)
-    return path
+    return preloaded("rebinding", tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture
@@ -40,10 +32,7 @@ def stack(make_stack, authority):
 def start_listener(stack, relay, shim):
     """With the shim; every start is a new process that remembers no name."""
     def start():
-        # AddressSanitizer wants to be the first library there is, unless told not to.
-        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-        stack.start_listener(relay, LD_PRELOAD=str(shim), ASAN_OPTIONS=options,
-                             MOVES=str(stack.directory / "moved"))
+        stack.start_listener(relay, **shim, MOVES=str(stack.directory / "moved"))
     return start
 
 

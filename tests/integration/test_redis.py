@@ -20,7 +20,7 @@ import redis
 import nostr
 from loopback import HOST, Port
 from phone import Answer
-from stack import FCGI, TOP, wait_until
+from stack import FCGI, TOP, preloaded, wait_until
 
 UNAVAILABLE = '{"success":false,"message":"service unavailable"}'
 REGISTERED = '{"success":true,"message":"Token registered successfully","platform":"%s"}'
@@ -566,6 +566,67 @@ def test_everything_else_expires(slow, relay, phone, pubkey):
     assert lasting(slow) <= {f"mostro:{name}" for name in LASTING}
     be_used()
     check()
+
+
+# More than are trimmed in one call.
+EXPIRED = 7000
+
+
+def plant(stack):
+    """Registrations in the sorted sets as time leaves them; returns those that have not expired."""
+    now = stack.redis.time()[0] * SECOND
+    living = {}
+    for platform, expired in (("android", EXPIRED), ("ios", 2)):
+        living[platform] = [secrets.token_hex(32) for _ in range(3)]
+        stack.redis.zadd(f"mostro:tokens:{platform}", {
+            **{secrets.token_hex(32): now - n * n for n in range(expired)},
+            **{each: now + (n + 1) * HOUR for n, each in enumerate(living[platform])}})
+    return living
+
+
+def planted(stack):
+    return {platform: stack.redis.zrange(f"mostro:tokens:{platform}", 0, -1)
+            for platform in ("android", "ios")}
+
+
+def test_who_has_expired_is_trimmed(make_stack):
+    """A limited number at a time, for nobody else is served meanwhile."""
+    stack = make_stack()
+    stack.start_redis()
+    stack.redis.function_load((TOP / "shared/registry.lua").read_text())
+    living = plant(stack)
+    trimmed = [stack.redis.fcall("mostro1_trim", 1, "mostro:") for _ in range(3)]
+    assert trimmed == [5000 + 2, EXPIRED - 5000, 0]
+    assert planted(stack) == living
+
+
+def test_a_listener_trims_every_so_many_hours(make_stack, relay, tmp_path):
+    """As often as there is something left then; and not in between."""
+    stack = make_stack(CLEANUP_INTERVAL_HOURS="2")
+    stack.start_redis()
+    clock = tmp_path / "later"
+    stack.start_listener(relay, **preloaded("later", tmp_path), LATER=str(clock))
+
+    def set_clock(hours):
+        written = tmp_path / "written"
+        written.write_text(str(int(hours * 3600)))
+        written.rename(clock)
+
+    def beat(times):
+        for _ in range(times):
+            stack.redis.hdel("mostro:listener:listener-1", "version")
+            wait_until(lambda: stack.redis.hexists("mostro:listener:listener-1", "version"))
+
+    for hours in (0, 2.1):
+        living = plant(stack)
+        before = planted(stack)
+        set_clock(hours + 1.9)
+        beat(2)
+        assert planted(stack) == before
+        set_clock(hours + 2.1)
+        wait_until(lambda: planted(stack) == living, what="who has expired is trimmed")
+        beat(2)  # the first to find nothing is the last for a while
+        stack.redis.delete("mostro:tokens:android", "mostro:tokens:ios")
 
 
 # ---- Full

@@ -168,6 +168,73 @@ def test_fcm_is_down_for_a_while(with_google, relay, google):
     assert "FCM works again" in with_google.listener.output()
 
 
+# ---- The life of a wake
+
+LIFE = 3600  # of one by notify
+LEFT = 3     # of it, in these tests
+
+
+def queue_old_wake(stack, pubkey):
+    """A wake that was due so long ago that it has LEFT seconds to live."""
+    seconds, microseconds = stack.redis.time()
+    due = seconds * 1000 + microseconds // 1000 - (LIFE - LEFT) * 1000
+    stack.redis.xadd("mostro:wakes", {"pk": pubkey, "via": "notify", "not_before": due})
+
+
+def test_a_wake_is_given_up_at_the_end_of_its_life(live, phone, pubkey, device):
+    phone.answer(device, [phones.Answer(503, {"Retry-After": str(LEFT + 1)})])
+    queue_old_wake(live, pubkey)
+    phone.next_push()
+    live.wait_until_idle()
+    wait_until(lambda: live.stat("wakes_given_up_unifiedpush") == 1)
+    assert len(phone.pushes) == 1
+
+
+def test_a_wake_grows_no_older_while_fcm_is_down(with_google, google):
+    wait_until(lambda: "an access token is at hand" in with_google.listener.output())
+    google.stop()
+    tokens = {nostr.new_pubkey(): f"fcm-token-{i}" for i in range(6)}
+    for one, token in tokens.items():
+        with_google.register(one, token)
+    *others, old = tokens
+    for one in others:
+        with_google.notify(one)
+    wait_until(lambda: "FCM cannot be reached" in with_google.listener.output(), timeout=20)
+    queue_old_wake(with_google, old)
+    time.sleep(LEFT + 1)
+    google.start()
+    with_google.wait_until_idle(60)
+    assert {message.token for message in google.messages} == set(tokens.values())
+
+
+def test_a_wake_grows_no_older_without_an_access_token(make_stack, relay, google, google_settings,
+                                                       pubkey):
+    gate = threading.Event()
+    google.hold_oauth(gate)
+    stack = make_stack(**google_settings)
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    stack.register(pubkey, TOKEN)
+    queue_old_wake(stack, pubkey)
+    time.sleep(LEFT + 1)
+    gate.set()
+    assert google.next_message(timeout=20).token == TOKEN
+
+
+def test_a_wake_grows_no_older_while_redis_may_not_be_used(live, phone, pubkey, device):
+    """For it persists."""
+    phone.answer(device, [phones.Answer(503, {"Retry-After": "2"})])
+    queue_old_wake(live, pubkey)
+    phone.next_push()
+    live.redis.config_set("save", "3600 1")
+    live.redis.client_kill_filter(_type="normal", skipme=True)
+    time.sleep(LEFT + 1)
+    assert len(phone.pushes) == 1
+    live.redis.config_set("save", "")
+    phone.next_push()
+
+
 # ---- UnifiedPush
 
 

@@ -257,6 +257,7 @@ static void work(struct dispatcher *dispatcher)
         serve(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
+        stop_clocks(dispatcher, now_ms); /* by what has failed just now, too */
         publish_status(dispatcher);
         wait_until(dispatcher, earlier(next_ms, next_work_ms(dispatcher, now_ms)));
     }

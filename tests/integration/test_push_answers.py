@@ -222,16 +222,28 @@ def test_a_wake_grows_no_older_without_an_access_token(make_stack, relay, google
     assert google.next_message(timeout=20).token == TOKEN
 
 
-def test_a_wake_grows_no_older_while_redis_may_not_be_used(live, phone, pubkey, device):
-    """For it persists."""
+def persist(stack):
+    """Nobody uses such a Redis."""
+    stack.redis.config_set("save", "3600 1")
+    stack.redis.client_kill_filter(_type="normal", skipme=True)
+    return lambda: stack.redis.config_set("save", "")
+
+
+def call_nothing(stack):
+    """Wakes can still be read, but nothing can be looked up."""
+    stack.redis.execute_command("ACL", "SETUSER", "default", "-fcall")
+    return lambda: stack.redis.execute_command("ACL", "SETUSER", "default", "+fcall")
+
+
+@pytest.mark.parametrize("spoil", [persist, call_nothing])
+def test_a_wake_grows_no_older_while_redis_may_not_be_used(live, phone, pubkey, device, spoil):
     phone.answer(device, [phones.Answer(503, {"Retry-After": "2"})])
     queue_old_wake(live, pubkey)
     phone.next_push()
-    live.redis.config_set("save", "3600 1")
-    live.redis.client_kill_filter(_type="normal", skipme=True)
+    repair = spoil(live)
     time.sleep(LEFT + 1)
     assert len(phone.pushes) == 1
-    live.redis.config_set("save", "")
+    repair()
     phone.next_push()
 
 

@@ -3,14 +3,12 @@ through it, nobody waits, and no answer is another's."""
 import contextlib
 import hashlib
 import os
-import pathlib
 import random
 import re
 import secrets
 import signal
 import socket
 import statistics
-import subprocess
 import threading
 import time
 
@@ -1143,16 +1141,12 @@ def test_data_that_vanish(live, relay, phone):
 @pytest.fixture
 def named(make_stack, tmp_path):
     """A stack whose workers know their Redis by a name, and what makes their resolver slow."""
-    shim, slow = tmp_path / "slow_dns.so", tmp_path / "slow"
-    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", shim,
-                    pathlib.Path(__file__).with_name("slow_dns.c")], check=True)
+    slow = tmp_path / "slow"
     with contextlib.closing(Port()) as port:
         stack = make_stack()
         stack.start_redis("--port", port.number, "--bind", HOST)
-        # AddressSanitizer wants to be the first library there is, unless told not to.
-        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
         stack.start_api(REDIS_URL=f"redis://redis.example:{port.number}", SLOW=str(slow),
-                        LD_PRELOAD=str(shim), ASAN_OPTIONS=options)
+                        **preloaded("slow_dns", tmp_path))
         yield stack, slow, port
 
 

@@ -351,6 +351,45 @@ START_TEST(endless_headers_are_cut_off)
 }
 END_TEST
 
+/* How many connections three requests make to somebody who does not even speak TLS. */
+static unsigned connections_to_silence(bool shares)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof address;
+    struct http_request request = post;
+    struct outcome outcomes[3] = {{0}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), accepted[4];
+    unsigned n = 0;
+    char url[64];
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(listen(fd, 16), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/", ntohs(address.sin_port));
+    request.url = url;
+    request.timeout_ms = 1000;
+    request.shares_connection = shares;
+    for (size_t i = 0; i < 3; i++)
+        ck_assert(http_client_start(client, &request, take_answer, &outcomes[i]));
+    for (size_t i = 0; i < 3; i++)
+        finish(&outcomes[i]);
+    while (n < 4 && (accepted[n] = accept(fd, NULL, NULL)) >= 0)
+        n++;
+    for (unsigned i = 0; i < n; i++)
+        (void)close(accepted[i]);
+    (void)close(fd);
+    return n;
+}
+
+/* Those that wait for a connection do so in one line, strangers' hosts and FCM. */
+START_TEST(only_who_shares_a_connection_waits_for_one)
+{
+    ck_assert_uint_eq(connections_to_silence(false), 3);
+    ck_assert_uint_lt(connections_to_silence(true), 3);
+}
+END_TEST
+
 START_TEST(silence_times_out)
 {
     struct server server = {.answer = NULL};
@@ -598,6 +637,7 @@ int main(void)
                                   a_status_counts_though_the_body_is_cut_short,
                                   an_answer_that_trickles_has_timed_out,
                                   endless_headers_are_cut_off,
+                                  only_who_shares_a_connection_waits_for_one,
                                   silence_times_out,
                                   nobody_there_is_unreachable,
                                   garbage_is_broken,

@@ -379,6 +379,34 @@ def test_workers_that_die_at_once_are_held_back(place):
     assert keeper.wait(PATIENCE) == 0
 
 
+@pytest.mark.parametrize("before", [0, 2])
+def test_workers_whose_settings_are_bad_are_given_up(place, before):
+    """Whether they are from the start or have become so: then a supervisor sees the same status."""
+    starts, good = place / "starts", place / "good"
+    program = place / "program"
+    program.write_text(f"#!/bin/sh\necho $$ >>{starts}\ntest -e {good} || exit 2\n"
+                       "exec sleep 600\n")
+    program.chmod(0o755)
+    if before:
+        good.touch()
+    keeper = subprocess.Popen(["spawn-fcgi", "-n", "-s", place / "sock", "-b", "1024", "--",
+                               TOP / "contrib/workers", "2", program], stderr=subprocess.PIPE,
+                              text=True)
+    try:
+        if before:
+            wait_until(lambda: starts.exists() and len(starts.read_text().split()) == before)
+            good.unlink()
+            os.kill(int(starts.read_text().split()[0]), signal.SIGTERM)
+        told = keeper.communicate(timeout=PATIENCE)[1]
+        assert keeper.returncode == 2
+    finally:
+        keeper.kill()
+    assert told.count("ends with status 2") == 1
+    pids = starts.read_text().split()
+    assert before < len(pids) <= before + 2
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
 def test_the_example_serves_https_once_its_lines_are_in_use(place):
     """As its comment tells an operator: the # taken off, the files named."""
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",

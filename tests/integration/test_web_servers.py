@@ -592,9 +592,12 @@ def test_ready(make_stack, relay):
 # ---- HTTPS
 
 
-def test_https(make_stack, authority):
+@pytest.mark.parametrize("host", [HOST, pytest.param("[::]", marks=needs_ipv6)])
+def test_https(make_stack, authority, host):
     """With the examples' lines for it in use; the operator's address stays as it is."""
-    stack = make(make_stack, {"authority": authority})
+    stack = make(make_stack, {"authority": authority, "host": host})
+    check(stack.get("/api/health"), 200, '{"status":"ok"}')
+    stack.host = HOST  # by IPv4, whatever that was
     check(stack.get("/api/health"), 200, '{"status":"ok"}')
     check(stack.post("/api/notify", wake()), 202, ACCEPTED)
     check(stack.post("/api/register", padded(128 * 1024 + 1)), 413, TOO_LARGE)

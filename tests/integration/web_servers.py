@@ -56,9 +56,9 @@ def lighttpd(site):
     # lighttpd changes to another user only as root, and that one could not enter the directory.
     text = re.sub(r"(?m)^server\.(username|groupname) .*\n", "", text)
     everyone = site.host == "[::]"
+    ipv6 = r'#?\$SERVER\["socket"\] == "\[::\]:" \+ var\.port \{ '
     if everyone:
-        text = _set(text, r'#\$SERVER\["socket"\] == "\[::\]',
-                    '$SERVER["socket"] == "[::]:" + var.port { }')
+        text = _set(text, ipv6 + r"\}$", '$SERVER["socket"] == "[::]:" + var.port { }')
     for name, value in (
         ("host", '"0.0.0.0"' if everyone else f'"{site.host}"'),
         ("port", site.port),
@@ -72,6 +72,8 @@ def lighttpd(site):
         text = _switch_on(text, "HTTPS")
         text = _set(text, r"ssl\.pemfile", f'ssl.pemfile = "{site.https[0]}"')
         text = _set(text, r"ssl\.privkey", f'ssl.privkey = "{site.https[1]}"')
+        if not everyone:
+            text = _set(text, ipv6 + r"ssl", "")
     if site.proxy:
         text = _switch_on(text, "Behind a reverse proxy")
         text = _set(text, r"extforward\.forwarder",

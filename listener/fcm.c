@@ -356,9 +356,7 @@ bool fcm_push(struct fcm *fcm, enum push_kind kind, const char *token, int64_t n
         started = send_message(fcm, authorization, message, push);
         OPENSSL_cleanse(authorization, sizeof authorization);
     }
-    if (message != NULL)
-        OPENSSL_cleanse(message, strlen(message));
-    free(message);
+    wipe_free(message);
     if (!started)
         free(push);
     return started;

@@ -1,6 +1,5 @@
 #include "push_desk.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "log.h"
 #include "push.h"
 #include "unifiedpush.h"
+#include "wipe.h"
 
 #define HOLD_ENDPOINT_MS 1000 /* on a 429 that names no time */
 #define NO_MEMORY_MS     1000
@@ -82,9 +82,7 @@ struct push_desk *push_desk_new(const struct settings *settings, struct http_cli
 
 static void flight_free(struct flight *flight)
 {
-    if (flight->token != NULL)
-        OPENSSL_cleanse(flight->token, strlen(flight->token));
-    free(flight->token);
+    wipe_free(flight->token);
     free(flight);
 }
 

@@ -204,10 +204,11 @@ size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, 
 
 uint64_t relay_session_due_ms(struct relay_session *session)
 {
-    uint64_t due = page_due_ms(session, current_page(session));
+    uint64_t due;
 
     if (relay_auth_is_due(session->options.auth))
         return 0;
+    due = page_due_ms(session, current_page(session));
 
     for (size_t i = 0; i < session->count; i++) {
         uint64_t one = subscription_due_ms(&session->subscriptions[i]);

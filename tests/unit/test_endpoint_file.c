@@ -227,27 +227,9 @@ START_TEST(half_a_file_is_no_file)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {
-        what_was_written_is_read_and_private,
-        a_new_one_takes_the_place_of_an_old_one,
-        what_is_discarded_leaves_nothing,
-        a_file_may_be_so_large,
-        a_damaged_one_is_set_aside_in_the_place_of_an_earlier_one,
-        what_cannot_have_two_names_is_renamed,
-        what_is_no_file_is_not_waited_for,
-        a_folder_that_cannot_be_is_an_error,
-        no_link_is_followed,
-        two_writers_do_not_mix,
-        half_a_file_is_no_file,
-    };
-    Suite *suite = suite_create("endpoint_file");
-    TCase *tcase = tcase_create("endpoint_file");
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
-}
+UNIT_MAIN_WITH("endpoint_file", setup, teardown, what_was_written_is_read_and_private,
+               a_new_one_takes_the_place_of_an_old_one, what_is_discarded_leaves_nothing,
+               a_file_may_be_so_large, a_damaged_one_is_set_aside_in_the_place_of_an_earlier_one,
+               what_cannot_have_two_names_is_renamed, what_is_no_file_is_not_waited_for,
+               a_folder_that_cannot_be_is_an_error, no_link_is_followed, two_writers_do_not_mix,
+               half_a_file_is_no_file)

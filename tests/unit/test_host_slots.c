@@ -208,23 +208,7 @@ START_TEST(marks_are_bounded_and_the_oldest_go_first)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {
-        a_host_has_as_many_slots_as_it_can_serve,
-        the_last_to_leave_releases_all,
-        an_endpoint_is_held_back_alone,
-        slow_hosts_share_a_few_slots,
-        a_host_becomes_slow_with_all_it_has_in_flight,
-        a_host_is_slow_for_five_minutes,
-        marks_are_bounded_and_the_oldest_go_first,
-    };
-    Suite *suite = suite_create("host_slots");
-    TCase *tcase = tcase_create("host_slots");
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
-}
+UNIT_MAIN_WITH("host_slots", setup, teardown, a_host_has_as_many_slots_as_it_can_serve,
+               the_last_to_leave_releases_all, an_endpoint_is_held_back_alone,
+               slow_hosts_share_a_few_slots, a_host_becomes_slow_with_all_it_has_in_flight,
+               a_host_is_slow_for_five_minutes, marks_are_bounded_and_the_oldest_go_first)

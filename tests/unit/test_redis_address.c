@@ -66,6 +66,15 @@ static void teardown(void)
     redis_address_free(&address);
 }
 
+/* The look-up that begins now ends with this one. */
+static void is_found(const char *text)
+{
+    says = text;
+    let_it_end();
+    ck_assert_ptr_null(redis_address_find(&address, "redis", LONG_MS));
+    ck_assert_str_eq(address.text[0], text);
+}
+
 /* ---- The tests ------------------------------------------------------------------------------- */
 
 START_TEST(a_literal_is_not_looked_up)
@@ -81,14 +90,8 @@ END_TEST
 
 START_TEST(a_name_is_looked_up_anew_each_time)
 {
-    says = "192.0.2.1";
-    let_it_end();
-    ck_assert_ptr_null(redis_address_find(&address, "redis", LONG_MS));
-    ck_assert_str_eq(address.text[0], "192.0.2.1");
-    says = "192.0.2.2";
-    let_it_end();
-    ck_assert_ptr_null(redis_address_find(&address, "redis", LONG_MS));
-    ck_assert_str_eq(address.text[0], "192.0.2.2");
+    is_found("192.0.2.1");
+    is_found("192.0.2.2");
     ck_assert_uint_eq(address.count, 1);
     ck_assert_uint_eq(look_ups, 2);
 }
@@ -143,17 +146,6 @@ START_TEST(a_name_that_is_not_there)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {a_literal_is_not_looked_up, a_name_is_looked_up_anew_each_time,
-                                  a_name_that_hangs_is_not_waited_for,
-                                  what_is_known_is_used_meanwhile, a_name_that_is_not_there};
-    Suite *suite = suite_create("redis_address");
-    TCase *tcase = tcase_create("redis_address");
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
-}
+UNIT_MAIN_WITH("redis_address", setup, teardown, a_literal_is_not_looked_up,
+               a_name_is_looked_up_anew_each_time, a_name_that_hangs_is_not_waited_for,
+               what_is_known_is_used_meanwhile, a_name_that_is_not_there)

@@ -342,29 +342,9 @@ START_TEST(knows_a_key)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {
-        answers_as_nostr_tools_does,
-        an_answer_is_due_once,
-        the_last_challenge_counts,
-        a_challenge_repeated_at_once_is_not_answered_again,
-        knows_what_is_about_its_answer,
-        refuses_what_cannot_be_answered,
-        bounds_the_challenge,
-        the_longest_answer_fits,
-        a_flood_of_challenges_ends,
-        a_configured_key_stays,
-        without_one_each_connection_has_its_own,
-        a_new_connection_forgets_the_challenge,
-        knows_a_key,
-    };
-    Suite *suite = suite_create("relay_auth");
-    TCase *tcase = tcase_create("relay_auth");
-
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
-}
+UNIT_MAIN_WITH("relay_auth", set_up, tear_down, answers_as_nostr_tools_does, an_answer_is_due_once,
+               the_last_challenge_counts, a_challenge_repeated_at_once_is_not_answered_again,
+               knows_what_is_about_its_answer, refuses_what_cannot_be_answered,
+               bounds_the_challenge, the_longest_answer_fits, a_flood_of_challenges_ends,
+               a_configured_key_stays, without_one_each_connection_has_its_own,
+               a_new_connection_forgets_the_challenge, knows_a_key)

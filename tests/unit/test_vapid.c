@@ -224,19 +224,6 @@ START_TEST(the_longest_names_have_room)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {
-        a_header_is_signed_for_its_origin, a_subject_is_optional,
-        a_header_serves_for_twelve_hours,  the_origins_used_last_are_kept,
-        the_longest_names_have_room,
-    };
-    Suite *suite = suite_create("vapid");
-    TCase *tcase = tcase_create("vapid");
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
-}
+UNIT_MAIN_WITH("vapid", setup, teardown, a_header_is_signed_for_its_origin, a_subject_is_optional,
+               a_header_serves_for_twelve_hours, the_origins_used_last_are_kept,
+               the_longest_names_have_room)

@@ -416,30 +416,14 @@ START_TEST(wakes_that_need_not_wait_are_counted)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {
-        our_own_are_read_first,
-        nothing_is_read_before_the_name_is_held,
-        our_own_can_be_left_alone,
-        what_does_not_fit_is_not_read_as_our_own,
-        an_answer_to_the_connection_before_is_not_taken,
-        no_wake_is_taken_before_the_clock_is_known,
-        the_clock_is_read_anew_on_every_connection,
-        a_connection_that_ended_unasked_is_a_new_one,
-        the_clock_is_read_once_a_minute,
-        a_deferred_wake_is_not_taken_early,
-        a_wake_that_is_not_deferred_is_due_at_once,
-        a_clock_that_was_set_back_delays_no_wake,
-        our_own_are_read_again_when_no_old_connection_can_be_given_any,
-        wakes_that_need_not_wait_are_counted,
-    };
-    Suite *suite = suite_create("wake_reader");
-    TCase *tcase = tcase_create("wake_reader");
-
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
-}
+UNIT_MAIN_WITH("wake_reader", setup, teardown, our_own_are_read_first,
+               nothing_is_read_before_the_name_is_held, our_own_can_be_left_alone,
+               what_does_not_fit_is_not_read_as_our_own,
+               an_answer_to_the_connection_before_is_not_taken,
+               no_wake_is_taken_before_the_clock_is_known,
+               the_clock_is_read_anew_on_every_connection,
+               a_connection_that_ended_unasked_is_a_new_one, the_clock_is_read_once_a_minute,
+               a_deferred_wake_is_not_taken_early, a_wake_that_is_not_deferred_is_due_at_once,
+               a_clock_that_was_set_back_delays_no_wake,
+               our_own_are_read_again_when_no_old_connection_can_be_given_any,
+               wakes_that_need_not_wait_are_counted)

@@ -18,13 +18,17 @@ static inline int unit_run(Suite *suite)
 }
 
 /* One suite of one case from test functions, and the program's main(). */
-#define UNIT_MAIN(name, ...)                                        \
+#define UNIT_MAIN(name, ...) UNIT_MAIN_WITH(name, NULL, NULL, __VA_ARGS__)
+
+/* The same, with what is done before and after each of them. */
+#define UNIT_MAIN_WITH(name, setup, teardown, ...)                  \
     int main(void)                                                  \
     {                                                               \
         const TTest *const tests[] = {__VA_ARGS__};                 \
         Suite *suite = suite_create(name);                          \
         TCase *tcase = tcase_create(name);                          \
                                                                     \
+        tcase_add_checked_fixture(tcase, setup, teardown);          \
         for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) \
             tcase_add_test(tcase, tests[i]);                        \
         suite_add_tcase(suite, tcase);                              \

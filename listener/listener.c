@@ -95,7 +95,8 @@ struct listener *listener_start(const struct settings *settings)
     }
     if (redis_may_be_used(listener))
         listener->dispatcher = dispatcher_start(settings, &listener->stats);
-    if (listener->dispatcher == NULL || !start_keeper(listener) || !start_relays(listener))
+    /* The keeper last: a disk that hangs may leave its thread behind, which only main() can end. */
+    if (listener->dispatcher == NULL || !start_relays(listener) || !start_keeper(listener))
         (void)listener_stop(&listener);
     return listener;
 }

@@ -45,21 +45,23 @@ static void take_event(const json_t *json)
         abort();
 }
 
-/* An answer is a frame, too, and its event is sound. */
+/* An answer is a frame, too, its event is sound, and what the relay says of it is known. */
 static void take_challenge(const struct relay_text *challenge)
 {
     static char frame[RELAY_AUTH_FRAME_SIZE];
     struct event event;
-    json_t *json;
+    json_t *json, *id;
     size_t len;
 
-    relay_auth_begin(auth);
     if (!relay_auth_challenge(auth, challenge->text, challenge->len))
         return;
     len = relay_auth_next_frame(auth, NOW, frame);
     json = json_loadb(frame, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (event_read(&event, json_array_get(json, 1)) != EVENT_OK ||
         event_verify(verifier, &event) != EVENT_UNADDRESSED)
+        abort();
+    id = json_object_get(json_array_get(json, 1), "id");
+    if (!relay_auth_is_mine(auth, json_string_value(id), json_string_length(id)))
         abort();
     json_decref(json);
 }
@@ -98,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (verifier == NULL)
         set_up();
+    relay_auth_begin(auth);
     scanned = event_scan(&event, &subscription, (const char *)data, size);
     if (!relay_message_parse(&message, (const char *)data, size)) {
         if (scanned)

@@ -96,6 +96,13 @@ static bool is_error(const redisReply *reply, const char *prefix)
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, prefix, strlen(prefix)) == 0;
 }
 
+/* A state of the server that ends by itself. */
+static bool is_passing(const redisReply *reply)
+{
+    return is_error(reply, "LOADING") || is_error(reply, "MASTERDOWN") ||
+           is_error(reply, "BUSY ") || is_error(reply, "ERR max number of clients");
+}
+
 /* Takes an error reply and says what it means for the caller. */
 static enum redis_status judge(struct redis *redis, redisReply **reply)
 {
@@ -106,9 +113,8 @@ static enum redis_status judge(struct redis *redis, redisReply **reply)
     (void)snprintf(redis->error, sizeof redis->error, "%s", (*reply)->str);
     if (is_error(*reply, "OOM "))
         status = REDIS_FULL;
-    else if (is_error(*reply, "LOADING") || is_error(*reply, "READONLY") ||
-             is_error(*reply, "MASTERDOWN") || is_error(*reply, "BUSY ") ||
-             is_error(*reply, "MISCONF") || is_error(*reply, "NOAUTH"))
+    else if (is_passing(*reply) || is_error(*reply, "READONLY") || is_error(*reply, "MISCONF") ||
+             is_error(*reply, "NOAUTH"))
         status = down(redis, redis->error);
     freeReplyObject(*reply);
     *reply = NULL;
@@ -195,9 +201,10 @@ static const char *read_greeting(struct redis *redis, unsigned count)
         now = clock_monotonic_ms();
         broken =
             redis_wire_await(&redis->wire, &reply, deadline > now ? (unsigned)(deadline - now) : 0);
-        if (broken != NULL)
-            return broken;
-        if (problem == NULL && i < count && reply->type == REDIS_REPLY_ERROR) {
+        if (broken != NULL) /* by then the server may have said why it closes */
+            return problem != NULL ? problem : broken;
+        if (problem == NULL && reply->type == REDIS_REPLY_ERROR &&
+            (i < count || is_passing(reply))) {
             (void)snprintf(redis->error, sizeof redis->error, "%s", reply->str);
             problem = redis->error;
         } else if (problem == NULL && i >= count && !redis->allow_persistence) {

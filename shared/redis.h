@@ -3,12 +3,12 @@
  * Every command has REDIS_TIMEOUT_MS. A connection that timed out or failed is closed at once and
  * never used again, because a late reply would answer another command; for REDIS_HOLD_OFF_MS after
  * a failure every call fails at once. The next call then connects anew. A connection found closed
- * by the server before the command was answered is replaced once within the call.
+ * by the server before a command is sent is replaced within the call; one that ends before the
+ * answer is a failure.
  *
  * A server that persists (save or appendonly on) counts as unreachable unless allowed: it is
- * checked on every new connection. A host name is looked up by the C library at each connect, which
- * can take longer than any of the times here where DNS is broken: use a socket or an address.
- * Not thread-safe: one per thread. */
+ * checked on every new connection. A host name is looked up at each connect, which may take a third
+ * of REDIS_TIMEOUT_MS beside it (see redis_address.h). Not thread-safe: one per thread. */
 #ifndef MOSTRO_REDIS_H
 #define MOSTRO_REDIS_H
 

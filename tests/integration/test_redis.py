@@ -122,6 +122,65 @@ def test_a_refusal_is_told_where_the_log_is(make_stack, relay):
         assert program.output() == ""
 
 
+def answers(stack):
+    with contextlib.suppress(redis.exceptions.ResponseError):
+        return stack.redis.ping()
+    return False
+
+
+@contextlib.contextmanager
+def busy(stack):
+    """A script that does not end: whatever is asked, this Redis says that it is busy."""
+    stack.start_redis("--busy-reply-threshold", "1")
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.connect(str(stack.socket))
+        connection.sendall(b"EVAL 'while true do end' 0\r\n")
+        try:
+            yield
+        finally:
+            stack.redis.script_kill()
+    wait_until(lambda: answers(stack), what="the script has ended")
+
+
+@contextlib.contextmanager
+def crowded(stack):
+    """What a Redis says to one client too many, and closes."""
+    def turn_away():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"-ERR max number of clients reached\r\n")
+
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(str(stack.socket))
+        server.listen()
+        thread = threading.Thread(target=turn_away)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+    stack.socket.unlink()
+    stack.start_redis()
+
+
+@pytest.mark.parametrize("trouble", [busy, crowded])
+def test_what_passes_by_itself_is_waited_for(make_stack, relay, trouble):
+    """An error that tells nothing of persistence: whoever ended for it might not be started again."""
+    stack = make_stack()
+    with trouble(stack):
+        responder, listener = responder_of(stack), stack.spawn_listener([relay])
+        for program in (responder, listener):
+            wait_until(lambda program=program: "cannot be used" in program.output(),
+                       what="it has met that Redis")
+            assert program.is_alive(), program.output()
+    stack.wait_for_heartbeat()
+    assert responder.is_alive() and "refusing" not in responder.output()
+
+
 @pytest.mark.parametrize("options", [*PERSISTING.values(), HIDING],
                          ids=[*PERSISTING, "hidden"])
 def test_what_may_persist_is_taken_where_allowed(make_stack, relay, phone, pubkey, options):

@@ -40,13 +40,15 @@ static bool auth_key_is_good(const struct settings_key *key)
     return false;
 }
 
+/* What is behind a `?` may be a secret. */
 static bool relays_are_good(const struct settings_relays *relays)
 {
     struct relay_url parts;
 
     for (size_t i = 0; i < relays->count; i++)
         if (!relay_url_parse(&parts, relays->url[i])) {
-            (void)fprintf(stderr, "NOSTR_RELAYS: '%s' is not a relay's URL\n", relays->url[i]);
+            (void)fprintf(stderr, "NOSTR_RELAYS: '%.*s' is not a relay's URL\n",
+                          (int)strcspn(relays->url[i], "?"), relays->url[i]);
             return false;
         }
     return true;

@@ -30,21 +30,20 @@ static long long declared_length(const char *text)
     return *end == '\0' ? length : -1;
 }
 
-/* Reads up to `limit` + 1 bytes; -1 if the body broke off. */
-static ssize_t read_bytes(const struct request *request, size_t limit, char *buffer)
+/* Reads up to `limit` + 1 bytes; false if the body broke off. *len is their number either way. */
+static bool read_bytes(const struct request *request, size_t limit, char *buffer, size_t *len)
 {
-    size_t used = 0;
-
-    while (used <= limit) {
-        ssize_t n = request->read(request->read_arg, buffer + used, limit + 1 - used);
+    *len = 0;
+    while (*len <= limit) {
+        ssize_t n = request->read(request->read_arg, buffer + *len, limit + 1 - *len);
 
         if (n < 0)
-            return -1;
+            return false;
         if (n == 0)
             break;
-        used += (size_t)n;
+        *len += (size_t)n;
     }
-    return (ssize_t)used;
+    return true;
 }
 
 /* Reads the bytes of a body that may be JSON. *len is their number, whatever the verdict. */
@@ -52,18 +51,15 @@ static enum body_verdict read_checked(const struct request *request, size_t limi
                                       size_t *len)
 {
     long long declared = declared_length(request->content_length);
-    ssize_t n;
 
     *len = 0;
     if (declared > (long long)limit)
         return BODY_TOO_LARGE;
-    n = read_bytes(request, limit, buffer);
-    if (n <= 0)
+    if (!read_bytes(request, limit, buffer, len) || *len == 0)
         return BODY_MALFORMED;
-    *len = (size_t)n;
     if (*len > limit)
         return BODY_TOO_LARGE;
-    if ((declared >= 0 && n != declared) || !is_json(request->content_type))
+    if ((declared >= 0 && (long long)*len != declared) || !is_json(request->content_type))
         return BODY_MALFORMED;
     return BODY_OK;
 }

@@ -152,7 +152,11 @@ bool registration_body_check(const json_t *json, const struct registration_rules
     if (f.encrypted_token.present)
         return check_whitelist(rules->whitelist, &f.mostro_pubkey, response) &&
                check_encrypted(&f, rules, registration, response);
-    return check_token(&f, &f.token, f.platform.text, rules->allow_private_endpoints, registration,
-                       response) &&
-           check_whitelist(rules->whitelist, &f.mostro_pubkey, response);
+    if (!check_token(&f, &f.token, f.platform.text, rules->allow_private_endpoints, registration,
+                     response))
+        return false;
+    if (check_whitelist(rules->whitelist, &f.mostro_pubkey, response))
+        return true;
+    explicit_bzero(registration, sizeof *registration);
+    return false;
 }

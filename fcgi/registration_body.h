@@ -19,7 +19,7 @@ struct registration_rules {
 };
 
 /* True when *key and *registration are set (the caller wipes the latter); false when `response`
- * holds the answer. */
+ * holds the answer, and *registration nothing. */
 bool registration_body_check(const json_t *json, const struct registration_rules *rules,
                              struct trade_pubkey *key, struct registration *registration,
                              struct response *response);

@@ -200,7 +200,7 @@ END_TEST
 
 START_TEST(a_body_that_breaks_off_is_malformed)
 {
-    char buffer[LIMIT + 1];
+    char buffer[LIMIT + 1] = {0};
     struct source source = {.text = "{}", .left = 2, .piece = 2, .broken = true};
     struct request request = {
         .content_type = "application/json", .read = read_source, .read_arg = &source};
@@ -208,6 +208,8 @@ START_TEST(a_body_that_breaks_off_is_malformed)
 
     ck_assert_int_eq(body_read(&request, LIMIT, buffer, &json), BODY_MALFORMED);
     ck_assert_ptr_null(json);
+    for (size_t i = 0; i < sizeof buffer; i++)
+        ck_assert_int_eq(buffer[i], 0);
 }
 END_TEST
 

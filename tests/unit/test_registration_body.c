@@ -49,6 +49,7 @@ static void assert_refused(const char *text, const struct registration_rules *ru
     (void)snprintf(body, sizeof body, "{\"success\":false,\"message\":\"%s\"}", expected);
     ck_assert_msg(check_body(text, rules, &message) == status, "%s", text);
     ck_assert_str_eq(message, body);
+    ck_assert_str_eq(registration.token, "");
     free(message);
 }
 

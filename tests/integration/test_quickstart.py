@@ -331,7 +331,7 @@ def test_a_bad_setting_is_named(quickstart, name, value):
 
 def test_settings_come_from_the_file_and_the_environment_wins(quickstart):
     with contextlib.closing(Port()) as port:
-        env_file = (f"# a comment\nexport SERVER_PORT='{port.number}' \nFCGI_WORKERS=2 # two\n"
+        env_file = (f"# a comment\nexport SERVER_PORT= '{port.number}' # ours\nFCGI_WORKERS=2 # two\n"
                     'NOSTR_RELAYS="ws://127.0.0.1:1"\n')
         one = quickstart(env_file=env_file, FCGI_WORKERS="1", SERVER_HOST="")
         assert int(one.wait_for(READY)[1]) == port.number

@@ -1,7 +1,7 @@
 /* responder: answers one request at a time.
  *
  * Knows no FastCGI: exchange.c makes the request and writes the response. What a request may cost
- * is bounded: one command to Redis, BODY_MAX bytes of body. Not thread-safe. */
+ * is bounded: one or two commands to Redis, BODY_MAX bytes of body. Not thread-safe. */
 #ifndef MOSTRO_RESPONDER_H
 #define MOSTRO_RESPONDER_H
 

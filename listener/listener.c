@@ -18,7 +18,7 @@
 #include "wiping_json.h"
 
 #define INSTANCE_DIGITS 16
-#define SEEN_CAPACITY   131072 /* event ids, about 6 MB */
+#define SEEN_CAPACITY   131072 /* event ids, about 5 MB */
 #define MS_PER_HOUR     UINT64_C(3600000)
 
 struct listener {

@@ -686,6 +686,24 @@ def test_a_listener_trims_every_so_many_hours(make_stack, relay, tmp_path):
         stack.redis.delete("mostro:tokens:android", "mostro:tokens:ios")
 
 
+@pytest.mark.parametrize("end", ["expiry", "unregistering"])
+def test_an_endpoint_of_very_many_goes_without_a_stop(make_api, pubkey, end):
+    """Nobody waits while Redis frees the set of those who used it."""
+    api = make_api()
+    api.register(pubkey, "https://push.example.org/x")
+    key, = api.redis.keys("mostro:endpoint:*")
+    # They have expired long ago.
+    api.redis.zadd(key, {nostr.new_pubkey(): n for n in range(200)})
+    before = api.redis.info("memory")["lazyfreed_objects"]
+    if end == "expiry":
+        api.redis.pexpire(key, 1)
+    else:
+        api.post("/api/unregister", {"trade_pubkey": pubkey})
+    wait_until(lambda: not api.redis.exists(key))
+    wait_until(lambda: api.redis.info("memory")["lazyfreed_objects"] > before,
+               what="a thread has freed it")
+
+
 # ---- Full
 
 

@@ -96,7 +96,7 @@ enum host_entry host_slots_enter(struct host_slots *slots, const char *name,
     return HOST_ENTERED;
 }
 
-void host_slots_timed_out(struct host_slots *slots, const char *name, int64_t now_ms)
+void host_slots_was_slow(struct host_slots *slots, const char *name, int64_t now_ms)
 {
     struct host *host = (struct host *)table_find(slots->hosts, name);
 

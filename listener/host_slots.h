@@ -2,10 +2,10 @@
  *
  * At most HOST_SLOTS_MAX pushes are in flight to a host, and as long as it has not shown that it
  * speaks HTTP/2 no more than there are connections: a push that waits for one inside the HTTP
- * client would use up its time there. Hosts that let a push time out in the last
- * HOST_SLOTS_SLOW_MS share a few slots, all of them together: strangers choose the hosts, and with
- * enough silent ones could else take all there are. Further targets wait here, in order, for a
- * push to end. An endpoint that asked to be left alone (429) is held back by itself.
+ * client would use up its time there. Hosts that let a push time out, or wait nearly as long, in
+ * the last HOST_SLOTS_SLOW_MS share a few slots, all of them together: strangers choose the hosts,
+ * and with enough slow ones could else take all there are. Further targets wait here, in order, for
+ * a push to end. An endpoint that asked to be left alone (429) is held back by itself.
  *
  * Pure: no sockets, no clock; times are milliseconds of clock_monotonic_ms(). Not thread-safe. */
 #ifndef MOSTRO_HOST_SLOTS_H
@@ -48,8 +48,9 @@ enum host_entry {
 enum host_entry host_slots_enter(struct host_slots *slots, const char *host,
                                  struct wake_target *target, int64_t now_ms);
 
-/* A push in flight to this host has timed out; to be told before it leaves. */
-void host_slots_timed_out(struct host_slots *slots, const char *host, int64_t now_ms);
+/* A push in flight to this host has timed out, or taken nearly as long; to be told before it
+ * leaves. */
+void host_slots_was_slow(struct host_slots *slots, const char *host, int64_t now_ms);
 
 /* A push has ended; `multiplexed` where its answer came by HTTP/2. Appends to `released` the
  * targets whose turn may have come: as many as there are new slots, or, when this was the last push

@@ -13,7 +13,8 @@
 
 #define HOLD_ENDPOINT_MS 1000 /* on a 429 that names no time */
 #define NO_MEMORY_MS     1000
-#define SLOW_SHARE       4 /* slow hosts may take one in so many of UnifiedPush's slots */
+#define SLOW_MS          2000 /* a push that takes so long is as bad as one without an answer */
+#define SLOW_SHARE       4    /* slow hosts may take one in so many of UnifiedPush's slots */
 
 /* A push under way, or one whose token turned out to be dead and is still to be removed. */
 struct flight {
@@ -177,8 +178,8 @@ static void release_slot(struct push_desk *desk, const struct flight *flight,
     desk->in_flight[flight->lane]--;
     if (flight->lane != WAKE_LANE_UNIFIEDPUSH)
         return;
-    if (result != NULL && result->timed_out)
-        host_slots_timed_out(desk->hosts, flight->host, now_ms);
+    if (result != NULL && (result->timed_out || now_ms - flight->started_ms >= SLOW_MS))
+        host_slots_was_slow(desk->hosts, flight->host, now_ms);
     host_slots_leave(desk->hosts, flight->host, result != NULL && result->multiplexed, now_ms,
                      &released);
     while ((target = wake_list_shift(&released)) != NULL)

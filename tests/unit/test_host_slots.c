@@ -68,7 +68,7 @@ static enum host_entry enter(const char *host, unsigned i, int64_t now)
 static void time_out(const char *host, int64_t now)
 {
     ck_assert_int_eq(enter(host, 0, now), HOST_ENTERED);
-    host_slots_timed_out(slots, host, now);
+    host_slots_was_slow(slots, host, now);
     ck_assert_uint_eq(leave_at(host, false, now), 0);
 }
 
@@ -154,7 +154,7 @@ START_TEST(a_host_becomes_slow_with_all_it_has_in_flight)
     time_out("b:443", 0);
     for (unsigned i = 0; i < HOST_SLOTS_FIRST; i++)
         ck_assert_int_eq(enter("a:443", next++, 0), HOST_ENTERED);
-    host_slots_timed_out(slots, "a:443", 1);
+    host_slots_was_slow(slots, "a:443", 1);
     ck_assert_int_eq(enter("b:443", next++, 1), HOST_WAITS);
     for (unsigned i = HOST_SLOTS_FIRST; i > SLOW; i--)
         ck_assert_uint_eq(leave_at("a:443", false, 1), 0);

@@ -176,6 +176,14 @@ static uint64_t count(enum stats_counter which)
 
 /* ---- Slow hosts ------------------------------------------------------------------------------ */
 
+/* One wake for each of as many hosts as there are slots. */
+static void wake_hosts(void)
+{
+    for (unsigned who = 1; who <= IN_FLIGHT; who++)
+        wake(who);
+    serve();
+}
+
 /* Strangers register endpoints at hosts of theirs that never answer. */
 static void expect_others_unhindered(const struct http_answer *no_answer)
 {
@@ -225,6 +233,33 @@ START_TEST(hosts_that_trickle_share_a_quarter)
                                                .retry_after_ms = -1};
 
     expect_others_unhindered(&trickle);
+}
+END_TEST
+
+/* Nor is one that answers when its time is nearly over. */
+START_TEST(hosts_that_answer_late_share_a_quarter)
+{
+    wake_hosts();
+    now += 2000;
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        answer(".example", &delivered);
+    wake_hosts();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT / 4);
+    wake(99);
+    serve();
+    answer("h99.example", &delivered);
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), IN_FLIGHT + 1);
+}
+END_TEST
+
+START_TEST(a_host_that_answers_in_time_is_not_slow)
+{
+    wake_hosts();
+    now += 1999;
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        answer(".example", &delivered);
+    wake_hosts();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT);
 }
 END_TEST
 
@@ -574,6 +609,8 @@ int main(void)
         silent_hosts_share_a_quarter,
         hosts_that_cannot_be_reached_in_time_share_a_quarter,
         hosts_that_trickle_share_a_quarter,
+        hosts_that_answer_late_share_a_quarter,
+        a_host_that_answers_in_time_is_not_slow,
         a_host_that_refuses_at_once_is_not_slow,
         a_host_alone_in_being_unreachable_is_given_up,
         a_host_alone_in_answering_5xx_is_given_up,

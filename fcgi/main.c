@@ -18,8 +18,11 @@
 #include "wiping_json.h"
 
 #define LISTEN_FD 0
-#define WAIT_MS   250 /* at most, for a connection, before it looks for a stop signal */
 #define TICK_MS   1000
+
+/* At most, for a connection, before it looks for a stop signal. */
+#define WAIT_MS     250
+#define TCP_WAIT_MS 2000
 
 static const char about[] =
     "Answers the HTTP API of Mostro Push. Started by spawn-fcgi under a web server:\n"
@@ -43,10 +46,22 @@ static bool stop_is_pending(const sigset_t *stop)
     return sigtimedwait(stop, NULL, &at_once) > 0;
 }
 
-/* Has accept(2) end after a while without a connection. All workers share the socket and this. */
+static bool is_tcp(void)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+
+    return getsockname(LISTEN_FD, (struct sockaddr *)&address, &len) == 0 &&
+           address.ss_family != AF_UNIX;
+}
+
+/* Has accept(2) end after a while without a connection. All workers share the socket and this. A
+ * connection by TCP inherits it, and with it reads no longer for what the network has lost once:
+ * libfcgi would take the rest of the request for its end. */
 static bool bound_the_wait(void)
 {
-    const struct timeval wait = {.tv_usec = WAIT_MS * 1000};
+    const long ms = is_tcp() ? TCP_WAIT_MS : WAIT_MS;
+    const struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
     if (setsockopt(LISTEN_FD, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0)
         return true;

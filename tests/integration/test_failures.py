@@ -1,8 +1,10 @@
 """What happens when the others fail: Redis, a relay, a push backend, the listener itself."""
+import contextlib
 import os
 import queue
 import signal
 import socket
+import struct
 import threading
 import time
 
@@ -11,7 +13,7 @@ import pytest
 import google as fcm
 import nostr
 import phone as phones
-from loopback import HOST
+from loopback import HOST, Port
 from stack import FCGI, wait_until
 
 UNAVAILABLE = '{"success":false,"message":"service unavailable"}'
@@ -221,6 +223,43 @@ def test_a_persisting_redis_is_taken_where_allowed(make_stack, relay, phone, pub
     stack.register(pubkey, phone.endpoint())
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
+
+
+# ---- The way from the web server
+
+
+def record(kind, content):
+    """Of FastCGI."""
+    return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
+
+
+def parameter(name, value):
+    return bytes([len(name), len(value)]) + name + value
+
+
+@pytest.fixture
+def port():
+    with contextlib.closing(Port()) as port:
+        yield port.number
+
+
+def test_a_request_that_comes_in_parts_by_tcp(make_stack, port):
+    """As where the network has lost a part, and it is sent once more."""
+    stack = make_stack()
+    stack.start_program("responder", ["spawn-fcgi", "-n", "-a", HOST, "-p", port, "--", FCGI])
+
+    def is_well(pause=0):
+        with contextlib.suppress(ConnectionRefusedError):
+            with socket.create_connection((HOST, port), timeout=5) as connection:
+                connection.sendall(record(1, struct.pack(">HB5x", 1, 0)))
+                time.sleep(pause)
+                connection.sendall(record(4, parameter(b"REQUEST_METHOD", b"GET") +
+                                          parameter(b"REQUEST_URI", b"/api/health")) +
+                                   record(4, b"") + record(5, b""))
+                return b"Status: 200 OK" in b"".join(iter(lambda: connection.recv(4096), b""))
+        return False
+    wait_until(is_well)
+    assert is_well(pause=0.6)
 
 
 # ---- Relays

@@ -19,18 +19,17 @@
 #include "random.h"
 #include "wipe.h"
 
-#define SCOPE                "https://www.googleapis.com/auth/firebase.messaging"
-#define GRANT                "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion="
-#define JWT_LIFE_S           3600
-#define ANSWER_MAX           (16 * 1024)
-#define CONNECT_TIMEOUT_MS   5000
-#define TIMEOUT_MS           10000
-#define RETRY_LEAST_MS       1000
-#define RETRY_MOST_MS        60000
-#define LIFETIME_DEFAULT_S   3600
-#define LIFETIME_MAX_S       86400
-#define RENEW_EARLY_MS       300000
-#define RENEW_EARLY_LEAST_MS 60000
+#define SCOPE              "https://www.googleapis.com/auth/firebase.messaging"
+#define GRANT              "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion="
+#define JWT_LIFE_S         3600
+#define ANSWER_MAX         (16 * 1024)
+#define CONNECT_TIMEOUT_MS 5000
+#define TIMEOUT_MS         10000
+#define RETRY_LEAST_MS     1000
+#define RETRY_MOST_MS      60000
+#define LIFETIME_DEFAULT_S 3600
+#define LIFETIME_MAX_S     86400
+#define RENEW_EARLY_MS     300000
 
 struct oauth_account {
     char *email;
@@ -267,8 +266,6 @@ int64_t oauth_renew_in_ms(int64_t lifetime_ms)
 
     if (early > RENEW_EARLY_MS)
         early = RENEW_EARLY_MS;
-    if (early < RENEW_EARLY_LEAST_MS && lifetime_ms > 2 * RENEW_EARLY_LEAST_MS)
-        early = RENEW_EARLY_LEAST_MS;
     return lifetime_ms - early > RETRY_LEAST_MS ? lifetime_ms - early : RETRY_LEAST_MS;
 }
 

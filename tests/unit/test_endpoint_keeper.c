@@ -220,6 +220,7 @@ START_TEST(the_file_is_loaded_before_it_is_written)
     RUN({true, 0, 5}, {true, 1, 5});
     ck_assert_uint_eq(loads, 1);
     ck_assert_uint_eq(loaded, 1);
+    ck_assert_uint_eq(wakes, 1); /* and before any phone is woken */
     ck_assert(file_holds("from-redis"));
 }
 END_TEST

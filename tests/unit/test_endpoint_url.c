@@ -37,6 +37,7 @@ START_TEST(private_ones_only_where_allowed)
         "https://push.example.org:1023/",
         "https://localhost/x",
         "https://a.localhost/x",
+        "https://a.LocalHost/x",
         "https://printer.local/x",
         "https://db.internal/x",
         "https://intranet/x",

@@ -93,6 +93,13 @@ static const struct answer_case {
      "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"registration token\",\"details\":[{"
      "\"fieldViolations\":[{\"field\":\"message.android.ttl\"}]}]}}",
      true, FCM_GIVEN_UP},
+    {400,
+     "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"Invalid Registration Token\"}}",
+     false, FCM_DEAD_TOKEN},
+    {400,
+     "{\"error\":{\"details\":[{\"errorCode\":\"INVALID_ARGUMENT\"},{\"fieldViolations\":[{"
+     "\"field\":\"message.token\"}]}]}}",
+     false, FCM_DEAD_TOKEN},
     {400, "{\"error\":{\"status\":\"FAILED_PRECONDITION\",\"message\":\"registration token\"}}",
      true, FCM_GIVEN_UP},
     {400, "{\"error\":{\"status\":[],\"message\":{},\"details\":[1,null,{\"errorCode\":3}]}}", true,

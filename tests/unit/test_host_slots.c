@@ -1,6 +1,7 @@
 #include "host_slots.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "marks.h"
 #include "unit.h"
@@ -88,6 +89,19 @@ START_TEST(a_host_has_as_many_slots_as_it_can_serve)
     ck_assert_uint_eq(leave("a:443", true), 1 + HOST_SLOTS_MAX - HOST_SLOTS_FIRST);
     ck_assert_uint_eq(enter_all(&next), 1 + HOST_SLOTS_MAX - HOST_SLOTS_FIRST);
     ck_assert_uint_eq(leave("a:443", true), 1);
+}
+END_TEST
+
+START_TEST(a_name_has_a_length)
+{
+    char name[HOST_SLOTS_NAME_MAX + 1];
+
+    memset(name, 'a', sizeof name);
+    name[sizeof name - 1] = '\0';
+    ck_assert_int_eq(enter(name, 0, 0), HOST_NO_MEMORY);
+    name[sizeof name - 2] = '\0';
+    ck_assert_int_eq(enter(name, 0, 0), HOST_ENTERED);
+    ck_assert_uint_eq(leave(name, false), 0);
 }
 END_TEST
 
@@ -209,6 +223,6 @@ START_TEST(marks_are_bounded_and_the_oldest_go_first)
 END_TEST
 
 UNIT_MAIN_WITH("host_slots", setup, teardown, a_host_has_as_many_slots_as_it_can_serve,
-               the_last_to_leave_releases_all, an_endpoint_is_held_back_alone,
+               a_name_has_a_length, the_last_to_leave_releases_all, an_endpoint_is_held_back_alone,
                slow_hosts_share_a_few_slots, a_host_becomes_slow_with_all_it_has_in_flight,
                a_host_is_slow_for_five_minutes, marks_are_bounded_and_the_oldest_go_first)

@@ -11,7 +11,58 @@
 #include <unistd.h>
 
 #include "base64url.h"
+#include "clock.h"
+#include "log.h"
 #include "unit.h"
+
+/* ---- A clock, and an HTTP client, that do as they are told ----------------------------------- */
+
+static int64_t now;
+
+uint64_t clock_monotonic_ms(void)
+{
+    return (uint64_t)now;
+}
+
+int64_t clock_unix_ms(void)
+{
+    return now;
+}
+
+int64_t clock_unix_s(void)
+{
+    return now / 1000;
+}
+
+static unsigned asked; /* so often */
+static http_done_fn *done;
+static void *done_arg;
+
+bool http_client_start(struct http_client *client, const struct http_request *request,
+                       http_done_fn *fn, void *arg)
+{
+    (void)client;
+    ck_assert_str_eq(request->url, "https://oauth.example/token");
+    ck_assert_msg(done == NULL, "asked twice at once");
+    done = fn;
+    done_arg = arg;
+    asked++;
+    return true;
+}
+
+/* The request under way gets this answer. */
+static void answer(int status, const char *body)
+{
+    http_done_fn *fn = done;
+    const struct http_answer given = {
+        .result = HTTP_ANSWERED, .status = status, .body = body, .body_len = strlen(body)};
+
+    ck_assert(fn != NULL);
+    done = NULL;
+    fn(&given, done_arg);
+}
+
+/* ---- Accounts -------------------------------------------------------------------------------- */
 
 static EVP_PKEY *key;
 static char folder[] = "/tmp/test_oauth.XXXXXX";
@@ -201,7 +252,8 @@ START_TEST(files_are_bounded)
 }
 END_TEST
 
-START_TEST(a_file_that_all_can_read_is_warned_about)
+/* Whether a file of this mode is warned about. */
+static bool is_warned_about(mode_t mode)
 {
     char *text = account_text(key), log[512] = "";
     struct oauth_account *account;
@@ -210,15 +262,26 @@ START_TEST(a_file_that_all_can_read_is_warned_about)
 
     ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
     (void)dup2(ends[1], STDERR_FILENO);
-    write_file(text, strlen(text), 0, 0644);
+    write_file(text, strlen(text), 0, mode);
     account = oauth_account_read(path, &why);
     (void)dup2(kept, STDERR_FILENO);
+    (void)close(kept);
     ck_assert_ptr_nonnull(account);
-    ck_assert_int_gt(read(ends[0], log, sizeof log - 1), 0);
-    ck_assert_ptr_nonnull(strstr(log, "read by every user"));
+    (void)!read(ends[0], log, sizeof log - 1);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
     oauth_account_free(&account);
     (void)unlink(path);
     free(text);
+    return strstr(log, "read by every user") != NULL;
+}
+
+START_TEST(a_file_that_all_can_read_is_warned_about)
+{
+    ck_assert(is_warned_about(0644));
+    ck_assert(is_warned_about(0604));
+    ck_assert(!is_warned_about(0640)); /* for a group of its own */
+    ck_assert(!is_warned_about(0600));
 }
 END_TEST
 
@@ -264,8 +327,227 @@ START_TEST(a_token_is_renewed_before_it_expires)
 }
 END_TEST
 
+/* ---- The token ------------------------------------------------------------------------------- */
+
+#define GRANT(token) "{\"access_token\":\"" token "\",\"expires_in\":3600}"
+#define LIFE_MS      INT64_C(3600000)
+#define RENEW_MS     INT64_C(3300000) /* then it is renewed */
+
+static struct oauth *oauth;
+static int log_ends[2];
+
+static void setup(void)
+{
+    char *text = account_text(key);
+    const char *why = NULL;
+
+    now = 1000000;
+    oauth = oauth_new(NULL, oauth_account_parse(text, strlen(text), &why));
+    ck_assert_ptr_nonnull(oauth);
+    free(text);
+    ck_assert_int_eq(pipe2(log_ends, O_NONBLOCK), 0);
+    (void)dup2(log_ends[1], STDERR_FILENO);
+    log_open("test", LOG_LEVEL_INFO, LOG_TARGET_STDERR);
+}
+
+static void teardown(void)
+{
+    oauth_free(&oauth);
+    ck_assert_ptr_null(oauth);
+}
+
+/* How often this has been logged since it was asked the last time. */
+static unsigned logged(const char *what)
+{
+    static char log[65536];
+    ssize_t n = read(log_ends[0], log, sizeof log - 1);
+    unsigned times = 0;
+
+    log[n > 0 ? n : 0] = '\0';
+    for (const char *at = log; (at = strstr(at, what)) != NULL; at++)
+        times++;
+    return times;
+}
+
+static const char *token(void)
+{
+    uint64_t generation;
+    const char *text = oauth_token(oauth, now, &generation);
+
+    return text != NULL ? text : "";
+}
+
+static uint64_t generation(void)
+{
+    uint64_t number;
+
+    (void)oauth_token(oauth, now, &number);
+    return number;
+}
+
+/* In how many milliseconds it will ask again; where that is 0, it has. */
+static int64_t asks_in(void)
+{
+    unsigned before = asked;
+    int64_t at = oauth_run(oauth, now, clock_unix_s());
+
+    return asked > before ? 0 : at - now;
+}
+
+/* Waits until it asks, which it does not before. */
+static void until_asked(void)
+{
+    int64_t wait = asks_in();
+
+    if (wait > 0) {
+        now += wait - 1;
+        ck_assert_int_eq(oauth_run(oauth, now, clock_unix_s()), now + 1);
+        now++;
+        (void)oauth_run(oauth, now, clock_unix_s());
+    }
+    ck_assert(done != NULL);
+}
+
+START_TEST(one_request_at_a_time)
+{
+    ck_assert_str_eq(token(), "");
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(oauth_run(oauth, now += 3600000, clock_unix_s()), INT64_MAX);
+    ck_assert_uint_eq(asked, 1);
+    answer(200, GRANT("a"));
+    ck_assert_str_eq(token(), "a");
+    ck_assert_int_eq(asks_in(), RENEW_MS);
+    until_asked();
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(oauth_run(oauth, now, clock_unix_s()), INT64_MAX);
+    ck_assert_uint_eq(asked, 2);
+    ck_assert_str_eq(token(), "a"); /* in the background */
+    answer(200, GRANT("b"));
+    ck_assert_str_eq(token(), "b");
+}
+END_TEST
+
+START_TEST(a_token_is_used_until_it_expires)
+{
+    int64_t expires = now + LIFE_MS;
+
+    until_asked();
+    answer(200, GRANT("a"));
+    while (now + asks_in() < expires) {
+        until_asked();
+        ck_assert_str_eq(token(), "a");
+        answer(500, "");
+        ck_assert_str_eq(token(), "a");
+    }
+    now = expires - 1;
+    ck_assert_str_eq(token(), "a");
+    now = expires;
+    ck_assert_str_eq(token(), "");
+    until_asked();
+    ck_assert_str_eq(token(), "");
+    answer(200, GRANT("b"));
+    ck_assert_str_eq(token(), "b");
+}
+END_TEST
+
+/* 1 s doubling to 60 s, of which up to half is drawn off. */
+START_TEST(failures_are_tried_again_ever_more_slowly)
+{
+    static const char *const failures[] = {"", "{\"error\":\"x\"}", "<html>", "{\"access_token\":"};
+    int64_t least = INT64_MAX, most = 0;
+
+    for (int round = 0; round < 2; round++) {
+        int64_t bound = 1000;
+
+        until_asked();
+        for (unsigned i = 0; i < 200; i++) {
+            int64_t wait;
+
+            answer(i % 2 ? 200 : 503, failures[i % 4]);
+            wait = asks_in();
+            ck_assert_int_ge(wait, bound / 2);
+            ck_assert_int_le(wait, bound);
+            if (bound == 60000) {
+                least = wait < least ? wait : least;
+                most = wait > most ? wait : most;
+            }
+            bound = bound < 32000 ? 2 * bound : 60000;
+            until_asked();
+        }
+        ck_assert_int_lt(least, 40000);
+        ck_assert_int_gt(most, 50000);
+        ck_assert_uint_eq(logged("error: FCM: the token endpoint answered"), 1);
+        /* It works, and when it fails again it begins anew. */
+        answer(200, GRANT("a"));
+        ck_assert_uint_eq(logged("info: FCM: an access token is at hand"), 1);
+    }
+}
+END_TEST
+
+START_TEST(a_token_in_another_answer_than_200_is_none)
+{
+    static const int statuses[] = {201, 302, 400, 500};
+
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        until_asked();
+        answer(statuses[i], GRANT("a"));
+        ck_assert_str_eq(token(), "");
+    }
+}
+END_TEST
+
+START_TEST(a_refused_token_is_replaced_at_once)
+{
+    uint64_t first;
+
+    until_asked();
+    answer(200, GRANT("a"));
+    first = generation();
+    oauth_refused(oauth, first, now);
+    ck_assert_str_eq(token(), "");
+    ck_assert_int_eq(asks_in(), 0);
+    oauth_refused(oauth, first, now); /* by the others in flight */
+    answer(200, GRANT("b"));
+    oauth_refused(oauth, first, now);
+    ck_assert_str_eq(token(), "b");
+    ck_assert_int_eq(asks_in(), RENEW_MS);
+}
+END_TEST
+
+/* Else it would be asked for again and again, as fast as Google can refuse them. */
+START_TEST(one_refused_token_after_the_other_backs_off)
+{
+    uint64_t first;
+    int64_t bound = 2000;
+
+    until_asked();
+    answer(200, GRANT("a"));
+    first = generation();
+    oauth_accepted(oauth, first);
+    oauth_refused(oauth, first, now);
+    ck_assert_int_eq(asks_in(), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        int64_t wait;
+
+        answer(200, GRANT("b"));
+        oauth_accepted(oauth, first); /* late, and about another one */
+        oauth_refused(oauth, generation(), now);
+        wait = asks_in();
+        ck_assert_int_ge(wait, bound / 2);
+        ck_assert_int_le(wait, bound);
+        bound = bound < 32000 ? 2 * bound : 60000;
+        until_asked();
+    }
+    answer(200, GRANT("c"));
+    oauth_accepted(oauth, generation());
+    oauth_refused(oauth, generation(), now);
+    ck_assert_int_eq(asks_in(), 0);
+}
+END_TEST
+
 int main(void)
 {
+    TCase *state = tcase_create("token");
     Suite *suite = suite_create("oauth");
     TCase *tcase = tcase_create("oauth");
     int status;
@@ -282,6 +564,14 @@ int main(void)
     tcase_add_test(tcase, tokens_that_could_not_be_sent_are_refused);
     tcase_add_test(tcase, a_token_is_renewed_before_it_expires);
     suite_add_tcase(suite, tcase);
+    tcase_add_checked_fixture(state, setup, teardown);
+    tcase_add_test(state, one_request_at_a_time);
+    tcase_add_test(state, a_token_is_used_until_it_expires);
+    tcase_add_test(state, failures_are_tried_again_ever_more_slowly);
+    tcase_add_test(state, a_token_in_another_answer_than_200_is_none);
+    tcase_add_test(state, a_refused_token_is_replaced_at_once);
+    tcase_add_test(state, one_refused_token_after_the_other_backs_off);
+    suite_add_tcase(suite, state);
     status = unit_run(suite);
     EVP_PKEY_free(key);
     (void)rmdir(folder);

@@ -333,6 +333,9 @@ START_TEST(a_peer_may_ask_for_five_minutes)
     target = begin(WAKE_LANE_FCM, 30000, &kind);
     ck_assert(retry(target, 30000, true, INT64_C(3600000)));
     ck_assert_int_eq(wake_queue_next_ms(queue), 330000);
+    target = begin(WAKE_LANE_FCM, 330000, &kind);
+    ck_assert(retry(target, 330000, true, 3999)); /* nor may he have less than is usual */
+    ck_assert_int_eq(wake_queue_next_ms(queue), 334000);
 }
 END_TEST
 
@@ -350,12 +353,52 @@ START_TEST(once_more_is_once)
 }
 END_TEST
 
+/* The next push of the same target has a once more of its own. */
+START_TEST(once_more_is_once_a_push)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert(wake_queue_once_more(queue, target, 5));
+    target = begin(WAKE_LANE_FCM, 5, &kind);
+    add_at(2, 7, WAKE_VIA_RELAY, 6, 6);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 7), 1);
+    target = begin(WAKE_LANE_FCM, 7, &kind);
+    ck_assert(wake_queue_once_more(queue, target, 8));
+}
+END_TEST
+
+/* What tells whose fault it is: others that succeed between the two. */
+START_TEST(a_push_fails_since_the_one_before_it)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    int64_t now = 100;
+
+    add(1, 7, WAKE_VIA_RELAY, now);
+    target = begin(WAKE_LANE_UNKNOWN, now, &kind);
+    ck_assert_int_eq(wake_target_failing_ms(target), 100);
+    ck_assert(retry(target, now, true, -1));
+    now = wake_queue_next_ms(queue);
+    target = begin(WAKE_LANE_FCM, now, &kind);
+    ck_assert_int_eq(wake_target_failing_ms(target), 100);
+    add_at(2, 7, WAKE_VIA_RELAY, now, now);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, now), 1);
+    now += 10;
+    ck_assert_int_eq(wake_target_failing_ms(begin(WAKE_LANE_FCM, now, &kind)), now);
+}
+END_TEST
+
 START_TEST(old_wakes_are_given_up)
 {
     enum push_kind kind;
     struct wake_target *target;
     unsigned expired;
 
+    ck_assert_int_eq(WAKE_LIFE_RELAY_MS, 24 * 3600 * 1000);
+    ck_assert_int_eq(WAKE_LIFE_NOTIFY_MS, 3600 * 1000);
     add_at(1, 7, WAKE_VIA_NOTIFY, 0, -100); /* not due yet, or the other would stand for it */
     add_at(2, 7, WAKE_VIA_RELAY, 0, -100);
     target = take(WAKE_LANE_UNKNOWN, WAKE_LIFE_NOTIFY_MS);
@@ -393,6 +436,31 @@ START_TEST(the_clock_stands_still_while_a_lane_is_stopped)
     /* It stood still for the other lane alone. */
     target = take(WAKE_LANE_FCM, now + 1000);
     ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_UNIFIEDPUSH, now, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+}
+END_TEST
+
+/* By exactly as long as it stood still while the wake was there. */
+START_TEST(the_clock_goes_on_afterwards)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+    int64_t end = WAKE_LIFE_NOTIFY_MS + 300;
+
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, -5000);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, -3000);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, -1000);
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, 100);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 200);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 300);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, 500);
+    target = take(WAKE_LANE_UNKNOWN, end);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, end, &kind, &expired));
+    ck_assert(retry(target, end - 1000, false, -1));
+    target = take(WAKE_LANE_FCM, end + 1);
+    ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_FCM, end + 1, &kind, &expired));
     ck_assert_uint_eq(expired, 1);
 }
 END_TEST
@@ -553,6 +621,9 @@ START_TEST(a_backend_that_only_fails_is_probed)
     ck_assert(!push_health_blames(&health, 0));
     ck_assert(!push_health_fault(&health, now));
     ck_assert(!push_health_fault(&health, now));
+    ck_assert(!push_health_good(&health, now)); /* it is in a row that they count */
+    ck_assert(!push_health_fault(&health, now));
+    ck_assert(!push_health_fault(&health, now));
     ck_assert(push_health_fault(&health, now));
     ck_assert(push_health_is_down(&health));
     ck_assert(!push_health_fault(&health, now + 1)); /* had been under way */
@@ -592,8 +663,11 @@ int main(void)
     tcase_add_test(tcase, a_fault_of_the_backend_spends_no_try);
     tcase_add_test(tcase, a_peer_may_ask_for_five_minutes);
     tcase_add_test(tcase, once_more_is_once);
+    tcase_add_test(tcase, once_more_is_once_a_push);
+    tcase_add_test(tcase, a_push_fails_since_the_one_before_it);
     tcase_add_test(tcase, old_wakes_are_given_up);
     tcase_add_test(tcase, the_clock_stands_still_while_a_lane_is_stopped);
+    tcase_add_test(tcase, the_clock_goes_on_afterwards);
     tcase_add_test(tcase, lanes_do_not_hold_each_other_up);
     tcase_add_test(tcase, an_abandoned_push_leaves_its_wakes_unacknowledged);
     tcase_add_test(tcase, disowned_wakes_are_forgotten);

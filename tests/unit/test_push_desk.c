@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "host_slots.h"
 #include "unit.h"
 
 /* ---- A clock, and an HTTP client, that do as they are told ----------------------------------- */
@@ -102,12 +103,14 @@ static const struct http_answer silence = {
     .result = HTTP_TIMED_OUT, .timed_out = true, .body = "", .retry_after_ms = -1};
 static const struct http_answer refused = {
     .result = HTTP_UNREACHABLE, .body = "", .retry_after_ms = -1};
+static const struct http_answer forbidden = {
+    .result = HTTP_ADDRESS_REFUSED, .body = "", .retry_after_ms = -1};
 static const struct http_answer unroutable = {
     .result = HTTP_UNREACHABLE, .timed_out = true, .body = "", .retry_after_ms = -1};
 
 /* ---- The desk -------------------------------------------------------------------------------- */
 
-#define IN_FLIGHT 8
+#define IN_FLIGHT 12 /* a quarter of which is not a third of anything near */
 
 static struct settings settings;
 static struct stats stats;
@@ -343,10 +346,42 @@ START_TEST(a_host_that_fails_at_once_is_given_up)
 }
 END_TEST
 
+/* It has said so itself. */
+START_TEST(a_host_that_asks_for_patience_is_given_up)
+{
+    ck_assert_uint_eq(tries(&later, &silence), WAKE_TRIES_MAX);
+}
+END_TEST
+
 /* It is our own network that is away, as far as can be told. */
 START_TEST(nobody_is_to_blame_while_nothing_is_answered)
 {
     ck_assert_uint_eq(tries(&refused, &silence), 10);
+}
+END_TEST
+
+/* A name that leads into this network was looked up perhaps, and nobody asked. */
+START_TEST(a_push_that_was_not_made_blames_nobody)
+{
+    ck_assert_uint_eq(tries(&refused, &forbidden), 10);
+}
+END_TEST
+
+/* What has succeeded before a push was begun says nothing of the network now. */
+START_TEST(an_earlier_success_blames_nobody)
+{
+    wake(1);
+    serve();
+    answer("h1.", &delivered);
+    for (unsigned i = 0; i < 2 * WAKE_TRIES_MAX; i++) {
+        now += 60000;
+        if (i == 0)
+            wake(1);
+        serve();
+        answer("h1.", &refused);
+    }
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+    ck_assert_uint_eq(count(STAT_PUSH_RETRIES), 2 * WAKE_TRIES_MAX);
 }
 END_TEST
 
@@ -387,6 +422,116 @@ START_TEST(a_dead_token_that_was_replaced_meanwhile_costs_no_wake)
     serve();
     ck_assert(!is_asked("h1."));
     ck_assert_uint_eq(count(STAT_WAKES_DEAD_UNIFIEDPUSH), 1);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+/* ---- What is not pushed -----------------------------------------------------------------------
+ */
+
+/* A wake of pubkey number `who`, which is registered with this. */
+static void push_to(unsigned who, const char *token, enum platform platform)
+{
+    struct registration registration = {.platform = platform};
+    struct wake_target *target;
+
+    wake(who);
+    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, now, &target, 1), 1);
+    (void)strcpy(registration.token, token);
+    push_desk_serve(desk, target, &registration, now);
+}
+
+static void expect_given_up(enum stats_counter which, unsigned n)
+{
+    ck_assert_uint_eq(asked, 0);
+    ck_assert_uint_eq(count(which), n);
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+
+START_TEST(endpoints_of_other_platforms_and_schemes_are_given_up)
+{
+    push_to(1, "https://h1.example/up", PLATFORM_IOS);
+    expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, 1);
+    push_to(1, "http://h1.example/up", PLATFORM_ANDROID);
+    expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, 2);
+}
+END_TEST
+
+/* A token never goes to the backend it is not for. */
+START_TEST(what_is_off_is_given_up)
+{
+    push_to(1, "fcm-1", PLATFORM_ANDROID);
+    expect_given_up(STAT_WAKES_GIVEN_UP_FCM, 1);
+    settings.unifiedpush_enabled = false;
+    push_to(1, "https://h1.example/up", PLATFORM_ANDROID);
+    expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, 1);
+}
+END_TEST
+
+/* And holds no slot. */
+START_TEST(what_is_too_old_is_given_up)
+{
+    for (unsigned i = 1; i <= 3 * HOST_SLOTS_MAX; i++) {
+        wake(1);
+        now += WAKE_LIFE_RELAY_MS + 1;
+        serve();
+        expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, i);
+    }
+}
+END_TEST
+
+/* ---- Endpoints that are held back ------------------------------------------------------------ */
+
+/* One of two trade keys of a phone is answered 429; when are both pushed to again? */
+static int64_t held_for_ms(int64_t retry_after_ms)
+{
+    struct http_answer answered = later;
+    struct wake_target *both[2];
+    int64_t began = now;
+
+    answered.retry_after_ms = retry_after_ms;
+    push_to(1, "https://h1.example/up", PLATFORM_ANDROID);
+    answer("h1.", &answered);
+    push_to(2, "https://h1.example/up", PLATFORM_ANDROID);
+    ck_assert(!is_asked("h1."));
+    now = wake_queue_next_ms(queue);
+    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNIFIEDPUSH, now, both, 2), 2);
+    return now - began;
+}
+
+START_TEST(an_endpoint_is_held_back_as_long_as_it_asks_up_to_five_minutes)
+{
+    ck_assert_int_eq(held_for_ms(7000), 7000);
+}
+END_TEST
+
+START_TEST(an_endpoint_is_held_back_for_five_minutes_at_most)
+{
+    ck_assert_int_eq(held_for_ms(86400000), 300000);
+}
+END_TEST
+
+START_TEST(an_endpoint_that_does_not_say_for_how_long_is_held_back_for_a_second)
+{
+    ck_assert_int_eq(held_for_ms(-1), 1000);
+}
+END_TEST
+
+/* ---- Few slots ------------------------------------------------------------------------------- */
+
+/* Slow hosts have one all the same, or those behind them would never be woken. */
+START_TEST(of_few_slots_one_is_for_slow_hosts)
+{
+    settings.push_max_in_flight = 3;
+    push_desk_free(&desk);
+    desk = push_desk_new(&settings, NULL, queue, &stats);
+    wake(1);
+    serve();
+    answer("h1.", &silence);
+    now += 60000;
+    serve();
+    answer("h1.", &delivered);
     ck_assert_uint_eq(wake_queue_backlog(queue), 0);
 }
 END_TEST
@@ -582,15 +727,239 @@ START_TEST(half_an_hour_of_503_from_all_distributors_loses_no_wake)
 END_TEST
 
 /* It is gone for longer than a wake lives. */
-START_TEST(two_days_without_fcm_lose_no_wake)
+static void expect_a_push_after_two_days(const struct http_answer *pushes,
+                                         const struct http_answer *oauth)
 {
-    struct backend backend = {.pushes = &refused, .oauth = &granted};
+    struct backend backend = {.pushes = pushes, .oauth = oauth};
 
     wake(7);
     pass(&backend, INT64_C(48) * 3600 * 1000, false);
-    backend.pushes = &granted;
+    backend.pushes = backend.oauth = &granted;
     pass(&backend, 3 * 60000, false);
     ck_assert_uint_eq(backend.delivered[7], 1);
+}
+
+START_TEST(two_days_without_fcm_lose_no_wake)
+{
+    expect_a_push_after_two_days(&refused, &granted);
+}
+END_TEST
+
+START_TEST(two_days_without_an_access_token_lose_no_wake)
+{
+    expect_a_push_after_two_days(&granted, &busy);
+}
+END_TEST
+
+/* ---- FCM ------------------------------------------------------------------------------------- */
+
+START_TEST(without_an_access_token_nothing_begins)
+{
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
+    ck_assert(push_desk_is_down(desk, WAKE_LANE_FCM, now));
+    (void)push_desk_run(desk, now);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
+    answer("oauth.example", &granted);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), IN_FLIGHT);
+    ck_assert(!push_desk_is_down(desk, WAKE_LANE_FCM, now));
+}
+END_TEST
+
+START_TEST(each_backend_has_slots_of_its_own)
+{
+    (void)push_desk_run(desk, now);
+    answer("oauth.example", &granted);
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        wake(who);
+    serve();
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_UNIFIEDPUSH, now), IN_FLIGHT);
+    by_fcm = false;
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        wake(100 + who);
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), 2 * IN_FLIGHT);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_UNIFIEDPUSH, now), 0);
+    answer("fcm.example", &granted);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 1);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_UNIFIEDPUSH, now), 0);
+}
+END_TEST
+
+/* One push to FCM, whose access token is at hand, and what it is answered. */
+static void push_by_fcm(unsigned who, const struct http_answer *answered)
+{
+    wake(who);
+    serve();
+    answer("fcm.example", answered);
+}
+
+static int capture_log(void)
+{
+    int ends[2];
+
+    ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+    (void)dup2(ends[1], STDERR_FILENO);
+    (void)close(ends[1]);
+    return ends[0];
+}
+
+static unsigned logged(int log, const char *what)
+{
+    static char text[65536];
+    ssize_t n = read(log, text, sizeof text - 1);
+    unsigned times = 0;
+
+    text[n > 0 ? n : 0] = '\0';
+    for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+        times++;
+    return times;
+}
+
+/* Loud, but not once a push. */
+START_TEST(an_operators_mistake_is_told_once_a_minute)
+{
+    static const struct http_answer no_permission = {
+        .result = HTTP_ANSWERED, .status = 403, .body = "", .retry_after_ms = -1};
+    int log = capture_log();
+
+    now = 1000000;
+    (void)push_desk_run(desk, now);
+    answer("oauth.example", &granted);
+    for (unsigned minute = 0; minute < 3; minute++) {
+        for (unsigned i = 0; i < 60; i++) {
+            push_by_fcm(1, &no_permission);
+            now += 1000;
+        }
+        ck_assert_uint_eq(logged(log, "error: FCM answers 403: check FIREBASE_PROJECT_ID"), 1);
+    }
+    (void)close(log);
+}
+END_TEST
+
+#define ERROR(code)                                                                        \
+    {                                                                                      \
+        .result = HTTP_ANSWERED,                                                           \
+        .body = "{\"error\":{\"details\":[{\"errorCode\":\"" code "\"}]}}",                \
+        .body_len = sizeof "{\"error\":{\"details\":[{\"errorCode\":\"" code "\"}]}}" - 1, \
+        .retry_after_ms = -1                                                               \
+    }
+
+/* Neither a refusal of another sort nor a push of UnifiedPush's shows that the credentials are
+ * those of this project's. */
+START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
+{
+    struct http_answer mismatch = ERROR("SENDER_ID_MISMATCH"),
+                       others[] = {
+                           ERROR("UNREGISTERED"),      ERROR("INVALID_ARGUMENT"),
+                           ERROR("QUOTA_EXCEEDED"),    ERROR("NOT_FOUND"),
+                           ERROR("PERMISSION_DENIED"), ERROR("UNAVAILABLE"),
+                       };
+    const int statuses[] = {404, 400, 429, 404, 403, 503};
+    const struct trade_pubkey *key;
+    const char *token;
+
+    mismatch.status = 403;
+    (void)push_desk_run(desk, now);
+    answer("oauth.example", &granted);
+    for (unsigned i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        others[i].status = statuses[i];
+        push_by_fcm(10 + i, &others[i]);
+        if (push_desk_first_dead(desk, &key, &token))
+            push_desk_forgotten(desk, false, now);
+    }
+    by_fcm = false;
+    wake(20);
+    serve();
+    answer("h20.", &delivered);
+    by_fcm = true;
+    push_by_fcm(1, &mismatch);
+    ck_assert(!push_desk_first_dead(desk, &key, &token));
+    push_by_fcm(2, &granted);
+    push_by_fcm(1, &mismatch);
+    ck_assert(push_desk_first_dead(desk, &key, &token));
+    ck_assert_str_eq(token, "fcm-1");
+}
+END_TEST
+
+/* As long as new ones are accepted in between. */
+START_TEST(every_refused_access_token_is_replaced_at_once)
+{
+    static const struct http_answer unauthorized = {
+        .result = HTTP_ANSWERED, .status = 401, .body = "", .retry_after_ms = -1};
+
+    for (unsigned i = 0; i < 3; i++) {
+        (void)push_desk_run(desk, now);
+        answer("oauth.example", &granted);
+        push_by_fcm(1, &granted);
+        push_by_fcm(1, &unauthorized);
+        (void)push_desk_run(desk, now);
+        ck_assert(is_asked("oauth.example"));
+        answer("oauth.example", &granted);
+        serve();
+        answer("fcm.example", &granted);
+        push_by_fcm(1, &unauthorized);
+    }
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_FCM), 6);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_FCM), 0);
+}
+END_TEST
+
+START_TEST(fcm_says_when)
+{
+    struct http_answer in_a_minute = busy;
+
+    (void)push_desk_run(desk, now);
+    answer("oauth.example", &granted);
+    in_a_minute.retry_after_ms = 60000;
+    push_by_fcm(1, &in_a_minute);
+    ck_assert_int_eq(wake_queue_next_ms(queue), now + 60000);
+    in_a_minute.status = 429;
+    push_by_fcm(2, &in_a_minute);
+    now += 59999;
+    ck_assert_int_eq(wake_queue_next_ms(queue), now + 1);
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    now++;
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), 2);
+}
+END_TEST
+
+/* ---- FCM is off ------------------------------------------------------------------------------ */
+
+static void expect_off(const char *why, unsigned warnings)
+{
+    int log = capture_log();
+
+    push_desk_free(&desk);
+    desk = push_desk_new(&settings, NULL, queue, &stats);
+    ck_assert_uint_eq(logged(log, why), warnings);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), SIZE_MAX);
+    ck_assert_int_eq(push_desk_run(desk, now), INT64_MAX);
+    (void)close(log);
+}
+
+START_TEST(without_a_project_or_an_account_fcm_is_off)
+{
+    static char bad[][16] = {"", "a/../b", "a b", "a?", "a#b", "a\r\nb"},
+                nowhere[] = "/nonexistent";
+    char *project = settings.firebase_project_id;
+
+    settings.firebase_project_id = NULL;
+    expect_off("warn: FCM is off: FIREBASE_PROJECT_ID", 1);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        settings.firebase_project_id = bad[i];
+        expect_off("warn: FCM is off: FIREBASE_PROJECT_ID", 1);
+    }
+    settings.firebase_project_id = project;
+    settings.firebase_service_account_path = NULL;
+    expect_off("warn: FCM is off: FIREBASE_SERVICE_ACCOUNT_PATH is not set", 1);
+    settings.firebase_service_account_path = nowhere;
+    expect_off("cannot be used: there is no such file", 1);
+    settings.firebase_service_account_path = account_path;
+    settings.fcm_enabled = false;
+    expect_off("FCM", 0);
 }
 END_TEST
 
@@ -604,6 +973,14 @@ int main(void)
         half_an_hour_without_any_distributor_loses_no_wake,
         half_an_hour_of_503_from_all_distributors_loses_no_wake,
         two_days_without_fcm_lose_no_wake,
+        two_days_without_an_access_token_lose_no_wake,
+        without_an_access_token_nothing_begins,
+        each_backend_has_slots_of_its_own,
+        every_refused_access_token_is_replaced_at_once,
+        fcm_says_when,
+        an_operators_mistake_is_told_once_a_minute,
+        a_sender_mismatch_is_believed_after_a_success_alone,
+        without_a_project_or_an_account_fcm_is_off,
     };
     const TTest *const tests[] = {
         silent_hosts_share_a_quarter,
@@ -615,9 +992,19 @@ int main(void)
         a_host_alone_in_being_unreachable_is_given_up,
         a_host_alone_in_answering_5xx_is_given_up,
         a_host_that_fails_at_once_is_given_up,
+        a_host_that_asks_for_patience_is_given_up,
         nobody_is_to_blame_while_nothing_is_answered,
+        a_push_that_was_not_made_blames_nobody,
+        an_earlier_success_blames_nobody,
         a_newer_wake_has_all_its_tries,
         a_dead_token_that_was_replaced_meanwhile_costs_no_wake,
+        endpoints_of_other_platforms_and_schemes_are_given_up,
+        what_is_off_is_given_up,
+        what_is_too_old_is_given_up,
+        an_endpoint_is_held_back_as_long_as_it_asks_up_to_five_minutes,
+        an_endpoint_is_held_back_for_five_minutes_at_most,
+        an_endpoint_that_does_not_say_for_how_long_is_held_back_for_a_second,
+        of_few_slots_one_is_for_slow_hosts,
         stored_keys_that_are_none_are_given_up,
         what_is_in_flight_at_the_end_is_not_done_with,
     };

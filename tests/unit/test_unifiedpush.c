@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "address_guard.h"
 #include "unit.h"
 #include "web_push.h"
 
@@ -15,6 +16,7 @@ static struct {
     char headers[2048]; /* each and a line feed */
     uint8_t body[4096];
     size_t body_len;
+    struct http_request request; /* as far as it points to nothing */
     bool has_memory;
 } http = {.has_memory = true};
 
@@ -35,6 +37,7 @@ bool http_client_start(struct http_client *client, const struct http_request *re
     }
     memcpy(http.body, request->body, request->body_len);
     http.body_len = request->body_len;
+    http.request = *request;
     done(&answer, arg);
     return true;
 }
@@ -231,6 +234,29 @@ START_TEST(without_keys_it_is_plain)
 }
 END_TEST
 
+/* What keeps a stranger's host from taking more than its share of time and of this network. */
+START_TEST(strangers_are_trusted_with_little)
+{
+    struct settings settings = {.unifiedpush_allow_private = false};
+
+    ck_assert_int_eq(push(&settings, ENDPOINT, "", ""), PUSH_STARTED);
+    ck_assert_int_eq(http.request.connect_timeout_ms, 2000);
+    ck_assert_int_eq(http.request.timeout_ms, 5000);
+    ck_assert_uint_eq(http.request.answer_limit, 4096);
+    ck_assert(http.request.address_check == address_guard_is_public);
+    ck_assert(!http.request.allow_http);
+    ck_assert(!http.request.shares_connection);
+    settings.unifiedpush_allow_private = true;
+    ck_assert_int_eq(push(&settings, ENDPOINT, "", ""), PUSH_STARTED);
+    ck_assert_int_eq(http.request.connect_timeout_ms, 2000);
+    ck_assert_int_eq(http.request.timeout_ms, 5000);
+    ck_assert_uint_eq(http.request.answer_limit, 4096);
+    ck_assert(http.request.address_check == NULL);
+    ck_assert(http.request.allow_http);
+    ck_assert(!http.request.shares_connection);
+}
+END_TEST
+
 START_TEST(with_keys_it_is_encrypted)
 {
     static const struct settings settings;
@@ -306,6 +332,7 @@ END_TEST
 UNIT_MAIN("unifiedpush", endpoints_are_known_by_their_scheme, hosts_are_found,
           hosts_can_be_narrowed, origins_have_no_path_and_no_default_port,
           the_message_is_the_contracts, statuses_are_classified, a_429_holds_its_endpoint_back,
-          failures_are_classified, without_keys_it_is_plain, with_keys_it_is_encrypted,
-          with_keys_that_are_lost_it_is_empty, stored_keys_that_are_none_send_nothing,
-          without_memory_nothing_is_sent, with_a_vapid_key_both_are_signed)
+          failures_are_classified, without_keys_it_is_plain, strangers_are_trusted_with_little,
+          with_keys_it_is_encrypted, with_keys_that_are_lost_it_is_empty,
+          stored_keys_that_are_none_send_nothing, without_memory_nothing_is_sent,
+          with_a_vapid_key_both_are_signed)

@@ -13,8 +13,35 @@
 
 #define TEXT "{\n}\n"
 
+/* ---- A disk that tells what it was asked to keep ----------------------------------------------
+ */
+
+static char synced[8];    /* f: a file, d: a folder */
+static char fails_on;     /* one of these */
+static bool was_in_place; /* when the folder was synced, the new file had its name */
+static char new_path[96];
+
+int fsync(int fd)
+{
+    struct stat found;
+    char what;
+
+    ck_assert_int_eq(fstat(fd, &found), 0);
+    what = S_ISDIR(found.st_mode) ? 'd' : 'f';
+    if (what == 'd')
+        was_in_place = access(new_path, F_OK) != 0;
+    ck_assert_uint_lt(strlen(synced), sizeof synced - 1);
+    synced[strlen(synced)] = what;
+    if (what != fails_on)
+        return 0;
+    errno = EIO;
+    return -1;
+}
+
+/* ---- The file -------------------------------------------------------------------------------- */
+
 static char top[] = "/tmp/mostro-push-endpoints-XXXXXX";
-static char folder[64], path[80], new_path[96], aside_path[96];
+static char folder[64], path[80], aside_path[96];
 static struct endpoint_file *file;
 
 static void setup(void)
@@ -107,6 +134,34 @@ START_TEST(a_new_one_takes_the_place_of_an_old_one)
     ck_assert(endpoint_file_commit(file));
     expect(TEXT);
     ck_assert_uint_eq(mode_of(path), 0600);
+}
+END_TEST
+
+/* First what is in it, then that it has this name: or a loss of power leaves an empty file. */
+START_TEST(what_was_written_is_on_the_disk)
+{
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    ck_assert(endpoint_file_prepare(file, TEXT, strlen(TEXT)));
+    ck_assert_str_eq(synced, "f");
+    ck_assert(endpoint_file_commit(file));
+    ck_assert_str_eq(synced, "fd");
+    ck_assert(was_in_place);
+}
+END_TEST
+
+START_TEST(a_disk_that_does_not_keep_it_is_an_error)
+{
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    put(path, "old", 0600);
+    fails_on = 'f';
+    ck_assert(!endpoint_file_prepare(file, TEXT, strlen(TEXT)));
+    ck_assert_int_eq(errno, EIO);
+    ck_assert_int_eq(access(new_path, F_OK), -1);
+    expect("old");
+    fails_on = 'd';
+    ck_assert(endpoint_file_prepare(file, TEXT, strlen(TEXT)));
+    ck_assert(!endpoint_file_commit(file));
+    ck_assert_int_eq(errno, EIO);
 }
 END_TEST
 
@@ -228,7 +283,8 @@ START_TEST(half_a_file_is_no_file)
 END_TEST
 
 UNIT_MAIN_WITH("endpoint_file", setup, teardown, what_was_written_is_read_and_private,
-               a_new_one_takes_the_place_of_an_old_one, what_is_discarded_leaves_nothing,
+               a_new_one_takes_the_place_of_an_old_one, what_was_written_is_on_the_disk,
+               a_disk_that_does_not_keep_it_is_an_error, what_is_discarded_leaves_nothing,
                a_file_may_be_so_large, a_damaged_one_is_set_aside_in_the_place_of_an_earlier_one,
                what_cannot_have_two_names_is_renamed, what_is_no_file_is_not_waited_for,
                a_folder_that_cannot_be_is_an_error, no_link_is_followed, two_writers_do_not_mix,

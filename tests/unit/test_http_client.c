@@ -185,6 +185,7 @@ static void setup(void)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)setenv("http_proxy", "http://127.0.0.1:1", 1);
     (void)setenv("all_proxy", "http://127.0.0.1:1", 1);
+    (void)setenv("https_proxy", "http://127.0.0.1:1", 1);
     client = http_client_new(NULL);
     ck_assert_ptr_nonnull(client);
 }
@@ -212,6 +213,39 @@ START_TEST(a_post_arrives_as_it_was_made)
     ck_assert_ptr_nonnull(strstr(server.request, "\r\nTTL: 86400\r\n"));
     ck_assert_ptr_nonnull(strstr(server.request, "\r\nContent-Length: 11\r\n"));
     ck_assert_ptr_nonnull(strstr(server.request, "\r\n\r\n{\"a\":1} END"));
+}
+END_TEST
+
+/* A file of passwords is somebody's who logs in here, not ours. */
+START_TEST(netrc_is_not_read)
+{
+    struct server server = {.answer = "HTTP/1.1 204 No Content\r\n\r\n"};
+    char home[] = "/tmp/test_http_client.XXXXXX", path[sizeof home + 8];
+    FILE *file;
+
+    ck_assert_ptr_nonnull(mkdtemp(home));
+    (void)sprintf(path, "%s/.netrc", home);
+    file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    (void)fputs("default login somebody password secret\n", file);
+    ck_assert_int_eq(fclose(file), 0);
+    (void)setenv("HOME", home, 1);
+    server_start(&server);
+    ck_assert_int_eq(ask_and_stop(post, &server).answer.status, 204);
+    (void)unlink(path);
+    (void)rmdir(home);
+    ck_assert_ptr_null(strcasestr(server.request, "authorization"));
+}
+END_TEST
+
+START_TEST(cookies_are_not_kept)
+{
+    struct server server = {.answer = "HTTP/1.1 204 No Content\r\nSet-Cookie: a=b\r\n\r\n"};
+
+    server_start(&server);
+    ck_assert_int_eq(ask(post, &server, "http").answer.status, 204);
+    ck_assert_int_eq(ask_and_stop(post, &server).answer.status, 204);
+    ck_assert_ptr_null(strcasestr(server.request, "cookie"));
 }
 END_TEST
 
@@ -322,6 +356,25 @@ START_TEST(a_status_counts_though_the_body_is_cut_short)
     ck_assert_str_eq(outcome.body, "abc");
     ck_assert(outcome.answer.cut_short);
     ck_assert(!outcome.answer.timed_out);
+}
+END_TEST
+
+/* What is said before the answer is not yet the answer. */
+START_TEST(interim_answers_count_for_nothing)
+{
+    struct server server = {.answer = "HTTP/1.1 103 Early Hints\r\nRetry-After: 9\r\n\r\n"
+                                      "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n"
+                                      "Connection: close\r\n\r\n"};
+    struct server never = {.answer = "HTTP/1.1 103 Early Hints\r\nLink: Connection: close\r\n\r\n"};
+    struct outcome outcome;
+
+    server_start(&server);
+    outcome = ask(post, &server, "http");
+    ck_assert_int_eq(outcome.answer.status, 503);
+    ck_assert_int_eq(outcome.answer.retry_after_ms, -1);
+    server_start(&never);
+    ck_assert_int_eq(ask_and_stop(post, &never).answer.result, HTTP_BROKEN);
+    server_stop(&server);
 }
 END_TEST
 
@@ -458,7 +511,6 @@ START_TEST(refused_addresses_are_not_connected_to)
     request.address_check = refuse;
     server_start(&server);
     ck_assert_int_eq(ask(request, &server, "http").answer.result, HTTP_ADDRESS_REFUSED);
-    ck_assert_uint_eq(server.connections, 0);
     /* Nor is a connection used that another request has opened. */
     ck_assert_int_eq(ask(post, &server, "http").answer.status, 204);
     server.request[0] = '\0';
@@ -466,6 +518,7 @@ START_TEST(refused_addresses_are_not_connected_to)
     http_client_free(&client);
     server_stop(&server);
     ck_assert_str_eq(server.request, "");
+    ck_assert_uint_eq(server.connections, 1); /* they are accepted one after the other */
 }
 END_TEST
 
@@ -552,14 +605,13 @@ END_TEST
 
 static char certificate_path[] = "/tmp/test_http_client.XXXXXX";
 
-/* Self-signed, for 127.0.0.1; its PEM goes to certificate_path. */
-static SSL_CTX *tls_of_its_own(void)
+/* Self-signed, for this name; its PEM goes to `file`. */
+static SSL_CTX *tls_of_its_own(const char *alt_name, FILE *file)
 {
     EVP_PKEY *key = EVP_RSA_gen(2048);
     X509 *certificate = X509_new();
-    X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+    X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, alt_name);
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    FILE *file = fdopen(mkstemp(certificate_path), "w");
 
     (void)X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
     (void)X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
@@ -571,7 +623,6 @@ static SSL_CTX *tls_of_its_own(void)
     (void)X509_add_ext(certificate, name, -1);
     ck_assert_int_gt(X509_sign(certificate, key, EVP_sha256()), 0);
     ck_assert_int_eq(PEM_write_X509(file, certificate), 1);
-    ck_assert_int_eq(fclose(file), 0);
     ck_assert_int_eq(SSL_CTX_use_certificate(context, certificate), 1);
     ck_assert_int_eq(SSL_CTX_use_PrivateKey(context, key), 1);
     X509_EXTENSION_free(name);
@@ -583,8 +634,12 @@ static SSL_CTX *tls_of_its_own(void)
 START_TEST(tls_is_verified_with_the_operators_file_too)
 {
     struct server server = {.answer = "HTTP/1.1 204 No Content\r\n\r\n"};
+    FILE *file = fdopen(mkstemp(certificate_path), "w");
 
-    server.tls = tls_of_its_own();
+    /* It may hold several. */
+    SSL_CTX_free(tls_of_its_own("IP:127.0.0.3", file));
+    server.tls = tls_of_its_own("IP:127.0.0.1", file);
+    ck_assert_int_eq(fclose(file), 0);
     server_start(&server);
     ck_assert_int_eq(ask(post, &server, "https").answer.result, HTTP_UNREACHABLE);
     http_client_free(&client);
@@ -600,6 +655,25 @@ START_TEST(tls_is_verified_with_the_operators_file_too)
 }
 END_TEST
 
+START_TEST(a_certificate_is_for_one_name)
+{
+    struct server server = {.answer = "HTTP/1.1 204 No Content\r\n\r\n"};
+    FILE *file = fdopen(mkstemp(certificate_path), "w");
+
+    server.tls = tls_of_its_own("IP:127.0.0.2", file);
+    ck_assert_int_eq(fclose(file), 0);
+    http_client_free(&client);
+    client = http_client_new(certificate_path);
+    (void)unlink(certificate_path);
+    server_start(&server);
+    ck_assert_int_eq(ask(post, &server, "https").answer.result, HTTP_UNREACHABLE);
+    http_client_free(&client);
+    server_stop(&server);
+    SSL_CTX_free(server.tls);
+    ck_assert_str_eq(server.request, "");
+}
+END_TEST
+
 /* ---- Retry-After -------------------------------------------------------------------------------
  */
 
@@ -612,6 +686,7 @@ START_TEST(retry_after_is_seconds_or_a_date)
 {
     ck_assert_int_eq(retry_after("120"), 120000);
     ck_assert_int_eq(retry_after(" 0\r\n"), 0);
+    ck_assert_int_eq(retry_after("\t120 \t\r\n"), 120000);
     ck_assert_int_eq(retry_after("99999999999999999999"), 86400000);
     ck_assert_int_eq(retry_after("Sun, 06 Nov 1994 08:50:37 GMT"), 60000);
     ck_assert_int_eq(retry_after(" Sunday, 06-Nov-94 08:50:37 GMT\r\n"), 60000);
@@ -629,12 +704,15 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_post_arrives_as_it_was_made,
+                                  netrc_is_not_read,
+                                  cookies_are_not_kept,
                                   connections_are_kept,
                                   requests_have_their_own_headers,
                                   headers_outlive_the_next_request,
                                   redirects_are_not_followed,
                                   answers_are_bounded,
                                   a_status_counts_though_the_body_is_cut_short,
+                                  interim_answers_count_for_nothing,
                                   an_answer_that_trickles_has_timed_out,
                                   endless_headers_are_cut_off,
                                   only_who_shares_a_connection_waits_for_one,
@@ -648,6 +726,7 @@ int main(void)
                                   a_descriptor_wakes_it,
                                   cancelling_calls_back,
                                   tls_is_verified_with_the_operators_file_too,
+                                  a_certificate_is_for_one_name,
                                   retry_after_is_seconds_or_a_date};
     Suite *suite = suite_create("http_client");
     TCase *tcase = tcase_create("http_client");

@@ -238,6 +238,22 @@ START_TEST(signatures_verify)
 }
 END_TEST
 
+/* ---- A disk that keeps what it is asked to, or not ---------------------------------------------
+ */
+
+static bool fails_on_file, fails_on_folder;
+
+int fsync(int fd)
+{
+    struct stat stat_;
+    bool is_folder;
+
+    ck_assert_int_eq(fstat(fd, &stat_), 0);
+    is_folder = S_ISDIR(stat_.st_mode);
+    errno = EIO;
+    return (is_folder && fails_on_folder) || (!is_folder && fails_on_file) ? -1 : 0;
+}
+
 /* ---- Making one ------------------------------------------------------------------------------ */
 
 START_TEST(a_new_key_in_a_new_file)
@@ -276,13 +292,35 @@ START_TEST(where_no_file_can_be_made)
 }
 END_TEST
 
+/* A key that is lost costs every device its registration at its distributor. */
+START_TEST(what_the_disk_does_not_keep_is_no_key)
+{
+    char public_half[VAPID_KEY_PUBLIC_SIZE];
+
+    fails_on_file = true;
+    ck_assert_str_eq(vapid_key_generate(path, public_half), strerror(EIO));
+    ck_assert_int_eq(access(path, F_OK), -1);
+    fails_on_file = false;
+    fails_on_folder = true;
+    ck_assert_str_eq(vapid_key_generate(path, public_half), strerror(EIO));
+    ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
-        a_key_from_a_file,         a_key_in_the_older_form, a_file_that_others_can_read,
-        what_is_no_file,           what_is_no_key,          a_damaged_key,
-        keys_of_other_kinds,       signatures_verify,       a_new_key_in_a_new_file,
+        a_key_from_a_file,
+        a_key_in_the_older_form,
+        a_file_that_others_can_read,
+        what_is_no_file,
+        what_is_no_key,
+        a_damaged_key,
+        keys_of_other_kinds,
+        signatures_verify,
+        a_new_key_in_a_new_file,
         where_no_file_can_be_made,
+        what_the_disk_does_not_keep_is_no_key,
     };
     Suite *suite = suite_create("vapid_key");
     TCase *tcase = tcase_create("vapid_key");

@@ -638,6 +638,14 @@ def test_the_file_cannot_be_made(stack, relay, phone, pubkey):
     in_the_way.mkdir(parents=True)
     stack.start_listener(relay)
     check_trouble(stack, phone, pubkey, in_the_way.rmdir)
+    # It is said anew when it begins anew.
+    in_the_way.mkdir()
+    url = phone.endpoint()
+    stack.register(pubkey, url)
+    wait_until(lambda: stack.listener.output().count("endpoint file: cannot be written") == 2)
+    in_the_way.rmdir()
+    wait_for(stack, url, timeout=10)
+    wait_until(lambda: stack.listener.output().count("endpoint file: works again") == 2)
 
 
 def test_a_folder_that_others_may_look_into(stack, relay, phone):

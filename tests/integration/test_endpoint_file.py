@@ -361,7 +361,11 @@ def test_a_loss_while_it_is_loaded(stack, phone):
     beat()
     assert not call("load", HOUR_MS, *one) and not call("loaded")
     assert not stack.redis.exists("mostro:endpoints", "mostro:endpoints:loaded")
-    assert call("begin") and call("load", HOUR_MS, *one) and call("loaded")
+    assert call("begin")
+    stack.redis.set("mostro:endpoints:writer", "another")
+    assert not call("load", HOUR_MS, *one) and not call("loaded")
+    stack.redis.delete("mostro:endpoints:writer")
+    assert call("load", HOUR_MS, *one) and call("loaded")
     assert call("state")[1] > 0
     assert not call("loaded")
 
@@ -423,6 +427,7 @@ def test_what_was_brought_back_gives_way_to_registrations(kept, phone, pubkey):
     assert read(kept)[device_id(url)]["registered_at"] == since
     unregister(kept, pubkey)
     wait_for(kept)
+    assert not kept.redis.keys("mostro:token:*")
 
 
 def test_phones_that_never_register_anew_are_forgotten(kept, phone, pubkey):
@@ -653,6 +658,10 @@ def test_a_folder_that_others_may_look_into(stack, relay, phone):
     stack.start_listener(relay)
     wait_for(stack)
     wait_until(lambda: any("others may look into its folder" in line for line in lines(stack)))
+    url = phone.endpoint()
+    stack.register(nostr.new_pubkey(), url)
+    wait_for(stack, url)
+    assert sum("others may look into its folder" in line for line in lines(stack)) == 1
 
 
 # ---- None, and several listeners

@@ -246,6 +246,40 @@ START_TEST(it_holds_so_many_and_no_more)
 }
 END_TEST
 
+/* And those of one moment in the order in which they came. */
+START_TEST(turns_come_in_the_order_they_become_due)
+{
+    uint32_t random = 1;
+    unsigned id = 0;
+
+    for (unsigned n = 1; n <= MAX; n++) {
+        int64_t due, due_of[MAX], last_due = 0;
+        unsigned last_who = 0, taken = 0;
+
+        for (unsigned who = 0; who < n; who++) {
+            random = random * 1664525 + 1013904223;
+            due_of[who] = 1000 + (random >> 16) % 40;
+            ck_assert_int_eq(add(++id, who, WAKE_VIA_RELAY, due_of[who]), WAKE_ADDED);
+        }
+        while ((due = wake_queue_next_ms(queue)) != INT64_MAX) {
+            struct wake_target *target;
+
+            while ((target = take(WAKE_LANE_UNKNOWN, due)) != NULL) {
+                unsigned who = (unsigned)strtoul(wake_target_key(target)->hex + 48, NULL, 16);
+
+                ck_assert_int_eq(due, due_of[who]);
+                ck_assert(due > last_due || (due == last_due && who > last_who));
+                last_due = due;
+                last_who = who;
+                taken += wake_queue_finish(queue, target, due);
+            }
+        }
+        ck_assert_uint_eq(taken, n);
+        wake_queue_acknowledged(queue, n);
+    }
+}
+END_TEST
+
 START_TEST(retries_double_and_end_after_five_tries)
 {
     enum push_kind kind;
@@ -416,6 +450,23 @@ START_TEST(old_wakes_are_given_up)
     ck_assert_uint_eq(expired, 1);
     ck_assert_uint_eq(done(), 2);
     ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+/* A push is of the kind of the wakes that it is made for. */
+START_TEST(old_wakes_do_not_show)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+    int64_t now = WAKE_LIFE_RELAY_MS + 1;
+
+    add_at(1, 7, WAKE_VIA_RELAY, 0, -100);
+    add_at(2, 7, WAKE_VIA_NOTIFY, now, 0);
+    target = take(WAKE_LANE_UNKNOWN, now);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+    ck_assert_int_eq(kind, PUSH_SILENT);
 }
 END_TEST
 
@@ -658,6 +709,7 @@ int main(void)
     tcase_add_test(tcase, a_wake_stands_for_no_other_that_needs_more);
     tcase_add_test(tcase, the_same_entry_is_known_until_it_is_acknowledged);
     tcase_add_test(tcase, it_holds_so_many_and_no_more);
+    tcase_add_test(tcase, turns_come_in_the_order_they_become_due);
     tcase_add_test(tcase, retries_double_and_end_after_five_tries);
     tcase_add_test(tcase, a_wake_does_not_inherit_the_tries_of_older_ones);
     tcase_add_test(tcase, a_fault_of_the_backend_spends_no_try);
@@ -666,6 +718,7 @@ int main(void)
     tcase_add_test(tcase, once_more_is_once_a_push);
     tcase_add_test(tcase, a_push_fails_since_the_one_before_it);
     tcase_add_test(tcase, old_wakes_are_given_up);
+    tcase_add_test(tcase, old_wakes_do_not_show);
     tcase_add_test(tcase, the_clock_stands_still_while_a_lane_is_stopped);
     tcase_add_test(tcase, the_clock_goes_on_afterwards);
     tcase_add_test(tcase, lanes_do_not_hold_each_other_up);

@@ -69,10 +69,11 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
 {
     const struct trade_pubkey *key;
     const char *token;
+    int64_t expires_ms;
 
     while (commands_work(dispatcher, now_ms) &&
-           push_desk_first_dead(dispatcher->desk, &key, &token)) {
-        enum registry_result result = registry_forget(dispatcher->commands, key, token);
+           push_desk_first_dead(dispatcher->desk, &key, &token, &expires_ms)) {
+        enum registry_result result = registry_forget(dispatcher->commands, key, token, expires_ms);
 
         if (succeeded(dispatcher, result))
             push_desk_forgotten(dispatcher->desk, result == REGISTRY_NOT_FOUND, now_ms);
@@ -96,8 +97,9 @@ static bool has_news(const struct dispatcher *dispatcher)
 {
     const struct trade_pubkey *key;
     const char *id, *token;
+    int64_t expires_ms;
 
-    return push_desk_first_dead(dispatcher->desk, &key, &token) ||
+    return push_desk_first_dead(dispatcher->desk, &key, &token, &expires_ms) ||
            (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
             !wake_reader_reads_own(dispatcher->reader));
 }

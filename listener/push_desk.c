@@ -24,7 +24,8 @@ struct flight {
     enum wake_lane lane;
     int64_t started_ms;
     char *token;
-    char host[]; /* HOST_SLOTS_NAME_MAX in WAKE_LANE_UNIFIEDPUSH, none in the other */
+    int64_t expires_ms; /* the registration's */
+    char host[];        /* HOST_SLOTS_NAME_MAX in WAKE_LANE_UNIFIEDPUSH, none in the other */
 };
 
 struct push_desk {
@@ -305,12 +306,13 @@ static void push_done(const struct push_result *result, void *arg)
 }
 
 bool push_desk_first_dead(const struct push_desk *desk, const struct trade_pubkey **key,
-                          const char **token)
+                          const char **token, int64_t *expires_ms)
 {
     if (desk->dead_first == NULL)
         return false;
     *key = wake_target_key(desk->dead_first->target);
     *token = desk->dead_first->token;
+    *expires_ms = desk->dead_first->expires_ms;
     return true;
 }
 
@@ -343,6 +345,7 @@ static struct flight *flight_new(struct push_desk *desk, struct wake_target *tar
     flight->target = target;
     flight->lane = lane;
     flight->started_ms = now_ms;
+    flight->expires_ms = registration->expires_ms;
     flight->token = strdup(registration->token);
     if (flight->token == NULL) {
         free(flight);

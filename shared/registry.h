@@ -82,6 +82,7 @@ struct registration {
     enum platform platform;
     char p256dh[WEB_PUSH_KEY_MAX + 1];
     char auth[WEB_PUSH_KEY_MAX + 1];
+    int64_t expires_ms; /* by Redis's clock, of one that was looked up: each renewal changes it */
 };
 
 /* `address` NULL: no limit applies. */
@@ -254,9 +255,10 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
 enum registry_result registry_wakes_done(struct registry *registry, const char *const *ids,
                                          size_t n);
 
-/* Removes the registration if its token is still this one; REGISTRY_NOT_FOUND if not. */
+/* Removes the registration if its token is still this one and it has not been renewed since it was
+ * looked up; REGISTRY_NOT_FOUND if not. */
 enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,
-                                     const char *token);
+                                     const char *token, int64_t expires_ms);
 
 /* Redis's clock in Unix milliseconds. */
 enum registry_result registry_time(struct registry *registry, int64_t *unix_ms);

@@ -328,14 +328,16 @@ local function holds(prefix, name, since)
   return redis.call('HGET', listener_key(prefix, name), 'since') == since
 end
 
--- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth }, token false
--- if absent. It comes right before the pushes, so 0 where the name is no longer held.
+-- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth, when it expires },
+-- token false if absent. It comes right before the pushes, so 0 where the name is no longer held.
 local function do_lookup(keys, args)
   if not holds(keys[1], args[1], args[2]) then return 0 end
   local found = {}
   for i = 3, #args do
-    found[i - 2] = redis.call('HMGET', token_key(keys[1], args[i]), 'token', 'platform', 'p256dh',
-                              'auth')
+    local key = token_key(keys[1], args[i])
+    local one = redis.call('HMGET', key, 'token', 'platform', 'p256dh', 'auth')
+    if one[1] then one[5] = redis.call('PEXPIRETIME', key) end
+    found[i - 2] = one
   end
   return found
 end
@@ -346,9 +348,12 @@ local function do_done(keys, args)
   return redis.call('XDEL', wakes_key(keys[1]), unpack(args))
 end
 
--- forget(prefix; pubkey, token): removes a registration that still has this token
+-- forget(prefix; pubkey, token, when it expires): removes a registration that still has this token and
+-- has not been renewed since it was looked up
 local function do_forget(keys, args)
-  if redis.call('HGET', token_key(keys[1], args[1]), 'token') ~= args[2] then return 0 end
+  local key = token_key(keys[1], args[1])
+  if redis.call('HGET', key, 'token') ~= args[2] or
+     redis.call('PEXPIRETIME', key) ~= tonumber(args[3]) then return 0 end
   return remove(keys[1], args[1])
 end
 

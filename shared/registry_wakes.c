@@ -183,14 +183,16 @@ static bool copy_text(char *out, size_t size, const redisReply *reply)
 /* False where there is none, or none that these programs have written. */
 static bool read_registration(const redisReply *reply, struct registration *registration)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4 ||
-        reply->element[0]->type != REDIS_REPLY_STRING)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[4]->type != REDIS_REPLY_INTEGER)
         return false;
     if (!copy_text(registration->token, sizeof registration->token, reply->element[0]) ||
         reply->element[1]->type != REDIS_REPLY_STRING ||
         !copy_text(registration->p256dh, sizeof registration->p256dh, reply->element[2]) ||
         !copy_text(registration->auth, sizeof registration->auth, reply->element[3]))
         return false;
+    registration->expires_ms = reply->element[4]->integer;
     registration->platform =
         strcmp(reply->element[1]->str, "ios") == 0 ? PLATFORM_IOS : PLATFORM_ANDROID;
     return true;
@@ -251,7 +253,7 @@ enum registry_result registry_wakes_adopt(struct registry *registry, int64_t sin
 }
 
 enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,
-                                     const char *token)
+                                     const char *token, int64_t expires_ms)
 {
     int64_t removed = 0;
     enum registry_result result;
@@ -259,6 +261,7 @@ enum registry_result registry_forget(struct registry *registry, const struct tra
     REGISTRY_BEGIN(registry, "forget");
     registry_add_pubkey(registry, key);
     registry_add(registry, token);
+    registry_add_number(registry, expires_ms);
     result = registry_call_for_integer(registry, &removed);
     return result == REGISTRY_OK && removed == 0 ? REGISTRY_NOT_FOUND : result;
 }

@@ -134,6 +134,25 @@ def test_a_dead_fcm_token_that_was_replaced_meanwhile(with_google, google, regis
     assert with_google.is_registered(registered)
 
 
+def test_a_dead_fcm_token_that_was_registered_again_meanwhile(with_google, google, registered):
+    """It is asked once more whether it is dead."""
+    gate = threading.Event()
+    google.hold(TOKEN, gate)
+    google.answer(TOKEN, [fcm.UNREGISTERED])
+    with_google.notify(registered)
+    google.next_message()
+    with_google.register(registered, TOKEN)
+    gate.set()
+    assert google.next_message().token == TOKEN
+    with_google.wait_until_idle()
+    assert with_google.is_registered(registered)
+    google.answer(TOKEN, [fcm.UNREGISTERED])
+    with_google.notify(registered)
+    google.next_message()
+    with_google.wait_until_idle()
+    assert not with_google.is_registered(registered)
+
+
 @pytest.mark.parametrize("mistake", [fcm.SENDER_ID_MISMATCH, fcm.WRONG_PROJECT, fcm.NO_PERMISSION],
                          ids=lambda mistake: mistake.message)
 def test_a_wrong_service_account_empties_no_registry(with_google, google, mistake):

@@ -163,10 +163,12 @@ static void make_token(char *token, unsigned long n)
     (void)snprintf(token, 64, by_fcm ? "fcm-%lu" : "https://h%lu.example/up", n);
 }
 
+#define EXPIRES_MS INT64_C(1700000000123)
+
 /* Serves all whose turn it is. */
 static void serve(void)
 {
-    struct registration registration = {.platform = PLATFORM_ANDROID};
+    struct registration registration = {.platform = PLATFORM_ANDROID, .expires_ms = EXPIRES_MS};
     struct wake_target *target;
 
     for (int lane = 0; lane < WAKE_LANES; lane++) {
@@ -414,14 +416,16 @@ START_TEST(a_dead_token_that_was_replaced_meanwhile_costs_no_wake)
 {
     const struct trade_pubkey *key;
     const char *token;
+    int64_t expires_ms;
 
     wake(1);
     serve();
     answer("h1.", &gone);
-    ck_assert(push_desk_first_dead(desk, &key, &token));
+    ck_assert(push_desk_first_dead(desk, &key, &token, &expires_ms));
     ck_assert_str_eq(token, "https://h1.example/up");
+    ck_assert_int_eq(expires_ms, EXPIRES_MS);
     push_desk_forgotten(desk, true, now);
-    ck_assert(!push_desk_first_dead(desk, &key, &token));
+    ck_assert(!push_desk_first_dead(desk, &key, &token, &expires_ms));
     serve();
     answer("h1.", &gone);
     push_desk_forgotten(desk, false, now);
@@ -864,6 +868,7 @@ START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
     const int statuses[] = {404, 400, 429, 404, 403, 503};
     const struct trade_pubkey *key;
     const char *token;
+    int64_t expires_ms;
 
     mismatch.status = 403;
     (void)push_desk_run(desk, now);
@@ -871,7 +876,7 @@ START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
     for (unsigned i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         others[i].status = statuses[i];
         push_by_fcm(10 + i, &others[i]);
-        if (push_desk_first_dead(desk, &key, &token))
+        if (push_desk_first_dead(desk, &key, &token, &expires_ms))
             push_desk_forgotten(desk, false, now);
     }
     by_fcm = false;
@@ -880,10 +885,10 @@ START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
     answer("h20.", &delivered);
     by_fcm = true;
     push_by_fcm(1, &mismatch);
-    ck_assert(!push_desk_first_dead(desk, &key, &token));
+    ck_assert(!push_desk_first_dead(desk, &key, &token, &expires_ms));
     push_by_fcm(2, &granted);
     push_by_fcm(1, &mismatch);
-    ck_assert(push_desk_first_dead(desk, &key, &token));
+    ck_assert(push_desk_first_dead(desk, &key, &token, &expires_ms));
     ck_assert_str_eq(token, "fcm-1");
 }
 END_TEST

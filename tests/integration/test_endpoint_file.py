@@ -123,6 +123,7 @@ def test_it_is_written_only_when_endpoints_change(kept, phone, pubkey):
     kept.register(other, url)
     kept.register(pubkey, url)
     unregister(kept, other)
+    kept.register(pubkey, url)
     kept.notify(pubkey)
     phone.next_push()
     kept.wait_until_idle()

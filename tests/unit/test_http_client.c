@@ -208,6 +208,7 @@ START_TEST(a_post_arrives_as_it_was_made)
     ck_assert_str_eq(outcome.body, "ok");
     ck_assert(!outcome.answer.cut_short);
     ck_assert(!outcome.answer.timed_out);
+    ck_assert(!outcome.answer.multiplexed);
     ck_assert_int_eq(outcome.answer.retry_after_ms, 17000);
     ck_assert(strncmp(server.request, "POST /a/../b?c HTTP/1.1\r\n", 25) == 0);
     ck_assert_ptr_nonnull(strstr(server.request, "\r\nTTL: 86400\r\n"));
@@ -404,14 +405,16 @@ START_TEST(endless_headers_are_cut_off)
 }
 END_TEST
 
-/* How many connections three requests make to somebody who does not even speak TLS. */
-static unsigned connections_to_silence(bool shares)
+#define REQUESTS_MAX 8
+
+/* How many connections so many requests make to somebody who does not even speak TLS. */
+static unsigned connections_to_silence(bool shares, size_t requests)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t len = sizeof address;
     struct http_request request = post;
-    struct outcome outcomes[3] = {{0}};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), accepted[4];
+    struct outcome outcomes[REQUESTS_MAX] = {{0}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), accepted[REQUESTS_MAX];
     unsigned n = 0;
     char url[64];
 
@@ -423,11 +426,11 @@ static unsigned connections_to_silence(bool shares)
     request.url = url;
     request.timeout_ms = 1000;
     request.shares_connection = shares;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < requests; i++)
         ck_assert(http_client_start(client, &request, take_answer, &outcomes[i]));
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < requests; i++)
         finish(&outcomes[i]);
-    while (n < 4 && (accepted[n] = accept(fd, NULL, NULL)) >= 0)
+    while (n < REQUESTS_MAX && (accepted[n] = accept(fd, NULL, NULL)) >= 0)
         n++;
     for (unsigned i = 0; i < n; i++)
         (void)close(accepted[i]);
@@ -438,8 +441,15 @@ static unsigned connections_to_silence(bool shares)
 /* Those that wait for a connection do so in one line, strangers' hosts and FCM. */
 START_TEST(only_who_shares_a_connection_waits_for_one)
 {
-    ck_assert_uint_eq(connections_to_silence(false), 3);
-    ck_assert_uint_lt(connections_to_silence(true), 3);
+    ck_assert_uint_eq(connections_to_silence(false, 3), 3);
+    ck_assert_uint_lt(connections_to_silence(true, 3), 3);
+}
+END_TEST
+
+START_TEST(a_host_has_few_connections)
+{
+    ck_assert_uint_eq(HTTP_CLIENT_CONNECTIONS_PER_HOST, 4);
+    ck_assert_uint_eq(connections_to_silence(false, REQUESTS_MAX), 4);
 }
 END_TEST
 
@@ -716,6 +726,7 @@ int main(void)
                                   an_answer_that_trickles_has_timed_out,
                                   endless_headers_are_cut_off,
                                   only_who_shares_a_connection_waits_for_one,
+                                  a_host_has_few_connections,
                                   silence_times_out,
                                   nobody_there_is_unreachable,
                                   garbage_is_broken,

@@ -305,6 +305,32 @@ START_TEST(retries_double_and_end_after_five_tries)
 }
 END_TEST
 
+static uint64_t least(uint64_t limit)
+{
+    (void)limit;
+    return 0;
+}
+
+/* All of it is drawn: of many that failed at once, some may come back at once. */
+START_TEST(jitter_is_full)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    wake_queue_free(&queue);
+    queue = wake_queue_new(MAX, least);
+    add(1, 7, WAKE_VIA_RELAY, 10);
+    target = begin(WAKE_LANE_UNKNOWN, 10, &kind);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(retry(target, 10, true, -1));
+        ck_assert_int_eq(wake_queue_next_ms(queue), 10);
+        target = begin(WAKE_LANE_FCM, 10, &kind);
+    }
+    ck_assert(retry(target, 10, true, 500)); /* but not before they may */
+    ck_assert_int_eq(wake_queue_next_ms(queue), 510);
+}
+END_TEST
+
 /* Not even where it comes while the older one waits for its last. */
 START_TEST(a_wake_does_not_inherit_the_tries_of_older_ones)
 {
@@ -711,6 +737,7 @@ int main(void)
     tcase_add_test(tcase, it_holds_so_many_and_no_more);
     tcase_add_test(tcase, turns_come_in_the_order_they_become_due);
     tcase_add_test(tcase, retries_double_and_end_after_five_tries);
+    tcase_add_test(tcase, jitter_is_full);
     tcase_add_test(tcase, a_wake_does_not_inherit_the_tries_of_older_ones);
     tcase_add_test(tcase, a_fault_of_the_backend_spends_no_try);
     tcase_add_test(tcase, a_peer_may_ask_for_five_minutes);

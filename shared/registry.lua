@@ -328,7 +328,7 @@ local function holds(prefix, name, since)
   return redis.call('HGET', listener_key(prefix, name), 'since') == since
 end
 
--- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth, when it expires },
+-- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth, expiry in ms },
 -- token false if absent. It comes right before the pushes, so 0 where the name is no longer held.
 local function do_lookup(keys, args)
   if not holds(keys[1], args[1], args[2]) then return 0 end
@@ -348,7 +348,7 @@ local function do_done(keys, args)
   return redis.call('XDEL', wakes_key(keys[1]), unpack(args))
 end
 
--- forget(prefix; pubkey, token, when it expires): removes a registration that still has this token and
+-- forget(prefix; pubkey, token, expiry in ms): removes a registration that still has this token and
 -- has not been renewed since it was looked up
 local function do_forget(keys, args)
   local key = token_key(keys[1], args[1])

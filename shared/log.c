@@ -92,6 +92,9 @@ static void write_stderr(enum log_level level, const char *text)
 }
 
 static void log_line(enum log_level level, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void log_line(enum log_level level, const char *format, va_list args)
 {
     int saved = errno;
     char text[LINE_MAX_BYTES];

@@ -33,6 +33,9 @@ void openlog(const char *ident, int option, int facility)
 }
 
 static void take_line(int priority, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void take_line(int priority, const char *format, va_list args)
 {
     ck_assert_uint_lt(the_syslog.lines, 8);
     the_syslog.priority[the_syslog.lines] = priority;

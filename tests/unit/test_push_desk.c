@@ -61,14 +61,19 @@ bool http_client_start(struct http_client *client, const struct http_request *re
     return true;
 }
 
-void http_client_cancel_all(struct http_client *client)
+static void cancel_all(void)
 {
-    (void)client;
     while (asked > 0) {
         struct request request = requests[--asked];
 
         request.done(&(struct http_answer){.result = HTTP_CANCELLED}, request.arg);
     }
+}
+
+void http_client_cancel_all(struct http_client *client)
+{
+    (void)client;
+    cancel_all();
 }
 
 /* The oldest request that has `host` in its URL, or how many there are. */
@@ -575,7 +580,7 @@ START_TEST(what_is_in_flight_at_the_end_is_not_done_with)
 
     wake(1);
     serve();
-    http_client_cancel_all(NULL);
+    cancel_all();
     ck_assert_uint_eq(push_desk_in_flight(desk), 0);
     ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 0);
     ck_assert_uint_eq(wake_queue_backlog(queue), 1);

@@ -12,8 +12,8 @@ START_TEST(patterns_of_hosts)
         "^ntfy\\.sh$",
         "^(ntfy\\.sh|push\\.example)$",
         "(^|\\.)example\\.(com|org)$",
-        "^a\\.example$|^b\\.example$|^c\\.example$|^d\\.example$|^e\\.example$|^f\\.example$|"
-        "^g\\.example$|^h\\.example$|^i\\.example$",
+        ("^a\\.example$|^b\\.example$|^c\\.example$|^d\\.example$|^e\\.example$|^f\\.example$|"
+         "^g\\.example$|^h\\.example$|^i\\.example$"),
         "^([a-z0-9-]+\\.)*example\\.org$",
         "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+example$",
         "^up[[:digit:]]{1,3}(-[[:alpha:]]+)?\\.example$",

@@ -178,7 +178,7 @@ END_TEST
 
 START_TEST(a_bad_key_for_relays_is_named_and_not_shown)
 {
-    static const char *const bad[] = {"geheim", KEY "0", KEY + 1};
+    static const char *const bad[] = {"geheim", KEY "0", &KEY[1]};
     const char *file = key_file(KEY, 0640);
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "log.h"
 #include "registry_lua.h"
 #include "registry_priv.h"
+
+#define COMPLAIN_EVERY_MS 10000
 
 void registry_add_bytes(struct registry *registry, const void *bytes, size_t len)
 {
@@ -68,11 +71,25 @@ void registry_begin_function(struct registry *registry, const char *function)
     registry_add(registry, registry->settings->redis_prefix);
 }
 
-enum registry_result registry_result_of(struct registry *registry, enum redis_status status)
+/* What Redis refuses once it refuses each time, and anybody may ask for it by the thousand. */
+static void complain(struct registry *registry)
 {
     char text[LOG_REDACTED_SIZE];
     const char *error = redis_error(registry->redis);
+    uint64_t now = clock_monotonic_ms();
 
+    if (registry->complained_ms != 0 && now - registry->complained_ms < COMPLAIN_EVERY_MS)
+        return;
+    registry->complained_ms = now;
+    log_error("registry: Redis refused a command%s: %s",
+              strstr(error, "user executing the script") != NULL
+                  ? " (its ACL lacks one; compare users.acl.example)"
+                  : "",
+              log_redact(text, error, strlen(error)));
+}
+
+enum registry_result registry_result_of(struct registry *registry, enum redis_status status)
+{
     if (status != REDIS_OK_REPLY)
         stats_add(registry->stats, STAT_REDIS_ERRORS, 1);
     switch (status) {
@@ -85,11 +102,7 @@ enum registry_result registry_result_of(struct registry *registry, enum redis_st
     case REDIS_ERROR_REPLY:
         break;
     }
-    log_error("registry: Redis refused a command%s: %s",
-              strstr(error, "user executing the script") != NULL
-                  ? " (its ACL lacks one; compare users.acl.example)"
-                  : "",
-              log_redact(text, error, strlen(error)));
+    complain(registry);
     return REGISTRY_UNAVAILABLE;
 }
 

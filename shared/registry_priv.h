@@ -38,6 +38,7 @@ struct registry {
     char notify_wakes_max[REGISTRY_NUMBER_SIZE], event_wakes_max[REGISTRY_NUMBER_SIZE];
     char token_ttl_ms[REGISTRY_NUMBER_SIZE], registrations_max[REGISTRY_NUMBER_SIZE];
     int64_t refused_for_us; /* the wait that came with the last refusal */
+    uint64_t complained_ms; /* when the log was last told of a refused command; 0 is never */
 };
 
 /* ---- Putting a command together -------------------------------------------------------------- */

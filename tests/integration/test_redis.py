@@ -343,6 +343,17 @@ def test_the_programs_need_no_more(with_acl, relay, phone, pubkey, unix):
     assert stack.redis.acl_log() == []
 
 
+def test_a_command_that_is_not_granted_is_told_of_and_fills_no_log(with_acl):
+    acl = with_acl()
+    acl.stack.start_api(workers=1)
+    acl.stack.redis.execute_command("ACL", "SETUSER", "mostro-push", "-zadd")
+    for _ in range(20):
+        registration = {"trade_pubkey": nostr.new_pubkey(), "token": "token-1", "platform": "ios"}
+        assert acl.stack.post("/api/register", registration).status == 503
+    said = [line for line in acl.stack.workers.output().splitlines() if "refused a command" in line]
+    assert len(said) == 1 and "users.acl.example" in said[0]
+
+
 def test_the_programs_are_granted_what_they_use():
     """No command more: what registry.lua calls, and what the programs send themselves."""
     called = re.findall(r"redis\.p?call\('(\w+)'(?:, '([A-Z]+)')?",

@@ -16,8 +16,9 @@
 #define FULL_RETRY_MS  100
 #define CLOCK_EVERY_MS 60000
 
-/* What two clocks may drift apart in CLOCK_EVERY_MS, amply. */
-#define DRIFT_MS 50
+/* What two clocks may drift apart in CLOCK_EVERY_MS, amply, and what merging lets a wake go early.
+ */
+#define DRIFT_MS (30 + WAKE_SOON_MS)
 
 /* A push takes processor time that an unregistered pubkey does not, and where the responder shares
  * a machine with this, its answer to the very notify would come later for it. So that comes first.

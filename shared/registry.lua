@@ -24,10 +24,7 @@ local ENDPOINT_SCAN = 256                    -- endpoints looked at in one call
 local ENDPOINT_WAKES_PER_S = 50
 local WRITER_MS = 30 * 1000                  -- after which another listener may write the file
 
--- A deferred wake is this much later than its due:<pubkey> says, so that the dispatcher, which reads
--- milliseconds, can tell it from one that is due at once: pushed any earlier, it would not cover
--- what due:<pubkey> has it stand for.
-local DEFERRED_US = 2000
+local DEFERRED_US = 2000                     -- see Deferral
 local CLOCK_SLACK_MS = 1000                 -- what a wait that was noted may seem to have grown by
 
 local GROUP = 'dispatch'
@@ -99,6 +96,17 @@ local function queue_wake(prefix, pubkey, via, not_before)
              ms_up(not_before))
 end
 
+-- Deferral. A pubkey over its limit has one wake waiting, and until the limit allows that,
+-- due:<pubkey> says so: what comes meanwhile is covered by it and queues nothing.
+--   * The note is made before any look at the registry, so that notify's answers are the same for
+--     who is registered and who is not. Where nobody is, no wake is waiting; register removes the
+--     note.
+--   * As long as the note is there the wake must not be pushed: what came after that would be lost.
+--     So it is due DEFERRED_US after the note's end: by that the dispatcher, which reads
+--     milliseconds, tells it from one that is due at once. What two clocks may differ by is added
+--     there (wake_reader.c).
+--   * A silent wake becomes a visible one by a second entry; the dispatcher makes one push of both.
+
 -- What has been noted, if it still holds: what is to hold for longer than the pubkey has to wait
 -- was noted before the clock was set back.
 local function noted_deferral(key, wait)
@@ -107,8 +115,8 @@ local function noted_deferral(key, wait)
 end
 
 -- Notes that a pubkey over its limit has its deferred wake. True where one is still to be queued:
--- there was none, or only a silent one and this one is of the visible kind (the dispatcher makes
--- one push of both). Then also what had been noted, or false.
+-- there was none, or only a silent one and this one is of the visible kind. Then also what had been
+-- noted, or false.
 local function note_deferred(prefix, pubkey, via, wait)
   local key = due_key(prefix, pubkey)
   local noted = noted_deferral(key, wait)

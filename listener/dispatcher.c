@@ -67,13 +67,11 @@ static bool succeeded(struct dispatcher *dispatcher, enum registry_result result
 /* A dead token first leaves the registry, then its wakes are done with. */
 static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    const struct trade_pubkey *key;
-    const char *token;
-    int64_t expires_ms;
+    struct push_desk_dead dead;
 
-    while (commands_work(dispatcher, now_ms) &&
-           push_desk_first_dead(dispatcher->desk, &key, &token, &expires_ms)) {
-        enum registry_result result = registry_forget(dispatcher->commands, key, token, expires_ms);
+    while (commands_work(dispatcher, now_ms) && push_desk_first_dead(dispatcher->desk, &dead)) {
+        enum registry_result result =
+            registry_forget(dispatcher->commands, dead.key, dead.token, dead.expires_ms);
 
         if (succeeded(dispatcher, result))
             push_desk_forgotten(dispatcher->desk, result == REGISTRY_NOT_FOUND, now_ms);
@@ -95,11 +93,10 @@ static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 /* Whether there is something that Redis is still to be told. */
 static bool has_news(const struct dispatcher *dispatcher)
 {
-    const struct trade_pubkey *key;
-    const char *id, *token;
-    int64_t expires_ms;
+    struct push_desk_dead dead;
+    const char *id;
 
-    return push_desk_first_dead(dispatcher->desk, &key, &token, &expires_ms) ||
+    return push_desk_first_dead(dispatcher->desk, &dead) ||
            (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
             !wake_reader_reads_own(dispatcher->reader));
 }

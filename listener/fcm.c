@@ -199,11 +199,12 @@ enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven)
 
 /* ---- The service ----------------------------------------------------------------------------- */
 
-static bool is_project_id(const char *text)
+bool fcm_has_project(const struct settings *settings)
 {
     static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._:";
+    const char *id = settings->firebase_project_id;
 
-    return *text != '\0' && strspn(text, good) == strlen(text);
+    return id != NULL && *id != '\0' && strspn(id, good) == strlen(id);
 }
 
 struct fcm *fcm_new(const struct settings *settings, struct http_client *client)
@@ -214,8 +215,7 @@ struct fcm *fcm_new(const struct settings *settings, struct http_client *client)
 
     if (!settings->fcm_enabled)
         return NULL;
-    if (settings->firebase_project_id == NULL || !is_project_id(settings->firebase_project_id) ||
-        settings->firebase_service_account_path == NULL) {
+    if (!fcm_has_project(settings) || settings->firebase_service_account_path == NULL) {
         log_warn("FCM is off: %s", settings->firebase_service_account_path == NULL
                                        ? "FIREBASE_SERVICE_ACCOUNT_PATH is not set"
                                        : "FIREBASE_PROJECT_ID is not set, or no project's id");

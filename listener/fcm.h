@@ -34,6 +34,9 @@ enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven);
 
 struct fcm;
 
+/* Whether FIREBASE_PROJECT_ID is set, and may be one. */
+bool fcm_has_project(const struct settings *settings);
+
 /* NULL where FCM is off: disabled, or (with a warning) without a usable service account or
  * project. */
 struct fcm *fcm_new(const struct settings *settings, struct http_client *client);

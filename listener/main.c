@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fcm.h"
 #include "http_client.h"
 #include "listener.h"
 #include "log.h"
@@ -74,8 +75,9 @@ static void tell_of_fcm(const struct settings *settings)
     if (account == NULL)
         (void)fprintf(stderr, "FIREBASE_SERVICE_ACCOUNT_PATH='%s': %s; FCM will be off\n", path,
                       why);
-    else if (settings->firebase_project_id == NULL)
-        (void)fputs("FIREBASE_PROJECT_ID is not set; FCM will be off\n", stderr);
+    else if (!fcm_has_project(settings))
+        (void)fputs("FIREBASE_PROJECT_ID is not set, or no project's id; FCM will be off\n",
+                    stderr);
     oauth_account_free(&account);
 }
 

@@ -305,14 +305,17 @@ static void push_done(const struct push_result *result, void *arg)
     flight_free(flight);
 }
 
-bool push_desk_first_dead(const struct push_desk *desk, const struct trade_pubkey **key,
-                          const char **token, int64_t *expires_ms)
+bool push_desk_first_dead(const struct push_desk *desk, struct push_desk_dead *dead)
 {
-    if (desk->dead_first == NULL)
+    const struct flight *first = desk->dead_first;
+
+    if (first == NULL)
         return false;
-    *key = wake_target_key(desk->dead_first->target);
-    *token = desk->dead_first->token;
-    *expires_ms = desk->dead_first->expires_ms;
+    *dead = (struct push_desk_dead){
+        .key = wake_target_key(first->target),
+        .token = first->token,
+        .expires_ms = first->expires_ms,
+    };
     return true;
 }
 

@@ -43,10 +43,16 @@ void push_desk_serve(struct push_desk *desk, struct wake_target *target,
 
 unsigned push_desk_in_flight(const struct push_desk *desk);
 
-/* The first of the registrations to be removed because their tokens are dead, with when it was to
- * expire; and that this has been done, or (`renewed`) that it is another by now. */
-bool push_desk_first_dead(const struct push_desk *desk, const struct trade_pubkey **key,
-                          const char **token, int64_t *expires_ms);
+/* A registration that is to be removed, if it is still this one, because its token is dead. */
+struct push_desk_dead {
+    const struct trade_pubkey *key;
+    const char *token;
+    int64_t expires_ms;
+};
+
+/* The first of them, until the desk is told that it has been removed, or (`renewed`) that it is
+ * another by now; false where there is none. */
+bool push_desk_first_dead(const struct push_desk *desk, struct push_desk_dead *dead);
 void push_desk_forgotten(struct push_desk *desk, bool renewed, int64_t now_ms);
 
 #endif

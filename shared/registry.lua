@@ -25,7 +25,7 @@ local ENDPOINT_WAKES_PER_S = 50
 local WRITER_MS = 30 * 1000                  -- after which another listener may write the file
 
 local DEFERRED_US = 2000                     -- see Deferral
-local CLOCK_SLACK_MS = 1000                 -- what a wait that was noted may seem to have grown by
+local CLOCK_SLACK_MS = 1000                  -- what a wait that was noted may seem to have grown by
 
 local GROUP = 'dispatch'
 local PLATFORMS = { 'android', 'ios' }

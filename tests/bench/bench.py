@@ -13,7 +13,6 @@ import re
 import shutil
 import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "integration"), str(HERE.parent / "standins")]
 
+import fastcgi  # noqa: E402
 from stack import BUILD_DIR, FCGI, Stack, wait_until  # noqa: E402
 
 NOOP = BUILD_DIR / "tests/bench/noop_responder"
@@ -186,26 +186,13 @@ def registry():
             flat >= 0.9)
 
 
-def record(kind, content):
-    """A FastCGI record of request 1."""
-    return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
-
-
-def fastcgi_request(**parameters):
-    """BEGIN_REQUEST as responder, the parameters, and an empty body."""
-    pairs = b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode()
-                     for name, value in parameters.items())
-    return (record(1, struct.pack(">HB5x", 1, 0)) + record(4, pairs) + record(4, b"") +
-            record(5, b""))
-
-
 def first_answer_ms(stack):
     """From exec of a worker on a socket of its own to its first answer that took Redis."""
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
         listener.bind(tempfile.mktemp(prefix="mostro-bench-"))
         listener.listen()
         client.connect(listener.getsockname())
-        client.sendall(fastcgi_request(REQUEST_METHOD="GET", REQUEST_URI="/api/status"))
+        client.sendall(fastcgi.request(REQUEST_METHOD="GET", REQUEST_URI="/api/status"))
         begun = time.monotonic()
         process = subprocess.Popen([FCGI], stdin=listener, env={**os.environ, **stack.settings})
         answer = client.recv(4096)

@@ -25,6 +25,12 @@ LISTENER = BUILD_DIR / "mostro-push-listener"
 
 # From the caller's environment, so that sanitizers and unusual places of libraries work.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+# Limits so slow that a bucket does not refill during a test: one request a minute.
+SLOW = {
+    "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1",
+    "NOTIFY_RATE_PER_IP_PER_MIN": "1",
+    "REGISTER_RATE_PER_IP_PER_MIN": "1",
+}
 SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|runtime error): .*")
 
 

@@ -4,12 +4,12 @@ import os
 import queue
 import signal
 import socket
-import struct
 import threading
 import time
 
 import pytest
 
+import fastcgi
 import google as fcm
 import nostr
 import phone as phones
@@ -228,15 +228,6 @@ def test_a_persisting_redis_is_taken_where_allowed(make_stack, relay, phone, pub
 # ---- The way from the web server
 
 
-def record(kind, content):
-    """Of FastCGI."""
-    return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
-
-
-def parameter(name, value):
-    return bytes([len(name), len(value)]) + name + value
-
-
 @pytest.fixture
 def port():
     with contextlib.closing(Port()) as port:
@@ -247,15 +238,14 @@ def test_a_request_that_comes_in_parts_by_tcp(make_stack, port):
     """As where the network has lost a part, and it is sent once more."""
     stack = make_stack()
     stack.start_program("responder", ["spawn-fcgi", "-n", "-a", HOST, "-p", port, "--", FCGI])
+    request = fastcgi.request(REQUEST_METHOD="GET", REQUEST_URI="/api/health")
 
     def is_well(pause=0):
         with contextlib.suppress(ConnectionRefusedError):
             with socket.create_connection((HOST, port), timeout=5) as connection:
-                connection.sendall(record(1, struct.pack(">HB5x", 1, 0)))
+                connection.sendall(request[:fastcgi.BEGIN_SIZE])
                 time.sleep(pause)
-                connection.sendall(record(4, parameter(b"REQUEST_METHOD", b"GET") +
-                                          parameter(b"REQUEST_URI", b"/api/health")) +
-                                   record(4, b"") + record(5, b""))
+                connection.sendall(request[fastcgi.BEGIN_SIZE:])
                 return b"Status: 200 OK" in b"".join(iter(lambda: connection.recv(4096), b""))
         return False
     wait_until(is_well)

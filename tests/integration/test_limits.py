@@ -11,14 +11,8 @@ import pytest
 
 import nostr
 from loopback import HOST
-from stack import wait_until
+from stack import SLOW, wait_until
 from web_servers import WEB_SERVERS
-
-SLOW = {
-    "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1",
-    "NOTIFY_RATE_PER_IP_PER_MIN": "1",
-    "REGISTER_RATE_PER_IP_PER_MIN": "1",
-}
 
 
 @pytest.fixture(scope="module", params=WEB_SERVERS)
@@ -175,7 +169,6 @@ def test_a_refused_address_is_let_in_again(make_api):
     client = api.new_client()
     wait_until(lambda: api.notify(nostr.new_pubkey(), client=client).status == 429)
     wait_until(lambda: api.notify(nostr.new_pubkey(), client=client).status == 202, timeout=3)
-
 
 
 # ---- A clock that is set back: what has been noted then lies further ahead than it ever could

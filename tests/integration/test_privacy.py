@@ -20,14 +20,9 @@ import nostr
 import welch
 from loopback import HOST
 from phone import Phone
-from stack import wait_until
+from stack import SLOW, wait_until
 from web_servers import TOP, WEB_SERVERS
 
-SLOW = {
-    "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1",
-    "NOTIFY_RATE_PER_IP_PER_MIN": "1",
-    "REGISTER_RATE_PER_IP_PER_MIN": "1",
-}
 INTERVAL = 60  # seconds, at 1 a minute
 PUBKEY_BURST, ADDRESS_BURST, REGISTER_BURST = 10, 30, 100
 

@@ -120,14 +120,19 @@ def test_many_refusals_of_one_access_token_cost_one_other(with_google, google):
     assert google.most_oauth == 1
 
 
-def test_a_dead_fcm_token_that_was_replaced_meanwhile(with_google, google, registered):
+def register_while_one_dies(stack, google, pubkey, token):
+    """While the push to TOKEN is in flight that is answered: dead."""
     gate = threading.Event()
     google.hold(TOKEN, gate)
     google.answer(TOKEN, [fcm.UNREGISTERED])
-    with_google.notify(registered)
+    stack.notify(pubkey)
     google.next_message()
-    with_google.register(registered, "fcm-token-2")
+    stack.register(pubkey, token)
     gate.set()
+
+
+def test_a_dead_fcm_token_that_was_replaced_meanwhile(with_google, google, registered):
+    register_while_one_dies(with_google, google, registered, "fcm-token-2")
     # The wake did not reach anybody yet.
     assert google.next_message().token == "fcm-token-2"
     with_google.wait_until_idle()
@@ -136,13 +141,7 @@ def test_a_dead_fcm_token_that_was_replaced_meanwhile(with_google, google, regis
 
 def test_a_dead_fcm_token_that_was_registered_again_meanwhile(with_google, google, registered):
     """It is asked once more whether it is dead."""
-    gate = threading.Event()
-    google.hold(TOKEN, gate)
-    google.answer(TOKEN, [fcm.UNREGISTERED])
-    with_google.notify(registered)
-    google.next_message()
-    with_google.register(registered, TOKEN)
-    gate.set()
+    register_while_one_dies(with_google, google, registered, TOKEN)
     assert google.next_message().token == TOKEN
     with_google.wait_until_idle()
     assert with_google.is_registered(registered)

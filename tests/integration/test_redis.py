@@ -18,7 +18,7 @@ import redis
 import nostr
 from loopback import HOST, Port
 from phone import Answer
-from stack import FCGI, TOP, preloaded, wait_until
+from stack import FCGI, SLOW, TOP, preloaded, wait_until
 
 UNAVAILABLE = '{"success":false,"message":"service unavailable"}'
 REGISTERED = '{"success":true,"message":"Token registered successfully","platform":"%s"}'
@@ -488,11 +488,6 @@ SECOND = 1000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-SLOW = {  # so that a bucket of one request is full again after a minute
-    "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1",
-    "NOTIFY_RATE_PER_IP_PER_MIN": "1",
-    "REGISTER_RATE_PER_IP_PER_MIN": "1",
-}
 # What has no expiry, and why it does not grow for ever.
 LASTING = {
     "wakes",              # an entry goes when its push has an outcome

@@ -1,6 +1,5 @@
 #include "oauth.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -11,28 +10,12 @@
 #include <unistd.h>
 
 #include "base64url.h"
-#include "clock.h"
+#include "captured_log.h"
 #include "log.h"
+#include "told_clock.h"
 #include "unit.h"
 
-/* ---- A clock, and an HTTP client, that do as they are told ----------------------------------- */
-
-static int64_t now;
-
-uint64_t clock_monotonic_ms(void)
-{
-    return (uint64_t)now;
-}
-
-int64_t clock_unix_ms(void)
-{
-    return now;
-}
-
-int64_t clock_unix_s(void)
-{
-    return now / 1000;
-}
+/* ---- An HTTP client that does as it is told -------------------------------------------------- */
 
 static unsigned asked; /* so often */
 static http_done_fn *done;
@@ -255,25 +238,21 @@ END_TEST
 /* Whether a file of this mode is warned about. */
 static bool is_warned_about(mode_t mode)
 {
-    char *text = account_text(key), log[512] = "";
+    char *text = account_text(key);
     struct oauth_account *account;
     const char *why = NULL;
-    int ends[2], kept = dup(STDERR_FILENO);
+    int log = capture_log();
+    bool is;
 
-    ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
-    (void)dup2(ends[1], STDERR_FILENO);
     write_file(text, strlen(text), 0, mode);
     account = oauth_account_read(path, &why);
-    (void)dup2(kept, STDERR_FILENO);
-    (void)close(kept);
     ck_assert_ptr_nonnull(account);
-    (void)!read(ends[0], log, sizeof log - 1);
-    (void)close(ends[0]);
-    (void)close(ends[1]);
+    is = logged(log, "read by every user") > 0;
+    (void)close(log);
     oauth_account_free(&account);
     (void)unlink(path);
     free(text);
-    return strstr(log, "read by every user") != NULL;
+    return is;
 }
 
 START_TEST(a_file_that_all_can_read_is_warned_about)
@@ -334,7 +313,7 @@ END_TEST
 #define RENEW_MS     INT64_C(3300000) /* then it is renewed */
 
 static struct oauth *oauth;
-static int log_ends[2];
+static int log_fd;
 
 static void setup(void)
 {
@@ -345,8 +324,7 @@ static void setup(void)
     oauth = oauth_new(NULL, oauth_account_parse(text, strlen(text), &why));
     ck_assert_ptr_nonnull(oauth);
     free(text);
-    ck_assert_int_eq(pipe2(log_ends, O_NONBLOCK), 0);
-    (void)dup2(log_ends[1], STDERR_FILENO);
+    log_fd = capture_log();
     log_open("test", LOG_LEVEL_INFO, LOG_TARGET_STDERR);
 }
 
@@ -354,19 +332,7 @@ static void teardown(void)
 {
     oauth_free(&oauth);
     ck_assert_ptr_null(oauth);
-}
-
-/* How often this has been logged since it was asked the last time. */
-static unsigned logged(const char *what)
-{
-    static char log[65536];
-    ssize_t n = read(log_ends[0], log, sizeof log - 1);
-    unsigned times = 0;
-
-    log[n > 0 ? n : 0] = '\0';
-    for (const char *at = log; (at = strstr(at, what)) != NULL; at++)
-        times++;
-    return times;
+    (void)close(log_fd);
 }
 
 static const char *token(void)
@@ -476,10 +442,10 @@ START_TEST(failures_are_tried_again_ever_more_slowly)
         }
         ck_assert_int_lt(least, 40000);
         ck_assert_int_gt(most, 50000);
-        ck_assert_uint_eq(logged("error: FCM: the token endpoint answered"), 1);
+        ck_assert_uint_eq(logged(log_fd, "error: FCM: the token endpoint answered"), 1);
         /* It works, and when it fails again it begins anew. */
         answer(200, GRANT("a"));
-        ck_assert_uint_eq(logged("info: FCM: an access token is at hand"), 1);
+        ck_assert_uint_eq(logged(log_fd, "info: FCM: an access token is at hand"), 1);
     }
 }
 END_TEST

@@ -1,6 +1,5 @@
 #include "push_desk.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -8,28 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "captured_log.h"
 #include "host_slots.h"
+#include "told_clock.h"
 #include "unit.h"
 
-/* ---- A clock, and an HTTP client, that do as they are told ----------------------------------- */
-
-static int64_t now;
-
-uint64_t clock_monotonic_ms(void)
-{
-    return (uint64_t)now;
-}
-
-int64_t clock_unix_ms(void)
-{
-    return now;
-}
-
-int64_t clock_unix_s(void)
-{
-    return now / 1000;
-}
+/* ---- An HTTP client that does as it is told -------------------------------------------------- */
 
 #define REQUESTS 64
 
@@ -419,18 +402,16 @@ END_TEST
 
 START_TEST(a_dead_token_that_was_replaced_meanwhile_costs_no_wake)
 {
-    const struct trade_pubkey *key;
-    const char *token;
-    int64_t expires_ms;
+    struct push_desk_dead dead;
 
     wake(1);
     serve();
     answer("h1.", &gone);
-    ck_assert(push_desk_first_dead(desk, &key, &token, &expires_ms));
-    ck_assert_str_eq(token, "https://h1.example/up");
-    ck_assert_int_eq(expires_ms, EXPIRES_MS);
+    ck_assert(push_desk_first_dead(desk, &dead));
+    ck_assert_str_eq(dead.token, "https://h1.example/up");
+    ck_assert_int_eq(dead.expires_ms, EXPIRES_MS);
     push_desk_forgotten(desk, true, now);
-    ck_assert(!push_desk_first_dead(desk, &key, &token, &expires_ms));
+    ck_assert(!push_desk_first_dead(desk, &dead));
     serve();
     answer("h1.", &gone);
     push_desk_forgotten(desk, false, now);
@@ -768,6 +749,12 @@ END_TEST
 
 /* ---- FCM ------------------------------------------------------------------------------------- */
 
+static void grant_access(void)
+{
+    (void)push_desk_run(desk, now);
+    answer("oauth.example", &granted);
+}
+
 START_TEST(without_an_access_token_nothing_begins)
 {
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
@@ -782,8 +769,7 @@ END_TEST
 
 START_TEST(each_backend_has_slots_of_its_own)
 {
-    (void)push_desk_run(desk, now);
-    answer("oauth.example", &granted);
+    grant_access();
     for (unsigned who = 0; who < IN_FLIGHT; who++)
         wake(who);
     serve();
@@ -809,28 +795,6 @@ static void push_by_fcm(unsigned who, const struct http_answer *answered)
     answer("fcm.example", answered);
 }
 
-static int capture_log(void)
-{
-    int ends[2];
-
-    ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
-    (void)dup2(ends[1], STDERR_FILENO);
-    (void)close(ends[1]);
-    return ends[0];
-}
-
-static unsigned logged(int log, const char *what)
-{
-    static char text[65536];
-    ssize_t n = read(log, text, sizeof text - 1);
-    unsigned times = 0;
-
-    text[n > 0 ? n : 0] = '\0';
-    for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
-        times++;
-    return times;
-}
-
 /* Loud, but not once a push. */
 START_TEST(an_operators_mistake_is_told_once_a_minute)
 {
@@ -839,8 +803,7 @@ START_TEST(an_operators_mistake_is_told_once_a_minute)
     int log = capture_log();
 
     now = 1000000;
-    (void)push_desk_run(desk, now);
-    answer("oauth.example", &granted);
+    grant_access();
     for (unsigned minute = 0; minute < 3; minute++) {
         for (unsigned i = 0; i < 60; i++) {
             push_by_fcm(1, &no_permission);
@@ -871,17 +834,14 @@ START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
                            ERROR("PERMISSION_DENIED"), ERROR("UNAVAILABLE"),
                        };
     const int statuses[] = {404, 400, 429, 404, 403, 503};
-    const struct trade_pubkey *key;
-    const char *token;
-    int64_t expires_ms;
+    struct push_desk_dead dead;
 
     mismatch.status = 403;
-    (void)push_desk_run(desk, now);
-    answer("oauth.example", &granted);
+    grant_access();
     for (unsigned i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         others[i].status = statuses[i];
         push_by_fcm(10 + i, &others[i]);
-        if (push_desk_first_dead(desk, &key, &token, &expires_ms))
+        if (push_desk_first_dead(desk, &dead))
             push_desk_forgotten(desk, false, now);
     }
     by_fcm = false;
@@ -890,11 +850,11 @@ START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
     answer("h20.", &delivered);
     by_fcm = true;
     push_by_fcm(1, &mismatch);
-    ck_assert(!push_desk_first_dead(desk, &key, &token, &expires_ms));
+    ck_assert(!push_desk_first_dead(desk, &dead));
     push_by_fcm(2, &granted);
     push_by_fcm(1, &mismatch);
-    ck_assert(push_desk_first_dead(desk, &key, &token, &expires_ms));
-    ck_assert_str_eq(token, "fcm-1");
+    ck_assert(push_desk_first_dead(desk, &dead));
+    ck_assert_str_eq(dead.token, "fcm-1");
 }
 END_TEST
 
@@ -905,8 +865,7 @@ START_TEST(every_refused_access_token_is_replaced_at_once)
         .result = HTTP_ANSWERED, .status = 401, .body = "", .retry_after_ms = -1};
 
     for (unsigned i = 0; i < 3; i++) {
-        (void)push_desk_run(desk, now);
-        answer("oauth.example", &granted);
+        grant_access();
         push_by_fcm(1, &granted);
         push_by_fcm(1, &unauthorized);
         (void)push_desk_run(desk, now);
@@ -925,8 +884,7 @@ START_TEST(fcm_says_when)
 {
     struct http_answer in_a_minute = busy;
 
-    (void)push_desk_run(desk, now);
-    answer("oauth.example", &granted);
+    grant_access();
     in_a_minute.retry_after_ms = 60000;
     push_by_fcm(1, &in_a_minute);
     ck_assert_int_eq(wake_queue_next_ms(queue), now + 60000);

@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "device/trade_pubkey.h"
 #include "request.h"
-#include "trade_pubkey.h"
 
 #define BODY_MAX (128 * 1024)
 

@@ -10,12 +10,12 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "clock.h"
+#include "base/clock.h"
+#include "base/wiping_json.h"
 #include "exchange.h"
-#include "log.h"
-#include "process.h"
+#include "log/log.h"
 #include "responder.h"
-#include "wiping_json.h"
+#include "settings/process.h"
 
 #define LISTEN_FD 0
 #define TICK_MS   1000

@@ -2,7 +2,7 @@
  * to a relay. For load balancers and operators; only the latter are told what is wrong. */
 #include "routes.h"
 
-#include "clock.h"
+#include "base/clock.h"
 
 /* Anybody may ask, and every question costs a new connection to Redis. */
 #define KEEP_MS 1000

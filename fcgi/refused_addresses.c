@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "hex.h"
+#include "base/hex.h"
 
 #define INDEX_DIGITS 3 /* 12 bits of hex, of which the places' share is used */
 

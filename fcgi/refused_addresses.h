@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "address_hash.h"
-#include "registry.h"
+#include "device/address_hash.h"
+#include "registry/registry.h"
 
 #define REFUSED_ADDRESSES_PLACES 1024 /* a power of two */
 

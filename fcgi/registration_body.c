@@ -5,8 +5,8 @@
 #include <strings.h>
 
 #include "body.h"
-#include "endpoint_url.h"
-#include "web_push_keys.h"
+#include "device/endpoint_url.h"
+#include "device/web_push_keys.h"
 
 /* A string member as it came. */
 struct field {

@@ -5,10 +5,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "registry.h"
+#include "device/token_crypto.h"
+#include "registry/registry.h"
 #include "response.h"
-#include "settings.h"
-#include "token_crypto.h"
+#include "settings/settings.h"
 #include "whitelist.h"
 
 /* What the rows depend on. */

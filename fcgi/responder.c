@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/random.h"
 #include "client_address.h"
-#include "clock.h"
-#include "log.h"
-#include "random.h"
+#include "log/log.h"
 #include "routes.h"
 
 #define SECONDS_PER_MINUTE 60

@@ -11,11 +11,11 @@
 #include "body.h"
 #include "refused_addresses.h"
 #include "registration_body.h"
-#include "registry.h"
+#include "registry/registry.h"
+#include "registry/stats.h"
 #include "request.h"
 #include "response.h"
-#include "settings.h"
-#include "stats.h"
+#include "settings/settings.h"
 
 struct responder {
     const struct settings *settings;

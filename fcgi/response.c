@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hex.h"
+#include "base/hex.h"
 
 #define ERROR_FORMAT "{\"success\":false,\"message\":\"%s%s%s\"}"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trade_pubkey.h"
+#include "device/trade_pubkey.h"
 #include "trusted_mostro_pubkeys.h"
 
 /* A Mostro instance's pubkey has the form of a trade pubkey (NIP-01). */

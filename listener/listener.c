@@ -6,16 +6,16 @@
 
 #include <jansson.h>
 
-#include "clock.h"
-#include "dispatcher.h"
-#include "endpoint_keeper.h"
-#include "log.h"
-#include "random.h"
-#include "registry.h"
-#include "relay.h"
-#include "seen.h"
-#include "stats.h"
-#include "wiping_json.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/wiping_json.h"
+#include "dispatch/dispatcher.h"
+#include "endpoints/endpoint_keeper.h"
+#include "log/log.h"
+#include "registry/registry.h"
+#include "registry/stats.h"
+#include "relay/relay.h"
+#include "relay/seen.h"
 
 #define INSTANCE_DIGITS 16
 #define SEEN_CAPACITY   131072 /* event ids, about 5 MB */

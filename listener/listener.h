@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "settings.h"
+#include "settings/settings.h"
 
 /* How often listener_beat() is to be called. */
 #define LISTENER_BEAT_MS 1000

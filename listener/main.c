@@ -6,15 +6,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fcm.h"
-#include "http_client.h"
+#include "device/vapid_key.h"
 #include "listener.h"
-#include "log.h"
-#include "oauth.h"
-#include "process.h"
-#include "relay_auth.h"
-#include "relay_url.h"
-#include "vapid_key.h"
+#include "log/log.h"
+#include "nostr/relay_auth.h"
+#include "nostr/relay_url.h"
+#include "push/fcm.h"
+#include "push/http_client.h"
+#include "push/oauth.h"
+#include "settings/process.h"
 
 #define GENERATE "--generate-vapid-key"
 

@@ -2,8 +2,8 @@
  * here so that the fuzzer gets at what is inside. */
 #include <openssl/evp.h>
 
+#include "device/token_crypto.h"
 #include "fuzz_input.h"
-#include "token_crypto.h"
 
 static void open_one(const struct token_crypto *crypto, const char *text, size_t len)
 {

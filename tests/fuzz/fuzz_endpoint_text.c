@@ -1,6 +1,6 @@
 /* The endpoint file: what is taken from any text can be composed anew, and is then read the same.
  */
-#include "endpoint_text.h"
+#include "endpoints/endpoint_text.h"
 #include "fuzz_input.h"
 
 static struct endpoint_text *composed;

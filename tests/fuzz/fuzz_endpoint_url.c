@@ -2,7 +2,7 @@
 #include <curl/curl.h>
 #include <strings.h>
 
-#include "endpoint_url.h"
+#include "device/endpoint_url.h"
 #include "fuzz_input.h"
 
 /* The host that a push would connect to, which must be the one that was checked. */

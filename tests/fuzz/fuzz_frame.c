@@ -1,11 +1,11 @@
 /* Frames from relays, through to the verification of the event or the answer to the challenge. */
-#include "event.h"
-#include "event_id.h"
-#include "event_scan.h"
 #include "fuzz_input.h"
-#include "log.h"
-#include "relay_auth.h"
-#include "relay_message.h"
+#include "log/log.h"
+#include "nostr/event.h"
+#include "nostr/event_id.h"
+#include "nostr/event_scan.h"
+#include "nostr/relay_auth.h"
+#include "nostr/relay_message.h"
 
 #define NOW 1785600000
 

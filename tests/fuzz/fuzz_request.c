@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "fuzz_input.h"
-#include "log.h"
+#include "log/log.h"
 #include "registry_stub.h"
 #include "responder.h"
 

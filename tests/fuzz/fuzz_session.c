@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "fuzz_input.h"
-#include "log.h"
-#include "relay_session.h"
+#include "log/log.h"
+#include "relay/relay_session.h"
 
 #define IDS       4
 #define FRAME_MAX 20000

@@ -1,7 +1,7 @@
 /* Settings files, through to the settings. */
-#include "env_file.h"
 #include "fuzz_input.h"
-#include "settings.h"
+#include "settings/env_file.h"
+#include "settings/settings.h"
 
 static const char *from_file(const char *name, void *arg)
 {

@@ -302,7 +302,7 @@ def reached_from(name, functions):
 
 
 def test_the_function_of_notify_never_mentions_registrations():
-    code = (TOP / "shared/registry.lua").read_text()
+    code = (TOP / "shared/registry/registry.lua").read_text()
     functions = lua_functions(code)
     callback = re.search(r"^register\('notify', (\w+)\)$", code, re.MULTILINE)[1]
     reached = reached_from(callback, functions)
@@ -325,7 +325,7 @@ def test_the_function_of_notify_never_mentions_registrations():
 def test_redis_runs_that_very_code(slow_api):
     libraries = slow_api.redis.function_list(library="mostro_push_*", withcode=True)
     assert [library[library.index("library_code") + 1] for library in libraries] == [
-        (TOP / "shared/registry.lua").read_text()]
+        (TOP / "shared/registry/registry.lua").read_text()]
 
 
 # ---- The answers are the same

@@ -357,9 +357,9 @@ def test_a_command_that_is_not_granted_is_told_of_and_fills_no_log(with_acl):
 def test_the_programs_are_granted_what_they_use():
     """No command more: what registry.lua calls, and what the programs send themselves."""
     called = re.findall(r"redis\.p?call\('(\w+)'(?:, '([A-Z]+)')?",
-                        (TOP / "shared/registry.lua").read_text())
+                        (TOP / "shared/registry/registry.lua").read_text())
     assert len(called) == len(re.findall(r"redis\.p?call\(", (
-        TOP / "shared/registry.lua").read_text()))
+        TOP / "shared/registry/registry.lua").read_text()))
     sent = ["fcall", "function|load", "config|get", "xgroup|create", "xreadgroup", "time"]
     assert granted("mostro-push") == {
         "|".join(filter(None, words)).lower() for words in called} | set(sent)
@@ -461,7 +461,7 @@ def test_the_memory_of_a_registration(make_stack):
     """With tokens of 163 characters, as FCM gives them."""
     stack = make_stack()
     stack.start_redis()
-    stack.redis.function_load((TOP / "shared/registry.lua").read_text())
+    stack.redis.function_load((TOP / "shared/registry/registry.lua").read_text())
 
     def used():
         """Without what clients' buffers take."""
@@ -656,7 +656,7 @@ def test_who_has_expired_is_trimmed(make_stack):
     """A limited number at a time, for nobody else is served meanwhile."""
     stack = make_stack()
     stack.start_redis()
-    stack.redis.function_load((TOP / "shared/registry.lua").read_text())
+    stack.redis.function_load((TOP / "shared/registry/registry.lua").read_text())
     living = plant(stack)
     trimmed = [stack.redis.fcall("mostro1_trim", 1, "mostro:") for _ in range(3)]
     assert trimmed == [5000 + 2, EXPIRED - 5000, 0]

@@ -1,6 +1,6 @@
 #include "registry_stub.h"
 
-#include "registry.h"
+#include "registry/registry.h"
 
 static enum registry_result answer;
 

@@ -2,7 +2,7 @@
 #ifndef MOSTRO_TOLD_CLOCK_H
 #define MOSTRO_TOLD_CLOCK_H
 
-#include "clock.h"
+#include "base/clock.h"
 
 static int64_t now; /* milliseconds */
 

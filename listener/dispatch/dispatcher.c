@@ -1,0 +1,380 @@
+#include "dispatcher.h"
+
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/thread.h"
+#include "log/log.h"
+#include "push/http_client.h"
+#include "push_desk.h"
+#include "registry/registry.h"
+#include "wakes/takeover.h"
+#include "wakes/wake_queue.h"
+#include "wakes/wake_reader.h"
+
+#define LOOKUP_BATCH      64
+#define DONE_BATCH        128
+#define DRAIN_MS          10000
+#define DRAIN_TELL_MS     1000
+#define COMMANDS_RETRY_MS 250
+#define SORT_EVERY_MS     100
+#define WAIT_MOST_MS      60000
+
+struct dispatcher {
+    struct http_client *client;
+    struct wake_queue *queue;
+    struct wake_reader *reader;
+    struct push_desk *desk;
+    struct registry *commands;
+    struct registration *registrations; /* LOOKUP_BATCH of them */
+    int64_t commands_retry_ms;          /* they fail until then */
+    int64_t sort_due_ms[WAKE_LANES];    /* see lookups() */
+    struct tenure tenure;               /* under which wakes are read */
+    struct takeover takeover;
+    pthread_t thread;
+    bool running;
+    _Atomic int64_t held_since_us; /* what the main thread says of the tenure */
+    atomic_bool held_alone;
+    atomic_bool stop;
+    atomic_uint in_flight, backlog;
+};
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- Commands to Redis ----------------------------------------------------------------------- */
+
+static bool commands_work(const struct dispatcher *dispatcher, int64_t now_ms)
+{
+    return now_ms >= dispatcher->commands_retry_ms;
+}
+
+/* A command that failed may have taken its time over it, so the clock is read anew. */
+static bool succeeded(struct dispatcher *dispatcher, enum registry_result result)
+{
+    if (result == REGISTRY_OK || result == REGISTRY_NOT_FOUND)
+        return true;
+    dispatcher->commands_retry_ms = (int64_t)clock_monotonic_ms() + COMMANDS_RETRY_MS;
+    return false;
+}
+
+/* A dead token first leaves the registry, then its wakes are done with. */
+static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    struct push_desk_dead dead;
+
+    while (commands_work(dispatcher, now_ms) && push_desk_first_dead(dispatcher->desk, &dead)) {
+        enum registry_result result =
+            registry_forget(dispatcher->commands, dead.key, dead.token, dead.expires_ms);
+
+        if (succeeded(dispatcher, result))
+            push_desk_forgotten(dispatcher->desk, result == REGISTRY_NOT_FOUND, now_ms);
+    }
+}
+
+static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    const char *ids[DONE_BATCH];
+    size_t n;
+
+    while (!wake_reader_reads_own(dispatcher->reader) && commands_work(dispatcher, now_ms) &&
+           (n = wake_queue_done(dispatcher->queue, ids, DONE_BATCH)) > 0) {
+        if (succeeded(dispatcher, registry_wakes_done(dispatcher->commands, ids, n)))
+            wake_queue_acknowledged(dispatcher->queue, n);
+    }
+}
+
+/* Whether there is something that Redis is still to be told. */
+static bool has_news(const struct dispatcher *dispatcher)
+{
+    struct push_desk_dead dead;
+    const char *id;
+
+    return push_desk_first_dead(dispatcher->desk, &dead) ||
+           (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
+            !wake_reader_reads_own(dispatcher->reader));
+}
+
+/* ---- Whose wakes they are -------------------------------------------------------------------- */
+
+/* The time is read first, so that `alone` is never that of a tenure before. */
+static void follow_tenure(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    struct tenure held = {.since_us = atomic_load(&dispatcher->held_since_us),
+                          .alone = atomic_load(&dispatcher->held_alone)};
+
+    if (held.since_us == 0 ||
+        (held.since_us == dispatcher->tenure.since_us && held.alone == dispatcher->tenure.alone))
+        return;
+    if (held.since_us != dispatcher->tenure.since_us) {
+        if (dispatcher->tenure.since_us != 0)
+            log_warn("dispatcher: Redis had lost this listener's heartbeat; its wakes are read "
+                     "anew");
+        wake_queue_disown(dispatcher->queue);
+        takeover_begin(&dispatcher->takeover, held.since_us, now_ms);
+    }
+    dispatcher->tenure = held;
+    wake_reader_restart(dispatcher->reader, held.alone);
+}
+
+static void take_over(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    int64_t adopted;
+
+    if (!commands_work(dispatcher, now_ms) ||
+        !succeeded(dispatcher,
+                   takeover_run(&dispatcher->takeover, dispatcher->commands, now_ms, &adopted)) ||
+        adopted == 0)
+        return;
+    log_warn("dispatcher: took over %lld wakes of listeners that are gone", (long long)adopted);
+    wake_reader_restart(dispatcher->reader, dispatcher->tenure.alone);
+}
+
+/* ---- Pushing --------------------------------------------------------------------------------- */
+
+/* How many of a lane's targets are to be looked up now. A backend that is down takes no pushes, but
+ * some of those that wait for it have gone meanwhile, to the other one or altogether: a few at a
+ * time are looked up anyway, and line up again behind the rest if they have not. */
+static size_t lookups(struct dispatcher *dispatcher, enum wake_lane lane, int64_t now_ms)
+{
+    size_t n = push_desk_slots(dispatcher->desk, lane, now_ms);
+
+    if (n == 0 && push_desk_is_down(dispatcher->desk, lane, now_ms) &&
+        now_ms >= dispatcher->sort_due_ms[lane]) {
+        dispatcher->sort_due_ms[lane] = now_ms + SORT_EVERY_MS;
+        n = LOOKUP_BATCH;
+    }
+    return n < LOOKUP_BATCH ? n : LOOKUP_BATCH;
+}
+
+/* When lookups() may be more than none without a push ending first. */
+static int64_t next_lookup_ms(const struct dispatcher *dispatcher, enum wake_lane lane,
+                              int64_t now_ms)
+{
+    int64_t next = push_desk_next_slot_ms(dispatcher->desk, lane, now_ms);
+
+    if (push_desk_is_down(dispatcher->desk, lane, now_ms))
+        next = earlier(next, dispatcher->sort_due_ms[lane]);
+    return next;
+}
+
+/* Looks up one batch of those whose turn it is in this lane, right before they are pushed. */
+static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64_t now_ms)
+{
+    struct wake_target *targets[LOOKUP_BATCH];
+    struct trade_pubkey keys[LOOKUP_BATCH];
+    bool found[LOOKUP_BATCH];
+    size_t n = wake_queue_take(dispatcher->queue, lane, now_ms, targets,
+                               lookups(dispatcher, lane, now_ms));
+
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        keys[i] = *wake_target_key(targets[i]);
+    if (succeeded(dispatcher, registry_lookup(dispatcher->commands, dispatcher->tenure.since_us,
+                                              keys, n, dispatcher->registrations, found))) {
+        for (size_t i = 0; i < n; i++)
+            push_desk_serve(dispatcher->desk, targets[i],
+                            found[i] ? &dispatcher->registrations[i] : NULL, now_ms);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            wake_queue_put_back(dispatcher->queue, targets[i], lane);
+    }
+    OPENSSL_cleanse(dispatcher->registrations, n * sizeof *dispatcher->registrations);
+    OPENSSL_cleanse(keys, sizeof keys);
+}
+
+static void serve(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    for (int lane = 0; lane < WAKE_LANES && commands_work(dispatcher, now_ms); lane++)
+        serve_lane(dispatcher, (enum wake_lane)lane, now_ms);
+}
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+static void publish_status(struct dispatcher *dispatcher)
+{
+    atomic_store(&dispatcher->in_flight, push_desk_in_flight(dispatcher->desk));
+    atomic_store(&dispatcher->backlog, (unsigned)wake_queue_backlog(dispatcher->queue));
+}
+
+/* When there is something to do even if nothing happens. */
+static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    int64_t next = wake_queue_next_ms(dispatcher->queue);
+
+    for (int lane = 0; lane < WAKE_LANES; lane++) {
+        if (wake_queue_waiting(dispatcher->queue, (enum wake_lane)lane))
+            next = earlier(next, next_lookup_ms(dispatcher, (enum wake_lane)lane, now_ms));
+    }
+    if (dispatcher->takeover.since_us != 0)
+        next = earlier(next, dispatcher->takeover.due_ms);
+    if (has_news(dispatcher))
+        next = now_ms;
+    if (next < dispatcher->commands_retry_ms) /* all of this needs Redis */
+        next = dispatcher->commands_retry_ms;
+    return next;
+}
+
+static void wait_until(struct dispatcher *dispatcher, int64_t until_ms)
+{
+    int64_t wait = until_ms == INT64_MIN ? 0 : until_ms - (int64_t)clock_monotonic_ms();
+
+    if (until_ms == INT64_MAX || wait > WAIT_MOST_MS)
+        wait = WAIT_MOST_MS;
+    http_client_wait(dispatcher->client, wake_reader_fd(dispatcher->reader),
+                     wait > 0 ? (int)wait : 0);
+}
+
+static void stop_clocks(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    bool redis_away = !wake_reader_is_up(dispatcher->reader) || !commands_work(dispatcher, now_ms);
+
+    for (int lane = 0; lane < WAKE_LANES; lane++)
+        wake_queue_stop_clock(dispatcher->queue, (enum wake_lane)lane,
+                              redis_away ||
+                                  push_desk_is_down(dispatcher->desk, (enum wake_lane)lane, now_ms),
+                              now_ms);
+}
+
+static void work(struct dispatcher *dispatcher)
+{
+    while (!atomic_load(&dispatcher->stop)) {
+        int64_t now_ms = (int64_t)clock_monotonic_ms(), next_ms;
+
+        follow_tenure(dispatcher, now_ms);
+        take_over(dispatcher, now_ms);
+        next_ms = wake_reader_run(dispatcher->reader, dispatcher->queue, now_ms);
+        next_ms = earlier(next_ms, push_desk_run(dispatcher->desk, now_ms));
+        stop_clocks(dispatcher, now_ms);
+        serve(dispatcher, now_ms);
+        acknowledge(dispatcher, now_ms);
+        forget_dead(dispatcher, now_ms);
+        stop_clocks(dispatcher, now_ms); /* by what has failed just now, too */
+        publish_status(dispatcher);
+        wait_until(dispatcher, earlier(next_ms, next_work_ms(dispatcher, now_ms)));
+    }
+}
+
+/* What is done with and not acknowledged would be pushed again, so a moment's trouble with Redis
+ * is waited out. */
+static void tell_the_rest(struct dispatcher *dispatcher)
+{
+    int64_t now_ms = (int64_t)clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_TELL_MS;
+
+    while (has_news(dispatcher) && now_ms < deadline_ms) {
+        wait_until(dispatcher, earlier(dispatcher->commands_retry_ms, deadline_ms));
+        now_ms = (int64_t)clock_monotonic_ms();
+        forget_dead(dispatcher, now_ms);
+        acknowledge(dispatcher, now_ms);
+    }
+}
+
+/* Nothing begins any more; what is in flight may end. */
+static void drain(struct dispatcher *dispatcher)
+{
+    int64_t now_ms = (int64_t)clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_MS;
+
+    wake_reader_stop(dispatcher->reader);
+    for (;;) {
+        forget_dead(dispatcher, now_ms);
+        acknowledge(dispatcher, now_ms);
+        publish_status(dispatcher);
+        if (push_desk_in_flight(dispatcher->desk) == 0 || now_ms >= deadline_ms)
+            break;
+        wait_until(dispatcher, deadline_ms);
+        now_ms = (int64_t)clock_monotonic_ms();
+    }
+    if (push_desk_in_flight(dispatcher->desk) > 0)
+        log_warn("dispatcher: %u pushes did not end in time; they will be made again",
+                 push_desk_in_flight(dispatcher->desk));
+    http_client_cancel_all(dispatcher->client);
+    tell_the_rest(dispatcher);
+    log_info("dispatcher: stopped; %zu wakes stay in Redis", wake_queue_backlog(dispatcher->queue));
+    publish_status(dispatcher);
+}
+
+static void *run(void *arg)
+{
+    work(arg);
+    drain(arg);
+    return NULL;
+}
+
+static bool start_thread(struct dispatcher *dispatcher)
+{
+    dispatcher->running = thread_start(&dispatcher->thread, "dispatcher", run, dispatcher);
+    return dispatcher->running;
+}
+
+struct dispatcher *dispatcher_start(const struct settings *settings, struct stats *stats)
+{
+    struct dispatcher *dispatcher = calloc(1, sizeof *dispatcher);
+
+    if (dispatcher == NULL)
+        return NULL;
+    dispatcher->commands_retry_ms = INT64_MIN;
+    dispatcher->client = http_client_new(settings->tls_ca_file);
+    dispatcher->queue = wake_queue_new((size_t)settings->wakes_max, random_up_to);
+    dispatcher->reader = wake_reader_new(settings, stats);
+    dispatcher->commands = registry_new(settings, stats);
+    dispatcher->registrations = calloc(LOOKUP_BATCH, sizeof *dispatcher->registrations);
+    if (dispatcher->client != NULL && dispatcher->queue != NULL)
+        dispatcher->desk = push_desk_new(settings, dispatcher->client, dispatcher->queue, stats);
+    if (dispatcher->desk == NULL || dispatcher->reader == NULL || dispatcher->commands == NULL ||
+        dispatcher->registrations == NULL || !start_thread(dispatcher)) {
+        log_error("dispatcher: cannot be started");
+        dispatcher_free(&dispatcher);
+    }
+    return dispatcher;
+}
+
+void dispatcher_hold(struct dispatcher *dispatcher, const struct tenure *tenure)
+{
+    bool same = atomic_load(&dispatcher->held_since_us) == tenure->since_us &&
+                atomic_load(&dispatcher->held_alone) == tenure->alone;
+
+    if (same)
+        return;
+    atomic_store(&dispatcher->held_alone, tenure->alone);
+    atomic_store(&dispatcher->held_since_us, tenure->since_us);
+    http_client_wakeup(dispatcher->client);
+}
+
+void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out)
+{
+    out->in_flight = atomic_load(&dispatcher->in_flight);
+    out->backlog = atomic_load(&dispatcher->backlog);
+}
+
+void dispatcher_stop(struct dispatcher *dispatcher)
+{
+    atomic_store(&dispatcher->stop, true);
+    http_client_wakeup(dispatcher->client);
+}
+
+void dispatcher_free(struct dispatcher **dispatcher)
+{
+    struct dispatcher *it = *dispatcher;
+
+    if (it == NULL)
+        return;
+    if (it->running) {
+        dispatcher_stop(it);
+        (void)pthread_join(it->thread, NULL);
+    }
+    push_desk_free(&it->desk);
+    http_client_free(&it->client);
+    wake_reader_free(&it->reader);
+    registry_free(&it->commands);
+    wake_queue_free(&it->queue);
+    free(it->registrations);
+    free(it);
+    *dispatcher = NULL;
+}

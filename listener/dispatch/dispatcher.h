@@ -1,0 +1,43 @@
+/* dispatcher: takes wakes from Redis and wakes the phones they are for.
+ *
+ * One thread, which waits for the stream, the pushes and the clock at once; nothing in it waits for
+ * one of them alone, commands to Redis aside (see redis.h for how long those may take). A wake is
+ * acknowledged only after its push has an outcome, so that a process that dies loses none. */
+#ifndef MOSTRO_DISPATCHER_H
+#define MOSTRO_DISPATCHER_H
+
+#include <stdbool.h>
+
+#include "registry/registry.h"
+#include "registry/stats.h"
+#include "settings/settings.h"
+
+struct dispatcher;
+
+struct dispatcher_status {
+    unsigned in_flight; /* pushes */
+    unsigned backlog;   /* wakes held, those in flight included */
+};
+
+/* Both arguments must outlive the dispatcher. NULL, with an error logged, where it cannot be
+ * started; a Redis or a backend that is away is no reason. The thread has all signals blocked. */
+struct dispatcher *dispatcher_start(const struct settings *settings, struct stats *stats)
+    __attribute__((warn_unused_result));
+
+/* From any thread, after each heartbeat: the name is held. No wake is read before that. When a new
+ * tenure begins, what is held in memory and not in flight is forgotten, and what is still this
+ * listener's own is read anew. */
+void dispatcher_hold(struct dispatcher *dispatcher, const struct tenure *tenure);
+
+/* From any thread. */
+void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out);
+
+/* From any thread; returns at once. No more wakes are read and no push begins; what is in flight
+ * has 10 s to end, and Redis 1 s to be told; the rest stays there for the next process of this
+ * name. */
+void dispatcher_stop(struct dispatcher *dispatcher);
+
+/* Stops it, and waits for its end. */
+void dispatcher_free(struct dispatcher **dispatcher);
+
+#endif

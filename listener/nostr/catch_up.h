@@ -1,0 +1,103 @@
+/* catch_up: the stored events of one kind that one relay is still to be asked for, after a gap.
+ *
+ * Pages of CATCH_UP_LIMIT, newest first, each asked for with the `until` of the oldest event of the
+ * one before (NIP-01: a relay may give fewer than asked for, and does not say so). `until` gets
+ * smaller with every page, whatever the relay answers, so it ends. A gap that is found while
+ * another is being caught up on is merged into it: this pass goes on down to where both begin, and
+ * one more from the top covers what this pass had gone by already.
+ *
+ * NIP-59 dates gift wraps up to two days back, so `since` is that much before the gap.
+ *
+ * Pure: randomness and both clocks are given. Milliseconds are of a monotonic clock, Unix seconds
+ * are Redis's. */
+#ifndef MOSTRO_CATCH_UP_H
+#define MOSTRO_CATCH_UP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/backoff.h"
+#include "subscription.h"
+
+#define CATCH_UP_LIMIT      500
+#define CATCH_UP_PAGE_MAX   20000 /* events; of a relay that knows no limit */
+#define CATCH_UP_REACH_S    (2 * 24 * 60 * 60)
+#define CATCH_UP_BACKDATE_S (2 * 24 * 60 * 60) /* of kind 1059 (NIP-59) */
+#define CATCH_UP_SLACK_S    (60 * 60)          /* of every other kind: clocks that are slow */
+#define CATCH_UP_AHEAD_S    (15 * 60)          /* clocks that are fast */
+#define CATCH_UP_STEP_S     60                 /* past a page of which nothing can be read */
+#define CATCH_UP_FRAME_SIZE 128                /* a CLOSE fits, too */
+
+enum catch_up_state {
+    CATCH_UP_IDLE,
+    CATCH_UP_WAITING, /* a page is to be asked for when it is due */
+    CATCH_UP_ASKED,
+    CATCH_UP_ANSWERED /* the page's subscription is to be closed */
+};
+
+struct catch_up {
+    uint32_t kind;
+    enum catch_up_state state;
+    int64_t since_s; /* this pass ends there */
+    int64_t until_s; /* and has come so far; CATCH_UP_TOP: is yet to begin */
+    bool again;      /* another pass follows, from the top to again_since_s */
+    int64_t again_since_s;
+    char id[SUBSCRIPTION_ID_LEN + 1];
+    unsigned in_page;
+    unsigned unread; /* of it: what cannot be read, not even its date */
+    int64_t oldest_s;
+    uint64_t due_ms;
+    struct backoff backoff;
+};
+
+#define CATCH_UP_TOP INT64_MAX
+
+void catch_up_init(struct catch_up *catch_up, uint32_t kind);
+
+/* A gap from `from_s` until now was found. */
+void catch_up_add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s);
+
+/* The same, but only what is dated after it is wanted. */
+void catch_up_add_gap_after(struct catch_up *catch_up, int64_t from_s, int64_t now_s);
+
+/* Some of what came of it was lost: all of it is asked for once more. */
+void catch_up_repeat(struct catch_up *catch_up);
+
+/* What is left need not be asked for. */
+void catch_up_cancel(struct catch_up *catch_up);
+
+/* The connection or the kind's subscription is gone: an outstanding page will be asked for again.
+ */
+void catch_up_interrupt(struct catch_up *catch_up);
+
+/* What was refused may be asked for again at once. */
+void catch_up_hurry(struct catch_up *catch_up);
+
+/* A page is outstanding, or its subscription is still to be closed. */
+bool catch_up_is_busy(const struct catch_up *catch_up);
+
+/* Writes the next frame, if one is due: a REQ for a page, or a CLOSE. Returns its length, or 0. */
+size_t catch_up_next_frame(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s,
+                           uint64_t random, char out[CATCH_UP_FRAME_SIZE]);
+
+/* When that will be; SUBSCRIPTION_NEVER while idle. */
+uint64_t catch_up_due_ms(const struct catch_up *catch_up);
+
+/* Whether a message with this subscription id is about the outstanding page. */
+bool catch_up_is(const struct catch_up *catch_up, const char *id, size_t len);
+
+/* An event of the page. False: it is not of the time that was asked for. */
+bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, uint64_t now_ms);
+
+/* Something came in the page's place that is no event, or is none that can be read. Its place in
+ * the page counts all the same: else whoever fills a page with such would end the pass. */
+void catch_up_on_unread(struct catch_up *catch_up, uint64_t now_ms);
+
+/* The page has ended. */
+void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms);
+
+/* The relay closed the page's subscription: it is asked for again, after a back-off. */
+void catch_up_on_closed(struct catch_up *catch_up, uint64_t now_ms, uint64_t random);
+
+#endif

@@ -1,0 +1,96 @@
+/* subscription: what one connection asks of its relay for one event kind.
+ *
+ * Each kind has a REQ of its own, without authors and `#p` (a relay must not learn who is
+ * registered) and with `limit:0` and no `since` (gift wraps are dated up to two days back, NIP-59).
+ * EOSE tells stored events from live ones, whatever a relay makes of the limit. A REQ that is
+ * refused (CLOSED) or not answered is asked again after a back-off, under a new id, so that late
+ * answers to the old one are not taken for answers to the new.
+ *
+ * Pure: milliseconds of a monotonic clock and randomness are given. */
+#ifndef MOSTRO_SUBSCRIPTION_H
+#define MOSTRO_SUBSCRIPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/backoff.h"
+
+#define SUBSCRIPTION_ID_LEN     16
+#define SUBSCRIPTION_FRAME_SIZE 96
+#define SUBSCRIPTION_ANSWER_MS  20000 /* how long a relay may take to answer a REQ */
+#define SUBSCRIPTION_NEVER      UINT64_MAX
+
+enum subscription_state {
+    SUBSCRIPTION_UNASKED,
+    SUBSCRIPTION_ASKED, /* events are stored ones */
+    SUBSCRIPTION_LIVE,  /* after EOSE: events are new */
+    SUBSCRIPTION_CLOSED /* refused, or not answered in time */
+};
+
+/* Why a relay closed a subscription: the prefix of its reason (NIP-01, NIP-42). */
+enum subscription_refusal {
+    SUBSCRIPTION_REFUSED_NOT,
+    SUBSCRIPTION_REFUSED_OTHER,
+    SUBSCRIPTION_REFUSED_AUTH_REQUIRED,
+    SUBSCRIPTION_REFUSED_RESTRICTED
+};
+
+struct subscription {
+    uint32_t kind;
+    enum subscription_state state;
+    bool answered; /* in this connection: EOSE, CLOSED, or the time for it is over */
+    char id[SUBSCRIPTION_ID_LEN + 1];
+    char old_id[SUBSCRIPTION_ID_LEN + 1]; /* renewed, and open until the new one is live; or "" */
+    bool old_is_live;
+    uint64_t due_ms; /* when there is something to send */
+    uint64_t live_since_ms;
+    struct backoff backoff;
+};
+
+void subscription_init(struct subscription *subscription, uint32_t kind);
+
+/* A new connection: everything is to be asked anew, at once. */
+void subscription_reset(struct subscription *subscription);
+
+/* The answer may be another now: where one was asked for, it is asked for again. What was live
+ * stays so until the new one is, so that nothing is missed in between. */
+void subscription_renew(struct subscription *subscription);
+
+/* Writes the next frame to send, if one is due: a REQ, or a CLOSE for a REQ that was not answered.
+ * Returns its length, or 0. */
+size_t subscription_next_frame(struct subscription *subscription, uint64_t now_ms, uint64_t random,
+                               char out[SUBSCRIPTION_FRAME_SIZE]);
+
+/* Writes the CLOSE of a subscription with this id; returns its length. */
+size_t subscription_close_frame(const char *id, char out[SUBSCRIPTION_FRAME_SIZE]);
+
+/* When subscription_next_frame() will have something: SUBSCRIPTION_NEVER while live. */
+uint64_t subscription_due_ms(const struct subscription *subscription);
+
+/* What a message with this subscription id is about. */
+enum subscription_match {
+    SUBSCRIPTION_MATCH_NONE,
+    SUBSCRIPTION_MATCH_NOW,
+    SUBSCRIPTION_MATCH_OLD /* the one that was renewed */
+};
+enum subscription_match subscription_match(const struct subscription *subscription, const char *id,
+                                           size_t len);
+
+/* Whether an event that matches so is a new one, and not from before. */
+bool subscription_shows_live(const struct subscription *subscription,
+                             enum subscription_match match);
+
+/* The relay has sent all that it had stored for the one asked for. */
+void subscription_on_eose(struct subscription *subscription, uint64_t now_ms);
+
+/* The relay has closed the one that was renewed. */
+void subscription_old_closed(struct subscription *subscription);
+
+/* It has closed the one asked for or live. */
+void subscription_on_closed(struct subscription *subscription, uint64_t now_ms, uint64_t random);
+
+/* `reason` is the relay's text. */
+enum subscription_refusal subscription_refusal(const char *reason, size_t len);
+
+#endif

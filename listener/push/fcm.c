@@ -1,0 +1,363 @@
+#include "fcm.h"
+
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/wipe.h"
+#include "log/log.h"
+#include "oauth.h"
+
+#define SOURCE             "mostro-push-server"
+#define TITLE              "Mostro"
+#define BODY               "You have an update on your trade"
+#define TAG                "mostro-trade"
+#define CHANNEL            "mostro_notifications"
+#define DIGITS_MAX         20 /* of a 64-bit number, with its sign */
+#define ANSWER_MAX         (16 * 1024)
+#define CONNECT_TIMEOUT_MS 5000
+#define TIMEOUT_MS         10000
+#define COMPLAIN_EVERY_MS  60000
+
+struct fcm {
+    struct http_client *client;
+    struct oauth *oauth;
+    char *url;
+    bool proven;
+    bool complained;
+    int64_t complained_ms;
+};
+
+struct fcm_push {
+    struct fcm *fcm;
+    uint64_t generation; /* of the access token it was sent with */
+    push_done_fn *done;
+    void *arg;
+};
+
+/* ---- The message ----------------------------------------------------------------------------- */
+
+/* The token goes in as JSON has it, and the Unix time. */
+static const char visible_message[] =
+    "{\"message\":{\"token\":%s,"
+    "\"notification\":{\"title\":\"" TITLE "\",\"body\":\"" BODY "\"},"
+    "\"data\":{\"type\":\"trade_update\",\"source\":\"" SOURCE "\",\"timestamp\":\"%lld\"},"
+    "\"android\":{\"priority\":\"high\",\"notification\":{\"tag\":\"" TAG "\","
+    "\"channel_id\":\"" CHANNEL "\",\"default_vibrate_timings\":true}},"
+    "\"apns\":{\"headers\":{\"apns-priority\":\"10\",\"apns-collapse-id\":\"" TAG "\"},"
+    "\"payload\":{\"aps\":{\"alert\":{\"title\":\"" TITLE "\",\"body\":\"" BODY "\"},"
+    "\"content-available\":1,\"mutable-content\":1,\"thread-id\":\"" TAG "\"}}}}}";
+
+static const char silent_message[] =
+    "{\"message\":{\"token\":%s,"
+    "\"data\":{\"type\":\"chat_wake\",\"source\":\"" SOURCE "\",\"timestamp\":\"%lld\"},"
+    "\"android\":{\"priority\":\"high\"},"
+    "\"apns\":{\"headers\":{\"apns-priority\":\"5\",\"apns-push-type\":\"background\"},"
+    "\"payload\":{\"aps\":{\"content-available\":1}}}}}";
+
+_Static_assert(sizeof silent_message <= sizeof visible_message, "the longer one is taken");
+
+/* Not asprintf(), which leaves copies of the token behind. */
+char *fcm_message(enum push_kind kind, const char *token, int64_t unix_s)
+{
+    json_t *string = json_string(token);
+    char *quoted = json_dumps(string, JSON_COMPACT | JSON_ENCODE_ANY), *text = NULL;
+    const long long seconds = (long long)unix_s;
+    size_t size;
+
+    if (quoted != NULL) {
+        size = sizeof visible_message + strlen(quoted) + DIGITS_MAX;
+        text = malloc(size);
+    }
+    if (text != NULL && kind == PUSH_VISIBLE)
+        (void)snprintf(text, size, visible_message, quoted, seconds);
+    else if (text != NULL)
+        (void)snprintf(text, size, silent_message, quoted, seconds);
+    wipe_free(quoted);
+    json_decref(string);
+    return text;
+}
+
+/* ---- The answer ------------------------------------------------------------------------------ */
+
+static bool is_text(const json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
+/* google.firebase.fcm.v1.FcmError among the details. */
+static bool has_error_code(const json_t *error, const char *code)
+{
+    const json_t *details = json_object_get(error, "details"), *detail;
+    size_t i;
+
+    json_array_foreach(details, i, detail)
+    {
+        if (is_text(json_object_get(detail, "errorCode"), code))
+            return true;
+    }
+    return false;
+}
+
+/* By google.rpc.BadRequest where FCM sends one, else by what the message says. */
+static bool names_token(const json_t *error)
+{
+    const json_t *details = json_object_get(error, "details"), *detail, *violation;
+    const char *message = json_string_value(json_object_get(error, "message"));
+    bool any = false;
+    size_t i, j;
+
+    json_array_foreach(details, i, detail)
+    {
+        json_array_foreach(json_object_get(detail, "fieldViolations"), j, violation)
+        {
+            any = true;
+            if (is_text(json_object_get(violation, "field"), "message.token"))
+                return true;
+        }
+    }
+    return !any && message != NULL &&
+           (strcasestr(message, "registration token") != NULL ||
+            strstr(message, "message.token") != NULL);
+}
+
+static bool is_invalid_token(const json_t *error)
+{
+    return (has_error_code(error, "INVALID_ARGUMENT") ||
+            is_text(json_object_get(error, "status"), "INVALID_ARGUMENT")) &&
+           names_token(error);
+}
+
+static bool is_unregistered(const json_t *error)
+{
+    return has_error_code(error, "UNREGISTERED");
+}
+
+static bool is_other_sender(const json_t *error)
+{
+    return has_error_code(error, "SENDER_ID_MISMATCH");
+}
+
+/* The console's APNs key is wrong: a new access token would not help. */
+static bool is_third_party(const json_t *error)
+{
+    return has_error_code(error, "THIRD_PARTY_AUTH_ERROR");
+}
+
+/* The first row that fits decides. */
+static const struct rule {
+    int least, most;                    /* status */
+    bool (*applies)(const json_t *err); /* NULL: whatever it says */
+    bool if_proven;
+    enum fcm_verdict verdict;
+} rules[] = {
+    {200, 299, NULL, false, FCM_DELIVERED},
+    {400, 400, is_invalid_token, false, FCM_DEAD_TOKEN},
+    {404, 404, is_unregistered, false, FCM_DEAD_TOKEN},
+    {403, 403, is_other_sender, true, FCM_DEAD_TOKEN},
+    {401, 401, is_third_party, false, FCM_MISTAKE},
+    {401, 401, NULL, false, FCM_UNAUTHORIZED},
+    {403, 404, NULL, false, FCM_MISTAKE},
+    {408, 408, NULL, false, FCM_RETRY},
+    {425, 425, NULL, false, FCM_RETRY},
+    {429, 429, NULL, false, FCM_RETRY},
+    {500, 599, NULL, false, FCM_FAULT},
+};
+
+enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven)
+{
+    enum fcm_verdict verdict = FCM_GIVEN_UP;
+    /* What is to be done about these depends on what the body says. */
+    bool body_counts = answer->status >= 400 && answer->status <= 499;
+    json_t *root = NULL;
+    const json_t *error;
+
+    if (answer->result == HTTP_INVALID || answer->result == HTTP_ADDRESS_REFUSED)
+        return FCM_GIVEN_UP;
+    if (answer->result != HTTP_ANSWERED)
+        return FCM_FAULT;
+    if (body_counts && answer->cut_short)
+        return FCM_RETRY;
+    if (body_counts)
+        root = json_loadb(answer->body, answer->body_len, 0, NULL);
+    error = json_object_get(root, "error");
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        const struct rule *rule = &rules[i];
+
+        if (answer->status >= rule->least && answer->status <= rule->most &&
+            (rule->applies == NULL || rule->applies(error)) && (!rule->if_proven || proven)) {
+            verdict = rule->verdict;
+            break;
+        }
+    }
+    json_decref(root);
+    return verdict;
+}
+
+/* ---- The service ----------------------------------------------------------------------------- */
+
+bool fcm_has_project(const struct settings *settings)
+{
+    static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._:";
+    const char *id = settings->firebase_project_id;
+
+    return id != NULL && *id != '\0' && strspn(id, good) == strlen(id);
+}
+
+struct fcm *fcm_new(const struct settings *settings, struct http_client *client)
+{
+    struct oauth_account *account;
+    const char *why = NULL;
+    struct fcm *fcm;
+
+    if (!settings->fcm_enabled)
+        return NULL;
+    if (!fcm_has_project(settings) || settings->firebase_service_account_path == NULL) {
+        log_warn("FCM is off: %s", settings->firebase_service_account_path == NULL
+                                       ? "FIREBASE_SERVICE_ACCOUNT_PATH is not set"
+                                       : "FIREBASE_PROJECT_ID is not set, or no project's id");
+        return NULL;
+    }
+    account = oauth_account_read(settings->firebase_service_account_path, &why);
+    if (account == NULL) {
+        log_warn("FCM is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: %s", why);
+        return NULL;
+    }
+    fcm = calloc(1, sizeof *fcm);
+    if (fcm == NULL) {
+        oauth_account_free(&account);
+        return NULL;
+    }
+    fcm->client = client;
+    fcm->oauth = oauth_new(client, account);
+    if (fcm->oauth == NULL || asprintf(&fcm->url, "%s/v1/projects/%s/messages:send",
+                                       settings->fcm_endpoint, settings->firebase_project_id) < 0)
+        fcm_free(&fcm);
+    return fcm;
+}
+
+void fcm_free(struct fcm **fcm)
+{
+    if (*fcm == NULL)
+        return;
+    oauth_free(&(*fcm)->oauth);
+    free((*fcm)->url);
+    free(*fcm);
+    *fcm = NULL;
+}
+
+int64_t fcm_run(struct fcm *fcm, int64_t now_ms, int64_t unix_s)
+{
+    return oauth_run(fcm->oauth, now_ms, unix_s);
+}
+
+bool fcm_ready(const struct fcm *fcm, int64_t now_ms)
+{
+    uint64_t generation;
+
+    return oauth_token(fcm->oauth, now_ms, &generation) != NULL;
+}
+
+/* Loud, but not once a push. */
+static void complain(struct fcm *fcm, int status, int64_t now_ms)
+{
+    if (fcm->complained && now_ms - fcm->complained_ms < COMPLAIN_EVERY_MS)
+        return;
+    fcm->complained = true;
+    fcm->complained_ms = now_ms;
+    log_error("FCM answers %d: check FIREBASE_PROJECT_ID, the service account's permissions%s",
+              status, status == 401 ? " and the APNs key in the Firebase console" : "");
+}
+
+static struct push_result judge(struct fcm *fcm, const struct http_answer *answer,
+                                uint64_t generation, int64_t now_ms)
+{
+    struct push_result result = {.outcome = PUSH_GIVEN_UP,
+                                 .retry_after_ms = -1,
+                                 .answered = answer->result == HTTP_ANSWERED};
+
+    switch (fcm_classify(answer, fcm->proven)) {
+    case FCM_DELIVERED:
+        fcm->proven = true;
+        oauth_accepted(fcm->oauth, generation);
+        result.outcome = PUSH_DELIVERED;
+        break;
+    case FCM_DEAD_TOKEN:
+        result.outcome = PUSH_DEAD_TOKEN;
+        break;
+    case FCM_UNAUTHORIZED:
+        oauth_refused(fcm->oauth, generation, now_ms);
+        result.outcome = PUSH_UNAUTHORIZED;
+        break;
+    case FCM_RETRY:
+        result.outcome = PUSH_RETRY;
+        result.retry_after_ms = answer->retry_after_ms;
+        break;
+    case FCM_FAULT:
+        result.outcome = PUSH_BACKEND_FAULT;
+        result.retry_after_ms = answer->retry_after_ms;
+        break;
+    case FCM_MISTAKE:
+        complain(fcm, answer->status, now_ms);
+        break;
+    case FCM_GIVEN_UP:
+        break;
+    }
+    return result;
+}
+
+static void take_answer(const struct http_answer *answer, void *arg)
+{
+    struct fcm_push push = *(struct fcm_push *)arg;
+    struct push_result result = {.outcome = PUSH_CANCELLED, .retry_after_ms = -1};
+
+    free(arg);
+    if (answer->result != HTTP_CANCELLED)
+        result = judge(push.fcm, answer, push.generation, (int64_t)clock_monotonic_ms());
+    push.done(&result, push.arg);
+}
+
+static bool send_message(struct fcm *fcm, const char *authorization, const char *message,
+                         struct fcm_push *push)
+{
+    const char *const headers[] = {authorization, "Content-Type: application/json; charset=UTF-8",
+                                   "Accept: application/json", NULL};
+    const struct http_request request = {
+        .url = fcm->url,
+        .headers = headers,
+        .body = message,
+        .body_len = strlen(message),
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .timeout_ms = TIMEOUT_MS,
+        .answer_limit = ANSWER_MAX,
+        .shares_connection = true,
+    };
+
+    return http_client_start(fcm->client, &request, take_answer, push);
+}
+
+bool fcm_push(struct fcm *fcm, enum push_kind kind, const char *token, int64_t now_ms,
+              int64_t unix_s, push_done_fn *done, void *arg)
+{
+    char authorization[sizeof "Authorization: Bearer " + OAUTH_TOKEN_MAX];
+    struct fcm_push *push = malloc(sizeof *push);
+    char *message = fcm_message(kind, token, unix_s);
+    const char *access;
+    uint64_t generation;
+    bool started = false;
+
+    access = oauth_token(fcm->oauth, now_ms, &generation);
+    if (push != NULL && message != NULL && access != NULL) {
+        *push = (struct fcm_push){.fcm = fcm, .generation = generation, .done = done, .arg = arg};
+        (void)snprintf(authorization, sizeof authorization, "Authorization: Bearer %s", access);
+        started = send_message(fcm, authorization, message, push);
+        OPENSSL_cleanse(authorization, sizeof authorization);
+    }
+    wipe_free(message);
+    if (!started)
+        free(push);
+    return started;
+}

@@ -1,0 +1,314 @@
+#include "unifiedpush.h"
+
+#include <curl/curl.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/address_guard.h"
+#include "device/endpoint_url.h"
+#include "device/web_push_keys.h"
+#include "vapid.h"
+#include "web_push.h"
+
+#define CONNECT_TIMEOUT_MS 2000
+#define TIMEOUT_MS         5000
+#define ANSWER_MAX         4096
+
+struct unifiedpush {
+    const struct settings *settings;
+    struct http_client *client;
+    struct web_push *web_push;
+    struct vapid *vapid; /* NULL: there is no key */
+};
+
+struct unifiedpush_push {
+    push_done_fn *done;
+    void *arg;
+};
+
+/* What a push carries. */
+struct content {
+    uint8_t body[UNIFIEDPUSH_BODY_SIZE + WEB_PUSH_OVERHEAD];
+    size_t len;
+    bool is_encrypted;
+};
+
+bool unifiedpush_is_endpoint(const char *token)
+{
+    return strstr(token, ENDPOINT_URL_MARK) != NULL;
+}
+
+/* ---- The endpoint ---------------------------------------------------------------------------- */
+
+struct parts {
+    char *scheme, *host, *port; /* in lower case, but for the port; the port is always there */
+    bool is_default_port;
+};
+
+static void lower(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text >= 'A' && *text <= 'Z')
+            *text = (char)(*text - 'A' + 'a');
+    }
+}
+
+static void wipe_part(char *text)
+{
+    if (text != NULL)
+        OPENSSL_cleanse(text, strlen(text));
+    curl_free(text);
+}
+
+static void parts_free(struct parts *parts)
+{
+    wipe_part(parts->scheme);
+    wipe_part(parts->host);
+    wipe_part(parts->port);
+}
+
+/* To be freed whatever it returns. */
+static bool take_apart(struct parts *parts, const char *url)
+{
+    CURLU *parser = curl_url();
+    bool ok;
+
+    *parts = (struct parts){.scheme = NULL};
+    ok = parser != NULL && curl_url_set(parser, CURLUPART_URL, url, 0) == CURLUE_OK &&
+         curl_url_get(parser, CURLUPART_SCHEME, &parts->scheme, 0) == CURLUE_OK &&
+         curl_url_get(parser, CURLUPART_HOST, &parts->host, 0) == CURLUE_OK &&
+         curl_url_get(parser, CURLUPART_PORT, &parts->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
+    curl_url_cleanup(parser);
+    if (ok) {
+        lower(parts->host);
+        parts->is_default_port =
+            (strcmp(parts->scheme, "https") == 0 && strcmp(parts->port, "443") == 0) ||
+            (strcmp(parts->scheme, "http") == 0 && strcmp(parts->port, "80") == 0);
+    }
+    return ok;
+}
+
+bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_http,
+                      char host[UNIFIEDPUSH_HOST_MAX])
+{
+    struct parts parts;
+    bool ok = take_apart(&parts, url);
+    int len;
+
+    if (ok)
+        ok =
+            strcmp(parts.scheme, "https") == 0 || (allow_http && strcmp(parts.scheme, "http") == 0);
+    if (ok && allowed->set)
+        ok = regexec(&allowed->compiled, parts.host, 0, NULL, 0) == 0;
+    if (ok) {
+        len = snprintf(host, UNIFIEDPUSH_HOST_MAX, "%s:%s", parts.host, parts.port);
+        ok = len > 0 && len < UNIFIEDPUSH_HOST_MAX;
+    }
+    parts_free(&parts);
+    return ok;
+}
+
+/* It goes into JSON as it is. */
+static bool is_plain_host(const char *host)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]";
+
+    return host[strspn(host, plain)] == '\0';
+}
+
+bool unifiedpush_origin(const char *url, char origin[UNIFIEDPUSH_ORIGIN_MAX])
+{
+    struct parts parts;
+    bool ok = take_apart(&parts, url) && is_plain_host(parts.host);
+    int len;
+
+    if (ok) {
+        len = snprintf(origin, UNIFIEDPUSH_ORIGIN_MAX, "%s://%s%s%s", parts.scheme, parts.host,
+                       parts.is_default_port ? "" : ":", parts.is_default_port ? "" : parts.port);
+        ok = len > 0 && (size_t)len < UNIFIEDPUSH_ORIGIN_MAX;
+    }
+    parts_free(&parts);
+    return ok;
+}
+
+/* ---- The message and its answer -------------------------------------------------------------- */
+
+size_t unifiedpush_message(char body[UNIFIEDPUSH_BODY_SIZE], int64_t unix_s)
+{
+    return (size_t)snprintf(body, UNIFIEDPUSH_BODY_SIZE,
+                            "{\"type\":\"silent_wake\",\"timestamp\":%lld}", (long long)unix_s);
+}
+
+/* The first row that fits decides; any other status is given up. */
+static const struct rule {
+    int least, most;
+    enum push_outcome outcome;
+} rules[] = {
+    {200, 299, PUSH_DELIVERED},     {404, 404, PUSH_DEAD_TOKEN}, {410, 410, PUSH_DEAD_TOKEN},
+    {408, 408, PUSH_RETRY},         {425, 425, PUSH_RETRY},      {429, 429, PUSH_RETRY},
+    {500, 599, PUSH_BACKEND_FAULT},
+};
+
+struct push_result unifiedpush_classify(const struct http_answer *answer)
+{
+    struct push_result result = {.outcome = PUSH_GIVEN_UP,
+                                 .retry_after_ms = -1,
+                                 .answered = answer->result == HTTP_ANSWERED,
+                                 .timed_out = answer->timed_out,
+                                 .multiplexed = answer->multiplexed};
+
+    switch (answer->result) {
+    case HTTP_ANSWERED:
+        break;
+    case HTTP_UNREACHABLE: /* that is what the loss of our own network looks like */
+    case HTTP_TIMED_OUT:   /* and where there was a connection before, this */
+    case HTTP_BROKEN:
+        result.outcome = PUSH_BACKEND_FAULT;
+        return result;
+    case HTTP_CANCELLED:
+        result.outcome = PUSH_CANCELLED;
+        return result;
+    case HTTP_ADDRESS_REFUSED:
+    case HTTP_INVALID:
+        return result;
+    }
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (answer->status >= rules[i].least && answer->status <= rules[i].most) {
+            result.outcome = rules[i].outcome;
+            break;
+        }
+    }
+    if (result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT) {
+        result.retry_after_ms = answer->retry_after_ms;
+        result.hold_endpoint = answer->status == 429;
+    }
+    return result;
+}
+
+static void take_answer(const struct http_answer *answer, void *arg)
+{
+    struct unifiedpush_push push = *(struct unifiedpush_push *)arg;
+    struct push_result result = unifiedpush_classify(answer);
+
+    free(arg);
+    push.done(&result, push.arg);
+}
+
+/* ---- Pushing --------------------------------------------------------------------------------- */
+
+struct unifiedpush *unifiedpush_new(const struct settings *settings, struct http_client *client)
+{
+    struct unifiedpush *it = calloc(1, sizeof *it);
+
+    if (it == NULL)
+        return NULL;
+    it->settings = settings;
+    it->client = client;
+    it->web_push = web_push_new();
+    if (settings->vapid_key != NULL)
+        it->vapid = vapid_new(settings->vapid_key, settings->vapid_subject);
+    if (it->web_push == NULL || (settings->vapid_key != NULL && it->vapid == NULL))
+        unifiedpush_free(&it);
+    return it;
+}
+
+void unifiedpush_free(struct unifiedpush **unifiedpush)
+{
+    if (*unifiedpush == NULL)
+        return;
+    web_push_free(&(*unifiedpush)->web_push);
+    vapid_free(&(*unifiedpush)->vapid);
+    free(*unifiedpush);
+    *unifiedpush = NULL;
+}
+
+/* Redis holds what a responder has checked, but others may write there. A device whose keys are
+ * lost gets an empty message (RFC 8030), which needs no encryption. */
+static enum push_start make_content(struct unifiedpush *it, const struct registration *registration,
+                                    int64_t unix_s, struct content *content)
+{
+    char message[UNIFIEDPUSH_BODY_SIZE];
+    size_t len = unifiedpush_message(message, unix_s);
+    struct web_push_keys keys;
+    enum web_push_result encrypted = WEB_PUSH_BAD_KEYS;
+
+    *content = (struct content){.len = 0};
+    if (strcmp(registration->p256dh, REGISTRY_KEYS_LOST) == 0)
+        return PUSH_STARTED;
+    content->is_encrypted = registration->p256dh[0] != '\0' || registration->auth[0] != '\0';
+    if (!content->is_encrypted) {
+        memcpy(content->body, message, len);
+        content->len = len;
+        return PUSH_STARTED;
+    }
+    if (web_push_keys_decode(&keys, registration->p256dh, strlen(registration->p256dh),
+                             registration->auth, strlen(registration->auth)))
+        encrypted = web_push_encrypt(it->web_push, &keys, message, len, content->body);
+    OPENSSL_cleanse(&keys, sizeof keys);
+    content->len = len + WEB_PUSH_OVERHEAD;
+    if (encrypted == WEB_PUSH_BAD_KEYS)
+        return PUSH_BAD_REGISTRATION;
+    return encrypted == WEB_PUSH_OK ? PUSH_STARTED : PUSH_NO_MEMORY;
+}
+
+static bool start(struct unifiedpush *it, const char *url, const struct content *content,
+                  const char *authorization, struct unifiedpush_push *push)
+{
+    bool allow_private = it->settings->unifiedpush_allow_private;
+    const char *headers[6] = {"TTL: 86400", "Urgency: high"};
+    size_t n = 2;
+    struct http_request request = {
+        .url = url,
+        .headers = headers,
+        .body = (const char *)content->body,
+        .body_len = content->len,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .timeout_ms = TIMEOUT_MS,
+        .answer_limit = ANSWER_MAX,
+        .allow_http = allow_private,
+        .address_check = allow_private ? NULL : address_guard_is_public,
+    };
+
+    if (content->is_encrypted) {
+        headers[n++] = "Content-Type: application/octet-stream";
+        headers[n++] = "Content-Encoding: aes128gcm";
+    } else {
+        /* libcurl would add a type of its own. */
+        headers[n++] = content->len > 0 ? "Content-Type: application/json" : "Content-Type:";
+    }
+    if (authorization != NULL)
+        headers[n++] = authorization;
+    return http_client_start(it->client, &request, take_answer, push);
+}
+
+enum push_start unifiedpush_push(struct unifiedpush *unifiedpush,
+                                 const struct registration *registration, int64_t unix_s,
+                                 push_done_fn *done, void *arg)
+{
+    char origin[UNIFIEDPUSH_ORIGIN_MAX];
+    const char *authorization = NULL;
+    struct content content;
+    enum push_start result = make_content(unifiedpush, registration, unix_s, &content);
+    struct unifiedpush_push *push;
+
+    if (result != PUSH_STARTED)
+        return result;
+    if (unifiedpush->vapid != NULL) {
+        if (!unifiedpush_origin(registration->token, origin))
+            return PUSH_BAD_REGISTRATION;
+        authorization = vapid_header(unifiedpush->vapid, origin, unix_s);
+        OPENSSL_cleanse(origin, sizeof origin);
+        if (authorization == NULL)
+            return PUSH_NO_MEMORY;
+    }
+    push = malloc(sizeof *push);
+    if (push == NULL)
+        return PUSH_NO_MEMORY;
+    *push = (struct unifiedpush_push){.done = done, .arg = arg};
+    if (start(unifiedpush, registration->token, &content, authorization, push))
+        return PUSH_STARTED;
+    free(push);
+    return PUSH_NO_MEMORY;
+}

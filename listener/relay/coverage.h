@@ -1,0 +1,90 @@
+/* coverage: how far all that one relay has sent has been taken by Redis, and what is missing.
+ *
+ * For each kind: since when its subscription is live, up to which moment everything that it sent
+ * has been taken, and where the gap before that begins which is being caught up on. That far goes
+ * the kind's cursor in Redis (cursor:<relay>:<kind>), which outlives this process and is shared
+ * with other listeners: what one of them has taken need not be asked for by another.
+ *
+ * Nothing is known to be missing before the cursors have been learnt. Where there is none, on a
+ * first start or after Redis has lost its data (another epoch), all begins at that moment, and of
+ * the gap until the relay is heard only what is dated after it is asked for. Later gaps reach
+ * further back than where they begin, as far as gift wraps are dated back: what then comes of
+ * before the loss is told apart no more, and may wake who has registered anew.
+ *
+ * Pure. Moments are milliseconds of Redis's Unix clock; `now_ms` is clock_monotonic_ms(). */
+#ifndef MOSTRO_COVERAGE_H
+#define MOSTRO_COVERAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nostr/catch_up.h"
+#include "registry/registry.h"
+#include "settings/settings.h"
+
+#define COVERAGE_NONE     REGISTRY_NO_MOMENT
+#define COVERAGE_JUMP_MS  5000 /* by so much the clocks move apart only by a jump */
+#define COVERAGE_FIRST_MS 5000 /* connecting takes as long: where data begin that is no gap */
+#define COVERAGE_SURE_MS  2000 /* what a clock may be misread by, amply */
+
+struct coverage_kind {
+    bool live;
+    bool begins;     /* to_ms is where our data begin; its cursor is not moved before it is live */
+    bool connects;   /* for the first time */
+    bool distrusted; /* the cursor: we have moved it too far */
+    int64_t live_ms; /* since when it is live without a break, if it is */
+    int64_t before_ms; /* to_ms before it became live */
+    int64_t to_ms;     /* up to here, the gap aside */
+    int64_t gap_ms;    /* where the gap begins; COVERAGE_NONE: there is none */
+    int64_t from_ms;   /* since then without a break, counting the gap as had */
+    int64_t cursor_ms; /* as last learnt, or COVERAGE_NONE */
+    struct catch_up catch_up;
+};
+
+struct coverage {
+    bool known; /* the cursors have been learnt; no moment of a kind means anything before */
+    bool sure;  /* and the epoch is still that one, as far as the last call told */
+    char epoch[REGISTRY_EPOCH_LEN + 1];
+    int64_t clock_ms; /* Redis's Unix clock less ours */
+    size_t count;
+    struct coverage_kind kind[SETTINGS_MAX_KINDS];
+};
+
+void coverage_init(struct coverage *coverage, const struct settings_kinds *kinds);
+
+/* The subscription of the kind at this index has become live. */
+void coverage_live(struct coverage *coverage, size_t kind, int64_t now_ms);
+
+/* It never was: what it showed was not all. */
+void coverage_was_not_live(struct coverage *coverage, size_t kind);
+
+/* It has been closed. */
+void coverage_closed(struct coverage *coverage, size_t kind);
+
+/* The connection is gone. */
+void coverage_down(struct coverage *coverage);
+
+/* All that the relay sent before `heard_ms` (of our clock) is in Redis. */
+void coverage_taken(struct coverage *coverage, int64_t heard_ms);
+
+/* Some that was received since the last coverage_taken() is not, and is gone. To be told when
+ * coverage is sure, and what else was received is in Redis. */
+void coverage_lost(struct coverage *coverage, int64_t now_ms);
+
+/* What to tell registry_cursors(), `count` of them. To be asked while nothing that was received
+ * waits for Redis, else with `nothing`. */
+void coverage_report(const struct coverage *coverage, bool nothing,
+                     struct registry_cursor cursors[SETTINGS_MAX_KINDS]);
+
+/* What that answered; `now_ms` is read after it. True: Redis had lost its data. */
+bool coverage_learn(struct coverage *coverage, const struct registry_now *now,
+                    const struct registry_cursor cursors[SETTINGS_MAX_KINDS], int64_t now_ms);
+
+/* It did not answer. */
+void coverage_unsure(struct coverage *coverage);
+
+/* Redis's clock in Unix seconds. */
+int64_t coverage_unix_s(const struct coverage *coverage, int64_t now_ms);
+
+#endif

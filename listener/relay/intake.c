@@ -1,0 +1,148 @@
+#include "intake.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log/log.h"
+
+/* `held` is a ring: `count` events from `first` on. */
+struct intake {
+    struct intake_options options;
+    struct registry_relay_event *held;
+    size_t first;
+    size_t count;
+    bool stuck;
+    uint64_t lost; /* in this outage */
+    bool has_lost;
+};
+
+_Static_assert(EVENT_ID_SIZE == REGISTRY_EVENT_ID_SIZE, "an id is copied as it is");
+
+struct intake *intake_new(const struct intake_options *options)
+{
+    struct intake *intake = calloc(1, sizeof *intake);
+
+    if (intake == NULL)
+        return NULL;
+    intake->options = *options;
+    if (intake->options.max_held == 0)
+        intake->options.max_held = INTAKE_MAX_HELD;
+    intake->held = calloc(intake->options.max_held, sizeof *intake->held);
+    if (intake->held == NULL) {
+        free(intake);
+        return NULL;
+    }
+    return intake;
+}
+
+void intake_free(struct intake **intake)
+{
+    if (*intake == NULL)
+        return;
+    explicit_bzero((*intake)->held, (*intake)->options.max_held * sizeof *(*intake)->held);
+    free((*intake)->held);
+    free(*intake);
+    *intake = NULL;
+}
+
+static void count_outcome(struct stats *stats, enum registry_event outcome)
+{
+    stats_add(stats, STAT_EVENTS_TAKEN, 1);
+    switch (outcome) {
+    case REGISTRY_EVENT_QUEUED:
+        stats_add(stats, STAT_WAKES_QUEUED, 1);
+        break;
+    case REGISTRY_EVENT_DEFERRED:
+        stats_add(stats, STAT_WAKES_DEFERRED, 1);
+        break;
+    case REGISTRY_EVENT_REPEATED:
+        stats_add(stats, STAT_EVENTS_REPEATED, 1);
+        break;
+    case REGISTRY_EVENT_UNREGISTERED:
+        break;
+    }
+}
+
+/* Offers a command's worth, as far as it lies in one piece; how many were taken. */
+static size_t offer(struct intake *intake)
+{
+    struct registry_relay_event *events = &intake->held[intake->first];
+    size_t n = intake->options.max_held - intake->first, taken = 0;
+
+    if (n > intake->count)
+        n = intake->count;
+    if (n > REGISTRY_EVENTS_MAX)
+        n = REGISTRY_EVENTS_MAX;
+    intake->stuck =
+        intake->options.take(intake->options.arg, events, n, &taken) != REGISTRY_OK || taken < n;
+    for (size_t i = 0; i < taken; i++) {
+        seen_add(intake->options.seen, events[i].id);
+        count_outcome(intake->options.stats, events[i].outcome);
+    }
+    explicit_bzero(events, taken * sizeof *events);
+    intake->first = (intake->first + taken) % intake->options.max_held;
+    intake->count -= taken;
+    return taken;
+}
+
+bool intake_flush(struct intake *intake)
+{
+    size_t flushed = 0;
+
+    do
+        flushed += intake->count > 0 ? offer(intake) : 0;
+    while (intake->count > 0 && !intake->stuck && flushed < INTAKE_FLUSH_MAX);
+    if (intake->count == 0 && intake->lost > 0) {
+        log_warn("Redis takes events again; %" PRIu64 " are to be asked for anew", intake->lost);
+        intake->lost = 0;
+    }
+    return intake->count > 0 && !intake->stuck;
+}
+
+static void lose(struct intake *intake)
+{
+    if (intake->lost++ == 0)
+        log_warn("%zu events are held for Redis already: more will be asked for anew when it takes "
+                 "them",
+                 intake->options.max_held);
+    intake->has_lost = true;
+    stats_add(intake->options.stats, STAT_EVENTS_LOST_TO_REDIS, 1);
+}
+
+void intake_event(struct intake *intake, const struct event *event, bool stored)
+{
+    struct registry_relay_event *new;
+
+    if (intake->count == intake->options.max_held) {
+        lose(intake);
+        return;
+    }
+    new = &intake->held[(intake->first + intake->count) % intake->options.max_held];
+    memcpy(new->id, event->id, sizeof new->id);
+    new->key = event->trade_pubkey;
+    new->stored = stored;
+    intake->count++;
+    if (intake->count >= REGISTRY_EVENTS_MAX && !intake->stuck)
+        (void)offer(intake);
+}
+
+size_t intake_held(const struct intake *intake)
+{
+    return intake->count;
+}
+
+bool intake_is_stuck(const struct intake *intake)
+{
+    return intake->stuck;
+}
+
+bool intake_has_lost(const struct intake *intake)
+{
+    return intake->has_lost;
+}
+
+void intake_forget_loss(struct intake *intake)
+{
+    intake->has_lost = false;
+}

@@ -1,0 +1,297 @@
+#include "relay.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/thread.h"
+#include "device/device_id.h"
+#include "intake.h"
+#include "log/log.h"
+#include "nostr/relay_auth.h"
+#include "nostr/relay_message.h"
+#include "nostr/relay_url.h"
+#include "registry/registry.h"
+#include "relay_session.h"
+#include "websocket.h"
+
+#define NEVER                UINT64_MAX
+#define CURSORS_EVERY_MS     1000
+#define CURSORS_SOON_MS      100 /* at first, and until an epoch is drawn */
+#define CURSOR_DIGEST_DIGITS 8
+
+_Static_assert(RELAY_SESSION_FRAME_SIZE <= WEBSOCKET_FRAME_SIZE, "a session's frames must fit");
+
+struct relay {
+    struct relay_url url;
+    char cursor_name[sizeof(((struct relay_url *)0)->name) + 16];
+    pthread_t thread;
+    bool started;
+    atomic_bool stop;
+    atomic_bool connected;
+    struct websocket *websocket;
+    struct registry *registry;
+    struct event_verifier *verifier;
+    struct intake *intake;
+    struct relay_auth *auth;
+    struct relay_session *session;
+    bool open;
+    bool wants_write; /* on_writable will come */
+    uint64_t open_since_ms;
+    struct backoff backoff;
+    uint64_t connect_ms; /* when to connect; NEVER while there is a connection or an attempt */
+    uint64_t retry_ms;   /* when to offer events again that Redis did not take */
+    uint64_t cursors_ms; /* when to move the cursors in Redis next */
+};
+
+/* ---- Callbacks of the WebSocket, in the relay's thread --------------------------------------- */
+
+static void on_open(void *arg)
+{
+    struct relay *relay = arg;
+
+    relay->open = true;
+    relay->wants_write = false;
+    relay->open_since_ms = clock_monotonic_ms();
+    log_info("relay %s: connected", relay->url.name);
+    relay_session_begin(relay->session);
+}
+
+static bool on_text(void *arg, const char *text, size_t len)
+{
+    struct relay *relay = arg;
+
+    return relay_session_receive(relay->session, text, len, clock_monotonic_ms(), clock_unix_s());
+}
+
+static bool on_unusable(void *arg, const char *what)
+{
+    struct relay *relay = arg;
+
+    return relay_session_reject(relay->session, what, clock_monotonic_ms());
+}
+
+static size_t on_writable(void *arg, char *out)
+{
+    struct relay *relay = arg;
+
+    relay->wants_write = false;
+    return relay_session_next_frame(relay->session, clock_monotonic_ms(), clock_unix_s(), out);
+}
+
+static void on_close(void *arg, const char *why)
+{
+    struct relay *relay = arg;
+    uint64_t now = clock_monotonic_ms();
+    uint64_t held = relay->open ? now - relay->open_since_ms : 0;
+    uint64_t delay = backoff_failed(&relay->backoff, held, random_up_to(UINT64_MAX));
+
+    log_warn("relay %s: %s: %s; next attempt in %" PRIu64 " s", relay->url.name,
+             relay->open ? "disconnected" : "cannot connect", why, (delay + 500) / 1000);
+    relay->open = false;
+    relay->connect_ms = now + delay;
+    relay_session_end(relay->session);
+}
+
+static const struct websocket_callbacks callbacks = {
+    .on_open = on_open,
+    .on_text = on_text,
+    .on_unusable = on_unusable,
+    .on_writable = on_writable,
+    .on_close = on_close,
+};
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+static enum registry_result take(void *arg, struct registry_relay_event *events, size_t n,
+                                 size_t *taken)
+{
+    return registry_relay_events(arg, events, n, taken);
+}
+
+/* Offers what was received to Redis; what it does not take, again a little later. */
+static void flush(struct relay *relay, uint64_t now)
+{
+    if (intake_held(relay->intake) == 0 ||
+        (intake_is_stuck(relay->intake) && now < relay->retry_ms))
+        return;
+    relay->retry_ms = intake_flush(relay->intake) ? now : clock_monotonic_ms() + INTAKE_RETRY_MS;
+}
+
+/* Tells Redis what has been taken of this relay's, and learns what others have taken. */
+static void move_cursors(struct relay *relay, uint64_t now)
+{
+    struct coverage *coverage = relay_session_coverage(relay->session);
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS];
+    struct registry_now answer;
+
+    if (now < relay->cursors_ms)
+        return;
+    relay->cursors_ms = now + (coverage->sure ? CURSORS_EVERY_MS : CURSORS_SOON_MS);
+    coverage_report(coverage, intake_held(relay->intake) > 0 || intake_has_lost(relay->intake),
+                    cursors);
+    if (registry_cursors(relay->registry, relay->cursor_name, coverage->epoch, cursors,
+                         coverage->count, &answer) != REGISTRY_OK)
+        coverage_unsure(coverage);
+    else if (coverage_learn(coverage, &answer, cursors, (int64_t)clock_monotonic_ms()))
+        log_info("relay %s: Redis has lost its data: events from before now are not asked for",
+                 relay->url.name);
+}
+
+/* When to ask for a place in the connection for a frame. */
+static uint64_t send_ms(struct relay *relay)
+{
+    return relay->open && !relay->wants_write ? relay_session_due_ms(relay->session) : NEVER;
+}
+
+/* Does what is due. */
+static void tick(struct relay *relay)
+{
+    uint64_t now = clock_monotonic_ms();
+
+    flush(relay, now);
+    relay_session_settle(relay->session, websocket_heard_ms(relay->websocket), now);
+    move_cursors(relay, now);
+    if (now >= relay->connect_ms) {
+        relay->connect_ms = NEVER;
+        websocket_connect(relay->websocket);
+    }
+    if (now >= send_ms(relay)) {
+        relay->wants_write = true;
+        websocket_want_write(relay->websocket);
+    }
+    atomic_store(&relay->connected, relay->open && relay_session_is_settled(relay->session));
+}
+
+/* Milliseconds until tick() has something to do. */
+static uint64_t wait_ms(struct relay *relay)
+{
+    uint64_t now = clock_monotonic_ms();
+    uint64_t send = send_ms(relay), due = relay->connect_ms;
+
+    if (relay->cursors_ms < due)
+        due = relay->cursors_ms;
+    if (send < due)
+        due = send;
+    if (intake_held(relay->intake) > 0 && relay->retry_ms < due)
+        due = relay->retry_ms;
+    return due > now ? due - now : 0;
+}
+
+static void *run(void *arg)
+{
+    struct relay *relay = arg;
+
+    while (!atomic_load(&relay->stop)) {
+        tick(relay);
+        websocket_service(relay->websocket, wait_ms(relay));
+    }
+    atomic_store(&relay->connected, false);
+    return NULL;
+}
+
+/* ---- Making and ending it -------------------------------------------------------------------- */
+
+/* The name that the log has, and of what that leaves out a digest. */
+static void name_cursors(struct relay *relay, const char *url)
+{
+    struct device_id digest = {.hex = ""};
+    bool known = strchr(relay->url.path, '?') != NULL && device_id_of(&digest, url);
+
+    (void)snprintf(relay->cursor_name, sizeof relay->cursor_name, "%s%s%.*s", relay->url.name,
+                   known ? "?" : "", CURSOR_DIGEST_DIGITS, digest.hex);
+}
+
+static bool make_parts(struct relay *relay, const struct relay_options *options)
+{
+    struct intake_options intake = {.seen = options->seen, .stats = options->stats, .take = take};
+    struct relay_session_options session = {
+        .name = relay->url.name,
+        .kinds = &options->settings->event_kinds,
+        .seen = options->seen,
+        .stats = options->stats,
+        .last_event_s = options->last_event_s,
+    };
+    struct websocket_options websocket = {
+        .url = &relay->url,
+        .ca_file = options->settings->tls_ca_file,
+        .max_message = RELAY_MESSAGE_MAX_SIZE,
+        .callbacks = &callbacks,
+        .arg = relay,
+    };
+
+    name_cursors(relay, options->url);
+    intake.arg = relay->registry = registry_new(options->settings, options->stats);
+    if (relay->registry == NULL)
+        return false;
+    session.intake = relay->intake = intake_new(&intake);
+    session.verifier = relay->verifier = event_verifier_new();
+    session.auth = relay->auth =
+        relay_auth_new(options->url, options->settings->nostr_auth_private_key.set
+                                         ? options->settings->nostr_auth_private_key.bytes
+                                         : NULL);
+    if (relay->intake == NULL || relay->verifier == NULL || relay->auth == NULL)
+        return false;
+    relay->session = relay_session_new(&session);
+    relay->websocket = websocket_new(&websocket);
+    return relay->session != NULL && relay->websocket != NULL;
+}
+
+static bool start_thread(struct relay *relay)
+{
+    relay->started = thread_start(&relay->thread, "relay", run, relay);
+    return relay->started;
+}
+
+struct relay *relay_start(const struct relay_options *options)
+{
+    struct relay *relay = calloc(1, sizeof *relay);
+
+    if (relay == NULL)
+        return NULL;
+    if (!relay_url_parse(&relay->url, options->url)) {
+        log_error("a relay's URL cannot be used");
+    } else if (!make_parts(relay, options) || !start_thread(relay)) {
+        log_error("relay %s: cannot be started", relay->url.name);
+    } else {
+        return relay;
+    }
+    relay_free(&relay);
+    return NULL;
+}
+
+bool relay_is_connected(const struct relay *relay)
+{
+    return atomic_load(&relay->connected);
+}
+
+void relay_stop(struct relay *relay)
+{
+    atomic_store(&relay->stop, true);
+    websocket_wake(relay->websocket);
+}
+
+void relay_free(struct relay **relay)
+{
+    struct relay *it = *relay;
+
+    if (it == NULL)
+        return;
+    *relay = NULL;
+    if (it->started) {
+        relay_stop(it);
+        pthread_join(it->thread, NULL);
+    }
+    websocket_free(&it->websocket);
+    relay_session_free(&it->session);
+    relay_auth_free(&it->auth);
+    event_verifier_free(&it->verifier);
+    intake_free(&it->intake);
+    registry_free(&it->registry);
+    free(it);
+}

@@ -1,0 +1,42 @@
+/* relay: one relay, listened to for ever in a thread of its own.
+ *
+ * The thread keeps one connection up (5 s doubling to 5 min between attempts), subscribes, verifies
+ * what comes and hands it to Redis over a connection of its own, so that a relay that hangs or
+ * floods delays no other. What goes wrong is logged and never ends the thread. */
+#ifndef MOSTRO_RELAY_H
+#define MOSTRO_RELAY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "registry/stats.h"
+#include "seen.h"
+#include "settings/settings.h"
+
+/* Everything pointed to must outlive the relay. */
+struct relay_options {
+    const char *url;
+    const struct settings *settings;
+    struct seen *seen;
+    struct stats *stats;
+    _Atomic int64_t *last_event_s; /* set to the Unix time at which a verified event arrived */
+};
+
+struct relay;
+
+/* NULL with a line in the log. To be called by one thread at a time. */
+struct relay *relay_start(const struct relay_options *options);
+
+/* The WebSocket is up, every REQ has been answered or its time is over, and at least one is live:
+ * there is something to be heard. Any thread. */
+bool relay_is_connected(const struct relay *relay);
+
+/* Asks the relay's thread to end. Any thread. */
+void relay_stop(struct relay *relay);
+
+/* Stops it, and waits for the thread, which may take the time of the few Redis commands that a full
+ * hold makes. */
+void relay_free(struct relay **relay);
+
+#endif

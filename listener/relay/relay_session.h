@@ -1,0 +1,81 @@
+/* relay_session: what is said over one relay's connections, without the connections.
+ *
+ * Told that a connection was made, it says which frames to send and when; given the frames that
+ * arrive, it keeps the subscriptions, answers challenges (NIP-42), verifies events and hands new
+ * ones to the intake. After a gap (see coverage.h) it asks for stored events, page by page, one at
+ * a time and at most two a second.
+ *
+ * What a live subscription sends before EOSE is dropped: a relay that ignores `limit:0` sends what
+ * it has stored, and what of that is missing is asked for by pages. A live event is taken whatever
+ * its created_at.
+ *
+ * Not thread-safe: one per relay, in its thread. Milliseconds are of clock_monotonic_ms(). */
+#ifndef MOSTRO_RELAY_SESSION_H
+#define MOSTRO_RELAY_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coverage.h"
+#include "intake.h"
+#include "nostr/event.h"
+#include "nostr/relay_auth.h"
+#include "nostr/subscription.h"
+#include "settings/settings.h"
+
+#define RELAY_SESSION_FRAME_SIZE RELAY_AUTH_FRAME_SIZE
+#define RELAY_SESSION_PAGE_MS    500 /* at least, from one page to the next */
+#define RELAY_SESSION_MAX_BAD    100 /* senseless frames in a row, of a relay that serves nothing */
+#define RELAY_SESSION_MAX_LINES  20  /* log lines a minute for what a relay says */
+
+struct relay_session_options {
+    const char *name; /* of the relay, for the log */
+    const struct settings_kinds *kinds;
+    struct seen *seen;
+    struct stats *stats;
+    struct intake *intake;
+    struct event_verifier *verifier;
+    struct relay_auth *auth;
+    _Atomic int64_t *last_event_s; /* Unix seconds of the last verified event from any relay */
+};
+
+struct relay_session;
+
+/* What the options point to must outlive the session. NULL when out of memory. */
+struct relay_session *relay_session_new(const struct relay_session_options *options);
+void relay_session_free(struct relay_session **session);
+
+/* A connection was made, and has ended. */
+void relay_session_begin(struct relay_session *session);
+void relay_session_end(struct relay_session *session);
+
+/* All that had arrived at `heard_ms` has been received. Nothing to Redis: the intake's is offered
+ * by its owner. */
+void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms);
+
+/* What of this relay's events is in Redis: to be told to registry_cursors() about once a second,
+ * and its answer to this. */
+struct coverage *relay_session_coverage(struct relay_session *session);
+
+/* The next frame to send, if one is due: its length, or 0. */
+size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
+                                char out[RELAY_SESSION_FRAME_SIZE]);
+
+/* When relay_session_next_frame() will have something; SUBSCRIPTION_NEVER if it will not. */
+uint64_t relay_session_due_ms(struct relay_session *session);
+
+/* One whole text frame arrived. False: the relay makes no sense, drop the connection. */
+bool relay_session_receive(struct relay_session *session, const char *text, size_t len,
+                           uint64_t now_ms, int64_t unix_s) __attribute__((warn_unused_result));
+
+/* One frame arrived that cannot be looked at; `what` names it. False as above. */
+bool relay_session_reject(struct relay_session *session, const char *what, uint64_t now_ms)
+    __attribute__((warn_unused_result));
+
+/* Whether every REQ of this connection has had its answer, or the time for it is over, and at least
+ * one is live. */
+bool relay_session_is_settled(const struct relay_session *session);
+
+#endif

@@ -1,0 +1,35 @@
+#include "web_push_keys.h"
+
+#include <openssl/ec.h>
+#include <openssl/obj_mac.h>
+
+#include "base/base64url.h"
+
+#define UNCOMPRESSED 4 /* SEC 1, section 2.3.3 */
+
+static bool is_on_curve(const uint8_t point[WEB_PUSH_POINT_SIZE])
+{
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    EC_POINT *parsed = group != NULL ? EC_POINT_new(group) : NULL;
+    bool on_curve =
+        parsed != NULL && EC_POINT_oct2point(group, parsed, point, WEB_PUSH_POINT_SIZE, NULL) == 1;
+
+    EC_POINT_free(parsed);
+    EC_GROUP_free(group);
+    return on_curve;
+}
+
+bool web_push_keys_decode(struct web_push_keys *keys, const char *p256dh, size_t p256dh_len,
+                          const char *auth, size_t auth_len)
+{
+    return base64url_decode(keys->point, sizeof keys->point, p256dh, p256dh_len) &&
+           base64url_decode(keys->secret, sizeof keys->secret, auth, auth_len) &&
+           keys->point[0] == UNCOMPRESSED;
+}
+
+bool web_push_keys_parse(struct web_push_keys *keys, const char *p256dh, size_t p256dh_len,
+                         const char *auth, size_t auth_len)
+{
+    return web_push_keys_decode(keys, p256dh, p256dh_len, auth, auth_len) &&
+           is_on_curve(keys->point);
+}

@@ -1,0 +1,251 @@
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/blake3.h"
+#include "base/hex.h"
+#include "base/random.h"
+
+/* Cut here, so that one write(2) carries a line whole even between processes. */
+#define LINE_MAX_BYTES 1024
+
+/* A run of word characters this long may be a key, an id or a token, if it has a digit or a capital
+ * as those have; a still longer one goes in any case. */
+#define SECRET_RUN_MIN  16
+#define ANY_RUN_MAX     40
+#define REDACTED_CUT_AT 120
+
+static struct {
+    const char *program;
+    enum log_level level;
+    enum log_target target;
+    uint8_t salt[BLAKE3_KEY_SIZE];
+} the_log = {.program = "mostro-push", .level = LOG_LEVEL_WARN, .target = LOG_TARGET_STDERR};
+
+static const struct {
+    const char *word;
+    int priority;
+} levels[] = {
+    [LOG_LEVEL_ERROR] = {"error", LOG_ERR},
+    [LOG_LEVEL_WARN] = {"warn", LOG_WARNING},
+    [LOG_LEVEL_INFO] = {"info", LOG_INFO},
+    [LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG},
+};
+
+void log_open(const char *program, enum log_level level, enum log_target target)
+{
+    the_log.program = program;
+    the_log.level = level;
+    the_log.target = target;
+    random_bytes(the_log.salt, sizeof the_log.salt);
+    if (target == LOG_TARGET_SYSLOG)
+        openlog(program, LOG_PID, LOG_DAEMON);
+}
+
+/* Copies `text` with everything but printable ASCII written as \xNN; returns the length. */
+static size_t escape(char *out, size_t size, const char *text)
+{
+    size_t used = 0;
+
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (used + 5 > size)
+            break;
+        if (c >= 0x20 && c < 0x7f)
+            out[used++] = *text;
+        else
+            used += (size_t)snprintf(out + used, 5, "\\x%02x", c);
+    }
+    out[used] = '\0';
+    return used;
+}
+
+static void write_stderr(enum log_level level, const char *text)
+{
+    char line[LINE_MAX_BYTES];
+    struct timespec now;
+    struct tm utc;
+    int head;
+    size_t used;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &utc);
+    head = snprintf(line, sizeof line,
+                    "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s[%d] %s: ", utc.tm_year + 1900,
+                    utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+                    now.tv_nsec / 1000000, the_log.program, (int)getpid(), levels[level].word);
+    if (head < 0 || (size_t)head >= sizeof line - 1)
+        return;
+    used = (size_t)head + escape(line + head, sizeof line - (size_t)head - 1, text);
+    line[used++] = '\n';
+    /* A log that cannot be written has nobody to be told. */
+    if (write(STDERR_FILENO, line, used) < 0)
+        return;
+}
+
+static void log_line(enum log_level level, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void log_line(enum log_level level, const char *format, va_list args)
+{
+    int saved = errno;
+    char text[LINE_MAX_BYTES];
+    char escaped[LINE_MAX_BYTES];
+
+    if (level <= the_log.level && vsnprintf(text, sizeof text, format, args) >= 0) {
+        if (the_log.target == LOG_TARGET_SYSLOG) {
+            (void)escape(escaped, sizeof escaped, text);
+            syslog(levels[level].priority, "%s", escaped);
+        } else {
+            write_stderr(level, text);
+        }
+    }
+    errno = saved;
+}
+
+#define DEFINE_LOG(name, level)        \
+    void name(const char *format, ...) \
+    {                                  \
+        va_list args;                  \
+                                       \
+        va_start(args, format);        \
+        log_line(level, format, args); \
+        va_end(args);                  \
+    }
+
+DEFINE_LOG(log_error, LOG_LEVEL_ERROR)
+DEFINE_LOG(log_warn, LOG_LEVEL_WARN)
+DEFINE_LOG(log_info, LOG_LEVEL_INFO)
+DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)
+
+struct log_name log_pubkey(const struct trade_pubkey *key)
+{
+    uint8_t hash[BLAKE3_OUT_SIZE];
+    struct log_name name = {""};
+
+    blake3_keyed(hash, the_log.salt, key->hex, TRADE_PUBKEY_LEN);
+    hex_encode(name.text, hash, 4);
+    return name;
+}
+
+static bool is_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || c == '+' || c == '/' || c == '=';
+}
+
+/* A run of these that holds a digit and a dot or colon may be an address, or, with `://`, is a
+ * URL. */
+static bool is_address_like(char c)
+{
+    return is_word(c) || c == '.' || c == ':' || c == '[' || c == ']' || c == '%' || c == '?' ||
+           c == '&' || c == '@' || c == '~' || c == '#';
+}
+
+/* Four numbers joined by dots begin here (RFC 791's notation, in any range). */
+static bool is_ipv4_at(const char *text, size_t len)
+{
+    size_t at = 0;
+
+    for (int group = 0; group < 4; group++) {
+        size_t digits = 0;
+
+        while (at < len && digits < 4 && text[at] >= '0' && text[at] <= '9') {
+            digits++;
+            at++;
+        }
+        if (digits == 0 || digits > 3)
+            return false;
+        if (group < 3 && (at == len || text[at++] != '.'))
+            return false;
+    }
+    return true;
+}
+
+static bool holds_address(const char *run, size_t len)
+{
+    size_t colons = 0, digits = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (is_ipv4_at(run + i, len - i))
+            return true;
+        if (run[i] != ':' && hex_digit(run[i]) < 0) {
+            colons = digits = 0;
+            continue;
+        }
+        colons += run[i] == ':';
+        digits += run[i] != ':';
+        if (colons >= 2 && digits > 0)
+            return true;
+    }
+    return false;
+}
+
+/* A scheme, or a path after something with a dot. */
+static bool holds_url(const char *run, size_t len)
+{
+    const char *dot = memchr(run, '.', len);
+
+    return memmem(run, len, "://", 3) != NULL ||
+           (dot != NULL && memchr(dot, '/', len - (size_t)(dot - run)) != NULL);
+}
+
+static bool holds_secret(const char *run, size_t len)
+{
+    size_t word = 0, telling = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        bool part = is_word(run[i]);
+
+        word = part ? word + 1 : 0;
+        telling =
+            part ? telling + ((run[i] >= '0' && run[i] <= '9') || (run[i] >= 'A' && run[i] <= 'Z'))
+                 : 0;
+        if (word > ANY_RUN_MAX || (word >= SECRET_RUN_MIN && telling > 0))
+            return true;
+    }
+    return false;
+}
+
+static bool run_must_go(const char *run, size_t len)
+{
+    return holds_url(run, len) || holds_address(run, len) || holds_secret(run, len);
+}
+
+const char *log_redact(char out[LOG_REDACTED_SIZE], const char *text, size_t len)
+{
+    static const char mark[] = "[...]";
+    size_t used = 0;
+
+    for (size_t i = 0; i < len && used < REDACTED_CUT_AT;) {
+        size_t run = 0;
+
+        while (i + run < len && is_address_like(text[i + run]))
+            run++;
+        if (run == 0) {
+            out[used++] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+            i++;
+        } else if (run_must_go(text + i, run)) {
+            memcpy(out + used, mark, sizeof mark - 1);
+            used += sizeof mark - 1;
+            i += run;
+        } else {
+            size_t room = REDACTED_CUT_AT - used;
+            size_t take = run < room ? run : room;
+
+            memcpy(out + used, text + i, take);
+            used += take;
+            i += run;
+        }
+    }
+    out[used] = '\0';
+    return out;
+}

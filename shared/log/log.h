@@ -1,0 +1,45 @@
+/* log: what operators read. One line an event; the only global state of both programs.
+ *
+ * A line never holds a pubkey, device token, endpoint URL, client address, key or event id: a
+ * pubkey goes through log_pubkey(), text that a peer sent through log_redact(), the rest stays out.
+ * Whatever is not printable ASCII is escaped, so one call is one line. errno is kept.
+ * Thread-safe once log_open() has returned; before it, warnings and errors go to stderr. */
+#ifndef MOSTRO_LOG_H
+#define MOSTRO_LOG_H
+
+#include <stddef.h>
+
+#include "device/trade_pubkey.h"
+
+enum log_level {
+    LOG_LEVEL_ERROR, /* an operator must act, or wakes are lost */
+    LOG_LEVEL_WARN,  /* something is not as it should be; the server goes on */
+    LOG_LEVEL_INFO,  /* a start, a stop, a connection made or lost */
+    LOG_LEVEL_DEBUG  /* what one event or request did */
+};
+
+enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
+
+/* Also draws the salt of log_pubkey(). `program` must outlive the process. */
+void log_open(const char *program, enum log_level level, enum log_target target);
+
+#define LOG_PRINTF __attribute__((format(printf, 1, 2)))
+
+LOG_PRINTF void log_error(const char *format, ...);
+LOG_PRINTF void log_warn(const char *format, ...);
+LOG_PRINTF void log_info(const char *format, ...);
+LOG_PRINTF void log_debug(const char *format, ...);
+
+/* A pubkey for a log line: the first 8 hex digits of BLAKE3 keyed with a salt that lives only in
+ * this process, so that lines of one run can be matched and nothing else can be learnt. */
+struct log_name {
+    char text[9];
+};
+struct log_name log_pubkey(const struct trade_pubkey *key);
+
+/* Text from a peer for a log line: cut at 120 characters, and whatever could be a key, an id, a
+ * token, a URL or an address replaced by `[...]`. `out` always ends as a string. */
+#define LOG_REDACTED_SIZE 160
+const char *log_redact(char out[LOG_REDACTED_SIZE], const char *text, size_t len);
+
+#endif

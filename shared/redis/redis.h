@@ -1,0 +1,68 @@
+/* redis: one blocking connection to Redis that is never trusted to be there.
+ *
+ * Every command has REDIS_TIMEOUT_MS. A connection that timed out or failed is closed at once and
+ * never used again, because a late reply would answer another command; for REDIS_HOLD_OFF_MS after
+ * a failure every call fails at once. The next call then connects anew. A connection found closed
+ * by the server before a command is sent is replaced within the call; one that ends before the
+ * answer is a failure.
+ *
+ * A server that persists (save or appendonly on) counts as unreachable unless allowed: it is
+ * checked on every new connection. A host name is looked up at each connect, which may take a third
+ * of REDIS_TIMEOUT_MS beside it (see redis_address.h). Not thread-safe: one per thread. */
+#ifndef MOSTRO_REDIS_H
+#define MOSTRO_REDIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <hiredis/hiredis.h>
+
+#define REDIS_TIMEOUT_MS  300
+#define REDIS_HOLD_OFF_MS 250
+
+struct redis;
+
+enum redis_status {
+    REDIS_OK_REPLY,    /* *reply is set, not an error; free it with freeReplyObject() */
+    REDIS_ERROR_REPLY, /* the server refused the command; redis_error() says how */
+    REDIS_FULL,        /* the server is out of memory (maxmemory) */
+    REDIS_DOWN         /* unreachable, too slow, loading, or persisting: try again later */
+};
+
+/* Does not connect yet. NULL when the URL is malformed. */
+struct redis *redis_new(const char *url, bool allow_persistence);
+void redis_free(struct redis **redis);
+
+/* Sends one command and waits for its answer. On REDIS_DOWN whether the server ran the command is
+ * unknown. */
+enum redis_status redis_call(struct redis *redis, redisReply **reply, int argc, const char **argv,
+                             const size_t *argvlen) __attribute__((warn_unused_result));
+
+/* Sends one command and returns; for commands that block in the server. The caller waits until
+ * redis_fd() is readable and then calls redis_collect() until it no longer returns
+ * REDIS_OK_REPLY with *reply NULL (part of the answer is still to come). Nothing else may be
+ * called meanwhile, redis_close() aside. */
+enum redis_status redis_ask(struct redis *redis, int argc, const char **argv, const size_t *argvlen)
+    __attribute__((warn_unused_result));
+enum redis_status redis_collect(struct redis *redis, redisReply **reply)
+    __attribute__((warn_unused_result));
+
+/* The connection's descriptor, or -1. */
+int redis_fd(const struct redis *redis);
+
+/* Closes the connection; the next call makes a new one, without hold-off. */
+void redis_close(struct redis *redis);
+
+/* The last REDIS_ERROR_REPLY's text, cut at 200 characters; for comparing, and for the log through
+ * log_redact(). */
+const char *redis_error(const struct redis *redis);
+
+/* Why the server was last found unusable, for the log and --check-config; "" if it never was. */
+const char *redis_down_reason(const struct redis *redis);
+
+/* The last connection was made and given up because the server persists, or hides whether it does:
+ * only an operator can change that. */
+bool redis_is_refused(const struct redis *redis);
+
+#endif

@@ -1,0 +1,134 @@
+/* What the readers of the relays ask of the registry. */
+#include <string.h>
+
+#include "base/hex.h"
+#include "registry_priv.h"
+
+/* ---- Events ---------------------------------------------------------------------------------- */
+
+static bool event_outcome(const redisReply *word, enum registry_event *outcome)
+{
+    static const char *const words[] = {
+        [REGISTRY_EVENT_UNREGISTERED] = "unregistered",
+        [REGISTRY_EVENT_QUEUED] = "queued",
+        [REGISTRY_EVENT_DEFERRED] = "deferred",
+        [REGISTRY_EVENT_REPEATED] = "repeated",
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (word->type == REDIS_REPLY_STRING && strcmp(word->str, words[i]) == 0) {
+            *outcome = (enum registry_event)i;
+            return true;
+        }
+    return false;
+}
+
+/* Reads the outcomes up to the first that says that the queue is full. */
+static enum registry_result
+read_outcomes(const redisReply *reply, struct registry_relay_event *events, size_t n, size_t *taken)
+{
+    for (*taken = 0; *taken < n && *taken < reply->elements; ++*taken) {
+        const redisReply *word = reply->element[*taken];
+
+        if (word->type == REDIS_REPLY_STRING && strcmp(word->str, "full") == 0)
+            return REGISTRY_QUEUE_FULL;
+        if (!event_outcome(word, &events[*taken].outcome))
+            return REGISTRY_UNAVAILABLE;
+    }
+    return *taken == n ? REGISTRY_OK : REGISTRY_UNAVAILABLE;
+}
+
+enum registry_result registry_relay_events(struct registry *registry,
+                                           struct registry_relay_event *events, size_t n,
+                                           size_t *taken)
+{
+    char ids[REGISTRY_EVENTS_MAX][2 * REGISTRY_EVENT_ID_SIZE + 1];
+    redisReply *reply;
+    enum registry_result result;
+
+    *taken = 0;
+    REGISTRY_BEGIN(registry, "events");
+    registry_add_pubkey_limit(registry);
+    registry_add(registry, registry->event_wakes_max);
+    for (size_t i = 0; i < n; i++) {
+        hex_encode(ids[i], events[i].id, sizeof events[i].id);
+        registry_add(registry, ids[i]);
+        registry_add_pubkey(registry, &events[i].key);
+        registry_add(registry, events[i].stored ? "stored" : "live");
+    }
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return registry_strange(reply);
+    result = read_outcomes(reply, events, n, taken);
+    if (result == REGISTRY_UNAVAILABLE)
+        return registry_strange(reply);
+    freeReplyObject(reply);
+    return result;
+}
+
+/* ---- Epoch and cursors ----------------------------------------------------------------------- */
+
+enum registry_result registry_epoch(struct registry *registry, const char *candidate, bool *lost)
+{
+    int64_t drawn = 0;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "epoch");
+    registry_add(registry, candidate);
+    result = registry_call_for_integer(registry, &drawn);
+    *lost = result == REGISTRY_OK && drawn == 1;
+    return result;
+}
+
+/* Nil and an empty string are no moment. */
+static bool read_moment(const redisReply *reply, int64_t *moment_ms)
+{
+    *moment_ms = REGISTRY_NO_MOMENT;
+    if (reply->type == REDIS_REPLY_STRING && reply->len == 0)
+        return true;
+    *moment_ms = reply->integer;
+    return reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0;
+}
+
+static bool read_cursors(const redisReply *reply, struct registry_cursor *cursors, size_t n,
+                         struct registry_now *now)
+{
+    const redisReply *epoch;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n + 2)
+        return false;
+    epoch = reply->element[0];
+    if (epoch->type != REDIS_REPLY_STRING || (epoch->len != 0 && epoch->len != REGISTRY_EPOCH_LEN))
+        return false;
+    memcpy(now->epoch, epoch->str, epoch->len + 1);
+    for (size_t i = 0; i < n; i++)
+        if (!read_moment(reply->element[i + 2], &cursors[i].cursor_ms))
+            return false;
+    return read_moment(reply->element[1], &now->now_ms) && now->now_ms != REGISTRY_NO_MOMENT;
+}
+
+enum registry_result registry_cursors(struct registry *registry, const char *relay,
+                                      const char *epoch, struct registry_cursor *cursors, size_t n,
+                                      struct registry_now *now)
+{
+    redisReply *reply;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "cursors");
+    registry_add(registry, relay);
+    registry_add(registry, epoch);
+    for (size_t i = 0; i < n; i++) {
+        registry_add_number(registry, cursors[i].kind);
+        registry_add_moment(registry, cursors[i].from_ms);
+        registry_add_moment(registry, cursors[i].to_ms);
+    }
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (!read_cursors(reply, cursors, n, now))
+        return registry_strange(reply);
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}

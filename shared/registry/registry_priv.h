@@ -1,0 +1,92 @@
+/* registry_priv: how the files registry_*.c put commands to Redis together and read the answers.
+ *
+ * A command is begun, gets its words, and is sent; it then holds no memory of its own. Words are
+ * not copied: they must live until the command was sent. */
+#ifndef MOSTRO_REGISTRY_PRIV_H
+#define MOSTRO_REGISTRY_PRIV_H
+
+#include "redis/redis.h"
+#include "registry.h"
+
+#define REGISTRY_NUMBER_SIZE     24
+#define REGISTRY_COMMAND_WORDS   (2 * REGISTRY_BATCH_MAX + 8)
+#define REGISTRY_COMMAND_NUMBERS (2 * STAT_COUNT + 16)
+
+/* One command being put together; the words stay where they are until it is sent. */
+struct registry_command {
+    const char *word[REGISTRY_COMMAND_WORDS];
+    size_t len[REGISTRY_COMMAND_WORDS];
+    int count;
+    char number[REGISTRY_COMMAND_NUMBERS][REGISTRY_NUMBER_SIZE];
+    int numbers;
+};
+
+/* The numbers that the settings make, as the words that commands are made of. */
+struct registry_limit {
+    char interval[REGISTRY_NUMBER_SIZE]; /* microseconds until a bucket has refilled by one */
+    char burst[REGISTRY_NUMBER_SIZE];
+};
+
+struct registry {
+    const struct settings *settings;
+    struct stats *stats;
+    struct redis *redis;
+    struct registry_command command;
+    char *wakes_key;
+    bool limits_registers;
+    struct registry_limit notify_address, notify_pubkey, register_address;
+    char notify_wakes_max[REGISTRY_NUMBER_SIZE], event_wakes_max[REGISTRY_NUMBER_SIZE];
+    char token_ttl_ms[REGISTRY_NUMBER_SIZE], registrations_max[REGISTRY_NUMBER_SIZE];
+    int64_t refused_for_us; /* the wait that came with the last refusal */
+    uint64_t complained_ms; /* when the log was last told of a refused command; 0 is never */
+};
+
+/* ---- Putting a command together -------------------------------------------------------------- */
+
+void registry_begin(struct registry *registry);
+
+/* Begins a call of registry.lua's function `name`, which must be a literal. */
+#define REGISTRY_BEGIN(registry, name) registry_begin_function(registry, "mostro1_" name)
+void registry_begin_function(struct registry *registry, const char *function);
+
+void registry_add_bytes(struct registry *registry, const void *bytes, size_t len);
+void registry_add(struct registry *registry, const char *word);
+void registry_add_number(struct registry *registry, int64_t number);
+void registry_add_moment(struct registry *registry, int64_t moment); /* "" for none */
+void registry_add_pubkey(struct registry *registry, const struct trade_pubkey *key);
+
+/* Interval and burst of a pubkey's limit, as registry.lua's spend() takes them. */
+void registry_add_pubkey_limit(struct registry *registry);
+
+/* ---- Sending it ------------------------------------------------------------------------------ */
+
+/* Loads registry.lua over the library that is there. */
+enum redis_status registry_load_library(struct registry *registry);
+
+/* Sends the command, loading the library first where Redis does not have it. REGISTRY_OK: *reply
+ * is set, to be freed by the caller. */
+enum registry_result registry_send(struct registry *registry, redisReply **reply);
+
+/* The same where the answer is a whole number, or the { word, microseconds to wait } of register
+ * and unregister. */
+enum registry_result registry_call_for_integer(struct registry *registry, int64_t *integer);
+enum registry_result registry_call_for_outcome(struct registry *registry);
+
+/* What a status means to the caller; counts and logs what it must. */
+enum registry_result registry_result_of(struct registry *registry, enum redis_status status);
+
+/* ---- Reading answers ------------------------------------------------------------------------- */
+
+/* Whether the last error reply began with this. */
+bool registry_error_begins(const struct registry *registry, const char *prefix);
+
+/* An answer that registry.lua does not give: says so, frees it; REGISTRY_UNAVAILABLE. */
+enum registry_result registry_strange(redisReply *reply);
+
+/* Wipes the strings of an array that is about to be freed: some hold secrets. */
+void registry_wipe_strings(redisReply *array);
+
+/* Takes an array of n whole numbers that are not negative; frees the reply. */
+enum registry_result registry_read_numbers(redisReply *reply, uint64_t *numbers, size_t n);
+
+#endif

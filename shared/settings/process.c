@@ -1,0 +1,55 @@
+#include "process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "log/log.h"
+
+static void print_help(const char *program, const char *about, enum settings_who who)
+{
+    (void)printf("Usage: %s [--check-config | --version | --help]\n\n%s\n\n"
+                 "Settings are read from the environment and from the file named by\n"
+                 "MOSTRO_PUSH_ENV, or ./.env; the environment wins:\n\n",
+                 program, about);
+    settings_print_help(who, stdout);
+}
+
+void process_keep_memory_private(void)
+{
+    const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+enum process_mode process_begin(int argc, char **argv, const char *program, const char *about,
+                                enum settings_who who, struct settings **settings)
+{
+    const char *option = argc > 1 ? argv[1] : "";
+    bool check = strcmp(option, "--check-config") == 0;
+
+    if (strcmp(option, "--help") == 0) {
+        print_help(program, about, who);
+        return PROCESS_DONE;
+    }
+    if (strcmp(option, "--version") == 0) {
+        (void)printf("%s %s\n", program, PACKAGE_VERSION);
+        return PROCESS_DONE;
+    }
+    if (argc > 2 || (argc == 2 && !check)) {
+        (void)fprintf(stderr, "%s: no such option; see --help\n", program);
+        return PROCESS_FAILED;
+    }
+    process_keep_memory_private();
+    *settings = settings_load(who, stderr);
+    if (*settings == NULL)
+        return PROCESS_FAILED;
+    if (check)
+        return PROCESS_CHECK;
+    log_open(program, (*settings)->log_level, (*settings)->log_target);
+    (void)signal(SIGPIPE, SIG_IGN);
+    return PROCESS_RUN;
+}

@@ -1,0 +1,292 @@
+#include "settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/key_file.h"
+#include "env_file.h"
+#include "settings_table.h"
+#include "settings_types.h"
+
+#define SHOWN_MAX 80 /* characters of a bad value in an error */
+
+struct row {
+    const char *name;
+    size_t offset;
+    struct settings_rule rule;
+    const char *unset_value;
+    enum settings_who who;
+    const char *sentence;
+};
+
+static const struct row rows[] = {
+#define SETTING(name, member, type, unset_value, least, most, unit, who, sentence) \
+    {#name,                                                                        \
+     offsetof(struct settings, member),                                            \
+     {SETTINGS_##type, least, most, unit},                                         \
+     unset_value,                                                                  \
+     SETTINGS_##who,                                                               \
+     sentence},
+    SETTINGS_TABLE(SETTING)
+#undef SETTING
+};
+
+#define ROWS (sizeof rows / sizeof rows[0])
+
+static void *member_of(const struct row *row, struct settings *settings)
+{
+    return (char *)settings + row->offset;
+}
+
+static bool parse(const struct row *row, struct settings *settings, const char *value)
+{
+    return settings_type_parse(&row->rule, member_of(row, settings), value);
+}
+
+static void print_shown(const char *value, size_t len, FILE *errors)
+{
+    for (size_t i = 0; i < len && i < SHOWN_MAX; i++)
+        (void)fputc(value[i] >= ' ' && value[i] < 0x7f ? value[i] : '?', errors);
+}
+
+/* Of relays' URLs everything after an `@` or a `?` may be a secret; so may what is before an `@`.
+ */
+static void print_relays(const char *value, FILE *errors)
+{
+    size_t len;
+
+    for (;; value += len + 1) {
+        len = strcspn(value, ",");
+        if (memchr(value, '@', len) != NULL)
+            (void)fputs("(not shown)", errors);
+        else
+            print_shown(value, strcspn(value, "?,"), errors);
+        if (value[len] == '\0')
+            return;
+        (void)fputc(',', errors);
+    }
+}
+
+static void print_error(const struct row *row, const char *value, FILE *errors)
+{
+    (void)fprintf(errors, "%s=", row->name);
+    if (settings_type_is_secret(&row->rule)) {
+        (void)fputs("(not shown)", errors);
+    } else if (row->rule.type == SETTINGS_RELAYS) {
+        print_relays(value, errors);
+    } else {
+        print_shown(value, strlen(value), errors);
+    }
+    (void)fputs(": expected ", errors);
+    settings_type_print(&row->rule, errors);
+    (void)fputc('\n', errors);
+}
+
+/* RUST_LOG may be `info` or `info,some_crate=debug`: its first plain word counts. */
+static const char *plain_rust_log(const char *value, char word[16])
+{
+    while (value != NULL && *value != '\0') {
+        size_t len = strcspn(value, ",");
+
+        if (len > 0 && len < 16 && memchr(value, '=', len) == NULL) {
+            memcpy(word, value, len);
+            word[len] = '\0';
+            return word;
+        }
+        value += len + (value[len] == ',');
+    }
+    return NULL;
+}
+
+static bool read_row(const struct row *row, struct settings *settings, settings_lookup_fn *lookup,
+                     void *arg, FILE *errors)
+{
+    const char *value = lookup(row->name, arg);
+    char word[16];
+    enum log_level level;
+
+    if (value == NULL && row->rule.type == SETTINGS_LEVEL) {
+        value = plain_rust_log(lookup("RUST_LOG", arg), word);
+        if (value != NULL && !settings_type_parse(&row->rule, &level, value))
+            value = NULL;
+    }
+    if (value == NULL)
+        value = row->unset_value;
+    if (value[0] == '\0' && row->unset_value[0] == '\0')
+        return true;
+    if (parse(row, settings, value))
+        return true;
+    print_error(row, value, errors);
+    return false;
+}
+
+static bool name_after_host(struct settings *settings, FILE *errors)
+{
+    char host[65] = "";
+
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') {
+        (void)fputs("LISTENER_NAME: expected a name, as this machine has no host name\n", errors);
+        return false;
+    }
+    settings->listener_name = strdup(host);
+    return settings->listener_name != NULL;
+}
+
+/* A key may come from a file instead; from both is a mistake. */
+static bool read_key_file(const char *name, const char *path, struct settings_key *key,
+                          FILE *errors)
+{
+    const char *problem;
+
+    if (path == NULL)
+        return true;
+    problem = key->set ? "the key itself is set as well" : key_file_read(path, key->bytes);
+    if (problem != NULL) {
+        (void)fprintf(errors, "%s=%s: %s\n", name, path, problem);
+        return false;
+    }
+    key->set = !settings_type_is_placeholder(key->bytes);
+    return true;
+}
+
+/* Only a listener signs: others forget the private half at once. */
+static bool read_vapid_key_file(enum settings_who who, struct settings *settings, FILE *errors)
+{
+    const char *path = settings->vapid_private_key_file, *problem;
+
+    if (path == NULL)
+        return true;
+    settings->vapid_key = vapid_key_read(path, &problem);
+    if (settings->vapid_key == NULL) {
+        (void)fprintf(errors, "VAPID_PRIVATE_KEY_FILE=%s: %s\n", path, problem);
+        return false;
+    }
+    memcpy(settings->vapid_public_key, vapid_key_public(settings->vapid_key),
+           sizeof settings->vapid_public_key);
+    if ((who & SETTINGS_LISTENER) == 0)
+        vapid_key_free(&settings->vapid_key);
+    return true;
+}
+
+static bool read_key_files(enum settings_who who, struct settings *settings, FILE *errors)
+{
+    bool server = read_key_file("SERVER_PRIVATE_KEY_FILE", settings->server_private_key_file,
+                                &settings->server_private_key, errors);
+    bool auth = read_key_file("NOSTR_AUTH_PRIVATE_KEY_FILE", settings->nostr_auth_private_key_file,
+                              &settings->nostr_auth_private_key, errors);
+
+    return read_vapid_key_file(who, settings, errors) && server && auth;
+}
+
+static void note_without_effect(struct settings *settings, settings_lookup_fn *lookup, void *arg)
+{
+    static const char *const names[] = {
+#define X(name) name,
+        SETTINGS_WITHOUT_EFFECT(X)
+#undef X
+    };
+    size_t size = sizeof settings->without_effect, used = 0;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int n;
+
+        if (lookup(names[i], arg) == NULL)
+            continue;
+        n = snprintf(settings->without_effect + used, size - used, " %s", names[i]);
+        used += n > 0 && (size_t)n < size - used ? (size_t)n : 0;
+    }
+}
+
+struct settings *settings_read(enum settings_who who, settings_lookup_fn *lookup, void *arg,
+                               FILE *errors)
+{
+    struct settings *settings = calloc(1, sizeof *settings);
+    bool good = settings != NULL;
+
+    for (size_t i = 0; good && i < ROWS; i++)
+        if ((rows[i].who & who) == 0)
+            (void)parse(&rows[i], settings, rows[i].unset_value);
+    for (size_t i = 0; settings != NULL && i < ROWS; i++)
+        if ((rows[i].who & who) != 0 && !read_row(&rows[i], settings, lookup, arg, errors))
+            good = false;
+    if (good)
+        good = read_key_files(who, settings, errors);
+    if (good)
+        note_without_effect(settings, lookup, arg);
+    if (good && (who & SETTINGS_LISTENER) != 0 && settings->relays.count == 0) {
+        (void)fputs("NOSTR_RELAYS: expected comma-separated ws:// or wss:// URLs, nothing is set\n",
+                    errors);
+        good = false;
+    }
+    if (good && (who & SETTINGS_LISTENER) != 0 && settings->listener_name == NULL)
+        good = name_after_host(settings, errors);
+    if (!good)
+        settings_free(&settings);
+    return settings;
+}
+
+static const char *from_environment(const char *name, void *arg)
+{
+    const struct env_file *file = arg;
+    const char *value = getenv(name);
+
+    if ((value == NULL || value[0] == '\0') && file != NULL)
+        value = env_file_get(file, name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* An explicitly named file must be there; ./.env need not. */
+static bool open_env_file(struct env_file **file, FILE *errors)
+{
+    const char *path = getenv("MOSTRO_PUSH_ENV");
+    bool named = path != NULL && path[0] != '\0';
+
+    *file = env_file_read(named ? path : ".env", errors);
+    if (*file != NULL)
+        return true;
+    if (errno != ENOENT)
+        return false;
+    if (named)
+        (void)fprintf(errors, "MOSTRO_PUSH_ENV=%s: no such file\n", path);
+    return !named;
+}
+
+struct settings *settings_load(enum settings_who who, FILE *errors)
+{
+    struct env_file *file = NULL;
+    struct settings *settings;
+
+    if (!open_env_file(&file, errors))
+        return NULL;
+    settings = settings_read(who, from_environment, file, errors);
+    env_file_free(&file);
+    return settings;
+}
+
+void settings_free(struct settings **settings)
+{
+    if (*settings == NULL)
+        return;
+    for (size_t i = 0; i < ROWS; i++)
+        settings_type_free(&rows[i].rule, member_of(&rows[i], *settings));
+    vapid_key_free(&(*settings)->vapid_key);
+    free(*settings);
+    *settings = NULL;
+}
+
+void settings_print_help(enum settings_who who, FILE *out)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+
+        if ((row->who & who) == 0)
+            continue;
+        (void)fprintf(out, "  %s\n      %s\n      ", row->name, row->sentence);
+        settings_type_print(&row->rule, out);
+        if (row->unset_value[0] != '\0')
+            (void)fprintf(out, "; default %s", row->unset_value);
+        (void)fputc('\n', out);
+    }
+}

@@ -1,0 +1,216 @@
+#include "unit.h"
+
+#include <stdio.h>
+
+#include "base/hex.h"
+#include "registration_body.h"
+
+#define PUBKEY  "00a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"
+#define TRUSTED "11a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"
+#define UPPER   "11A1B2C3D4E5F60718293A4B5C6D7E8F00A1B2C3D4E5F60718293A4B5C6D7E8F"
+#define KEY     "\"trade_pubkey\":\"" PUBKEY "\""
+#define POINT \
+    "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+#define SECRET   "BTBZMqHH6r4Tts7J_aSIgg"
+#define ENDPOINT "\"token\":\"https://push.example.org/x\""
+
+static struct registration registration;
+
+/* The status of the answer, 0 if the body was taken; *message is the answer's body. */
+static int check_body(const char *text, const struct registration_rules *rules, char **message)
+{
+    struct response response = {0};
+    struct trade_pubkey key;
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    int status;
+
+    ck_assert_msg(json != NULL, "%s", text);
+    memset(&registration, 0, sizeof registration);
+    if (registration_body_check(json, rules, &key, &registration, &response))
+        ck_assert_str_eq(key.hex, PUBKEY);
+    status = response.status;
+    *message = response.owned;
+    json_decref(json);
+    return status;
+}
+
+static void assert_taken(const char *text, const struct registration_rules *rules)
+{
+    char *message;
+
+    ck_assert_msg(check_body(text, rules, &message) == 0, "%s: %s", text, message);
+}
+
+static void assert_refused(const char *text, const struct registration_rules *rules, int status,
+                           const char *expected)
+{
+    char *message, body[512];
+
+    (void)snprintf(body, sizeof body, "{\"success\":false,\"message\":\"%s\"}", expected);
+    ck_assert_msg(check_body(text, rules, &message) == status, "%s", text);
+    ck_assert_str_eq(message, body);
+    ck_assert_str_eq(registration.token, "");
+    free(message);
+}
+
+static const struct registration_rules plain = {.crypto = NULL};
+
+START_TEST(good_bodies)
+{
+    assert_taken("{" KEY ",\"token\":\"t\",\"platform\":\"iOS\",\"unknown\":[1]}", &plain);
+    ck_assert_str_eq(registration.token, "t");
+    ck_assert_int_eq(registration.platform, PLATFORM_IOS);
+    assert_taken("{" KEY "," ENDPOINT ",\"platform\":\"ANDROID\",\"p256dh\":\"" POINT
+                 "\",\"auth\":\"" SECRET "\"}",
+                 &plain);
+    ck_assert_str_eq(registration.p256dh, POINT);
+    ck_assert_str_eq(registration.auth, SECRET);
+    assert_taken("{" KEY "," ENDPOINT ",\"platform\":\"android\",\"p256dh\":null,\"auth\":null,"
+                 "\"encrypted_token\":null,\"mostro_pubkey\":\"nonsense\"}",
+                 &plain);
+    ck_assert_str_eq(registration.p256dh, "");
+}
+END_TEST
+
+START_TEST(rows_from_the_top)
+{
+    static const struct {
+        const char *body, *message;
+    } rows[] = {
+        {"{\"trade_pubkey\":1}", "Invalid JSON body"},
+        {"{" KEY ",\"token\":1}", "Invalid JSON body"},
+        {"{" KEY ",\"token\":\"t\",\"encrypted_token\":\"t\"}", "Invalid JSON body"},
+        {"{" KEY ",\"token\":\"t\",\"platform\":\"ios\",\"mostro_pubkey\":{}}",
+         "Invalid JSON body"},
+        {"{}", "Invalid trade_pubkey format (expected 64 hex characters)"},
+        {"{\"trade_pubkey\":\"x\",\"token\":\"\"}",
+         "Invalid trade_pubkey format (expected 64 hex characters)"},
+        {"{" KEY ",\"platform\":\"x\"}", "Token cannot be empty"},
+        {"{" KEY ",\"token\":null,\"platform\":\"ios\"}", "Token cannot be empty"},
+        {"{" KEY ",\"token\":\"http://x\",\"platform\":\"x\"}",
+         "Invalid platform 'x' (expected 'android' or 'ios')"},
+        {"{" KEY ",\"token\":\"t\"}", "Invalid platform '' (expected 'android' or 'ios')"},
+        {"{" KEY ",\"token\":\"http://x\",\"platform\":\"android\",\"auth\":\"x\"}",
+         "Invalid UnifiedPush endpoint URL"},
+        {"{" KEY "," ENDPOINT ",\"platform\":\"ios\"}", "Invalid UnifiedPush endpoint URL"},
+        {"{" KEY "," ENDPOINT ",\"platform\":\"android\",\"auth\":\"" SECRET "\"}",
+         "Invalid Web Push keys"},
+        {"{" KEY "," ENDPOINT ",\"platform\":\"android\",\"p256dh\":\"" POINT "\"}",
+         "Invalid Web Push keys"},
+        {"{" KEY "," ENDPOINT ",\"platform\":\"android\",\"p256dh\":\"\",\"auth\":\"\"}",
+         "Invalid Web Push keys"},
+        {"{" KEY ",\"token\":\"t\",\"platform\":\"android\",\"p256dh\":\"" POINT
+         "\",\"auth\":\"" SECRET "\"}",
+         "Invalid Web Push keys"},
+        {"{" KEY ",\"encrypted_token\":\"x\"}", "Failed to decrypt token"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_refused(rows[i].body, &plain, 400, rows[i].message);
+}
+END_TEST
+
+START_TEST(a_token_has_a_greatest_length)
+{
+    static char body[DEVICE_TOKEN_MAX + 256];
+
+    (void)sprintf(body, "{" KEY ",\"platform\":\"ios\",\"token\":\"%0*d\"}", DEVICE_TOKEN_MAX, 1);
+    assert_taken(body, &plain);
+    ck_assert_uint_eq(strlen(registration.token), DEVICE_TOKEN_MAX);
+    (void)sprintf(body, "{" KEY ",\"platform\":\"ios\",\"token\":\"%0*d\"}", DEVICE_TOKEN_MAX + 1,
+                  1);
+    assert_refused(body, &plain, 400, "Token too long (maximum 4096 bytes)");
+}
+END_TEST
+
+START_TEST(the_whitelist_once_active)
+{
+    struct whitelist *whitelist = whitelist_parse("[\"" UPPER "\"]", 68, stderr);
+    const struct registration_rules rules = {.whitelist = whitelist};
+
+#define GOOD KEY ",\"token\":\"t\",\"platform\":\"ios\""
+    ck_assert_ptr_nonnull(whitelist);
+    assert_taken("{" GOOD ",\"mostro_pubkey\":\"" TRUSTED "\"}", &rules);
+    assert_taken("{" GOOD ",\"mostro_pubkey\":\"" UPPER "\"}", &rules);
+    assert_refused("{" GOOD "}", &rules, 403, "Mostro instance pubkey required");
+    assert_refused("{" GOOD ",\"mostro_pubkey\":null}", &rules, 403,
+                   "Mostro instance pubkey required");
+    assert_refused("{" GOOD ",\"mostro_pubkey\":\"\"}", &rules, 400,
+                   "Invalid mostro_pubkey format (expected 64 hex characters)");
+    assert_refused("{" GOOD ",\"mostro_pubkey\":\"" PUBKEY "\"}", &rules, 403,
+                   "Mostro instance not trusted");
+    /* A token in the clear is looked at before the whitelist, an encrypted one after it. */
+    assert_refused("{" KEY ",\"token\":\"\"}", &rules, 400, "Token cannot be empty");
+    assert_refused("{" KEY ",\"encrypted_token\":\"\"}", &rules, 403,
+                   "Mostro instance pubkey required");
+    whitelist_free(&whitelist);
+}
+END_TEST
+
+START_TEST(whitelists_are_strict)
+{
+    static const char *const bad[] = {
+        "", "{}", "[1]", "[\"x\"]", "[\"" PUBKEY "\",]", "[\"" PUBKEY "\"] x"};
+    struct whitelist *whitelist;
+    FILE *errors = tmpfile();
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(whitelist_parse(bad[i], strlen(bad[i]), errors) == NULL, "%s", bad[i]);
+    whitelist = whitelist_parse("[]", 2, errors);
+    ck_assert(whitelist_is_empty(whitelist));
+    whitelist_free(&whitelist);
+    (void)fclose(errors);
+}
+END_TEST
+
+START_TEST(five_instances_are_built_in)
+{
+    static const char *const pubkeys[] = {
+        "00000235a3e904cfe1213a8a54d6f1ec1bef7cc6bfaabd6193e82931ccf1366a",
+        "0000cc02101ec29eea9ce623258752b9d7da66c27845ed26846dd0b0fc736b40",
+        "00000978acc594c506976c655b6decbf2d4af25ffdaa6680f2a9568b0a88441b",
+        "00007cb3305fb972f5cc83f83a8fbca1e64e93c9d1369880a9fd62ef95d23f91",
+        "82fa8cb978b43c79b2156585bac2c011176a21d2aead6d9f7c575c005be88390",
+    };
+    struct whitelist *whitelist = whitelist_read(NULL, stderr);
+
+    ck_assert_ptr_nonnull(whitelist);
+    for (size_t i = 0; i < sizeof pubkeys / sizeof pubkeys[0]; i++)
+        ck_assert(whitelist_has(whitelist, pubkeys[i]));
+    ck_assert(!whitelist_has(whitelist, PUBKEY));
+    whitelist_free(&whitelist);
+}
+END_TEST
+
+/* One of the vectors of test_token_crypto; its token is in the clear inside. */
+START_TEST(an_encrypted_token_is_opened)
+{
+    json_t *vectors = json_load_file(TEST_DATA_DIR "/encrypted_tokens.json", 0, NULL);
+    const json_t *vector = json_array_get(vectors, 1);
+    struct registration_rules rules = plain;
+    struct token_crypto *crypto;
+    char body[1024];
+    uint8_t key[32];
+
+    ck_assert_ptr_nonnull(vector);
+    ck_assert(
+        hex_decode(key, 32, json_string_value(json_object_get(vector, "server_private_key")), 64));
+    rules.crypto = crypto = token_crypto_new(key);
+    (void)snprintf(body, sizeof body,
+                   "{" KEY ",\"platform\":\"android\",\"encrypted_token\":\"%s\"}",
+                   json_string_value(json_object_get(vector, "encrypted_token")));
+    assert_taken(body, &rules);
+    ck_assert_str_eq(registration.token, json_string_value(json_object_get(vector, "token")));
+    ck_assert_int_eq(registration.platform, PLATFORM_IOS);
+    assert_refused("{" KEY ",\"encrypted_token\":\"!\"}", &rules, 400,
+                   "Invalid base64 encoding in encrypted_token");
+    assert_refused("{" KEY ",\"encrypted_token\":\"QUJD\"}", &rules, 400,
+                   "Invalid encrypted token size (expected 281 bytes, got 3)");
+    token_crypto_free(&crypto);
+    json_decref(vectors);
+}
+END_TEST
+
+UNIT_MAIN("registration_body", good_bodies, rows_from_the_top, a_token_has_a_greatest_length,
+          the_whitelist_once_active, whitelists_are_strict, five_instances_are_built_in,
+          an_encrypted_token_is_opened)

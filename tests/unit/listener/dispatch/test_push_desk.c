@@ -1,0 +1,998 @@
+#include "dispatch/push_desk.h"
+
+#include <jansson.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "captured_log.h"
+#include "dispatch/host_slots.h"
+#include "told_clock.h"
+#include "unit.h"
+
+/* ---- An HTTP client that does as it is told -------------------------------------------------- */
+
+#define REQUESTS 64
+
+/* What has been asked and not been answered. */
+static struct request {
+    char url[64];
+    char token[32]; /* of a message to FCM */
+    http_done_fn *done;
+    void *arg;
+} requests[REQUESTS];
+static size_t asked;
+
+bool http_client_start(struct http_client *client, const struct http_request *request,
+                       http_done_fn *done, void *arg)
+{
+    (void)client;
+    ck_assert_uint_lt(asked, REQUESTS);
+    if (strstr(request->url, "fcm.example") != NULL) {
+        /* One that hangs has a slot for so long; an error's every detail is read. */
+        ck_assert_int_eq(request->timeout_ms, 10000);
+        ck_assert_uint_eq(request->answer_limit, 16 * 1024);
+        ck_assert(request->shares_connection && !request->allow_http);
+    }
+    (void)snprintf(requests[asked].url, sizeof requests[asked].url, "%s", request->url);
+    if (sscanf(request->body, "{\"message\":{\"token\":\"%31[^\"]", requests[asked].token) != 1)
+        requests[asked].token[0] = '\0';
+    requests[asked].done = done;
+    requests[asked++].arg = arg;
+    return true;
+}
+
+static void cancel_all(void)
+{
+    while (asked > 0) {
+        struct request request = requests[--asked];
+
+        request.done(&(struct http_answer){.result = HTTP_CANCELLED}, request.arg);
+    }
+}
+
+void http_client_cancel_all(struct http_client *client)
+{
+    (void)client;
+    cancel_all();
+}
+
+/* The oldest request that has `host` in its URL, or how many there are. */
+static size_t find(const char *host)
+{
+    size_t i = 0;
+
+    while (i < asked && strstr(requests[i].url, host) == NULL)
+        i++;
+    return i;
+}
+
+static bool is_asked(const char *host)
+{
+    return find(host) < asked;
+}
+
+static void answer(const char *host, const struct http_answer *with)
+{
+    struct request request;
+    size_t i = find(host);
+
+    ck_assert_msg(i < asked, "nothing is asked of %s", host);
+    request = requests[i];
+    memmove(&requests[i], &requests[i + 1], (--asked - i) * sizeof requests[0]);
+    request.done(with, request.arg);
+}
+
+static const struct http_answer delivered = {
+    .result = HTTP_ANSWERED, .status = 201, .body = "", .retry_after_ms = -1};
+static const struct http_answer busy = {
+    .result = HTTP_ANSWERED, .status = 503, .body = "", .retry_after_ms = -1};
+static const struct http_answer later = {
+    .result = HTTP_ANSWERED, .status = 429, .body = "", .retry_after_ms = -1};
+static const struct http_answer gone = {
+    .result = HTTP_ANSWERED, .status = 410, .body = "", .retry_after_ms = -1};
+static const struct http_answer silence = {
+    .result = HTTP_TIMED_OUT, .timed_out = true, .body = "", .retry_after_ms = -1};
+static const struct http_answer refused = {
+    .result = HTTP_UNREACHABLE, .body = "", .retry_after_ms = -1};
+static const struct http_answer forbidden = {
+    .result = HTTP_ADDRESS_REFUSED, .body = "", .retry_after_ms = -1};
+static const struct http_answer unroutable = {
+    .result = HTTP_UNREACHABLE, .timed_out = true, .body = "", .retry_after_ms = -1};
+
+/* ---- The desk -------------------------------------------------------------------------------- */
+
+#define IN_FLIGHT 12 /* a quarter of which is not a third of anything near */
+
+static struct settings settings;
+static struct stats stats;
+static struct wake_queue *queue;
+static struct push_desk *desk;
+static unsigned wakes;
+
+static uint64_t most(uint64_t limit)
+{
+    return limit;
+}
+
+static void setup(void)
+{
+    settings.unifiedpush_enabled = true;
+    settings.push_max_in_flight = IN_FLIGHT;
+    queue = wake_queue_new(1000, most);
+    desk = push_desk_new(&settings, NULL, queue, &stats);
+    ck_assert_ptr_nonnull(desk);
+}
+
+static void teardown(void)
+{
+    push_desk_free(&desk);
+    wake_queue_free(&queue);
+}
+
+/* A wake of pubkey number `who`. */
+static void wake(unsigned who)
+{
+    struct wake entry = {.via = WAKE_VIA_RELAY};
+    unsigned merged;
+
+    (void)snprintf(entry.id, sizeof entry.id, "%u-0", ++wakes);
+    (void)snprintf(entry.key.hex, sizeof entry.key.hex, "%064x", who);
+    ck_assert_int_eq(wake_queue_add(queue, &entry, now, now, &merged), WAKE_ADDED);
+}
+
+/* What pubkey number n is registered with: an endpoint at host hn.example, or FCM's token fcm-n. */
+static bool by_fcm;
+
+static void make_token(char *token, unsigned long n)
+{
+    (void)snprintf(token, 64, by_fcm ? "fcm-%lu" : "https://h%lu.example/up", n);
+}
+
+#define EXPIRES_MS INT64_C(1700000000123)
+
+/* Serves all whose turn it is. */
+static void serve(void)
+{
+    struct registration registration = {.platform = PLATFORM_ANDROID, .expires_ms = EXPIRES_MS};
+    struct wake_target *target;
+
+    for (int lane = 0; lane < WAKE_LANES; lane++) {
+        while (push_desk_slots(desk, (enum wake_lane)lane, now) > 0 &&
+               wake_queue_take(queue, (enum wake_lane)lane, now, &target, 1) == 1) {
+            make_token(registration.token, strtoul(wake_target_key(target)->hex + 48, NULL, 16));
+            push_desk_serve(desk, target, &registration, now);
+        }
+    }
+}
+
+static uint64_t count(enum stats_counter which)
+{
+    return stats.pending[which];
+}
+
+/* ---- Slow hosts ------------------------------------------------------------------------------ */
+
+/* One wake for each of as many hosts as there are slots. */
+static void wake_hosts(void)
+{
+    for (unsigned who = 1; who <= IN_FLIGHT; who++)
+        wake(who);
+    serve();
+}
+
+/* Strangers register endpoints at hosts of theirs that never answer. */
+static void expect_others_unhindered(const struct http_answer *no_answer)
+{
+    for (unsigned who = 1; who <= IN_FLIGHT; who++)
+        wake(who);
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT);
+    now += 5000;
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        answer(".example", no_answer);
+    now += 60000;
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT / 4);
+    wake(99);
+    serve();
+    answer("h99.example", &delivered);
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), 1);
+    /* And all of them have their turn in the end. */
+    for (unsigned who = 1; who <= IN_FLIGHT; who++) {
+        answer(".example", &delivered);
+        serve();
+    }
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), 1 + IN_FLIGHT);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+
+START_TEST(silent_hosts_share_a_quarter)
+{
+    expect_others_unhindered(&silence);
+}
+END_TEST
+
+START_TEST(hosts_that_cannot_be_reached_in_time_share_a_quarter)
+{
+    expect_others_unhindered(&unroutable);
+}
+END_TEST
+
+/* A host that begins an answer and does not end it is no better. */
+START_TEST(hosts_that_trickle_share_a_quarter)
+{
+    static const struct http_answer trickle = {.result = HTTP_ANSWERED,
+                                               .status = 503,
+                                               .cut_short = true,
+                                               .timed_out = true,
+                                               .body = "",
+                                               .retry_after_ms = -1};
+
+    expect_others_unhindered(&trickle);
+}
+END_TEST
+
+/* Nor is one that answers when its time is nearly over. */
+START_TEST(hosts_that_answer_late_share_a_quarter)
+{
+    wake_hosts();
+    now += 2000;
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        answer(".example", &delivered);
+    wake_hosts();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT / 4);
+    wake(99);
+    serve();
+    answer("h99.example", &delivered);
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), IN_FLIGHT + 1);
+}
+END_TEST
+
+START_TEST(a_host_that_answers_in_time_is_not_slow)
+{
+    wake_hosts();
+    now += 1999;
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        answer(".example", &delivered);
+    wake_hosts();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT);
+}
+END_TEST
+
+START_TEST(a_host_that_refuses_at_once_is_not_slow)
+{
+    for (unsigned who = 1; who <= IN_FLIGHT; who++)
+        wake(who);
+    serve();
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        answer(".example", &refused);
+    now += 60000;
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), IN_FLIGHT);
+}
+END_TEST
+
+/* ---- Tries ----------------------------------------------------------------------------------- */
+
+/* How often a push that ends like this is made, of ten, while each time another host's ends like
+ * that. */
+static unsigned tries(const struct http_answer *of_this, const struct http_answer *of_another)
+{
+    unsigned n = 0;
+
+    wake(1);
+    for (unsigned i = 0; i < 10; i++) {
+        char other[16];
+
+        wake(100 + i);
+        serve();
+        (void)snprintf(other, sizeof other, "h%u.", 100 + i);
+        now += 100;
+        answer(other, of_another);
+        if (is_asked("h1.")) {
+            answer("h1.", of_this);
+            n++;
+        }
+        now += 60000;
+    }
+    return n;
+}
+
+START_TEST(a_host_alone_in_being_unreachable_is_given_up)
+{
+    ck_assert_uint_eq(tries(&refused, &delivered), WAKE_TRIES_MAX);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 1);
+}
+END_TEST
+
+START_TEST(a_host_alone_in_answering_5xx_is_given_up)
+{
+    ck_assert_uint_eq(tries(&busy, &later), WAKE_TRIES_MAX);
+    ck_assert_uint_ge(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 1);
+}
+END_TEST
+
+/* It fails so soon that nothing else ends meanwhile: what counts is what ended between two tries.
+ * The first of those, before which nothing is known, is not counted. */
+START_TEST(a_host_that_fails_at_once_is_given_up)
+{
+    unsigned n = 0;
+
+    wake(1);
+    for (unsigned i = 0; i < 10; i++) {
+        char other[16];
+
+        serve();
+        if (is_asked("h1.")) {
+            answer("h1.", &busy);
+            n++;
+        }
+        now += 100;
+        wake(100 + i);
+        serve();
+        (void)snprintf(other, sizeof other, "h%u.", 100 + i);
+        answer(other, &delivered);
+        now += 60000;
+    }
+    ck_assert_uint_eq(n, WAKE_TRIES_MAX + 1);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 1);
+}
+END_TEST
+
+/* It has said so itself. */
+START_TEST(a_host_that_asks_for_patience_is_given_up)
+{
+    ck_assert_uint_eq(tries(&later, &silence), WAKE_TRIES_MAX);
+}
+END_TEST
+
+/* It is our own network that is away, as far as can be told. */
+START_TEST(nobody_is_to_blame_while_nothing_is_answered)
+{
+    ck_assert_uint_eq(tries(&refused, &silence), 10);
+}
+END_TEST
+
+/* A name that leads into this network was looked up perhaps, and nobody asked. */
+START_TEST(a_push_that_was_not_made_blames_nobody)
+{
+    ck_assert_uint_eq(tries(&refused, &forbidden), 10);
+}
+END_TEST
+
+/* What has succeeded before a push was begun says nothing of the network now. */
+START_TEST(an_earlier_success_blames_nobody)
+{
+    wake(1);
+    serve();
+    answer("h1.", &delivered);
+    for (unsigned i = 0; i < 2 * WAKE_TRIES_MAX; i++) {
+        now += 60000;
+        if (i == 0)
+            wake(1);
+        serve();
+        answer("h1.", &refused);
+    }
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+    ck_assert_uint_eq(count(STAT_PUSH_RETRIES), 2 * WAKE_TRIES_MAX);
+}
+END_TEST
+
+START_TEST(a_newer_wake_has_all_its_tries)
+{
+    wake(1);
+    for (unsigned i = 0; i < WAKE_TRIES_MAX; i++) {
+        if (i == WAKE_TRIES_MAX - 1)
+            wake(1);
+        serve();
+        answer("h1.", &later);
+        now += 60000;
+    }
+    serve();
+    answer("h1.", &delivered);
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), 1);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+/* ---- Dead tokens ----------------------------------------------------------------------------- */
+
+START_TEST(a_dead_token_that_was_replaced_meanwhile_costs_no_wake)
+{
+    struct push_desk_dead dead;
+
+    wake(1);
+    serve();
+    answer("h1.", &gone);
+    ck_assert(push_desk_first_dead(desk, &dead));
+    ck_assert_str_eq(dead.token, "https://h1.example/up");
+    ck_assert_int_eq(dead.expires_ms, EXPIRES_MS);
+    push_desk_forgotten(desk, true, now);
+    ck_assert(!push_desk_first_dead(desk, &dead));
+    serve();
+    answer("h1.", &gone);
+    push_desk_forgotten(desk, false, now);
+    serve();
+    ck_assert(!is_asked("h1."));
+    ck_assert_uint_eq(count(STAT_WAKES_DEAD_UNIFIEDPUSH), 1);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+/* ---- What is not pushed -----------------------------------------------------------------------
+ */
+
+/* A wake of pubkey number `who`, which is registered with this. */
+static void push_to(unsigned who, const char *token, enum platform platform)
+{
+    struct registration registration = {.platform = platform};
+    struct wake_target *target;
+
+    wake(who);
+    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, now, &target, 1), 1);
+    (void)strcpy(registration.token, token);
+    push_desk_serve(desk, target, &registration, now);
+}
+
+static void expect_given_up(enum stats_counter which, unsigned n)
+{
+    ck_assert_uint_eq(asked, 0);
+    ck_assert_uint_eq(count(which), n);
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+
+START_TEST(endpoints_of_other_platforms_and_schemes_are_given_up)
+{
+    push_to(1, "https://h1.example/up", PLATFORM_IOS);
+    expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, 1);
+    push_to(1, "http://h1.example/up", PLATFORM_ANDROID);
+    expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, 2);
+}
+END_TEST
+
+/* A token never goes to the backend it is not for. */
+START_TEST(what_is_off_is_given_up)
+{
+    push_to(1, "fcm-1", PLATFORM_ANDROID);
+    expect_given_up(STAT_WAKES_GIVEN_UP_FCM, 1);
+    settings.unifiedpush_enabled = false;
+    push_to(1, "https://h1.example/up", PLATFORM_ANDROID);
+    expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, 1);
+}
+END_TEST
+
+/* And holds no slot. */
+START_TEST(what_is_too_old_is_given_up)
+{
+    for (unsigned i = 1; i <= 3 * HOST_SLOTS_MAX; i++) {
+        wake(1);
+        now += WAKE_LIFE_RELAY_MS + 1;
+        serve();
+        expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, i);
+    }
+}
+END_TEST
+
+/* ---- Endpoints that are held back ------------------------------------------------------------ */
+
+/* One of two trade keys of a phone is answered 429; when are both pushed to again? */
+static int64_t held_for_ms(int64_t retry_after_ms)
+{
+    struct http_answer answered = later;
+    struct wake_target *both[2];
+    int64_t began = now;
+
+    answered.retry_after_ms = retry_after_ms;
+    push_to(1, "https://h1.example/up", PLATFORM_ANDROID);
+    answer("h1.", &answered);
+    push_to(2, "https://h1.example/up", PLATFORM_ANDROID);
+    ck_assert(!is_asked("h1."));
+    now = wake_queue_next_ms(queue);
+    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNIFIEDPUSH, now, both, 2), 2);
+    return now - began;
+}
+
+START_TEST(an_endpoint_is_held_back_as_long_as_it_asks_up_to_five_minutes)
+{
+    ck_assert_int_eq(held_for_ms(7000), 7000);
+}
+END_TEST
+
+START_TEST(an_endpoint_is_held_back_for_five_minutes_at_most)
+{
+    ck_assert_int_eq(held_for_ms(86400000), 300000);
+}
+END_TEST
+
+START_TEST(an_endpoint_that_does_not_say_for_how_long_is_held_back_for_a_second)
+{
+    ck_assert_int_eq(held_for_ms(-1), 1000);
+}
+END_TEST
+
+/* ---- Few slots ------------------------------------------------------------------------------- */
+
+/* Slow hosts have one all the same, or those behind them would never be woken. */
+START_TEST(of_few_slots_one_is_for_slow_hosts)
+{
+    settings.push_max_in_flight = 3;
+    push_desk_free(&desk);
+    desk = push_desk_new(&settings, NULL, queue, &stats);
+    wake(1);
+    serve();
+    answer("h1.", &silence);
+    now += 60000;
+    serve();
+    answer("h1.", &delivered);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+/* ---- Keys ------------------------------------------------------------------------------------ */
+
+/* Redis holds nonsense: that costs this wake, and no slot. */
+START_TEST(stored_keys_that_are_none_are_given_up)
+{
+    struct registration registration = {.platform = PLATFORM_ANDROID, .auth = "nonsense"};
+    struct wake_target *target;
+
+    (void)strcpy(registration.token, "https://h1.example/up");
+    for (unsigned i = 1; i <= 3 * IN_FLIGHT; i++) {
+        wake(1);
+        ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, now, &target, 1), 1);
+        push_desk_serve(desk, target, &registration, now);
+        ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), i);
+    }
+    ck_assert_uint_eq(asked, 0);
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+/* ---- The end --------------------------------------------------------------------------------- */
+
+START_TEST(what_is_in_flight_at_the_end_is_not_done_with)
+{
+    const char *id;
+
+    wake(1);
+    serve();
+    cancel_all();
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
+/* ---- A backend is away for half an hour ------------------------------------------------------ */
+
+#define PHONES  20
+#define STEP_MS 250
+
+static char account_path[] = "/tmp/test_push_desk.XXXXXX";
+
+static void write_account(void)
+{
+    EVP_PKEY *key = EVP_RSA_gen(2048);
+    BIO *bio = BIO_new(BIO_s_mem());
+    int fd = mkstemp(account_path);
+    json_t *root;
+    char *pem;
+    long len;
+
+    ck_assert(fd >= 0);
+    ck_assert_int_eq(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 1);
+    len = BIO_get_mem_data(bio, &pem);
+    root = json_pack("{s:s, s:s, s:s%}", "client_email", "push@p.example", "token_uri",
+                     "https://oauth.example/token", "private_key", pem, (size_t)len);
+    ck_assert_int_eq(json_dumpfd(root, fd, 0), 0);
+    json_decref(root);
+    (void)close(fd);
+    BIO_free(bio);
+    EVP_PKEY_free(key);
+}
+
+static void setup_fcm(void)
+{
+    static char endpoint[] = "https://fcm.example", project[] = "p";
+
+    write_account();
+    by_fcm = true;
+    settings.fcm_enabled = true;
+    settings.fcm_endpoint = endpoint;
+    settings.firebase_project_id = project;
+    settings.firebase_service_account_path = account_path;
+    setup();
+}
+
+static void teardown_fcm(void)
+{
+    teardown();
+    (void)unlink(account_path);
+}
+
+/* How the backend (and, for FCM, the token endpoint) answers, and what has come of it. */
+struct backend {
+    const struct http_answer *pushes, *oauth;
+    unsigned asked;             /* pushes */
+    unsigned delivered[PHONES]; /* by phone */
+};
+
+#define GRANT "{\"access_token\":\"t\",\"expires_in\":3599}"
+static const struct http_answer granted = {.result = HTTP_ANSWERED,
+                                           .status = 200,
+                                           .body = GRANT,
+                                           .body_len = sizeof GRANT - 1,
+                                           .retry_after_ms = -1};
+
+static void answer_all(struct backend *backend)
+{
+    while (asked > 0) {
+        struct request request = requests[0];
+        unsigned phone;
+
+        if (strstr(request.url, "oauth.example") != NULL) {
+            answer("oauth.example", backend->oauth);
+            continue;
+        }
+        backend->asked++;
+        if (backend->pushes->status == 200 && (sscanf(request.token, "fcm-%u", &phone) == 1 ||
+                                               sscanf(request.url, "https://h%u.", &phone) == 1))
+            backend->delivered[phone]++;
+        answer(request.url, backend->pushes);
+    }
+}
+
+/* As the dispatcher does it; each phone is sent an event a minute. */
+static void pass(struct backend *backend, int64_t ms, bool events)
+{
+    const char *ids[64];
+    size_t n;
+
+    for (int64_t end = now + ms; now < end; now += STEP_MS) {
+        for (unsigned who = 0; events && now % 60000 == 0 && who < PHONES; who++)
+            wake(who);
+        (void)push_desk_run(desk, now);
+        for (int lane = 0; lane < WAKE_LANES; lane++)
+            wake_queue_stop_clock(queue, (enum wake_lane)lane,
+                                  push_desk_is_down(desk, (enum wake_lane)lane, now), now);
+        serve();
+        answer_all(backend);
+        while ((n = wake_queue_done(queue, ids, 64)) > 0)
+            wake_queue_acknowledged(queue, n);
+    }
+}
+
+static void expect_one_push_each_afterwards(const struct http_answer *pushes,
+                                            const struct http_answer *oauth)
+{
+    struct backend backend = {.pushes = pushes, .oauth = oauth};
+
+    pass(&backend, 30 * 60000, true);
+    ck_assert_uint_eq(wake_queue_backlog(queue), PHONES);
+    /* FCM is probed; of distributors each is one of its own. */
+    ck_assert_uint_lt(backend.asked, by_fcm ? 50 : 50 * PHONES);
+    backend.pushes = backend.oauth = &granted;
+    pass(&backend, 3 * 60000, false);
+    for (unsigned who = 0; who < PHONES; who++)
+        ck_assert_uint_eq(backend.delivered[who], 1);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_FCM) + count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 0);
+}
+
+START_TEST(half_an_hour_without_a_connection_loses_no_wake)
+{
+    expect_one_push_each_afterwards(&refused, &granted);
+}
+END_TEST
+
+START_TEST(half_an_hour_of_503_loses_no_wake)
+{
+    expect_one_push_each_afterwards(&busy, &granted);
+}
+END_TEST
+
+START_TEST(half_an_hour_of_silence_loses_no_wake)
+{
+    expect_one_push_each_afterwards(&silence, &granted);
+}
+END_TEST
+
+START_TEST(half_an_hour_without_an_access_token_loses_no_wake)
+{
+    expect_one_push_each_afterwards(&granted, &busy);
+}
+END_TEST
+
+START_TEST(half_an_hour_without_any_distributor_loses_no_wake)
+{
+    by_fcm = false;
+    expect_one_push_each_afterwards(&refused, &granted);
+}
+END_TEST
+
+START_TEST(half_an_hour_of_503_from_all_distributors_loses_no_wake)
+{
+    by_fcm = false;
+    expect_one_push_each_afterwards(&busy, &granted);
+}
+END_TEST
+
+/* It is gone for longer than a wake lives. */
+static void expect_a_push_after_two_days(const struct http_answer *pushes,
+                                         const struct http_answer *oauth)
+{
+    struct backend backend = {.pushes = pushes, .oauth = oauth};
+
+    wake(7);
+    pass(&backend, INT64_C(48) * 3600 * 1000, false);
+    backend.pushes = backend.oauth = &granted;
+    pass(&backend, 3 * 60000, false);
+    ck_assert_uint_eq(backend.delivered[7], 1);
+}
+
+START_TEST(two_days_without_fcm_lose_no_wake)
+{
+    expect_a_push_after_two_days(&refused, &granted);
+}
+END_TEST
+
+START_TEST(two_days_without_an_access_token_lose_no_wake)
+{
+    expect_a_push_after_two_days(&granted, &busy);
+}
+END_TEST
+
+/* ---- FCM ------------------------------------------------------------------------------------- */
+
+static void grant_access(void)
+{
+    (void)push_desk_run(desk, now);
+    answer("oauth.example", &granted);
+}
+
+START_TEST(without_an_access_token_nothing_begins)
+{
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
+    ck_assert(push_desk_is_down(desk, WAKE_LANE_FCM, now));
+    (void)push_desk_run(desk, now);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
+    answer("oauth.example", &granted);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), IN_FLIGHT);
+    ck_assert(!push_desk_is_down(desk, WAKE_LANE_FCM, now));
+}
+END_TEST
+
+START_TEST(each_backend_has_slots_of_its_own)
+{
+    grant_access();
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        wake(who);
+    serve();
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_UNIFIEDPUSH, now), IN_FLIGHT);
+    by_fcm = false;
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        wake(100 + who);
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), 2 * IN_FLIGHT);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_UNIFIEDPUSH, now), 0);
+    answer("fcm.example", &granted);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 1);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_UNIFIEDPUSH, now), 0);
+}
+END_TEST
+
+/* One push to FCM, whose access token is at hand, and what it is answered. */
+static void push_by_fcm(unsigned who, const struct http_answer *answered)
+{
+    wake(who);
+    serve();
+    answer("fcm.example", answered);
+}
+
+/* Loud, but not once a push. */
+START_TEST(an_operators_mistake_is_told_once_a_minute)
+{
+    static const struct http_answer no_permission = {
+        .result = HTTP_ANSWERED, .status = 403, .body = "", .retry_after_ms = -1};
+    int log = capture_log();
+
+    now = 1000000;
+    grant_access();
+    for (unsigned minute = 0; minute < 3; minute++) {
+        for (unsigned i = 0; i < 60; i++) {
+            push_by_fcm(1, &no_permission);
+            now += 1000;
+        }
+        ck_assert_uint_eq(logged(log, "error: FCM answers 403: check FIREBASE_PROJECT_ID"), 1);
+    }
+    (void)close(log);
+}
+END_TEST
+
+#define ERROR(code)                                                                        \
+    {                                                                                      \
+        .result = HTTP_ANSWERED,                                                           \
+        .body = "{\"error\":{\"details\":[{\"errorCode\":\"" code "\"}]}}",                \
+        .body_len = sizeof "{\"error\":{\"details\":[{\"errorCode\":\"" code "\"}]}}" - 1, \
+        .retry_after_ms = -1                                                               \
+    }
+
+/* Neither a refusal of another sort nor a push of UnifiedPush's shows that the credentials are
+ * those of this project's. */
+START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
+{
+    struct http_answer mismatch = ERROR("SENDER_ID_MISMATCH"),
+                       others[] = {
+                           ERROR("UNREGISTERED"),      ERROR("INVALID_ARGUMENT"),
+                           ERROR("QUOTA_EXCEEDED"),    ERROR("NOT_FOUND"),
+                           ERROR("PERMISSION_DENIED"), ERROR("UNAVAILABLE"),
+                       };
+    const int statuses[] = {404, 400, 429, 404, 403, 503};
+    struct push_desk_dead dead;
+
+    mismatch.status = 403;
+    grant_access();
+    for (unsigned i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        others[i].status = statuses[i];
+        push_by_fcm(10 + i, &others[i]);
+        if (push_desk_first_dead(desk, &dead))
+            push_desk_forgotten(desk, false, now);
+    }
+    by_fcm = false;
+    wake(20);
+    serve();
+    answer("h20.", &delivered);
+    by_fcm = true;
+    push_by_fcm(1, &mismatch);
+    ck_assert(!push_desk_first_dead(desk, &dead));
+    push_by_fcm(2, &granted);
+    push_by_fcm(1, &mismatch);
+    ck_assert(push_desk_first_dead(desk, &dead));
+    ck_assert_str_eq(dead.token, "fcm-1");
+}
+END_TEST
+
+/* As long as new ones are accepted in between. */
+START_TEST(every_refused_access_token_is_replaced_at_once)
+{
+    static const struct http_answer unauthorized = {
+        .result = HTTP_ANSWERED, .status = 401, .body = "", .retry_after_ms = -1};
+
+    for (unsigned i = 0; i < 3; i++) {
+        grant_access();
+        push_by_fcm(1, &granted);
+        push_by_fcm(1, &unauthorized);
+        (void)push_desk_run(desk, now);
+        ck_assert(is_asked("oauth.example"));
+        answer("oauth.example", &granted);
+        serve();
+        answer("fcm.example", &granted);
+        push_by_fcm(1, &unauthorized);
+    }
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_FCM), 6);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_FCM), 0);
+}
+END_TEST
+
+START_TEST(fcm_says_when)
+{
+    struct http_answer in_a_minute = busy;
+
+    grant_access();
+    in_a_minute.retry_after_ms = 60000;
+    push_by_fcm(1, &in_a_minute);
+    ck_assert_int_eq(wake_queue_next_ms(queue), now + 60000);
+    in_a_minute.status = 429;
+    push_by_fcm(2, &in_a_minute);
+    now += 59999;
+    ck_assert_int_eq(wake_queue_next_ms(queue), now + 1);
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    now++;
+    serve();
+    ck_assert_uint_eq(push_desk_in_flight(desk), 2);
+}
+END_TEST
+
+/* ---- FCM is off ------------------------------------------------------------------------------ */
+
+static void expect_off(const char *why, unsigned warnings)
+{
+    int log = capture_log();
+
+    push_desk_free(&desk);
+    desk = push_desk_new(&settings, NULL, queue, &stats);
+    ck_assert_uint_eq(logged(log, why), warnings);
+    ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), SIZE_MAX);
+    ck_assert_int_eq(push_desk_run(desk, now), INT64_MAX);
+    (void)close(log);
+}
+
+START_TEST(without_a_project_or_an_account_fcm_is_off)
+{
+    static char bad[][16] = {"", "a/../b", "a b", "a?", "a#b", "a\r\nb"},
+                nowhere[] = "/nonexistent";
+    char *project = settings.firebase_project_id;
+
+    settings.firebase_project_id = NULL;
+    expect_off("warn: FCM is off: FIREBASE_PROJECT_ID", 1);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        settings.firebase_project_id = bad[i];
+        expect_off("warn: FCM is off: FIREBASE_PROJECT_ID", 1);
+    }
+    settings.firebase_project_id = project;
+    settings.firebase_service_account_path = NULL;
+    expect_off("warn: FCM is off: FIREBASE_SERVICE_ACCOUNT_PATH is not set", 1);
+    settings.firebase_service_account_path = nowhere;
+    expect_off("cannot be used: there is no such file", 1);
+    settings.firebase_service_account_path = account_path;
+    settings.fcm_enabled = false;
+    expect_off("FCM", 0);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const outages[] = {
+        half_an_hour_without_a_connection_loses_no_wake,
+        half_an_hour_of_503_loses_no_wake,
+        half_an_hour_of_silence_loses_no_wake,
+        half_an_hour_without_an_access_token_loses_no_wake,
+        half_an_hour_without_any_distributor_loses_no_wake,
+        half_an_hour_of_503_from_all_distributors_loses_no_wake,
+        two_days_without_fcm_lose_no_wake,
+        two_days_without_an_access_token_lose_no_wake,
+        without_an_access_token_nothing_begins,
+        each_backend_has_slots_of_its_own,
+        every_refused_access_token_is_replaced_at_once,
+        fcm_says_when,
+        an_operators_mistake_is_told_once_a_minute,
+        a_sender_mismatch_is_believed_after_a_success_alone,
+        without_a_project_or_an_account_fcm_is_off,
+    };
+    const TTest *const tests[] = {
+        silent_hosts_share_a_quarter,
+        hosts_that_cannot_be_reached_in_time_share_a_quarter,
+        hosts_that_trickle_share_a_quarter,
+        hosts_that_answer_late_share_a_quarter,
+        a_host_that_answers_in_time_is_not_slow,
+        a_host_that_refuses_at_once_is_not_slow,
+        a_host_alone_in_being_unreachable_is_given_up,
+        a_host_alone_in_answering_5xx_is_given_up,
+        a_host_that_fails_at_once_is_given_up,
+        a_host_that_asks_for_patience_is_given_up,
+        nobody_is_to_blame_while_nothing_is_answered,
+        a_push_that_was_not_made_blames_nobody,
+        an_earlier_success_blames_nobody,
+        a_newer_wake_has_all_its_tries,
+        a_dead_token_that_was_replaced_meanwhile_costs_no_wake,
+        endpoints_of_other_platforms_and_schemes_are_given_up,
+        what_is_off_is_given_up,
+        what_is_too_old_is_given_up,
+        an_endpoint_is_held_back_as_long_as_it_asks_up_to_five_minutes,
+        an_endpoint_is_held_back_for_five_minutes_at_most,
+        an_endpoint_that_does_not_say_for_how_long_is_held_back_for_a_second,
+        of_few_slots_one_is_for_slow_hosts,
+        stored_keys_that_are_none_are_given_up,
+        what_is_in_flight_at_the_end_is_not_done_with,
+    };
+    Suite *suite = suite_create("push_desk");
+    TCase *tcase = tcase_create("push_desk"), *outage = tcase_create("outage");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        tcase_add_test(tcase, tests[i]);
+    suite_add_tcase(suite, tcase);
+    tcase_set_timeout(outage, 30); /* one of them signs thousands of JWTs */
+    tcase_add_checked_fixture(outage, setup_fcm, teardown_fcm);
+    for (size_t i = 0; i < sizeof outages / sizeof outages[0]; i++)
+        tcase_add_test(outage, outages[i]);
+    suite_add_tcase(suite, outage);
+    return unit_run(suite);
+}

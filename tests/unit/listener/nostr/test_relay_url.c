@@ -1,0 +1,101 @@
+#include <string.h>
+
+#include "nostr/relay_url.h"
+#include "unit.h"
+
+START_TEST(takes_urls_apart)
+{
+    static const struct {
+        const char *url, *host, *authority, *path, *name;
+        bool tls;
+        uint16_t port;
+    } cases[] = {
+        {"wss://relay.example", "relay.example", "relay.example", "/", "wss://relay.example", true,
+         443},
+        {"ws://relay.example/", "relay.example", "relay.example", "/", "ws://relay.example/", false,
+         80},
+        {"ws://127.0.0.1:7777/a/b?c=d", "127.0.0.1", "127.0.0.1:7777", "/a/b?c=d",
+         "ws://127.0.0.1:7777/a/b", false, 7777},
+        {"WSS://Relay.Example:443/A", "relay.example", "relay.example", "/A",
+         "wss://relay.example/A", true, 443},
+        {"wss://relay.example:80", "relay.example", "relay.example:80", "/",
+         "wss://relay.example:80", true, 80},
+        {"ws://[::1]:7777", "::1", "[::1]:7777", "/", "ws://[::1]:7777", false, 7777},
+        {"ws://[::1]", "::1", "[::1]", "/", "ws://[::1]", false, 80},
+        {"wss://user:secret@relay.example?token=secret#top", "relay.example", "relay.example",
+         "/?token=secret", "wss://relay.example", true, 443},
+        {"wss://relay.example:/x", "relay.example", "relay.example", "/x", "wss://relay.example/x",
+         true, 443},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct relay_url url;
+
+        ck_assert_msg(relay_url_parse(&url, cases[i].url), "%s", cases[i].url);
+        ck_assert_str_eq(url.host, cases[i].host);
+        ck_assert_str_eq(url.authority, cases[i].authority);
+        ck_assert_str_eq(url.path, cases[i].path);
+        ck_assert_str_eq(url.name, cases[i].name);
+        ck_assert_int_eq(url.tls, cases[i].tls);
+        ck_assert_uint_eq(url.port, cases[i].port);
+    }
+}
+END_TEST
+
+START_TEST(refuses_what_is_no_relay_url)
+{
+    static const char *const bad[] = {
+        "",
+        "relay.example",
+        "http://relay.example",
+        "wss:/relay.example",
+        "wss://",
+        "wss:///path",
+        "wss://:443",
+        "wss://user@",
+        "ws://[::1",
+        "ws://[]",
+        "ws://[::1]7777",
+        "ws://relay.example:0",
+        "ws://relay.example:65536",
+        "ws://relay.example:99999999999999999999",
+        "ws://relay.example:80a",
+        "ws://relay example",
+        "ws://relay.example/a b",
+        "ws://relay.example/a\r\nHost: x",
+        "ws://relay.ex\xc3\xa4mple",
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct relay_url url;
+
+        ck_assert_msg(!relay_url_parse(&url, bad[i]), "taken: %s", bad[i]);
+    }
+}
+END_TEST
+
+START_TEST(bounds_lengths)
+{
+    struct relay_url url;
+    char text[RELAY_URL_MAX_LEN + 2];
+
+    memset(text, 'a', sizeof text);
+    memcpy(text, "ws://relay.example/", 19);
+    text[RELAY_URL_MAX_LEN] = '\0';
+    ck_assert(relay_url_parse(&url, text));
+    ck_assert_uint_eq(strlen(url.path), RELAY_URL_MAX_LEN - 18);
+    ck_assert_str_eq(url.name, text);
+    text[RELAY_URL_MAX_LEN] = 'a';
+    text[RELAY_URL_MAX_LEN + 1] = '\0';
+    ck_assert(!relay_url_parse(&url, text));
+    memset(text, 'a', sizeof text);
+    memcpy(text, "ws://", 5);
+    text[5 + 255] = '\0';
+    ck_assert(relay_url_parse(&url, text));
+    text[5 + 255] = 'a';
+    text[5 + 256] = '\0';
+    ck_assert(!relay_url_parse(&url, text));
+}
+END_TEST
+
+UNIT_MAIN("relay_url", takes_urls_apart, refuses_what_is_no_relay_url, bounds_lengths)

@@ -1,0 +1,396 @@
+#include <string.h>
+
+#include "relay/coverage.h"
+#include "unit.h"
+
+#define A      "00000000000000aa"
+#define B      "00000000000000bb"
+#define CLOCK  INT64_C(1800000000000)
+#define NOW    INT64_C(5000000) /* by our clock */
+#define WRAPS  0
+#define DIRECT 1
+
+static const struct settings_kinds kinds = {.count = 2, .kind = {1059, 14}};
+static struct coverage it;
+static struct registry_cursor told[SETTINGS_MAX_KINDS]; /* by the last report */
+
+static void set_up(void)
+{
+    coverage_init(&it, &kinds);
+}
+
+/* Moments here are by our clock. */
+static int64_t moment(int64_t redis_ms)
+{
+    return redis_ms == COVERAGE_NONE ? redis_ms : redis_ms - CLOCK;
+}
+
+static bool learn_each(const char *epoch, int64_t wraps, int64_t direct, int64_t now)
+{
+    struct registry_now answer = {.now_ms = now + CLOCK};
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = wraps},
+                                                          {.cursor_ms = direct}};
+
+    for (int i = 0; i < 2; i++)
+        if (cursors[i].cursor_ms != COVERAGE_NONE)
+            cursors[i].cursor_ms += CLOCK;
+    strcpy(answer.epoch, epoch);
+    return coverage_learn(&it, &answer, cursors, now);
+}
+
+static bool learn(const char *epoch, int64_t cursor, int64_t now)
+{
+    return learn_each(epoch, cursor, cursor, now);
+}
+
+static bool reports(size_t kind)
+{
+    coverage_report(&it, false, told);
+    ck_assert((told[kind].from_ms == COVERAGE_NONE) == (told[kind].to_ms == COVERAGE_NONE));
+    ck_assert_uint_eq(told[kind].kind, kinds.kind[kind]);
+    return told[kind].to_ms != COVERAGE_NONE;
+}
+
+/* Up to which moment, and since which, a kind is said to be had. */
+static int64_t to(size_t kind)
+{
+    ck_assert(reports(kind));
+    return moment(told[kind].to_ms);
+}
+
+static int64_t from(size_t kind)
+{
+    ck_assert(reports(kind));
+    return moment(told[kind].from_ms);
+}
+
+static bool catches_up(size_t kind)
+{
+    return it.kind[kind].catch_up.state != CATCH_UP_IDLE;
+}
+
+/* How many seconds before a moment its pages begin. */
+static int64_t since(size_t kind, int64_t before)
+{
+    return (before + CLOCK) / 1000 - it.kind[kind].catch_up.since_s;
+}
+
+/* The relay has answered all pages. */
+static void finish(size_t kind)
+{
+    catch_up_cancel(&it.kind[kind].catch_up);
+    ck_assert(!catches_up(kind));
+}
+
+static void live(int64_t now)
+{
+    coverage_live(&it, WRAPS, now);
+    coverage_live(&it, DIRECT, now);
+}
+
+START_TEST(a_first_start_misses_nothing_old)
+{
+    ck_assert(!reports(WRAPS));
+    ck_assert(!learn(A, COVERAGE_NONE, NOW));
+    ck_assert(!reports(WRAPS)); /* it has not been heard yet */
+    coverage_live(&it, WRAPS, NOW + COVERAGE_FIRST_MS - 1);
+    ck_assert(!catches_up(WRAPS));
+    ck_assert_int_eq(to(WRAPS), NOW + COVERAGE_FIRST_MS - 1);
+    ck_assert(!reports(DIRECT));
+    coverage_live(&it, DIRECT, NOW + COVERAGE_FIRST_MS);
+    ck_assert(catches_up(DIRECT));
+    ck_assert_int_eq(since(DIRECT, NOW), -1);
+    ck_assert_int_eq(from(DIRECT), NOW);
+    ck_assert_int_eq(to(DIRECT), NOW);
+    finish(DIRECT);
+    coverage_taken(&it, NOW + 6000);
+    ck_assert_int_eq(to(DIRECT), NOW + 6000);
+}
+END_TEST
+
+START_TEST(a_restart_misses_what_came_since_the_cursor)
+{
+    ck_assert(!learn_each(A, NOW - 60000, NOW - 30000, NOW));
+    live(NOW + 10);
+    ck_assert_int_eq(since(WRAPS, NOW - 60000), CATCH_UP_BACKDATE_S);
+    ck_assert_int_eq(since(DIRECT, NOW - 30000), CATCH_UP_SLACK_S);
+    coverage_taken(&it, NOW + 500);
+    ck_assert_int_eq(from(WRAPS), NOW - 60000);
+    ck_assert_int_eq(to(WRAPS), NOW - 60000); /* no further than the gap */
+    ck_assert_int_eq(to(DIRECT), NOW - 30000);
+    finish(WRAPS);
+    coverage_taken(&it, NOW + 600);
+    ck_assert_int_eq(to(WRAPS), NOW + 600);
+    ck_assert_int_eq(from(WRAPS), NOW - 60000);
+    ck_assert_int_eq(to(DIRECT), NOW - 30000);
+}
+END_TEST
+
+/* Of the last page some may still wait for Redis. */
+START_TEST(a_gap_ends_when_all_of_it_is_taken)
+{
+    ck_assert(!learn(A, NOW - 60000, NOW));
+    live(NOW + 10);
+    finish(WRAPS);
+    ck_assert_int_eq(to(WRAPS), NOW - 60000);
+    coverage_report(&it, true, told);
+    ck_assert_int_eq(told[WRAPS].to_ms, COVERAGE_NONE);
+    coverage_lost(&it, NOW + 100); /* it was among what was lost */
+    ck_assert_int_eq(since(WRAPS, NOW - 60000), CATCH_UP_BACKDATE_S);
+    ck_assert_int_eq(to(WRAPS), NOW - 60000);
+    finish(WRAPS);
+    coverage_taken(&it, NOW + 200);
+    ck_assert_int_eq(to(WRAPS), NOW + 200);
+}
+END_TEST
+
+START_TEST(live_before_the_cursor_is_known)
+{
+    live(NOW);
+    coverage_taken(&it, NOW + 100);
+    ck_assert(!reports(WRAPS));
+    ck_assert(!catches_up(WRAPS));
+    ck_assert(!learn(A, NOW - 5000, NOW + 200));
+    ck_assert_int_eq(since(WRAPS, NOW - 5000), CATCH_UP_BACKDATE_S);
+    ck_assert(catches_up(DIRECT));
+}
+END_TEST
+
+START_TEST(live_before_it_is_known_that_there_is_no_cursor)
+{
+    live(NOW);
+    coverage_taken(&it, NOW + 100);
+    ck_assert(!learn(A, COVERAGE_NONE, NOW + 200));
+    ck_assert(!catches_up(WRAPS));
+    ck_assert_int_eq(from(WRAPS), NOW + 200);
+    ck_assert_int_eq(to(WRAPS), NOW + 200);
+}
+END_TEST
+
+START_TEST(knows_nothing_before_there_is_an_epoch)
+{
+    live(NOW);
+    ck_assert(!learn("", COVERAGE_NONE, NOW));
+    ck_assert(!it.known && !it.sure);
+    ck_assert(!reports(WRAPS));
+    ck_assert(!learn(A, COVERAGE_NONE, NOW));
+    ck_assert(it.sure);
+    ck_assert(!learn("", COVERAGE_NONE, NOW + 1000)); /* just lost */
+    ck_assert(it.known && !it.sure);
+    ck_assert(learn(B, COVERAGE_NONE, NOW + 2000));
+    ck_assert(it.sure);
+    coverage_unsure(&it);
+    ck_assert(!it.sure);
+}
+END_TEST
+
+START_TEST(a_reconnect_misses_what_came_meanwhile)
+{
+    ck_assert(!learn(A, NOW, NOW));
+    live(NOW);
+    coverage_taken(&it, NOW + 1000);
+    coverage_down(&it);
+    coverage_taken(&it, NOW + 2000); /* nothing is received any more */
+    ck_assert_int_eq(to(WRAPS), NOW + 1000);
+    live(NOW + 9000);
+    ck_assert_int_eq(since(WRAPS, NOW + 1000), CATCH_UP_BACKDATE_S);
+    ck_assert_int_eq(to(WRAPS), NOW + 1000);
+}
+END_TEST
+
+START_TEST(what_another_listener_had_is_not_missing)
+{
+    ck_assert(!learn(A, NOW, NOW));
+    live(NOW);
+    coverage_taken(&it, NOW + 1000);
+    coverage_down(&it);
+    ck_assert(!learn(A, NOW + 5000, NOW + 5500));
+    live(NOW + 9000);
+    ck_assert_int_eq(since(WRAPS, NOW + 5000), CATCH_UP_BACKDATE_S);
+    ck_assert(!learn(A, NOW + 9000 + COVERAGE_SURE_MS - 1, NOW + 12000));
+    ck_assert(catches_up(WRAPS));
+    ck_assert(!learn_each(A, NOW + 9000 + COVERAGE_SURE_MS, NOW, NOW + 12000));
+    ck_assert(!catches_up(WRAPS) && catches_up(DIRECT));
+    ck_assert_int_eq(to(WRAPS), NOW + 9000);
+}
+END_TEST
+
+/* Redis's clock is read once a second, never to the millisecond: where we began is not to move. */
+START_TEST(joins_the_cursor_whatever_the_clocks_do)
+{
+    struct registry_now answer = {.epoch = A};
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = NOW + CLOCK - 60000},
+                                                          {.cursor_ms = NOW + CLOCK - 60000}};
+
+    ck_assert(!learn(A, NOW - 60000, NOW));
+    live(NOW + 10);
+    for (int drift = -3; drift <= 3; drift++) {
+        answer.now_ms = NOW + CLOCK + 1000 + drift;
+        ck_assert(!coverage_learn(&it, &answer, cursors, NOW + 1000));
+        coverage_taken(&it, NOW + 1000);
+        ck_assert_int_eq(from(WRAPS), NOW - 60000);
+    }
+}
+END_TEST
+
+/* Our clock stands still in a machine that sleeps. */
+START_TEST(time_that_our_clock_did_not_count_is_a_gap)
+{
+    struct registry_now answer = {.epoch = A, .now_ms = NOW + CLOCK + 36000000};
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = NOW + CLOCK + 900},
+                                                          {.cursor_ms = NOW + CLOCK + 900}};
+
+    ck_assert(!learn(A, NOW, NOW));
+    live(NOW);
+    coverage_taken(&it, NOW + 1000);
+    ck_assert(!coverage_learn(&it, &answer, cursors, NOW + 2000));
+    ck_assert_int_eq(since(DIRECT, NOW + 1000), CATCH_UP_SLACK_S);
+    ck_assert_int_eq(to(DIRECT), NOW + 1000);
+}
+END_TEST
+
+START_TEST(another_clock_of_redis_is_a_gap)
+{
+    struct registry_now answer = {.epoch = A, .now_ms = NOW + CLOCK - 7200000};
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = COVERAGE_NONE},
+                                                          {.cursor_ms = COVERAGE_NONE}};
+
+    ck_assert(!learn(A, NOW, NOW));
+    live(NOW);
+    coverage_taken(&it, NOW + 1000);
+    ck_assert(!coverage_learn(&it, &answer, cursors, NOW + 2000));
+    ck_assert(catches_up(DIRECT));
+    ck_assert_int_le(to(DIRECT), NOW + 1000 - 7200000);
+}
+END_TEST
+
+START_TEST(what_was_lost_is_missing)
+{
+    ck_assert(!learn(A, NOW, NOW));
+    live(NOW);
+    coverage_taken(&it, NOW + 1000);
+    ck_assert(!learn(A, NOW + 1000, NOW + 1100));
+    coverage_lost(&it, NOW + 7000);
+    ck_assert_int_eq(since(WRAPS, NOW + 1000), CATCH_UP_BACKDATE_S);
+    coverage_taken(&it, NOW + 7000);
+    ck_assert_int_eq(to(WRAPS), NOW + 1000);
+    /* Our own cursor from before is no reason to leave it out. */
+    ck_assert(!learn(A, NOW + 1000, NOW + 7100));
+    ck_assert(catches_up(WRAPS));
+}
+END_TEST
+
+/* Some of the pages that had been answered was among it. */
+START_TEST(what_was_lost_of_pages_is_missing)
+{
+    char frame[CATCH_UP_FRAME_SIZE];
+    struct catch_up *wraps = &it.kind[WRAPS].catch_up;
+
+    ck_assert(!learn(A, NOW - 60000, NOW));
+    live(NOW);
+    ck_assert_uint_gt(catch_up_next_frame(wraps, NOW, CLOCK / 1000, 1, frame), 0);
+    ck_assert(catch_up_on_event(wraps, wraps->since_s + 5, NOW));
+    catch_up_on_eose(wraps, NOW);
+    coverage_lost(&it, NOW + 7000);
+    ck_assert(wraps->again);
+    ck_assert_int_eq(wraps->again_since_s, wraps->since_s);
+}
+END_TEST
+
+START_TEST(another_epoch_begins_anew)
+{
+    ck_assert(!learn(A, NOW - 60000, NOW));
+    live(NOW);
+    ck_assert(catches_up(WRAPS));
+    coverage_taken(&it, NOW + 1000);
+    ck_assert(learn(B, COVERAGE_NONE, NOW + 2000));
+    ck_assert(!catches_up(WRAPS) && !catches_up(DIRECT));
+    ck_assert_int_eq(from(WRAPS), NOW + 2000);
+    ck_assert_int_eq(to(WRAPS), NOW + 2000);
+    ck_assert(!learn(B, NOW + 2000, NOW + 3000));
+}
+END_TEST
+
+/* What came after the loss is missing, and what came before is not. */
+START_TEST(another_epoch_while_disconnected)
+{
+    ck_assert(!learn(A, NOW, NOW));
+    live(NOW);
+    coverage_taken(&it, NOW + 1000);
+    coverage_down(&it);
+    ck_assert(learn(B, COVERAGE_NONE, NOW + 2000));
+    ck_assert(!reports(WRAPS));
+    live(NOW + 300000);
+    ck_assert_int_eq(since(WRAPS, NOW + 2000), -1);
+    ck_assert_int_eq(from(WRAPS), NOW + 2000);
+    ck_assert_int_eq(to(WRAPS), NOW + 2000);
+}
+END_TEST
+
+START_TEST(a_kind_that_is_refused_holds_back_no_other)
+{
+    ck_assert(!learn(A, NOW, NOW));
+    coverage_live(&it, WRAPS, NOW);
+    coverage_live(&it, DIRECT, NOW);
+    coverage_closed(&it, DIRECT);
+    coverage_taken(&it, NOW + 5000);
+    ck_assert_int_eq(to(WRAPS), NOW + 5000);
+    ck_assert_int_eq(to(DIRECT), NOW);
+    ck_assert(!learn_each(A, NOW + 5000, NOW, NOW + 5100));
+    coverage_live(&it, DIRECT, NOW + 6000);
+    ck_assert_int_eq(since(DIRECT, NOW), CATCH_UP_SLACK_S);
+    ck_assert(!catches_up(WRAPS));
+}
+END_TEST
+
+START_TEST(what_was_shown_before_we_were_known_does_not_count)
+{
+    ck_assert(!learn(A, NOW - 600000, NOW));
+    live(NOW);
+    finish(WRAPS); /* with nothing in it */
+    coverage_taken(&it, NOW + 3000);
+    ck_assert_int_eq(to(WRAPS), NOW + 3000);
+    ck_assert(!learn_each(A, NOW + 3000, NOW - 600000, NOW + 4000));
+    coverage_was_not_live(&it, WRAPS);
+    coverage_live(&it, WRAPS, NOW + 5000);
+    ck_assert_int_eq(since(WRAPS, NOW - 600000), CATCH_UP_BACKDATE_S);
+    ck_assert_int_eq(to(WRAPS), NOW - 600000);
+    ck_assert(!learn_each(A, NOW + 3000, NOW - 600000, NOW + 6000));
+    ck_assert(catches_up(WRAPS));
+}
+END_TEST
+
+START_TEST(keeps_time_by_redis)
+{
+    ck_assert(!learn(A, COVERAGE_NONE, NOW));
+    ck_assert_int_eq(coverage_unix_s(&it, NOW + 7000), (CLOCK + NOW) / 1000 + 7);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("coverage");
+    TCase *tcase = tcase_create("coverage");
+
+    tcase_add_checked_fixture(tcase, set_up, NULL);
+    tcase_add_test(tcase, a_first_start_misses_nothing_old);
+    tcase_add_test(tcase, a_restart_misses_what_came_since_the_cursor);
+    tcase_add_test(tcase, a_gap_ends_when_all_of_it_is_taken);
+    tcase_add_test(tcase, live_before_the_cursor_is_known);
+    tcase_add_test(tcase, live_before_it_is_known_that_there_is_no_cursor);
+    tcase_add_test(tcase, knows_nothing_before_there_is_an_epoch);
+    tcase_add_test(tcase, a_reconnect_misses_what_came_meanwhile);
+    tcase_add_test(tcase, what_another_listener_had_is_not_missing);
+    tcase_add_test(tcase, joins_the_cursor_whatever_the_clocks_do);
+    tcase_add_test(tcase, time_that_our_clock_did_not_count_is_a_gap);
+    tcase_add_test(tcase, another_clock_of_redis_is_a_gap);
+    tcase_add_test(tcase, what_was_lost_is_missing);
+    tcase_add_test(tcase, what_was_lost_of_pages_is_missing);
+    tcase_add_test(tcase, another_epoch_begins_anew);
+    tcase_add_test(tcase, another_epoch_while_disconnected);
+    tcase_add_test(tcase, a_kind_that_is_refused_holds_back_no_other);
+    tcase_add_test(tcase, what_was_shown_before_we_were_known_does_not_count);
+    tcase_add_test(tcase, keeps_time_by_redis);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

@@ -1,0 +1,762 @@
+#include "wakes/wake_queue.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "unit.h"
+
+#define MAX 100
+
+static uint64_t most(uint64_t limit)
+{
+    return limit;
+}
+
+static struct wake_queue *queue;
+static unsigned merged; /* by the last add_at() */
+
+/* A wake of pubkey number `who` with stream id number `id`. */
+static enum wake_added add_at(unsigned id, unsigned who, enum wake_via via, int64_t due,
+                              int64_t now)
+{
+    struct wake wake = {.via = via};
+
+    (void)snprintf(wake.id, sizeof wake.id, "%u-0", id);
+    (void)snprintf(wake.key.hex, sizeof wake.key.hex, "%064x", who);
+    return wake_queue_add(queue, &wake, due, now, &merged);
+}
+
+/* One that is not due when it comes, unless `due` is 0. */
+static enum wake_added add(unsigned id, unsigned who, enum wake_via via, int64_t due)
+{
+    return add_at(id, who, via, due, 0);
+}
+
+static struct wake_target *take(enum wake_lane lane, int64_t now)
+{
+    struct wake_target *target = NULL;
+
+    return wake_queue_take(queue, lane, now, &target, 1) == 1 ? target : NULL;
+}
+
+static struct wake_target *begin(enum wake_lane from, int64_t now, enum push_kind *kind)
+{
+    struct wake_target *target = take(from, now);
+    unsigned expired;
+
+    ck_assert_ptr_nonnull(target);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, kind, &expired));
+    ck_assert_uint_eq(expired, 0);
+    return target;
+}
+
+/* The begun push fails; returns whether it is to be tried again. */
+static bool retry(struct wake_target *target, int64_t now, bool spends_try, int64_t retry_after)
+{
+    unsigned given_up;
+    bool again = wake_queue_retry(queue, target, now, spends_try, retry_after, &given_up);
+
+    ck_assert(again == (given_up == 0));
+    return again;
+}
+
+static size_t done(void)
+{
+    const char *ids[MAX];
+
+    return wake_queue_done(queue, ids, MAX);
+}
+
+static void setup(void)
+{
+    queue = wake_queue_new(MAX, most);
+}
+
+static void teardown(void)
+{
+    wake_queue_free(&queue);
+    ck_assert_ptr_null(queue);
+}
+
+START_TEST(wakes_of_one_pubkey_become_one_visible_push)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    const char *ids[MAX];
+
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_NOTIFY, 110), WAKE_ADDED);
+    ck_assert_int_eq(add(2, 7, WAKE_VIA_RELAY, 111), WAKE_ADDED);
+    ck_assert_int_eq(add(3, 7, WAKE_VIA_NOTIFY, 112), WAKE_ADDED);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 110);
+    target = begin(WAKE_LANE_UNKNOWN, 112, &kind);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+    ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 1000));
+    ck_assert_uint_eq(done(), 0);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 113), 3);
+    ck_assert_uint_eq(wake_queue_done(queue, ids, MAX), 3);
+    ck_assert_str_eq(ids[0], "1-0");
+    ck_assert_str_eq(ids[2], "3-0");
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    wake_queue_acknowledged(queue, 3);
+    ck_assert_uint_eq(done(), 0);
+    ck_assert_uint_eq(wake_queue_room(queue), MAX);
+}
+END_TEST
+
+/* A notify's wake waits a moment for its answer to be out; that must not fill the queue. */
+START_TEST(what_is_due_soon_is_merged_as_if_due)
+{
+    add(1, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS);
+    ck_assert_int_eq(add(2, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS), WAKE_ADDED);
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(add(3, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS + 1), WAKE_ADDED);
+    ck_assert_uint_eq(done(), 1);
+}
+END_TEST
+
+START_TEST(notify_alone_is_silent)
+{
+    enum push_kind kind;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 10);
+    (void)begin(WAKE_LANE_UNKNOWN, 10, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+}
+END_TEST
+
+START_TEST(a_wake_during_a_push_causes_exactly_one_more)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 110);
+    target = begin(WAKE_LANE_UNKNOWN, 110, &kind);
+    add(2, 7, WAKE_VIA_NOTIFY, 111);
+    add(3, 7, WAKE_VIA_NOTIFY, 112);
+    ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 120));
+    ck_assert_ptr_null(take(WAKE_LANE_FCM, 120));
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 120), 1);
+    target = begin(WAKE_LANE_FCM, 120, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 121), 2);
+    ck_assert_int_eq(wake_queue_next_ms(queue), INT64_MAX);
+    ck_assert_uint_eq(done(), 3);
+}
+END_TEST
+
+START_TEST(a_deferred_wake_is_not_covered_by_an_earlier_push)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 500);
+    ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 499));
+    add(2, 7, WAKE_VIA_NOTIFY, 10);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 10);
+    target = begin(WAKE_LANE_UNKNOWN, 100, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 101), 1);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 500);
+    (void)begin(WAKE_LANE_FCM, 500, &kind);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+}
+END_TEST
+
+/* They would fill Redis's queue for everybody while their backend is away. */
+START_TEST(wakes_that_wait_do_not_pile_up)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    wake_queue_put_back(queue, take(WAKE_LANE_UNKNOWN, 0), WAKE_LANE_FCM);
+    for (unsigned i = 2; i < 10 * MAX; i++) {
+        ck_assert_int_eq(add_at(i, 7, WAKE_VIA_NOTIFY, i, i), WAKE_ADDED);
+        ck_assert_uint_eq(merged, 1);
+        ck_assert_uint_eq(done(), 1);
+        wake_queue_acknowledged(queue, 1);
+    }
+    ck_assert_int_eq(add_at(5000, 7, WAKE_VIA_RELAY, 5000, 5000), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 1);
+    ck_assert_int_eq(add_at(5001, 7, WAKE_VIA_NOTIFY, 5001, 5001), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 1); /* itself: the relay event's will do */
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+    ck_assert_int_eq(add_at(5001, 7, WAKE_VIA_NOTIFY, 5001, 5002), WAKE_KNOWN);
+    target = begin(WAKE_LANE_FCM, 6000, &kind);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 6000), 1);
+    ck_assert_uint_eq(done(), 3);
+}
+END_TEST
+
+/* None that is deferred, in flight, or would be pushed for longer. */
+START_TEST(a_wake_stands_for_no_other_that_needs_more)
+{
+    enum push_kind kind;
+    int64_t later = WAKE_LIFE_RELAY_MS - WAKE_LIFE_NOTIFY_MS + 1;
+    struct wake_target *target;
+
+    add_at(1, 7, WAKE_VIA_NOTIFY, 500, 0);
+    add_at(2, 7, WAKE_VIA_RELAY, 10, 10);
+    ck_assert_uint_eq(merged, 0); /* the first is deferred */
+    add_at(3, 7, WAKE_VIA_NOTIFY, 800, 600);
+    ck_assert_uint_eq(merged, 0); /* the third is */
+    target = begin(WAKE_LANE_UNKNOWN, 600, &kind);
+    add_at(4, 7, WAKE_VIA_RELAY, 700, 700);
+    ck_assert_uint_eq(merged, 0); /* those due are in flight */
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 700), 2);
+    add_at(5, 7, WAKE_VIA_NOTIFY, 700 + later, 700 + later);
+    ck_assert_uint_eq(merged, 1); /* the third; the fourth will be given up before the fifth */
+    add_at(6, 7, WAKE_VIA_RELAY, 800 + later, 800 + later);
+    ck_assert_uint_eq(merged, 2);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
+START_TEST(the_same_entry_is_known_until_it_is_acknowledged)
+{
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 10);
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_KNOWN);
+    target = take(WAKE_LANE_UNKNOWN, 10);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 10), 1); /* no registration */
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_KNOWN);
+    wake_queue_acknowledged(queue, 1);
+    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_ADDED);
+}
+END_TEST
+
+START_TEST(it_holds_so_many_and_no_more)
+{
+    for (unsigned i = 0; i < MAX; i++)
+        ck_assert_int_eq(add(i, i, WAKE_VIA_RELAY, (int64_t)(i * 7919 % MAX)), WAKE_ADDED);
+    ck_assert_uint_eq(wake_queue_room(queue), 0);
+    ck_assert_int_eq(add(MAX, MAX, WAKE_VIA_RELAY, 0), WAKE_FULL);
+    for (int64_t due = 0; due < MAX; due++) {
+        struct wake_target *target;
+
+        ck_assert_int_eq(wake_queue_next_ms(queue), due);
+        target = take(WAKE_LANE_UNKNOWN, due);
+        ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, due));
+        (void)wake_queue_finish(queue, target, due);
+    }
+    ck_assert_uint_eq(wake_queue_room(queue), 0);
+    ck_assert_uint_eq(done(), MAX);
+}
+END_TEST
+
+/* And those of one moment in the order in which they came. */
+START_TEST(turns_come_in_the_order_they_become_due)
+{
+    uint32_t random = 1;
+    unsigned id = 0;
+
+    for (unsigned n = 1; n <= MAX; n++) {
+        int64_t due, due_of[MAX], last_due = 0;
+        unsigned last_who = 0, taken = 0;
+
+        for (unsigned who = 0; who < n; who++) {
+            random = random * 1664525 + 1013904223;
+            due_of[who] = 1000 + (random >> 16) % 40;
+            ck_assert_int_eq(add(++id, who, WAKE_VIA_RELAY, due_of[who]), WAKE_ADDED);
+        }
+        while ((due = wake_queue_next_ms(queue)) != INT64_MAX) {
+            struct wake_target *target;
+
+            while ((target = take(WAKE_LANE_UNKNOWN, due)) != NULL) {
+                unsigned who = (unsigned)strtoul(wake_target_key(target)->hex + 48, NULL, 16);
+
+                ck_assert_int_eq(due, due_of[who]);
+                ck_assert(due > last_due || (due == last_due && who > last_who));
+                last_due = due;
+                last_who = who;
+                taken += wake_queue_finish(queue, target, due);
+            }
+        }
+        ck_assert_uint_eq(taken, n);
+        wake_queue_acknowledged(queue, n);
+    }
+}
+END_TEST
+
+START_TEST(retries_double_and_end_after_five_tries)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    int64_t now = 10;
+
+    add(1, 7, WAKE_VIA_RELAY, now);
+    target = begin(WAKE_LANE_UNKNOWN, now, &kind);
+    for (int64_t wait = 1000; wait <= 8000; wait *= 2) {
+        ck_assert(retry(target, now, true, -1));
+        ck_assert_int_eq(wake_queue_next_ms(queue), now + wait);
+        ck_assert_ptr_null(take(WAKE_LANE_FCM, now + wait - 1));
+        now += wait;
+        target = begin(WAKE_LANE_FCM, now, &kind);
+    }
+    add(2, 7, WAKE_VIA_RELAY, now);
+    ck_assert(!retry(target, now, true, -1));
+    ck_assert_uint_eq(done(), 1);
+    /* The one that came meanwhile has all its tries. */
+    target = begin(WAKE_LANE_FCM, now, &kind);
+    ck_assert(retry(target, now, true, -1));
+    ck_assert_int_eq(wake_queue_next_ms(queue), now + 1000);
+}
+END_TEST
+
+static uint64_t least(uint64_t limit)
+{
+    (void)limit;
+    return 0;
+}
+
+/* All of it is drawn: of many that failed at once, some may come back at once. */
+START_TEST(jitter_is_full)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    wake_queue_free(&queue);
+    queue = wake_queue_new(MAX, least);
+    add(1, 7, WAKE_VIA_RELAY, 10);
+    target = begin(WAKE_LANE_UNKNOWN, 10, &kind);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(retry(target, 10, true, -1));
+        ck_assert_int_eq(wake_queue_next_ms(queue), 10);
+        target = begin(WAKE_LANE_FCM, 10, &kind);
+    }
+    ck_assert(retry(target, 10, true, 500)); /* but not before they may */
+    ck_assert_int_eq(wake_queue_next_ms(queue), 510);
+}
+END_TEST
+
+/* Not even where it comes while the older one waits for its last. */
+START_TEST(a_wake_does_not_inherit_the_tries_of_older_ones)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned given_up;
+    int64_t now = 0;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    for (int spent = 1; spent < WAKE_TRIES_MAX; spent++) {
+        target = begin(spent == 1 ? WAKE_LANE_UNKNOWN : WAKE_LANE_FCM, now, &kind);
+        ck_assert(retry(target, now, true, -1));
+        now = wake_queue_next_ms(queue);
+    }
+    ck_assert_int_eq(add_at(2, 7, WAKE_VIA_NOTIFY, now, now), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 0);
+    target = begin(WAKE_LANE_FCM, now, &kind);
+    ck_assert(wake_queue_retry(queue, target, now, true, -1, &given_up));
+    ck_assert_uint_eq(given_up, 1);
+    for (int spent = 2; spent < WAKE_TRIES_MAX; spent++) {
+        now = wake_queue_next_ms(queue);
+        target = begin(WAKE_LANE_FCM, now, &kind);
+        ck_assert_int_eq(kind, PUSH_SILENT);
+        ck_assert(retry(target, now, true, -1));
+    }
+    now = wake_queue_next_ms(queue);
+    ck_assert(!retry(begin(WAKE_LANE_FCM, now, &kind), now, true, -1));
+    ck_assert_uint_eq(done(), 2);
+}
+END_TEST
+
+START_TEST(a_fault_of_the_backend_spends_no_try)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    int64_t now = 10;
+
+    add(1, 7, WAKE_VIA_RELAY, now);
+    target = begin(WAKE_LANE_UNKNOWN, now, &kind);
+    for (int i = 0; i < 20; i++) {
+        ck_assert(retry(target, now, false, -1));
+        ck_assert_int_le(wake_queue_next_ms(queue), now + WAKE_RETRY_MOST_MS);
+        now = wake_queue_next_ms(queue);
+        target = begin(WAKE_LANE_FCM, now, &kind);
+    }
+}
+END_TEST
+
+START_TEST(a_peer_may_ask_for_five_minutes)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert(retry(target, 0, true, 30000));
+    ck_assert_int_eq(wake_queue_next_ms(queue), 30000);
+    add(2, 7, WAKE_VIA_RELAY, 1); /* does not cut it short */
+    ck_assert_int_eq(wake_queue_next_ms(queue), 30000);
+    target = begin(WAKE_LANE_FCM, 30000, &kind);
+    ck_assert(retry(target, 30000, true, INT64_C(3600000)));
+    ck_assert_int_eq(wake_queue_next_ms(queue), 330000);
+    target = begin(WAKE_LANE_FCM, 330000, &kind);
+    ck_assert(retry(target, 330000, true, 3999)); /* nor may he have less than is usual */
+    ck_assert_int_eq(wake_queue_next_ms(queue), 334000);
+}
+END_TEST
+
+START_TEST(once_more_is_once)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert(wake_queue_once_more(queue, target, 5));
+    target = begin(WAKE_LANE_FCM, 5, &kind);
+    ck_assert(!wake_queue_once_more(queue, target, 6));
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 6), 1);
+}
+END_TEST
+
+/* The next push of the same target has a once more of its own. */
+START_TEST(once_more_is_once_a_push)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert(wake_queue_once_more(queue, target, 5));
+    target = begin(WAKE_LANE_FCM, 5, &kind);
+    add_at(2, 7, WAKE_VIA_RELAY, 6, 6);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 7), 1);
+    target = begin(WAKE_LANE_FCM, 7, &kind);
+    ck_assert(wake_queue_once_more(queue, target, 8));
+}
+END_TEST
+
+/* What tells whose fault it is: others that succeed between the two. */
+START_TEST(a_push_fails_since_the_one_before_it)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    int64_t now = 100;
+
+    add(1, 7, WAKE_VIA_RELAY, now);
+    target = begin(WAKE_LANE_UNKNOWN, now, &kind);
+    ck_assert_int_eq(wake_target_failing_ms(target), 100);
+    ck_assert(retry(target, now, true, -1));
+    now = wake_queue_next_ms(queue);
+    target = begin(WAKE_LANE_FCM, now, &kind);
+    ck_assert_int_eq(wake_target_failing_ms(target), 100);
+    add_at(2, 7, WAKE_VIA_RELAY, now, now);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, now), 1);
+    now += 10;
+    ck_assert_int_eq(wake_target_failing_ms(begin(WAKE_LANE_FCM, now, &kind)), now);
+}
+END_TEST
+
+START_TEST(old_wakes_are_given_up)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+
+    ck_assert_int_eq(WAKE_LIFE_RELAY_MS, 24 * 3600 * 1000);
+    ck_assert_int_eq(WAKE_LIFE_NOTIFY_MS, 3600 * 1000);
+    add_at(1, 7, WAKE_VIA_NOTIFY, 0, -100); /* not due yet, or the other would stand for it */
+    add_at(2, 7, WAKE_VIA_RELAY, 0, -100);
+    target = take(WAKE_LANE_UNKNOWN, WAKE_LIFE_NOTIFY_MS);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_NOTIFY_MS, &kind, &expired));
+    ck_assert_uint_eq(expired, 0);
+    ck_assert(retry(target, WAKE_LIFE_NOTIFY_MS, false, -1));
+    target = take(WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+    ck_assert(retry(target, WAKE_LIFE_RELAY_MS - 5000, false, -1));
+    target = take(WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS + 1);
+    ck_assert(
+        !wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS + 1, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+    ck_assert_uint_eq(done(), 2);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+/* A push is of the kind of the wakes that it is made for. */
+START_TEST(old_wakes_do_not_show)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+    int64_t now = WAKE_LIFE_RELAY_MS + 1;
+
+    add_at(1, 7, WAKE_VIA_RELAY, 0, -100);
+    add_at(2, 7, WAKE_VIA_NOTIFY, now, 0);
+    target = take(WAKE_LANE_UNKNOWN, now);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+}
+END_TEST
+
+START_TEST(the_clock_stands_still_while_a_lane_is_stopped)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+    int64_t now = 10 * WAKE_LIFE_NOTIFY_MS;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 1000);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 2000);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, now - 1000);
+    target = take(WAKE_LANE_UNKNOWN, now);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, &kind, &expired));
+    ck_assert(retry(target, now, false, -1));
+    /* It stood still for the other lane alone. */
+    target = take(WAKE_LANE_FCM, now + 1000);
+    ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_UNIFIEDPUSH, now, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+}
+END_TEST
+
+/* By exactly as long as it stood still while the wake was there. */
+START_TEST(the_clock_goes_on_afterwards)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+    int64_t end = WAKE_LIFE_NOTIFY_MS + 300;
+
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, -5000);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, -3000);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, -1000);
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, 100);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 200);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 300);
+    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, 500);
+    target = take(WAKE_LANE_UNKNOWN, end);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, end, &kind, &expired));
+    ck_assert(retry(target, end - 1000, false, -1));
+    target = take(WAKE_LANE_FCM, end + 1);
+    ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_FCM, end + 1, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+}
+END_TEST
+
+START_TEST(lanes_do_not_hold_each_other_up)
+{
+    struct wake_target *target;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    add(2, 2, WAKE_VIA_RELAY, 0);
+    wake_queue_put_back(queue, take(WAKE_LANE_UNKNOWN, 0), WAKE_LANE_FCM);
+    target = take(WAKE_LANE_UNKNOWN, 0);
+    ck_assert_str_eq(wake_target_key(target)->hex + 63, "2");
+    ck_assert(wake_queue_waiting(queue, WAKE_LANE_FCM));
+    ck_assert(!wake_queue_waiting(queue, WAKE_LANE_UNKNOWN));
+    wake_queue_postpone(queue, target, WAKE_LANE_UNIFIEDPUSH, 700);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 700);
+    ck_assert_str_eq(wake_target_key(take(WAKE_LANE_FCM, 0))->hex + 63, "1");
+}
+END_TEST
+
+START_TEST(an_abandoned_push_leaves_its_wakes_unacknowledged)
+{
+    enum push_kind kind;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    wake_queue_abandon(queue, begin(WAKE_LANE_UNKNOWN, 0, &kind));
+    ck_assert_uint_eq(done(), 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
+/* ---- Another listener may have them ---------------------------------------------------------- */
+
+static bool fails(struct wake_target *target)
+{
+    unsigned given_up;
+
+    return wake_queue_retry(queue, target, 0, true, -1, &given_up);
+}
+
+START_TEST(disowned_wakes_are_forgotten)
+{
+    enum push_kind kind;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    add(2, 1, WAKE_VIA_RELAY, 0); /* after the push */
+    add(3, 2, WAKE_VIA_RELAY, 5000);
+    add(4, 3, WAKE_VIA_RELAY, 0);
+    wake_queue_put_back(queue, take(WAKE_LANE_UNKNOWN, 0), WAKE_LANE_FCM);
+    wake_queue_disown(queue);
+    ck_assert_int_eq(wake_queue_next_ms(queue), INT64_MAX);
+    ck_assert(!wake_queue_waiting(queue, WAKE_LANE_FCM));
+    ck_assert(!fails(flying));
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_uint_eq(wake_queue_room(queue), MAX);
+    /* They may all come back. */
+    for (unsigned id = 1; id <= 4; id++)
+        ck_assert_int_eq(add(id, id, WAKE_VIA_RELAY, 0), WAKE_ADDED);
+}
+END_TEST
+
+START_TEST(what_is_in_flight_keeps_its_outcome)
+{
+    enum push_kind kind;
+    const char *id;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    wake_queue_disown(queue);
+    ck_assert_uint_eq(wake_queue_finish(queue, flying, 0), 1);
+    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 1);
+    ck_assert_str_eq(id, "1-0");
+}
+END_TEST
+
+START_TEST(what_is_added_again_in_flight_is_tried_again)
+{
+    enum push_kind kind;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    wake_queue_disown(queue);
+    ck_assert_int_eq(add(1, 1, WAKE_VIA_RELAY, 0), WAKE_KNOWN);
+    ck_assert(fails(flying));
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
+START_TEST(a_push_of_disowned_wakes_is_not_repeated)
+{
+    enum push_kind kind;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    wake_queue_disown(queue);
+    ck_assert(wake_queue_once_more(queue, flying, 0));
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    add(2, 2, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    wake_queue_disown(queue);
+    wake_queue_abandon(queue, flying);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_ptr_null(take(WAKE_LANE_FCM, 1000000));
+}
+END_TEST
+
+/* It may be waiting for its host's turn. */
+START_TEST(no_push_begins_for_a_taken_target_that_was_disowned)
+{
+    enum push_kind kind;
+    unsigned expired;
+    struct wake_target *taken;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    taken = take(WAKE_LANE_UNKNOWN, 0);
+    wake_queue_disown(queue);
+    ck_assert(!wake_queue_begin(queue, taken, WAKE_LANE_FCM, 0, &kind, &expired));
+    ck_assert_uint_eq(expired, 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+}
+END_TEST
+
+START_TEST(a_disowned_wake_stands_for_no_other)
+{
+    enum push_kind kind;
+    const char *id;
+    struct wake_target *taken;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    taken = take(WAKE_LANE_UNKNOWN, 0);
+    wake_queue_disown(queue);
+    add(2, 1, WAKE_VIA_NOTIFY, 0);
+    ck_assert_uint_eq(merged, 0);
+    wake_queue_put_back(queue, taken, WAKE_LANE_UNKNOWN);
+    taken = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+    ck_assert_uint_eq(wake_queue_finish(queue, taken, 0), 1);
+    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 1);
+    ck_assert_str_eq(id, "2-0");
+}
+END_TEST
+
+/* ---- push_health ----------------------------------------------------------------------------- */
+
+START_TEST(a_backend_that_only_fails_is_probed)
+{
+    struct push_health health;
+    int64_t now = 0, wait = 1000;
+
+    push_health_init(&health);
+    ck_assert_uint_eq(push_health_slots(&health, now, 3, 10), 7);
+    ck_assert(!push_health_blames(&health, 0));
+    ck_assert(!push_health_fault(&health, now));
+    ck_assert(!push_health_fault(&health, now));
+    ck_assert(!push_health_good(&health, now)); /* it is in a row that they count */
+    ck_assert(!push_health_fault(&health, now));
+    ck_assert(!push_health_fault(&health, now));
+    ck_assert(push_health_fault(&health, now));
+    ck_assert(push_health_is_down(&health));
+    ck_assert(!push_health_fault(&health, now + 1)); /* had been under way */
+    for (int i = 0; i < 10; i++) {
+        ck_assert_uint_eq(push_health_slots(&health, now + wait - 1, 0, 10), 0);
+        now += wait;
+        ck_assert_uint_eq(push_health_slots(&health, now, 0, 10), 1);
+        ck_assert_uint_eq(push_health_slots(&health, now, 1, 10), 0);
+        ck_assert(!push_health_fault(&health, now));
+        wait = wait < 32000 ? 2 * wait : PUSH_HEALTH_PROBE_MAX_MS;
+    }
+    ck_assert(push_health_good(&health, now));
+    ck_assert(!push_health_good(&health, now));
+    ck_assert_uint_eq(push_health_slots(&health, now, 0, 10), 10);
+    ck_assert(push_health_blames(&health, now));
+    ck_assert(!push_health_blames(&health, now + 1));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("wake_queue");
+    TCase *tcase = tcase_create("wake_queue");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, wakes_of_one_pubkey_become_one_visible_push);
+    tcase_add_test(tcase, what_is_due_soon_is_merged_as_if_due);
+    tcase_add_test(tcase, notify_alone_is_silent);
+    tcase_add_test(tcase, a_wake_during_a_push_causes_exactly_one_more);
+    tcase_add_test(tcase, a_deferred_wake_is_not_covered_by_an_earlier_push);
+    tcase_add_test(tcase, wakes_that_wait_do_not_pile_up);
+    tcase_add_test(tcase, a_wake_stands_for_no_other_that_needs_more);
+    tcase_add_test(tcase, the_same_entry_is_known_until_it_is_acknowledged);
+    tcase_add_test(tcase, it_holds_so_many_and_no_more);
+    tcase_add_test(tcase, turns_come_in_the_order_they_become_due);
+    tcase_add_test(tcase, retries_double_and_end_after_five_tries);
+    tcase_add_test(tcase, jitter_is_full);
+    tcase_add_test(tcase, a_wake_does_not_inherit_the_tries_of_older_ones);
+    tcase_add_test(tcase, a_fault_of_the_backend_spends_no_try);
+    tcase_add_test(tcase, a_peer_may_ask_for_five_minutes);
+    tcase_add_test(tcase, once_more_is_once);
+    tcase_add_test(tcase, once_more_is_once_a_push);
+    tcase_add_test(tcase, a_push_fails_since_the_one_before_it);
+    tcase_add_test(tcase, old_wakes_are_given_up);
+    tcase_add_test(tcase, old_wakes_do_not_show);
+    tcase_add_test(tcase, the_clock_stands_still_while_a_lane_is_stopped);
+    tcase_add_test(tcase, the_clock_goes_on_afterwards);
+    tcase_add_test(tcase, lanes_do_not_hold_each_other_up);
+    tcase_add_test(tcase, an_abandoned_push_leaves_its_wakes_unacknowledged);
+    tcase_add_test(tcase, disowned_wakes_are_forgotten);
+    tcase_add_test(tcase, what_is_in_flight_keeps_its_outcome);
+    tcase_add_test(tcase, what_is_added_again_in_flight_is_tried_again);
+    tcase_add_test(tcase, a_push_of_disowned_wakes_is_not_repeated);
+    tcase_add_test(tcase, no_push_begins_for_a_taken_target_that_was_disowned);
+    tcase_add_test(tcase, a_disowned_wake_stands_for_no_other);
+    tcase_add_test(tcase, a_backend_that_only_fails_is_probed);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

@@ -1,0 +1,39 @@
+#include "settings/process.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "unit.h"
+
+static bool memory_is_private(void)
+{
+    struct rlimit core;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_CORE, &core), 0);
+    /* The limit does not hold for a core that is piped to a program (core(5)). */
+    return core.rlim_cur == 0 && core.rlim_max == 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0;
+}
+
+START_TEST(no_core_and_no_tracer)
+{
+    ck_assert(!memory_is_private());
+    process_keep_memory_private();
+    ck_assert(memory_is_private());
+}
+END_TEST
+
+/* Before the first secret is read. */
+START_TEST(settings_are_read_in_private)
+{
+    char program[] = "test", check[] = "--check-config";
+    char *arguments[] = {program, check, NULL};
+    struct settings *settings = NULL;
+
+    (void)setenv("REDIS_URL", "nonsense", 1);
+    ck_assert_int_eq(process_begin(2, arguments, program, "About.", SETTINGS_FCGI, &settings),
+                     PROCESS_FAILED);
+    ck_assert(memory_is_private());
+}
+END_TEST
+
+UNIT_MAIN("process", no_core_and_no_tracer, settings_are_read_in_private)

@@ -80,7 +80,7 @@ bool client_address_find(struct client_address *address, const struct request *r
 }
 
 /* RFC 1918, RFC 1122 (loopback), RFC 3927; of IPv6 loopback, fc00::/7 and fe80::/10. */
-static bool is_near(const struct client_address *address)
+static bool is_private_peer(const struct client_address *address)
 {
     static const uint8_t loopback[8] = {0}; /* ::1 by its /64 */
     const uint8_t *b = address->bytes;
@@ -98,5 +98,5 @@ bool client_address_is_shared(const struct request *request)
 
     if (request->forwarded_for == NULL && request->fly_client_ip == NULL)
         return false;
-    return client_address_find(&peer, request, false) && is_near(&peer);
+    return client_address_find(&peer, request, false) && is_private_peer(&peer);
 }

@@ -15,7 +15,7 @@
 #include "exchange.h"
 #include "log/log.h"
 #include "responder.h"
-#include "settings/process.h"
+#include "settings/startup.h"
 
 #define LISTEN_FD 0
 #define TICK_MS   1000
@@ -123,18 +123,18 @@ int main(int argc, char **argv)
 {
     struct settings *settings = NULL;
     struct responder *responder;
-    enum process_mode mode =
-        process_begin(argc, argv, "mostro-push-fcgi", about, SETTINGS_FCGI, &settings);
+    enum startup_mode mode =
+        startup_begin(argc, argv, "mostro-push-fcgi", about, SETTINGS_FCGI, &settings);
     int status = EXIT_SUCCESS;
 
-    if (mode == PROCESS_DONE)
+    if (mode == STARTUP_DONE)
         return EXIT_SUCCESS;
-    if (mode == PROCESS_FAILED)
+    if (mode == STARTUP_FAILED)
         return 2;
     responder = responder_new(settings, stderr);
     if (responder == NULL)
         status = 2;
-    else if (mode == PROCESS_RUN)
+    else if (mode == STARTUP_RUN)
         status = run(responder);
     responder_free(&responder);
     settings_free(&settings);

@@ -15,17 +15,17 @@
 #include "registry/registry.h"
 #include "registry/stats.h"
 #include "relay/relay.h"
-#include "relay/seen.h"
+#include "relay/taken_ids.h"
 
-#define INSTANCE_DIGITS 16
-#define SEEN_CAPACITY   131072 /* event ids, about 5 MB */
-#define MS_PER_HOUR     UINT64_C(3600000)
+#define INSTANCE_DIGITS    16
+#define TAKEN_IDS_CAPACITY 131072 /* event ids, about 5 MB */
+#define MS_PER_HOUR        UINT64_C(3600000)
 
 struct listener {
     const struct settings *settings;
     struct registry *registry; /* the main thread's own */
     struct stats stats;
-    struct seen *seen;
+    struct taken_ids *taken_ids;
     struct dispatcher *dispatcher;
     struct endpoint_keeper *keeper; /* NULL: there is no endpoint file */
     struct relay *relays[SETTINGS_MAX_RELAYS];
@@ -44,7 +44,7 @@ static bool start_relays(struct listener *listener)
     for (size_t i = 0; i < settings->relays.count; i++) {
         const struct relay_options options = {.url = settings->relays.url[i],
                                               .settings = settings,
-                                              .seen = listener->seen,
+                                              .taken_ids = listener->taken_ids,
                                               .stats = &listener->stats,
                                               .last_event_s = &listener->last_event_s};
 
@@ -87,8 +87,8 @@ struct listener *listener_start(const struct settings *settings)
     wiping_json_init();
     json_object_seed(0); /* draws jansson's seed, which several threads must not do at once */
     listener->registry = registry_new(settings, &listener->stats);
-    listener->seen = seen_new(SEEN_CAPACITY);
-    if (listener->registry == NULL || listener->seen == NULL) {
+    listener->taken_ids = taken_ids_new(TAKEN_IDS_CAPACITY);
+    if (listener->registry == NULL || listener->taken_ids == NULL) {
         log_error("out of memory");
         (void)listener_stop(&listener);
         return NULL;
@@ -137,7 +137,7 @@ bool listener_beat(struct listener *listener)
 {
     struct dispatcher_status status;
     struct heartbeat beat = {.instance = listener->instance, .first = !listener->beaten};
-    struct tenure tenure;
+    struct lease lease;
     enum registry_result result;
 
     dispatcher_status(listener->dispatcher, &status);
@@ -146,7 +146,7 @@ bool listener_beat(struct listener *listener)
     beat.in_flight = status.in_flight;
     beat.backlog = status.backlog;
     beat.last_event_s = atomic_load(&listener->last_event_s);
-    result = registry_heartbeat(listener->registry, &beat, &tenure);
+    result = registry_heartbeat(listener->registry, &beat, &lease);
     if (result == REGISTRY_NOT_FOUND) {
         log_error("another listener has taken the name %s: stopping",
                   listener->settings->listener_name);
@@ -154,7 +154,7 @@ bool listener_beat(struct listener *listener)
     }
     if (result == REGISTRY_OK) {
         listener->beaten = true;
-        dispatcher_hold(listener->dispatcher, &tenure);
+        dispatcher_hold(listener->dispatcher, &lease);
         look_for_loss(listener);
         (void)registry_flush_stats(listener->registry, &listener->stats);
         trim_if_due(listener);
@@ -184,7 +184,7 @@ bool listener_stop(struct listener **listener)
         (void)registry_flush_stats(l->registry, &l->stats);
     if (l->beaten)
         (void)registry_leave(l->registry, l->instance, true);
-    seen_free(&l->seen);
+    taken_ids_free(&l->taken_ids);
     registry_free(&l->registry);
     ended = l->keeper == NULL;
     if (ended)

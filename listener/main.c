@@ -14,7 +14,7 @@
 #include "push/fcm.h"
 #include "push/http_client.h"
 #include "push/oauth.h"
-#include "settings/process.h"
+#include "settings/startup.h"
 
 #define GENERATE "--generate-vapid-key"
 
@@ -64,7 +64,7 @@ static bool ca_file_is_good(const char *path)
 }
 
 /* No reason not to start, but what an operator who asks wants to know. */
-static void tell_of_fcm(const struct settings *settings)
+static void warn_if_fcm_off(const struct settings *settings)
 {
     const char *path = settings->firebase_service_account_path, *why = NULL;
     struct oauth_account *account;
@@ -110,7 +110,7 @@ static int generate_vapid_key(const char *path)
     char public_half[VAPID_KEY_PUBLIC_SIZE];
     const char *problem;
 
-    process_keep_memory_private();
+    startup_keep_memory_private();
     problem = vapid_key_generate(path, public_half);
     if (problem != NULL) {
         (void)fprintf(stderr, "%s: %s\n", path, problem);
@@ -122,22 +122,22 @@ static int generate_vapid_key(const char *path)
 int main(int argc, char **argv)
 {
     struct settings *settings = NULL;
-    enum process_mode mode;
+    enum startup_mode mode;
     int status = EXIT_SUCCESS;
 
     if (argc == 3 && strcmp(argv[1], GENERATE) == 0)
         return generate_vapid_key(argv[2]);
-    mode = process_begin(argc, argv, "mostro-push-listener", about, SETTINGS_LISTENER, &settings);
-    if (mode == PROCESS_DONE)
+    mode = startup_begin(argc, argv, "mostro-push-listener", about, SETTINGS_LISTENER, &settings);
+    if (mode == STARTUP_DONE)
         return EXIT_SUCCESS;
-    if (mode == PROCESS_FAILED)
+    if (mode == STARTUP_FAILED)
         return 2;
     if (!auth_key_is_good(&settings->nostr_auth_private_key) ||
         !relays_are_good(&settings->relays) || !ca_file_is_good(settings->tls_ca_file)) {
         status = 2;
-    } else if (mode == PROCESS_CHECK) {
-        tell_of_fcm(settings);
-    } else if (mode == PROCESS_RUN) {
+    } else if (mode == STARTUP_CHECK) {
+        warn_if_fcm_off(settings);
+    } else if (mode == STARTUP_RUN) {
         if (settings->without_effect[0] != '\0')
             log_warn("settings that have no effect:%s", settings->without_effect);
         status = run(settings);

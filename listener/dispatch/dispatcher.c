@@ -29,15 +29,15 @@ struct dispatcher {
     struct wake_queue *queue;
     struct wake_reader *reader;
     struct push_desk *desk;
-    struct registry *commands;
+    struct registry *registry;
     struct registration *registrations; /* LOOKUP_BATCH of them */
-    int64_t commands_retry_ms;          /* they fail until then */
+    int64_t registry_retry_ms;          /* they fail until then */
     int64_t sort_due_ms[WAKE_LANES];    /* see lookups() */
-    struct tenure tenure;               /* under which wakes are read */
+    struct lease lease;                 /* under which wakes are read */
     struct takeover takeover;
     pthread_t thread;
     bool running;
-    _Atomic int64_t held_since_us; /* what the main thread says of the tenure */
+    _Atomic int64_t held_since_us; /* what the main thread says of the lease */
     atomic_bool held_alone;
     atomic_bool stop;
     atomic_uint in_flight, backlog;
@@ -52,7 +52,7 @@ static int64_t earlier(int64_t a, int64_t b)
 
 static bool commands_work(const struct dispatcher *dispatcher, int64_t now_ms)
 {
-    return now_ms >= dispatcher->commands_retry_ms;
+    return now_ms >= dispatcher->registry_retry_ms;
 }
 
 /* A command that failed may have taken its time over it, so the clock is read anew. */
@@ -60,7 +60,7 @@ static bool succeeded(struct dispatcher *dispatcher, enum registry_result result
 {
     if (result == REGISTRY_OK || result == REGISTRY_NOT_FOUND)
         return true;
-    dispatcher->commands_retry_ms = (int64_t)clock_monotonic_ms() + COMMANDS_RETRY_MS;
+    dispatcher->registry_retry_ms = (int64_t)clock_monotonic_ms() + COMMANDS_RETRY_MS;
     return false;
 }
 
@@ -71,7 +71,7 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
 
     while (commands_work(dispatcher, now_ms) && push_desk_first_dead(dispatcher->desk, &dead)) {
         enum registry_result result =
-            registry_forget(dispatcher->commands, dead.key, dead.token, dead.expires_ms);
+            registry_forget(dispatcher->registry, dead.key, dead.token, dead.expires_ms);
 
         if (succeeded(dispatcher, result))
             push_desk_forgotten(dispatcher->desk, result == REGISTRY_NOT_FOUND, now_ms);
@@ -85,7 +85,7 @@ static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 
     while (!wake_reader_reads_own(dispatcher->reader) && commands_work(dispatcher, now_ms) &&
            (n = wake_queue_done(dispatcher->queue, ids, DONE_BATCH)) > 0) {
-        if (succeeded(dispatcher, registry_wakes_done(dispatcher->commands, ids, n)))
+        if (succeeded(dispatcher, registry_wakes_done(dispatcher->registry, ids, n)))
             wake_queue_acknowledged(dispatcher->queue, n);
     }
 }
@@ -103,23 +103,23 @@ static bool has_news(const struct dispatcher *dispatcher)
 
 /* ---- Whose wakes they are -------------------------------------------------------------------- */
 
-/* The time is read first, so that `alone` is never that of a tenure before. */
+/* The time is read first, so that `alone` is never that of a lease before. */
 static void follow_tenure(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    struct tenure held = {.since_us = atomic_load(&dispatcher->held_since_us),
-                          .alone = atomic_load(&dispatcher->held_alone)};
+    struct lease held = {.since_us = atomic_load(&dispatcher->held_since_us),
+                         .alone = atomic_load(&dispatcher->held_alone)};
 
     if (held.since_us == 0 ||
-        (held.since_us == dispatcher->tenure.since_us && held.alone == dispatcher->tenure.alone))
+        (held.since_us == dispatcher->lease.since_us && held.alone == dispatcher->lease.alone))
         return;
-    if (held.since_us != dispatcher->tenure.since_us) {
-        if (dispatcher->tenure.since_us != 0)
+    if (held.since_us != dispatcher->lease.since_us) {
+        if (dispatcher->lease.since_us != 0)
             log_warn("dispatcher: Redis had lost this listener's heartbeat; its wakes are read "
                      "anew");
         wake_queue_disown(dispatcher->queue);
         takeover_begin(&dispatcher->takeover, held.since_us, now_ms);
     }
-    dispatcher->tenure = held;
+    dispatcher->lease = held;
     wake_reader_restart(dispatcher->reader, held.alone);
 }
 
@@ -129,11 +129,11 @@ static void take_over(struct dispatcher *dispatcher, int64_t now_ms)
 
     if (!commands_work(dispatcher, now_ms) ||
         !succeeded(dispatcher,
-                   takeover_run(&dispatcher->takeover, dispatcher->commands, now_ms, &adopted)) ||
+                   takeover_run(&dispatcher->takeover, dispatcher->registry, now_ms, &adopted)) ||
         adopted == 0)
         return;
     log_warn("dispatcher: took over %lld wakes of listeners that are gone", (long long)adopted);
-    wake_reader_restart(dispatcher->reader, dispatcher->tenure.alone);
+    wake_reader_restart(dispatcher->reader, dispatcher->lease.alone);
 }
 
 /* ---- Pushing --------------------------------------------------------------------------------- */
@@ -177,7 +177,7 @@ static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64
         return;
     for (size_t i = 0; i < n; i++)
         keys[i] = *wake_target_key(targets[i]);
-    if (succeeded(dispatcher, registry_lookup(dispatcher->commands, dispatcher->tenure.since_us,
+    if (succeeded(dispatcher, registry_lookup(dispatcher->registry, dispatcher->lease.since_us,
                                               keys, n, dispatcher->registrations, found))) {
         for (size_t i = 0; i < n; i++)
             push_desk_serve(dispatcher->desk, targets[i],
@@ -217,8 +217,8 @@ static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
         next = earlier(next, dispatcher->takeover.due_ms);
     if (has_news(dispatcher))
         next = now_ms;
-    if (next < dispatcher->commands_retry_ms) /* all of this needs Redis */
-        next = dispatcher->commands_retry_ms;
+    if (next < dispatcher->registry_retry_ms) /* all of this needs Redis */
+        next = dispatcher->registry_retry_ms;
     return next;
 }
 
@@ -269,7 +269,7 @@ static void tell_the_rest(struct dispatcher *dispatcher)
     int64_t now_ms = (int64_t)clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_TELL_MS;
 
     while (has_news(dispatcher) && now_ms < deadline_ms) {
-        wait_until(dispatcher, earlier(dispatcher->commands_retry_ms, deadline_ms));
+        wait_until(dispatcher, earlier(dispatcher->registry_retry_ms, deadline_ms));
         now_ms = (int64_t)clock_monotonic_ms();
         forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
@@ -319,15 +319,15 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
 
     if (dispatcher == NULL)
         return NULL;
-    dispatcher->commands_retry_ms = INT64_MIN;
+    dispatcher->registry_retry_ms = INT64_MIN;
     dispatcher->client = http_client_new(settings->tls_ca_file);
     dispatcher->queue = wake_queue_new((size_t)settings->wakes_max, random_up_to);
     dispatcher->reader = wake_reader_new(settings, stats);
-    dispatcher->commands = registry_new(settings, stats);
+    dispatcher->registry = registry_new(settings, stats);
     dispatcher->registrations = calloc(LOOKUP_BATCH, sizeof *dispatcher->registrations);
     if (dispatcher->client != NULL && dispatcher->queue != NULL)
         dispatcher->desk = push_desk_new(settings, dispatcher->client, dispatcher->queue, stats);
-    if (dispatcher->desk == NULL || dispatcher->reader == NULL || dispatcher->commands == NULL ||
+    if (dispatcher->desk == NULL || dispatcher->reader == NULL || dispatcher->registry == NULL ||
         dispatcher->registrations == NULL || !start_thread(dispatcher)) {
         log_error("dispatcher: cannot be started");
         dispatcher_free(&dispatcher);
@@ -335,15 +335,15 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
     return dispatcher;
 }
 
-void dispatcher_hold(struct dispatcher *dispatcher, const struct tenure *tenure)
+void dispatcher_hold(struct dispatcher *dispatcher, const struct lease *lease)
 {
-    bool same = atomic_load(&dispatcher->held_since_us) == tenure->since_us &&
-                atomic_load(&dispatcher->held_alone) == tenure->alone;
+    bool same = atomic_load(&dispatcher->held_since_us) == lease->since_us &&
+                atomic_load(&dispatcher->held_alone) == lease->alone;
 
     if (same)
         return;
-    atomic_store(&dispatcher->held_alone, tenure->alone);
-    atomic_store(&dispatcher->held_since_us, tenure->since_us);
+    atomic_store(&dispatcher->held_alone, lease->alone);
+    atomic_store(&dispatcher->held_since_us, lease->since_us);
     http_client_wakeup(dispatcher->client);
 }
 
@@ -372,7 +372,7 @@ void dispatcher_free(struct dispatcher **dispatcher)
     push_desk_free(&it->desk);
     http_client_free(&it->client);
     wake_reader_free(&it->reader);
-    registry_free(&it->commands);
+    registry_free(&it->registry);
     wake_queue_free(&it->queue);
     free(it->registrations);
     free(it);

@@ -25,9 +25,9 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
     __attribute__((warn_unused_result));
 
 /* From any thread, after each heartbeat: the name is held. No wake is read before that. When a new
- * tenure begins, what is held in memory and not in flight is forgotten, and what is still this
+ * lease begins, what is held in memory and not in flight is forgotten, and what is still this
  * listener's own is read anew. */
-void dispatcher_hold(struct dispatcher *dispatcher, const struct tenure *tenure);
+void dispatcher_hold(struct dispatcher *dispatcher, const struct lease *lease);
 
 /* From any thread. */
 void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out);

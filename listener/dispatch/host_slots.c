@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/marks.h"
-#include "base/table.h"
+#include "base/expiring_set.h"
+#include "base/hash_table.h"
 #include "device/device_id.h"
 
 struct host {
-    struct table_item item; /* by name; first */
+    struct hash_table_item item; /* by name; first */
     char name[UNIFIEDPUSH_HOST_MAX];
     unsigned in_flight; /* never 0 while somebody waits */
     unsigned most;
@@ -17,8 +17,8 @@ struct host {
 };
 
 struct host_slots {
-    struct table *hosts; /* those with pushes in flight */
-    struct marks *slow, *held;
+    struct hash_table *hosts; /* those with pushes in flight */
+    struct expiring_set *slow, *held;
     unsigned most_slow;
     unsigned slow_in_flight;       /* never 0 while somebody is in waiting_slow */
     struct wake_list waiting_slow; /* for slow hosts of any name */
@@ -31,9 +31,9 @@ struct host_slots *host_slots_new(unsigned most_slow)
     if (slots == NULL)
         return NULL;
     slots->most_slow = most_slow;
-    slots->hosts = table_new();
-    slots->slow = marks_new(HOST_SLOTS_MARKS_MAX);
-    slots->held = marks_new(HOST_SLOTS_MARKS_MAX);
+    slots->hosts = hash_table_new();
+    slots->slow = expiring_set_new(HOST_SLOTS_REMEMBERED_MAX);
+    slots->held = expiring_set_new(HOST_SLOTS_REMEMBERED_MAX);
     if (slots->hosts == NULL || slots->slow == NULL || slots->held == NULL)
         host_slots_free(&slots);
     return slots;
@@ -41,24 +41,24 @@ struct host_slots *host_slots_new(unsigned most_slow)
 
 void host_slots_free(struct host_slots **slots)
 {
-    struct table_item *item;
+    struct hash_table_item *item;
 
     if (*slots == NULL)
         return;
-    while ((*slots)->hosts != NULL && (item = table_any((*slots)->hosts)) != NULL) {
-        table_remove((*slots)->hosts, item);
+    while ((*slots)->hosts != NULL && (item = hash_table_any((*slots)->hosts)) != NULL) {
+        hash_table_remove((*slots)->hosts, item);
         free(item);
     }
-    table_free(&(*slots)->hosts);
-    marks_free(&(*slots)->slow);
-    marks_free(&(*slots)->held);
+    hash_table_free(&(*slots)->hosts);
+    expiring_set_free(&(*slots)->slow);
+    expiring_set_free(&(*slots)->held);
     free(*slots);
     *slots = NULL;
 }
 
 static bool is_slow(const struct host_slots *slots, const char *name, int64_t now_ms)
 {
-    return marks_until(slots->slow, name, now_ms) != INT64_MIN;
+    return expiring_set_until(slots->slow, name, now_ms) != INT64_MIN;
 }
 
 static struct host *host_new(struct host_slots *slots, const char *name, bool slow)
@@ -71,14 +71,14 @@ static struct host *host_new(struct host_slots *slots, const char *name, bool sl
     host->item.key = host->name;
     host->most = HOST_SLOTS_FIRST;
     host->slow = slow;
-    table_add(slots->hosts, &host->item);
+    hash_table_add(slots->hosts, &host->item);
     return host;
 }
 
 enum host_entry host_slots_enter(struct host_slots *slots, const char *name,
                                  struct wake_target *target, int64_t now_ms)
 {
-    struct host *host = (struct host *)table_find(slots->hosts, name);
+    struct host *host = (struct host *)hash_table_find(slots->hosts, name);
     bool slow = host != NULL ? host->slow : is_slow(slots, name, now_ms);
 
     if (host != NULL && host->in_flight >= host->most) {
@@ -98,9 +98,9 @@ enum host_entry host_slots_enter(struct host_slots *slots, const char *name,
 
 void host_slots_was_slow(struct host_slots *slots, const char *name, int64_t now_ms)
 {
-    struct host *host = (struct host *)table_find(slots->hosts, name);
+    struct host *host = (struct host *)hash_table_find(slots->hosts, name);
 
-    marks_set(slots->slow, name, now_ms + HOST_SLOTS_SLOW_MS, now_ms);
+    expiring_set_set(slots->slow, name, now_ms + HOST_SLOTS_SLOW_MS, now_ms);
     if (!host->slow)
         slots->slow_in_flight += host->in_flight;
     host->slow = true;
@@ -135,7 +135,7 @@ static void leave_slow(struct host_slots *slots, struct host *host, int64_t now_
 void host_slots_leave(struct host_slots *slots, const char *name, bool multiplexed, int64_t now_ms,
                       struct wake_list *released)
 {
-    struct host *host = (struct host *)table_find(slots->hosts, name);
+    struct host *host = (struct host *)hash_table_find(slots->hosts, name);
     unsigned new_slots = 1;
 
     if (multiplexed) {
@@ -147,7 +147,7 @@ void host_slots_leave(struct host_slots *slots, const char *name, bool multiplex
     if (host->slow)
         leave_slow(slots, host, now_ms, released);
     if (host->in_flight == 0) {
-        table_remove(slots->hosts, &host->item);
+        hash_table_remove(slots->hosts, &host->item);
         free(host);
     }
 }
@@ -166,10 +166,10 @@ void host_slots_endpoint(char *endpoint, const char *url)
 void host_slots_hold(struct host_slots *slots, const char *endpoint, int64_t until_ms,
                      int64_t now_ms)
 {
-    marks_set(slots->held, endpoint, until_ms, now_ms);
+    expiring_set_set(slots->held, endpoint, until_ms, now_ms);
 }
 
 int64_t host_slots_held_until(const struct host_slots *slots, const char *endpoint, int64_t now_ms)
 {
-    return marks_until(slots->held, endpoint, now_ms);
+    return expiring_set_until(slots->held, endpoint, now_ms);
 }

@@ -29,7 +29,7 @@
 
 /* More endpoints than this are not held back, more hosts not known to be slow: the oldest are
  * forgotten first. */
-#define HOST_SLOTS_MARKS_MAX 10000
+#define HOST_SLOTS_REMEMBERED_MAX 10000
 
 struct host_slots;
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/table.h"
+#include "base/hash_table.h"
 #include "device/endpoint_url.h"
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -116,14 +116,14 @@ enum endpoint_text_result endpoint_text_read(const char *text, size_t len, bool 
 #define END_LEN     3 /* a line feed, a brace, a line feed */
 
 struct member {
-    struct table_item item; /* first */
+    struct hash_table_item item; /* first */
     struct device_id id;
 };
 
 struct endpoint_text {
     char *text;
     size_t len, size, max;
-    struct table *members; /* those that are in it */
+    struct hash_table *members; /* those that are in it */
 };
 
 struct endpoint_text *endpoint_text_new(size_t max)
@@ -135,7 +135,7 @@ struct endpoint_text *endpoint_text_new(size_t max)
     text->max = max;
     text->size = FIRST_SIZE;
     text->text = malloc(text->size);
-    text->members = table_new();
+    text->members = hash_table_new();
     if (text->text == NULL || text->members == NULL)
         endpoint_text_free(&text);
     else
@@ -145,15 +145,15 @@ struct endpoint_text *endpoint_text_new(size_t max)
 
 void endpoint_text_free(struct endpoint_text **text)
 {
-    struct table_item *item;
+    struct hash_table_item *item;
 
     if (*text == NULL)
         return;
-    while ((*text)->members != NULL && (item = table_any((*text)->members)) != NULL) {
-        table_remove((*text)->members, item);
+    while ((*text)->members != NULL && (item = hash_table_any((*text)->members)) != NULL) {
+        hash_table_remove((*text)->members, item);
         free(item);
     }
-    table_free(&(*text)->members);
+    hash_table_free(&(*text)->members);
     if ((*text)->text != NULL)
         explicit_bzero((*text)->text, (*text)->len);
     free((*text)->text);
@@ -202,10 +202,10 @@ enum endpoint_text_added endpoint_text_add(struct endpoint_text *text,
     struct member *member;
     size_t len;
 
-    if (table_find(text->members, endpoint->id.hex) != NULL ||
+    if (hash_table_find(text->members, endpoint->id.hex) != NULL ||
         !endpoint_url_is_valid(endpoint->url, strlen(endpoint->url), true))
         return ENDPOINT_TEXT_LEFT_OUT;
-    len = write_member(written, endpoint, table_count(text->members) == 0);
+    len = write_member(written, endpoint, hash_table_count(text->members) == 0);
     if (text->len + len + END_LEN > text->max) {
         result = ENDPOINT_TEXT_FULL;
     } else if (reserve(text, len + END_LEN) && (member = calloc(1, sizeof *member)) != NULL) {
@@ -213,7 +213,7 @@ enum endpoint_text_added endpoint_text_add(struct endpoint_text *text,
         text->len += len;
         member->id = endpoint->id;
         member->item.key = member->id.hex;
-        table_add(text->members, &member->item);
+        hash_table_add(text->members, &member->item);
         result = ENDPOINT_TEXT_ADDED;
     }
     explicit_bzero(written, sizeof written);

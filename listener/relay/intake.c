@@ -77,7 +77,7 @@ static size_t offer(struct intake *intake)
     intake->stuck =
         intake->options.take(intake->options.arg, events, n, &taken) != REGISTRY_OK || taken < n;
     for (size_t i = 0; i < taken; i++) {
-        seen_add(intake->options.seen, events[i].id);
+        taken_ids_add(intake->options.taken_ids, events[i].id);
         count_outcome(intake->options.stats, events[i].outcome);
     }
     explicit_bzero(events, taken * sizeof *events);

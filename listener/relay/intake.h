@@ -2,12 +2,12 @@
  *
  * Events wait here, in order of arrival, until they are offered to Redis, many in one command:
  * intake_flush() is called whenever the relay pauses, and intake_event() calls it when a command's
- * worth waits. An event that Redis takes enters the seen set and is forgotten here. While Redis
+ * worth waits. An event that Redis takes enters the taken ids and is forgotten here. While Redis
  * takes none, at most INTAKE_MAX_HELD wait; the owner flushes again every INTAKE_RETRY_MS. Beyond
  * the bound the newest is dropped, with one warning an outage, and intake_has_lost() says so: the
  * owner has then a gap to catch up on. What waits when the process ends is in such a gap, too.
  *
- * Not thread-safe: one per relay, in its thread. Stats and the seen set are shared. */
+ * Not thread-safe: one per relay, in its thread. Stats and the taken ids are shared. */
 #ifndef MOSTRO_INTAKE_H
 #define MOSTRO_INTAKE_H
 
@@ -17,7 +17,7 @@
 #include "nostr/event.h"
 #include "registry/registry.h"
 #include "registry/stats.h"
-#include "seen.h"
+#include "taken_ids.h"
 
 #define INTAKE_MAX_HELD  10000
 #define INTAKE_RETRY_MS  250
@@ -28,7 +28,7 @@ typedef enum registry_result intake_take_fn(void *arg, struct registry_relay_eve
                                             size_t n, size_t *taken);
 
 struct intake_options {
-    struct seen *seen;
+    struct taken_ids *taken_ids;
     struct stats *stats;
     intake_take_fn *take;
     void *arg;

@@ -126,19 +126,19 @@ static void flush(struct relay *relay, uint64_t now)
 /* Tells Redis what has been taken of this relay's, and learns what others have taken. */
 static void move_cursors(struct relay *relay, uint64_t now)
 {
-    struct coverage *coverage = relay_session_coverage(relay->session);
+    struct relay_gaps *gaps = relay_session_gaps(relay->session);
     struct registry_cursor cursors[SETTINGS_MAX_KINDS];
     struct registry_now answer;
 
     if (now < relay->cursors_ms)
         return;
-    relay->cursors_ms = now + (coverage->sure ? CURSORS_EVERY_MS : CURSORS_SOON_MS);
-    coverage_report(coverage, intake_held(relay->intake) > 0 || intake_has_lost(relay->intake),
-                    cursors);
-    if (registry_cursors(relay->registry, relay->cursor_name, coverage->epoch, cursors,
-                         coverage->count, &answer) != REGISTRY_OK)
-        coverage_unsure(coverage);
-    else if (coverage_learn(coverage, &answer, cursors, (int64_t)clock_monotonic_ms()))
+    relay->cursors_ms = now + (gaps->sure ? CURSORS_EVERY_MS : CURSORS_SOON_MS);
+    relay_gaps_report(gaps, intake_held(relay->intake) > 0 || intake_has_lost(relay->intake),
+                      cursors);
+    if (registry_cursors(relay->registry, relay->cursor_name, gaps->epoch, cursors, gaps->count,
+                         &answer) != REGISTRY_OK)
+        relay_gaps_unsure(gaps);
+    else if (relay_gaps_learn(gaps, &answer, cursors, (int64_t)clock_monotonic_ms()))
         log_info("relay %s: Redis has lost its data: events from before now are not asked for",
                  relay->url.name);
 }
@@ -209,11 +209,12 @@ static void name_cursors(struct relay *relay, const char *url)
 
 static bool make_parts(struct relay *relay, const struct relay_options *options)
 {
-    struct intake_options intake = {.seen = options->seen, .stats = options->stats, .take = take};
+    struct intake_options intake = {
+        .taken_ids = options->taken_ids, .stats = options->stats, .take = take};
     struct relay_session_options session = {
         .name = relay->url.name,
         .kinds = &options->settings->event_kinds,
-        .seen = options->seen,
+        .taken_ids = options->taken_ids,
         .stats = options->stats,
         .last_event_s = options->last_event_s,
     };

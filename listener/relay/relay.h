@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 #include "registry/stats.h"
-#include "seen.h"
 #include "settings/settings.h"
+#include "taken_ids.h"
 
 /* Everything pointed to must outlive the relay. */
 struct relay_options {
     const char *url;
     const struct settings *settings;
-    struct seen *seen;
+    struct taken_ids *taken_ids;
     struct stats *stats;
     _Atomic int64_t *last_event_s; /* set to the Unix time at which a verified event arrived */
 };

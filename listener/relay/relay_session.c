@@ -19,7 +19,7 @@ struct refusals {
 struct relay_session {
     struct relay_session_options options;
     struct subscription subscriptions[SETTINGS_MAX_KINDS];
-    struct coverage coverage; /* kinds have the same index in both */
+    struct relay_gaps gaps; /* kinds have the same index in both */
     struct refusals subscription_refusals[SETTINGS_MAX_KINDS], page_refusals[SETTINGS_MAX_KINDS];
     size_t count;
     bool authenticated;
@@ -40,7 +40,7 @@ struct relay_session *relay_session_new(const struct relay_session_options *opti
         return NULL;
     session->options = *options;
     session->count = options->kinds->count;
-    coverage_init(&session->coverage, options->kinds);
+    relay_gaps_init(&session->gaps, options->kinds);
     for (size_t i = 0; i < session->count; i++)
         subscription_init(&session->subscriptions[i], options->kinds->kind[i]);
     return session;
@@ -66,7 +66,7 @@ void relay_session_begin(struct relay_session *session)
 
 void relay_session_end(struct relay_session *session)
 {
-    coverage_down(&session->coverage);
+    relay_gaps_down(&session->gaps);
 }
 
 void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms)
@@ -75,17 +75,17 @@ void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint
 
     if (intake_held(intake) > 0)
         return;
-    if (intake_has_lost(intake) && session->coverage.sure) {
-        coverage_lost(&session->coverage, (int64_t)now_ms);
+    if (intake_has_lost(intake) && session->gaps.sure) {
+        relay_gaps_lost(&session->gaps, (int64_t)now_ms);
         intake_forget_loss(intake);
     }
     if (!intake_has_lost(intake))
-        coverage_taken(&session->coverage, (int64_t)heard_ms);
+        relay_gaps_taken(&session->gaps, (int64_t)heard_ms);
 }
 
-struct coverage *relay_session_coverage(struct relay_session *session)
+struct relay_gaps *relay_session_gaps(struct relay_session *session)
 {
-    return &session->coverage;
+    return &session->gaps;
 }
 
 /* A relay must not be able to fill the log. */
@@ -124,11 +124,11 @@ static size_t next_subscription_frame(struct relay_session *session, uint64_t no
  * Redis does not take now, or of data that it may have lost, is not asked for. */
 static struct catch_up *current_page(struct relay_session *session)
 {
-    struct coverage_kind *kinds = session->coverage.kind;
+    struct relay_gaps_kind *kinds = session->gaps.kind;
     struct catch_up *next = NULL;
 
     for (size_t i = 0; i < session->count; i++) {
-        struct coverage_kind *kind = &kinds[(session->turn + i) % session->count];
+        struct relay_gaps_kind *kind = &kinds[(session->turn + i) % session->count];
 
         if (catch_up_is_busy(&kind->catch_up))
             return &kind->catch_up;
@@ -137,7 +137,7 @@ static struct catch_up *current_page(struct relay_session *session)
         if (next == NULL || catch_up_due_ms(&kind->catch_up) < catch_up_due_ms(next))
             next = &kind->catch_up;
     }
-    return session->coverage.sure && intake_held(session->options.intake) == 0 ? next : NULL;
+    return session->gaps.sure && intake_held(session->options.intake) == 0 ? next : NULL;
 }
 
 /* When there is something to send for current_page(). */
@@ -168,7 +168,7 @@ static size_t next_page_frame(struct relay_session *session, uint64_t now_ms, ch
 
     if (page_due_ms(session, page) > now_ms)
         return 0;
-    len = catch_up_next_frame(page, now_ms, coverage_unix_s(&session->coverage, (int64_t)now_ms),
+    len = catch_up_next_frame(page, now_ms, relay_gaps_unix_s(&session->gaps, (int64_t)now_ms),
                               random_up_to(UINT64_MAX), out);
     if (page->state == CATCH_UP_ASKED) {
         session->page_ms = now_ms + RELAY_SESSION_PAGE_MS;
@@ -253,7 +253,7 @@ static struct topic find(const struct relay_session *session, const struct relay
 
         if (match != SUBSCRIPTION_MATCH_NONE)
             return (struct topic){TOPIC_LIVE, i, match};
-        if (catch_up_is(&session->coverage.kind[i].catch_up, id->text, id->len))
+        if (catch_up_is(&session->gaps.kind[i].catch_up, id->text, id->len))
             return (struct topic){TOPIC_PAGE, i, SUBSCRIPTION_MATCH_NONE};
     }
     return (struct topic){TOPIC_NONE, 0, SUBSCRIPTION_MATCH_NONE};
@@ -299,7 +299,7 @@ static bool belongs(struct relay_session *session, struct topic topic, const str
                     uint64_t now_ms)
 {
     if (topic.is == TOPIC_PAGE)
-        return catch_up_on_event(&session->coverage.kind[topic.kind].catch_up, event->created_at,
+        return catch_up_on_event(&session->gaps.kind[topic.kind].catch_up, event->created_at,
                                  now_ms);
     return subscription_shows_live(&session->subscriptions[topic.kind], topic.match);
 }
@@ -310,7 +310,7 @@ static void on_malformed_event(struct relay_session *session, struct topic topic
                                const json_t *json, uint64_t now_ms)
 {
     const json_t *created_at = json_object_get(json, "created_at");
-    struct catch_up *page = &session->coverage.kind[topic.kind].catch_up;
+    struct catch_up *page = &session->gaps.kind[topic.kind].catch_up;
 
     refuse_event(session, "it is malformed", now_ms);
     if (topic.is == TOPIC_PAGE &&
@@ -336,7 +336,7 @@ static void on_event(struct relay_session *session, const struct relay_text *sub
         return;
     }
     /* Only true events are in the set, so what claims such an id is a copy or worthless. */
-    if (seen_has(session->options.seen, event->id)) {
+    if (taken_ids_has(session->options.taken_ids, event->id)) {
         count(session, STAT_EVENTS_REPEATED);
         return;
     }
@@ -350,7 +350,7 @@ static void on_live(struct relay_session *session, size_t kind, uint64_t now_ms)
     if (subscription->state != SUBSCRIPTION_ASKED)
         return;
     subscription_on_eose(subscription, now_ms);
-    coverage_live(&session->coverage, kind, (int64_t)now_ms);
+    relay_gaps_live(&session->gaps, kind, (int64_t)now_ms);
     if (may_log(session, now_ms))
         log_info("relay %s: subscribed to kind %" PRIu32, session->options.name,
                  subscription->kind);
@@ -364,7 +364,7 @@ static void on_eose(struct relay_session *session, const struct relay_message *m
     if (topic.match == SUBSCRIPTION_MATCH_NOW)
         on_live(session, topic.kind, now_ms);
     else if (topic.is == TOPIC_PAGE)
-        catch_up_on_eose(&session->coverage.kind[topic.kind].catch_up, now_ms);
+        catch_up_on_eose(&session->gaps.kind[topic.kind].catch_up, now_ms);
 }
 
 static void tell_refusal(struct relay_session *session, struct topic topic, bool is_first,
@@ -395,7 +395,7 @@ static void ask_at_once(struct relay_session *session, size_t kind)
 {
     if (session->subscriptions[kind].state == SUBSCRIPTION_CLOSED)
         subscription_reset(&session->subscriptions[kind]);
-    catch_up_hurry(&session->coverage.kind[kind].catch_up);
+    catch_up_hurry(&session->gaps.kind[kind].catch_up);
 }
 
 /* `auth-required` may be on its way still when our answer has been taken: then we ask once more at
@@ -412,12 +412,12 @@ static void on_refusal(struct relay_session *session, struct topic topic,
         tell_refusal(session, topic, refusals->last != refusal, refusal, why);
     refusals->last = refusal;
     if (topic.is == TOPIC_PAGE) {
-        catch_up_on_closed(&session->coverage.kind[topic.kind].catch_up, now_ms,
+        catch_up_on_closed(&session->gaps.kind[topic.kind].catch_up, now_ms,
                            random_up_to(UINT64_MAX));
     } else {
         subscription_on_closed(&session->subscriptions[topic.kind], now_ms,
                                random_up_to(UINT64_MAX));
-        coverage_closed(&session->coverage, topic.kind);
+        relay_gaps_closed(&session->gaps, topic.kind);
     }
     if (refusal == SUBSCRIPTION_REFUSED_AUTH_REQUIRED && session->authenticated &&
         !refusals->asked_again) {
@@ -456,7 +456,7 @@ static void ask_as_authenticated(struct relay_session *session)
         if (!session->asked_before[i])
             continue;
         subscription_renew(&session->subscriptions[i]);
-        coverage_was_not_live(&session->coverage, i);
+        relay_gaps_was_not_live(&session->gaps, i);
     }
 }
 
@@ -540,7 +540,7 @@ bool relay_session_reject(struct relay_session *session, const char *what, uint6
 {
     count(session, STAT_FRAMES_UNUSABLE);
     for (size_t i = 0; i < session->count; i++) /* it may have been an event of the page */
-        catch_up_on_unread(&session->coverage.kind[i].catch_up, now_ms);
+        catch_up_on_unread(&session->gaps.kind[i].catch_up, now_ms);
     if (may_log(session, now_ms))
         log_warn("relay %s: sent %s", session->options.name, what);
     return ++session->bad < RELAY_SESSION_MAX_BAD || is_live(session);

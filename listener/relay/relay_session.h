@@ -2,8 +2,8 @@
  *
  * Told that a connection was made, it says which frames to send and when; given the frames that
  * arrive, it keeps the subscriptions, answers challenges (NIP-42), verifies events and hands new
- * ones to the intake. After a gap (see coverage.h) it asks for stored events, page by page, one at
- * a time and at most two a second.
+ * ones to the intake. After a gap (see relay_gaps.h) it asks for stored events, page by page, one
+ * at a time and at most two a second.
  *
  * What a live subscription sends before EOSE is dropped: a relay that ignores `limit:0` sends what
  * it has stored, and what of that is missing is asked for by pages. A live event is taken whatever
@@ -18,11 +18,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "coverage.h"
 #include "intake.h"
 #include "nostr/event.h"
 #include "nostr/relay_auth.h"
 #include "nostr/subscription.h"
+#include "relay_gaps.h"
 #include "settings/settings.h"
 
 #define RELAY_SESSION_FRAME_SIZE RELAY_AUTH_FRAME_SIZE
@@ -33,7 +33,7 @@
 struct relay_session_options {
     const char *name; /* of the relay, for the log */
     const struct settings_kinds *kinds;
-    struct seen *seen;
+    struct taken_ids *taken_ids;
     struct stats *stats;
     struct intake *intake;
     struct event_verifier *verifier;
@@ -57,7 +57,7 @@ void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint
 
 /* What of this relay's events is in Redis: to be told to registry_cursors() about once a second,
  * and its answer to this. */
-struct coverage *relay_session_coverage(struct relay_session *session);
+struct relay_gaps *relay_session_gaps(struct relay_session *session);
 
 /* The next frame to send, if one is due: its length, or 0. */
 size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,

@@ -6,17 +6,17 @@
 
 #include <stdint.h>
 
-#include "base/table.h"
+#include "base/hash_table.h"
 #include "registry/registry.h"
 #include "wake_queue.h"
 
 struct wake_entry {
-    struct table_item item; /* by id; first, so that an item is its entry */
+    struct hash_table_item item; /* by id; first, so that an item is its entry */
     struct wake_entry *next;
     char id[WAKE_ID_SIZE];
     enum wake_via via;
-    unsigned tries;  /* spent */
-    unsigned tenure; /* the queue's when it was last added */
+    unsigned tries; /* spent */
+    unsigned lease; /* the queue's when it was last added */
     int64_t due_ms;
     int64_t stopped_ms[WAKE_LANES]; /* how long the lanes had stood still when it came */
 };

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/due_heap.h"
-#include "base/table.h"
+#include "base/hash_table.h"
 #include "wake_entry.h"
 
 enum target_state {
@@ -17,7 +17,7 @@ enum target_state {
 };
 
 struct wake_target {
-    struct table_item item; /* by pubkey; first */
+    struct hash_table_item item; /* by pubkey; first */
     struct wake_target *next;
     struct trade_pubkey key;
     enum target_state state;
@@ -41,9 +41,9 @@ struct lane_clock {
 struct wake_queue {
     size_t max;
     size_t done_count;
-    unsigned tenure; /* how often its wakes were disowned */
+    unsigned lease; /* how often its wakes were disowned */
     wake_random_fn *random;
-    struct table *entries, *targets;
+    struct hash_table *entries, *targets;
     struct due_heap heap; /* the targets that are not due yet */
     struct wake_list lined_up[WAKE_LANES];
     struct lane_clock clock[WAKE_LANES];
@@ -92,23 +92,23 @@ struct wake_queue *wake_queue_new(size_t max, wake_random_fn *random)
         return NULL;
     queue->max = max;
     queue->random = random;
-    queue->entries = table_new();
-    queue->targets = table_new();
+    queue->entries = hash_table_new();
+    queue->targets = hash_table_new();
     if (queue->entries == NULL || queue->targets == NULL)
         wake_queue_free(&queue);
     return queue;
 }
 
-static void free_records(struct table **table, size_t size)
+static void free_records(struct hash_table **table, size_t size)
 {
-    struct table_item *item;
+    struct hash_table_item *item;
 
-    while (*table != NULL && (item = table_any(*table)) != NULL) {
-        table_remove(*table, item);
+    while (*table != NULL && (item = hash_table_any(*table)) != NULL) {
+        hash_table_remove(*table, item);
         OPENSSL_cleanse(item, size);
         free(item);
     }
-    table_free(table);
+    hash_table_free(table);
 }
 
 void wake_queue_free(struct wake_queue **queue)
@@ -126,19 +126,19 @@ static struct wake_target *target_new(struct wake_queue *queue, const struct tra
 {
     struct wake_target *target;
 
-    if (!due_heap_reserve(&queue->heap, table_count(queue->targets) + 1) ||
+    if (!due_heap_reserve(&queue->heap, hash_table_count(queue->targets) + 1) ||
         (target = calloc(1, sizeof *target)) == NULL)
         return NULL;
     target->key = *key;
     target->item.key = target->key.hex;
     target->retry_ms = INT64_MIN;
-    table_add(queue->targets, &target->item);
+    hash_table_add(queue->targets, &target->item);
     return target;
 }
 
 static void target_free(struct wake_queue *queue, struct wake_target *target)
 {
-    table_remove(queue->targets, &target->item);
+    hash_table_remove(queue->targets, &target->item);
     OPENSSL_cleanse(target, sizeof *target);
     free(target);
 }
@@ -161,7 +161,7 @@ static struct wake_entry *entry_new(struct wake_queue *queue, const struct wake 
     entry->item.key = entry->id;
     entry->via = wake->via;
     entry->due_ms = due_ms;
-    entry->tenure = queue->tenure;
+    entry->lease = queue->lease;
     for (int lane = 0; lane < WAKE_LANES; lane++)
         entry->stopped_ms[lane] = stopped_for(queue, (enum wake_lane)lane, now_ms);
     return entry;
@@ -169,7 +169,7 @@ static struct wake_entry *entry_new(struct wake_queue *queue, const struct wake 
 
 static void entry_free(struct wake_queue *queue, struct wake_entry *entry)
 {
-    table_remove(queue->entries, &entry->item);
+    hash_table_remove(queue->entries, &entry->item);
     OPENSSL_cleanse(entry, sizeof *entry);
     free(entry);
 }
@@ -182,7 +182,7 @@ static void shed_disowned(struct wake_queue *queue, struct wake_target *target)
 
     target->waiting = (struct wake_entries){0};
     while ((entry = wake_entries_shift(&all)) != NULL) {
-        if (entry->tenure == queue->tenure)
+        if (entry->lease == queue->lease)
             wake_entries_append(&target->waiting, entry);
         else
             entry_free(queue, entry);
@@ -193,22 +193,22 @@ enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake
                                int64_t now_ms, unsigned *merged)
 {
     struct wake_target *target;
-    struct wake_entry *entry = (struct wake_entry *)table_find(queue->entries, wake->id);
+    struct wake_entry *entry = (struct wake_entry *)hash_table_find(queue->entries, wake->id);
 
     *merged = 0;
     if (entry != NULL) {
-        entry->tenure = queue->tenure;
+        entry->lease = queue->lease;
         return WAKE_KNOWN;
     }
     if (wake_queue_room(queue) == 0 || (entry = entry_new(queue, wake, due_ms, now_ms)) == NULL)
         return WAKE_FULL;
-    target = (struct wake_target *)table_find(queue->targets, wake->key.hex);
+    target = (struct wake_target *)hash_table_find(queue->targets, wake->key.hex);
     if (target == NULL && (target = target_new(queue, &wake->key)) == NULL) {
         free(entry);
         return WAKE_FULL;
     }
     shed_disowned(queue, target);
-    table_add(queue->entries, &entry->item);
+    hash_table_add(queue->entries, &entry->item);
     *merged = wake_entries_join(&target->waiting, entry, now_ms + WAKE_SOON_MS, &queue->done);
     queue->done_count += *merged;
     if (target->state == TARGET_WAITING) {
@@ -220,14 +220,14 @@ enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake
 
 size_t wake_queue_room(const struct wake_queue *queue)
 {
-    size_t held = table_count(queue->entries);
+    size_t held = hash_table_count(queue->entries);
 
     return held < queue->max ? queue->max - held : 0;
 }
 
 size_t wake_queue_backlog(const struct wake_queue *queue)
 {
-    return table_count(queue->entries) - queue->done_count;
+    return hash_table_count(queue->entries) - queue->done_count;
 }
 
 void wake_queue_stop_clock(struct wake_queue *queue, enum wake_lane lane, bool stopped,
@@ -469,7 +469,7 @@ void wake_queue_disown(struct wake_queue *queue)
     struct due_item *item;
     struct wake_target *target;
 
-    queue->tenure++;
+    queue->lease++;
     while ((item = due_heap_first(&queue->heap)) != NULL) {
         due_heap_remove(&queue->heap, item);
         forget(queue, target_of(item));

@@ -26,7 +26,7 @@
 #define AFTER_ANSWER_MS WAKE_SOON_MS
 
 /* What may pass between two readings of Redis's clock in one function. */
-#define BREATH_MS 20
+#define SAME_CALL_SLACK_MS 20
 
 enum state {
     READER_DOWN, /* the group is to be made sure of first */
@@ -171,7 +171,7 @@ static bool is_immediate(const struct wake *wake)
 {
     int64_t wait = wake->not_before_ms - wake->queued_ms;
 
-    return wait >= -BREATH_MS && wait <= 1;
+    return wait >= -SAME_CALL_SLACK_MS && wait <= 1;
 }
 
 /* When a wake is due by our clock. A deferred one must not be taken early: as long as

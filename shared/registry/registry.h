@@ -30,7 +30,7 @@ enum registry_result {
     REGISTRY_FULL,            /* MAX_REGISTRATIONS reached, or Redis is out of memory */
     REGISTRY_PENDING,         /* registry_wakes_collect(): nothing yet */
     REGISTRY_UNAVAILABLE,     /* Redis cannot be used now; try again later */
-    REGISTRY_LAPSED           /* this listener's name is not held as it was: see struct tenure */
+    REGISTRY_LAPSED           /* this listener's name is not held as it was: see struct lease */
 };
 
 /* Both must outlive the registry, which counts Redis's failures. Does not connect yet. */
@@ -180,8 +180,8 @@ enum registry_result registry_cursors(struct registry *registry, const char *rel
  * another process takes the name. The wakes that it has read are its own as long: those of a name
  * that nobody holds are taken over. One that comes too late with its heartbeat holds the name anew,
  * and has to read anew what is still its own. */
-struct tenure {
-    int64_t since_us; /* tells one tenure from another; never 0 */
+struct lease {
+    int64_t since_us; /* tells one lease from another; never 0 */
     bool alone;       /* no process that held the name before is still finishing its pushes */
 };
 
@@ -197,7 +197,7 @@ struct heartbeat {
 
 /* Renews listener:<LISTENER_NAME>; REGISTRY_NOT_FOUND: another process has taken the name. */
 enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat,
-                                        struct tenure *tenure);
+                                        struct lease *lease);
 
 /* No push begins any more; and, with `ended`, none is under way either: others need not wait for
  * the heartbeat to expire. To be called by a process that has been replaced, too. */

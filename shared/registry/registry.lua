@@ -477,10 +477,10 @@ end
 -- moments are of data that is gone.
 local function do_cursors(keys, args)
   local epoch, now = redis.call('GET', epoch_key(keys[1])) or '', ms_down(now_us())
-  local answer, is_his = { epoch, now }, epoch ~= '' and epoch == args[2]
+  local answer, same_epoch = { epoch, now }, epoch ~= '' and epoch == args[2]
   for i = 3, #args, 3 do
     answer[#answer + 1] = move_cursor(cursor_key(keys[1], args[1], args[i]), now,
-                                      tonumber(args[i + 1]), is_his and tonumber(args[i + 2]))
+                                      tonumber(args[i + 1]), same_epoch and tonumber(args[i + 2]))
   end
   return answer
 end

@@ -49,7 +49,7 @@ enum registry_result registry_address_key(struct registry *registry, uint8_t key
         return result;
     if (reply->type != REDIS_REPLY_STRING ||
         !hex_decode(key, ADDRESS_KEY_SIZE, reply->str, reply->len))
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     explicit_bzero(reply->str, reply->len);
     freeReplyObject(reply);
     return REGISTRY_OK;
@@ -96,7 +96,7 @@ enum registry_result registry_notify(struct registry *registry, const struct add
     if (answer == NOTIFY_QUEUE_FULL)
         return REGISTRY_QUEUE_FULL;
     if (answer < 0 || answer > LONGEST_WAIT_US)
-        return registry_strange(NULL);
+        return registry_unexpected_reply(NULL);
     return answer > 0 ? REGISTRY_REFUSED_ADDRESS : REGISTRY_OK;
 }
 

@@ -37,6 +37,12 @@ void registry_add_number(struct registry *registry, int64_t number)
     registry_add(registry, text);
 }
 
+void registry_add_pair(struct registry *registry, const char *name, int64_t value)
+{
+    registry_add(registry, name);
+    registry_add_number(registry, value);
+}
+
 void registry_add_moment(struct registry *registry, int64_t moment)
 {
     if (moment == REGISTRY_NO_MOMENT)
@@ -137,7 +143,7 @@ enum registry_result registry_send(struct registry *registry, redisReply **reply
     return registry_result_of(registry, status);
 }
 
-enum registry_result registry_strange(redisReply *reply)
+enum registry_result registry_unexpected_reply(redisReply *reply)
 {
     log_error("registry: Redis gave an answer that is not registry.lua's");
     freeReplyObject(reply);
@@ -173,7 +179,7 @@ static enum registry_result outcome_of(struct registry *registry, redisReply *re
                 freeReplyObject(reply);
                 return words[i].result;
             }
-    return registry_strange(reply);
+    return registry_unexpected_reply(reply);
 }
 
 enum registry_result registry_call_for_outcome(struct registry *registry)
@@ -192,7 +198,7 @@ enum registry_result registry_call_for_integer(struct registry *registry, int64_
     if (result != REGISTRY_OK)
         return result;
     if (reply->type != REDIS_REPLY_INTEGER)
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     *integer = reply->integer;
     freeReplyObject(reply);
     return REGISTRY_OK;
@@ -201,12 +207,12 @@ enum registry_result registry_call_for_integer(struct registry *registry, int64_
 enum registry_result registry_read_numbers(redisReply *reply, uint64_t *numbers, size_t n)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     for (size_t i = 0; i < n; i++) {
         const redisReply *element = reply->element[i];
 
         if (element->type != REDIS_REPLY_INTEGER || element->integer < 0)
-            return registry_strange(reply);
+            return registry_unexpected_reply(reply);
         numbers[i] = (uint64_t)element->integer;
     }
     freeReplyObject(reply);

@@ -98,7 +98,7 @@ enum registry_result registry_endpoints_read(struct registry *registry,
     good = read_page(reply, cursor, take, arg);
     registry_wipe_strings(reply);
     if (!good)
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     freeReplyObject(reply);
     return REGISTRY_OK;
 }
@@ -115,7 +115,7 @@ enum registry_result registry_endpoints_sweep(struct registry *registry,
     if (result != REGISTRY_OK)
         return result;
     if (!read_cursor(reply, cursor))
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     freeReplyObject(reply);
     return REGISTRY_OK;
 }

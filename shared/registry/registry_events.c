@@ -60,10 +60,10 @@ enum registry_result registry_relay_events(struct registry *registry,
     if (result != REGISTRY_OK)
         return result;
     if (reply->type != REDIS_REPLY_ARRAY)
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     result = read_outcomes(reply, events, n, taken);
     if (result == REGISTRY_UNAVAILABLE)
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     freeReplyObject(reply);
     return result;
 }
@@ -128,7 +128,7 @@ enum registry_result registry_cursors(struct registry *registry, const char *rel
     if (result != REGISTRY_OK)
         return result;
     if (!read_cursors(reply, cursors, n, now))
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     freeReplyObject(reply);
     return REGISTRY_OK;
 }

@@ -52,6 +52,7 @@ void registry_begin_function(struct registry *registry, const char *function);
 void registry_add_bytes(struct registry *registry, const void *bytes, size_t len);
 void registry_add(struct registry *registry, const char *word);
 void registry_add_number(struct registry *registry, int64_t number);
+void registry_add_pair(struct registry *registry, const char *name, int64_t value);
 void registry_add_moment(struct registry *registry, int64_t moment); /* "" for none */
 void registry_add_pubkey(struct registry *registry, const struct trade_pubkey *key);
 
@@ -81,7 +82,7 @@ enum registry_result registry_result_of(struct registry *registry, enum redis_st
 bool registry_error_begins(const struct registry *registry, const char *prefix);
 
 /* An answer that registry.lua does not give: says so, frees it; REGISTRY_UNAVAILABLE. */
-enum registry_result registry_strange(redisReply *reply);
+enum registry_result registry_unexpected_reply(redisReply *reply);
 
 /* Wipes the strings of an array that is about to be freed: some hold secrets. */
 void registry_wipe_strings(redisReply *array);

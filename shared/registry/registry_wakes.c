@@ -163,7 +163,7 @@ enum registry_result registry_wakes_collect(struct registry *registry, struct wa
     if (reply->type != REDIS_REPLY_NIL &&
         !read_entries(registry, entries_of(reply), wakes, max, n, last_id)) {
         registry_disconnect(registry);
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     }
     freeReplyObject(reply);
     return REGISTRY_OK;
@@ -218,7 +218,7 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
         return REGISTRY_LAPSED;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     for (size_t i = 0; i < n; i++) {
         found[i] = read_registration(reply->element[i], &registrations[i]);
         registry_wipe_strings(reply->element[i]);
@@ -279,7 +279,7 @@ enum registry_result registry_time(struct registry *registry, int64_t *unix_ms)
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING ||
         reply->element[1]->type != REDIS_REPLY_STRING)
-        return registry_strange(reply);
+        return registry_unexpected_reply(reply);
     *unix_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
                strtoll(reply->element[1]->str, NULL, 10) / 1000;
     freeReplyObject(reply);

@@ -85,15 +85,15 @@ static void receive(struct relay_session *session, const char *line, size_t len,
 
 static void learn(struct relay_session *session, uint64_t now_ms)
 {
-    struct coverage *coverage = relay_session_coverage(session);
+    struct relay_gaps *gaps = relay_session_gaps(session);
     struct registry_cursor cursors[SETTINGS_MAX_KINDS];
     struct registry_now now = {.epoch = "00000000000000aa",
                                .now_ms = INT64_C(1800000000000) + (int64_t)now_ms};
 
-    coverage_report(coverage, false, cursors);
-    for (size_t i = 0; i < coverage->count; i++)
+    relay_gaps_report(gaps, false, cursors);
+    for (size_t i = 0; i < gaps->count; i++)
         cursors[i].cursor_ms = now.now_ms - 100000;
-    (void)coverage_learn(coverage, &now, cursors, (int64_t)now_ms);
+    (void)relay_gaps_learn(gaps, &now, cursors, (int64_t)now_ms);
 }
 
 static void act(struct relay_session *session, const char *line, size_t len, uint64_t *now_ms)
@@ -121,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memset(ids, '0', sizeof ids);
     redis_is_up = true;
-    options.seen = intake.seen = seen_new(16);
+    options.taken_ids = intake.taken_ids = taken_ids_new(16);
     options.intake = intake_new(&intake);
     session = relay_session_new(&options);
     relay_session_begin(session);
@@ -139,6 +139,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     send_due(session, now_ms);
     relay_session_free(&session);
     intake_free(&options.intake);
-    seen_free(&options.seen);
+    taken_ids_free(&options.taken_ids);
     return 0;
 }

@@ -355,7 +355,7 @@ def test_a_lapse_that_nobody_used(stack, relay, phone):
     waiting = Waiting(stack, phone)
     since = field(stack, FIRST, "since")
     forget_heartbeat(stack, FIRST)
-    wait_until(lambda: field(stack, FIRST, "since") not in (None, since), what="another tenure")
+    wait_until(lambda: field(stack, FIRST, "since") not in (None, since), what="another lease")
     wait_until(lambda: "had lost this listener's heartbeat" in stack.listener.output())
     waiting.gate.set()
     stack.wait_until_idle()

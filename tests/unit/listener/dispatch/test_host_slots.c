@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/marks.h"
+#include "base/expiring_set.h"
 #include "unit.h"
 
 #define SLOW 2
@@ -202,22 +202,22 @@ END_TEST
 
 START_TEST(marks_are_bounded_and_the_oldest_go_first)
 {
-    struct marks *marks = marks_new(3);
+    struct expiring_set *marks = expiring_set_new(3);
 
-    marks_set(marks, "a", 100, 0);
-    marks_set(marks, "b", 100, 0);
-    marks_set(marks, "c", 100, 0);
-    marks_set(marks, "a", 50, 0); /* not shortened, but the newest now */
-    marks_set(marks, "d", 200, 0);
-    ck_assert_uint_eq(marks_count(marks), 3);
-    ck_assert_int_eq(marks_until(marks, "a", 99), 100);
-    ck_assert_int_eq(marks_until(marks, "b", 99), INT64_MIN);
-    ck_assert_int_eq(marks_until(marks, "c", 100), INT64_MIN);
-    marks_set(marks, "e", 300, 100); /* a and c are over */
-    ck_assert_uint_eq(marks_count(marks), 2);
-    ck_assert_int_eq(marks_until(marks, "d", 199), 200);
-    ck_assert_int_eq(marks_until(marks, "e", 299), 300);
-    marks_free(&marks);
+    expiring_set_set(marks, "a", 100, 0);
+    expiring_set_set(marks, "b", 100, 0);
+    expiring_set_set(marks, "c", 100, 0);
+    expiring_set_set(marks, "a", 50, 0); /* not shortened, but the newest now */
+    expiring_set_set(marks, "d", 200, 0);
+    ck_assert_uint_eq(expiring_set_count(marks), 3);
+    ck_assert_int_eq(expiring_set_until(marks, "a", 99), 100);
+    ck_assert_int_eq(expiring_set_until(marks, "b", 99), INT64_MIN);
+    ck_assert_int_eq(expiring_set_until(marks, "c", 100), INT64_MIN);
+    expiring_set_set(marks, "e", 300, 100); /* a and c are over */
+    ck_assert_uint_eq(expiring_set_count(marks), 2);
+    ck_assert_int_eq(expiring_set_until(marks, "d", 199), 200);
+    ck_assert_int_eq(expiring_set_until(marks, "e", 299), 300);
+    expiring_set_free(&marks);
     ck_assert_ptr_null(marks);
 }
 END_TEST

@@ -20,7 +20,7 @@ struct fake {
 };
 
 static struct fake fake;
-static struct seen *seen;
+static struct taken_ids *taken_ids;
 static struct stats stats;
 static struct intake *intake;
 
@@ -61,7 +61,7 @@ static void set_up_with(size_t max_held)
     memset(&fake, 0, sizeof fake);
     memset(&stats, 0, sizeof stats);
     fake.outcome = REGISTRY_EVENT_QUEUED;
-    options.seen = seen = seen_new(100000);
+    options.taken_ids = taken_ids = taken_ids_new(100000);
     options.max_held = max_held;
     intake = intake_new(&options);
     ck_assert_ptr_nonnull(intake);
@@ -76,7 +76,7 @@ static void tear_down(void)
 {
     intake_free(&intake);
     ck_assert_ptr_null(intake);
-    seen_free(&seen);
+    taken_ids_free(&taken_ids);
 }
 
 static struct event event_of(uint32_t number)
@@ -102,7 +102,7 @@ static bool is_seen(uint32_t number)
 {
     struct event event = event_of(number);
 
-    return seen_has(seen, event.id);
+    return taken_ids_has(taken_ids, event.id);
 }
 
 static uint64_t counted(enum stats_counter which)
@@ -122,7 +122,7 @@ START_TEST(hands_an_event_to_redis)
     ck_assert_str_eq(fake.last_id, id);
     ck_assert_str_eq(fake.last_key, event.trade_pubkey.hex);
     ck_assert(fake.last_stored);
-    ck_assert(seen_has(seen, event.id));
+    ck_assert(taken_ids_has(taken_ids, event.id));
     ck_assert_uint_eq(intake_held(intake), 0);
     ck_assert_uint_eq(counted(STAT_EVENTS_TAKEN), 1);
     give(7);

@@ -11,7 +11,7 @@
 #define UNIX_S INT64_C(1785600123)
 
 static struct settings_kinds kinds = {.kind = {1059, 14}, .count = 2};
-static struct seen *seen;
+static struct taken_ids *taken_ids;
 static struct stats stats;
 static struct intake *intake;
 static struct event_verifier *verifier;
@@ -76,7 +76,7 @@ static void set_up(void)
     taken = 0;
     redis_is_up = true;
     atomic_store(&last_event_s, 0);
-    options.seen = intake_options.seen = seen = seen_new(100);
+    options.taken_ids = intake_options.taken_ids = taken_ids = taken_ids_new(100);
     options.intake = intake = intake_new(&intake_options);
     options.verifier = verifier = event_verifier_new();
     options.auth = auth = relay_auth_new("wss://relay.example.com", NULL);
@@ -93,7 +93,7 @@ static void tear_down(void)
     intake_free(&intake);
     event_verifier_free(&verifier);
     relay_auth_free(&auth);
-    seen_free(&seen);
+    taken_ids_free(&taken_ids);
 }
 
 static uint64_t counted(enum stats_counter which)
@@ -307,7 +307,7 @@ static void learn(int64_t cursor_ms)
     struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = cursor_ms},
                                                           {.cursor_ms = cursor_ms}};
 
-    ck_assert(!coverage_learn(relay_session_coverage(session), &now, cursors, (int64_t)T0));
+    ck_assert(!relay_gaps_learn(relay_session_gaps(session), &now, cursors, (int64_t)T0));
 }
 
 /* The cursor is a minute old. */
@@ -352,7 +352,7 @@ END_TEST
 
 START_TEST(takes_a_stored_event_as_stored)
 {
-    struct catch_up *wraps = &relay_session_coverage(session)->kind[0].catch_up;
+    struct catch_up *wraps = &relay_session_gaps(session)->kind[0].catch_up;
 
     go_live_after_a_gap();
     expect_page(1059, T0);
@@ -423,7 +423,7 @@ END_TEST
 /* Whatever fills a page, what is older is asked for, too. */
 START_TEST(goes_past_what_it_cannot_read_in_a_page)
 {
-    struct catch_up *wraps = &relay_session_coverage(session)->kind[0].catch_up;
+    struct catch_up *wraps = &relay_session_gaps(session)->kind[0].catch_up;
     char dated[128];
 
     go_live_after_a_gap();
@@ -446,7 +446,7 @@ END_TEST
 START_TEST(asks_for_no_page_while_redis_may_have_lost_its_data)
 {
     go_live_after_a_gap();
-    coverage_unsure(relay_session_coverage(session));
+    relay_gaps_unsure(relay_session_gaps(session));
     ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
     learn((UNIX_S - 60) * 1000);
     expect_page(1059, T0);
@@ -458,7 +458,7 @@ START_TEST(goes_on_at_its_page_after_a_reconnect)
     go_live_after_a_gap();
     expect_page(1059, T0);
     relay_session_end(session);
-    ck_assert(!catch_up_is_busy(&relay_session_coverage(session)->kind[0].catch_up));
+    ck_assert(!catch_up_is_busy(&relay_session_gaps(session)->kind[0].catch_up));
     go_live();
     expect_page(14, T0 + RELAY_SESSION_PAGE_MS); /* whose turn it is */
     say_eose(page_id);
@@ -469,25 +469,25 @@ END_TEST
 
 START_TEST(settles_what_redis_has_taken)
 {
-    struct coverage *coverage = relay_session_coverage(session);
+    struct relay_gaps *gaps = relay_session_gaps(session);
 
     go_live_after_a_gap();
     relay_session_settle(session, T0 + 100, T0 + 100);
-    ck_assert_int_eq(coverage->kind[0].to_ms, UNIX_S * 1000 + 100);
+    ck_assert_int_eq(gaps->kind[0].to_ms, UNIX_S * 1000 + 100);
     redis_is_up = false;
     give(id_1059, gift_wrap);
     relay_session_settle(session, T0 + 200, T0 + 200);
-    ck_assert_int_eq(coverage->kind[0].to_ms, UNIX_S * 1000 + 100);
+    ck_assert_int_eq(gaps->kind[0].to_ms, UNIX_S * 1000 + 100);
     redis_is_up = true;
     (void)intake_flush(intake);
     relay_session_settle(session, T0 + 200, T0 + 300);
-    ck_assert_int_eq(coverage->kind[0].to_ms, UNIX_S * 1000 + 200);
+    ck_assert_int_eq(gaps->kind[0].to_ms, UNIX_S * 1000 + 200);
 }
 END_TEST
 
 START_TEST(what_the_intake_loses_is_a_gap)
 {
-    struct coverage *coverage = relay_session_coverage(session);
+    struct relay_gaps *gaps = relay_session_gaps(session);
 
     learn(UNIX_S * 1000);
     go_live();
@@ -500,7 +500,7 @@ START_TEST(what_the_intake_loses_is_a_gap)
     (void)intake_flush(intake);
     relay_session_settle(session, T0 + 200, T0 + 300);
     ck_assert(!intake_has_lost(intake));
-    ck_assert_int_eq(coverage->kind[0].gap_ms, UNIX_S * 1000 + 100);
+    ck_assert_int_eq(gaps->kind[0].gap_ms, UNIX_S * 1000 + 100);
     expect_page(1059, T0 + 300);
 }
 END_TEST
@@ -588,7 +588,7 @@ static void expect_close_of(const char *id)
 /* A relay that shows less to who has not authenticated, and says nothing of it. */
 START_TEST(asks_anew_for_what_was_asked_before_it_was_authenticated)
 {
-    struct coverage *coverage = relay_session_coverage(session);
+    struct relay_gaps *gaps = relay_session_gaps(session);
     char old_1059[17], old_14[17];
 
     go_live_after_a_gap();
@@ -598,7 +598,7 @@ START_TEST(asks_anew_for_what_was_asked_before_it_was_authenticated)
     expect_auth("x");
     ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0); /* no page yet */
     say_ok(auth_id, "true");
-    ck_assert(!coverage->kind[0].live && !coverage->kind[1].live);
+    ck_assert(!gaps->kind[0].live && !gaps->kind[1].live);
     expect_renewal(id_1059, "1059");
     expect_renewal(id_14, "14");
     ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
@@ -607,7 +607,7 @@ START_TEST(asks_anew_for_what_was_asked_before_it_was_authenticated)
     give(id_1059, other_wrap); /* stored */
     ck_assert_uint_eq(taken, 1);
     say_eose(old_1059);
-    ck_assert(!coverage->kind[0].live);
+    ck_assert(!gaps->kind[0].live);
     say_eose(id_1059);
     expect_close_of(old_1059);
     give(old_1059, other_wrap);

@@ -2,50 +2,50 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "relay/seen.h"
+#include "relay/taken_ids.h"
 #include "unit.h"
 
 /* The n-th of many ids that differ in few bits, which a bad hash would not spread. */
-static const uint8_t *id_of(uint8_t id[SEEN_ID_SIZE], uint32_t n)
+static const uint8_t *id_of(uint8_t id[TAKEN_IDS_ID_SIZE], uint32_t n)
 {
-    memset(id, 0, SEEN_ID_SIZE);
+    memset(id, 0, TAKEN_IDS_ID_SIZE);
     memcpy(id + (n % 8) * 4, &n, sizeof n);
     return id;
 }
 
-static bool has(struct seen *seen, uint32_t n)
+static bool has(struct taken_ids *seen, uint32_t n)
 {
-    uint8_t id[SEEN_ID_SIZE];
+    uint8_t id[TAKEN_IDS_ID_SIZE];
 
-    return seen_has(seen, id_of(id, n));
+    return taken_ids_has(seen, id_of(id, n));
 }
 
-static void add(struct seen *seen, uint32_t n)
+static void add(struct taken_ids *seen, uint32_t n)
 {
-    uint8_t id[SEEN_ID_SIZE];
+    uint8_t id[TAKEN_IDS_ID_SIZE];
 
-    seen_add(seen, id_of(id, n));
+    taken_ids_add(seen, id_of(id, n));
 }
 
 START_TEST(knows_what_was_added)
 {
-    struct seen *seen = seen_new(100);
+    struct taken_ids *seen = taken_ids_new(100);
 
     ck_assert_ptr_nonnull(seen);
     ck_assert(!has(seen, 1));
     add(seen, 1);
     ck_assert(has(seen, 1));
     ck_assert(!has(seen, 2));
-    seen_free(&seen);
+    taken_ids_free(&seen);
     ck_assert_ptr_null(seen);
-    seen_free(&seen);
+    taken_ids_free(&seen);
 }
 END_TEST
 
 START_TEST(refuses_sizes_out_of_range)
 {
-    ck_assert_ptr_null(seen_new(0));
-    ck_assert_ptr_null(seen_new((size_t)SEEN_MAX_CAPACITY + 1));
+    ck_assert_ptr_null(taken_ids_new(0));
+    ck_assert_ptr_null(taken_ids_new((size_t)TAKEN_IDS_MAX_CAPACITY + 1));
 }
 END_TEST
 
@@ -53,7 +53,7 @@ END_TEST
 START_TEST(forgets_the_oldest_and_nothing_else)
 {
     enum { CAPACITY = 37, ROUNDS = 20000 };
-    struct seen *seen = seen_new(CAPACITY);
+    struct taken_ids *seen = taken_ids_new(CAPACITY);
 
     for (uint32_t n = 1; n <= ROUNDS; n++) {
         add(seen, n);
@@ -62,13 +62,13 @@ START_TEST(forgets_the_oldest_and_nothing_else)
         if (n > CAPACITY)
             ck_assert_msg(!has(seen, n - CAPACITY), "after %u, %u is there", n, n - CAPACITY);
     }
-    seen_free(&seen);
+    taken_ids_free(&seen);
 }
 END_TEST
 
 START_TEST(adding_again_takes_no_room_and_keeps_the_age)
 {
-    struct seen *seen = seen_new(3);
+    struct taken_ids *seen = taken_ids_new(3);
 
     add(seen, 1);
     add(seen, 2);
@@ -78,25 +78,25 @@ START_TEST(adding_again_takes_no_room_and_keeps_the_age)
     add(seen, 4);
     ck_assert(!has(seen, 1));
     ck_assert(has(seen, 2));
-    seen_free(&seen);
+    taken_ids_free(&seen);
 }
 END_TEST
 
 START_TEST(holds_one)
 {
-    struct seen *seen = seen_new(1);
+    struct taken_ids *seen = taken_ids_new(1);
 
     for (uint32_t n = 1; n < 50; n++) {
         add(seen, n);
         ck_assert(has(seen, n));
         ck_assert(!has(seen, n - 1));
     }
-    seen_free(&seen);
+    taken_ids_free(&seen);
 }
 END_TEST
 
 struct work {
-    struct seen *seen;
+    struct taken_ids *seen;
     uint32_t first;
     bool lost;
 };
@@ -129,24 +129,24 @@ static size_t resident_pages(void)
 /* A day of 100 events a second, after one that has filled it. */
 START_TEST(takes_no_more_memory_however_many_come)
 {
-    struct seen *seen = seen_new(131072);
-    uint8_t id[SEEN_ID_SIZE] = {0};
+    struct taken_ids *seen = taken_ids_new(131072);
+    uint8_t id[TAKEN_IDS_ID_SIZE] = {0};
     size_t before = 0;
 
     for (uint64_t i = 0; i < 2 * 8640000; i++) {
         memcpy(id, &i, sizeof i);
-        seen_add(seen, id);
+        taken_ids_add(seen, id);
         if (i == 8640000)
             before = resident_pages();
     }
     ck_assert_uint_le(resident_pages(), before + 256); /* a megabyte; an id each would be 270 */
-    seen_free(&seen);
+    taken_ids_free(&seen);
 }
 END_TEST
 
 START_TEST(serves_several_threads)
 {
-    struct seen *seen = seen_new(4 * PER_THREAD);
+    struct taken_ids *seen = taken_ids_new(4 * PER_THREAD);
     struct work work[4] = {{0}};
     pthread_t thread[4];
 
@@ -160,14 +160,14 @@ START_TEST(serves_several_threads)
     }
     for (uint32_t n = 1; n <= 4 * PER_THREAD; n++)
         ck_assert(has(seen, n));
-    seen_free(&seen);
+    taken_ids_free(&seen);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("seen");
-    TCase *tcase = tcase_create("seen");
+    Suite *suite = suite_create("taken_ids");
+    TCase *tcase = tcase_create("taken_ids");
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, knows_what_was_added);

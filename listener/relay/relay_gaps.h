@@ -1,4 +1,4 @@
-/* coverage: how far all that one relay has sent has been taken by Redis, and what is missing.
+/* relay_gaps: how far all that one relay has sent has been taken by Redis, and what is missing.
  *
  * For each kind: since when its subscription is live, up to which moment everything that it sent
  * has been taken, and where the gap before that begins which is being caught up on. That far goes
@@ -12,8 +12,8 @@
  * before the loss is told apart no more, and may wake who has registered anew.
  *
  * Pure. Moments are milliseconds of Redis's Unix clock; `now_ms` is clock_monotonic_ms(). */
-#ifndef MOSTRO_COVERAGE_H
-#define MOSTRO_COVERAGE_H
+#ifndef MOSTRO_RELAY_GAPS_H
+#define MOSTRO_RELAY_GAPS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,12 +23,12 @@
 #include "registry/registry.h"
 #include "settings/settings.h"
 
-#define COVERAGE_NONE     REGISTRY_NO_MOMENT
-#define COVERAGE_JUMP_MS  5000 /* by so much the clocks move apart only by a jump */
-#define COVERAGE_FIRST_MS 5000 /* connecting takes as long: where data begin that is no gap */
-#define COVERAGE_SURE_MS  2000 /* what a clock may be misread by, amply */
+#define RELAY_GAPS_NONE     REGISTRY_NO_MOMENT
+#define RELAY_GAPS_JUMP_MS  5000 /* by so much the clocks move apart only by a jump */
+#define RELAY_GAPS_FIRST_MS 5000 /* connecting takes as long: where data begin that is no gap */
+#define RELAY_GAPS_SURE_MS  2000 /* what a clock may be misread by, amply */
 
-struct coverage_kind {
+struct relay_gaps_kind {
     bool live;
     bool begins;     /* to_ms is where our data begin; its cursor is not moved before it is live */
     bool connects;   /* for the first time */
@@ -36,55 +36,55 @@ struct coverage_kind {
     int64_t live_ms; /* since when it is live without a break, if it is */
     int64_t before_ms; /* to_ms before it became live */
     int64_t to_ms;     /* up to here, the gap aside */
-    int64_t gap_ms;    /* where the gap begins; COVERAGE_NONE: there is none */
+    int64_t gap_ms;    /* where the gap begins; RELAY_GAPS_NONE: there is none */
     int64_t from_ms;   /* since then without a break, counting the gap as had */
-    int64_t cursor_ms; /* as last learnt, or COVERAGE_NONE */
+    int64_t cursor_ms; /* as last learnt, or RELAY_GAPS_NONE */
     struct catch_up catch_up;
 };
 
-struct coverage {
+struct relay_gaps {
     bool known; /* the cursors have been learnt; no moment of a kind means anything before */
     bool sure;  /* and the epoch is still that one, as far as the last call told */
     char epoch[REGISTRY_EPOCH_LEN + 1];
     int64_t clock_ms; /* Redis's Unix clock less ours */
     size_t count;
-    struct coverage_kind kind[SETTINGS_MAX_KINDS];
+    struct relay_gaps_kind kind[SETTINGS_MAX_KINDS];
 };
 
-void coverage_init(struct coverage *coverage, const struct settings_kinds *kinds);
+void relay_gaps_init(struct relay_gaps *gaps, const struct settings_kinds *kinds);
 
 /* The subscription of the kind at this index has become live. */
-void coverage_live(struct coverage *coverage, size_t kind, int64_t now_ms);
+void relay_gaps_live(struct relay_gaps *gaps, size_t kind, int64_t now_ms);
 
 /* It never was: what it showed was not all. */
-void coverage_was_not_live(struct coverage *coverage, size_t kind);
+void relay_gaps_was_not_live(struct relay_gaps *gaps, size_t kind);
 
 /* It has been closed. */
-void coverage_closed(struct coverage *coverage, size_t kind);
+void relay_gaps_closed(struct relay_gaps *gaps, size_t kind);
 
 /* The connection is gone. */
-void coverage_down(struct coverage *coverage);
+void relay_gaps_down(struct relay_gaps *gaps);
 
 /* All that the relay sent before `heard_ms` (of our clock) is in Redis. */
-void coverage_taken(struct coverage *coverage, int64_t heard_ms);
+void relay_gaps_taken(struct relay_gaps *gaps, int64_t heard_ms);
 
-/* Some that was received since the last coverage_taken() is not, and is gone. To be told when
- * coverage is sure, and what else was received is in Redis. */
-void coverage_lost(struct coverage *coverage, int64_t now_ms);
+/* Some that was received since the last relay_gaps_taken() is not, and is gone. To be told when
+ * the gaps are sure, and what else was received is in Redis. */
+void relay_gaps_lost(struct relay_gaps *gaps, int64_t now_ms);
 
 /* What to tell registry_cursors(), `count` of them. To be asked while nothing that was received
  * waits for Redis, else with `nothing`. */
-void coverage_report(const struct coverage *coverage, bool nothing,
-                     struct registry_cursor cursors[SETTINGS_MAX_KINDS]);
+void relay_gaps_report(const struct relay_gaps *gaps, bool nothing,
+                       struct registry_cursor cursors[SETTINGS_MAX_KINDS]);
 
 /* What that answered; `now_ms` is read after it. True: Redis had lost its data. */
-bool coverage_learn(struct coverage *coverage, const struct registry_now *now,
-                    const struct registry_cursor cursors[SETTINGS_MAX_KINDS], int64_t now_ms);
+bool relay_gaps_learn(struct relay_gaps *gaps, const struct registry_now *now,
+                      const struct registry_cursor cursors[SETTINGS_MAX_KINDS], int64_t now_ms);
 
 /* It did not answer. */
-void coverage_unsure(struct coverage *coverage);
+void relay_gaps_unsure(struct relay_gaps *gaps);
 
 /* Redis's clock in Unix seconds. */
-int64_t coverage_unix_s(const struct coverage *coverage, int64_t now_ms);
+int64_t relay_gaps_unix_s(const struct relay_gaps *gaps, int64_t now_ms);
 
 #endif

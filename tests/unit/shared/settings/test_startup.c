@@ -1,4 +1,4 @@
-#include "settings/process.h"
+#include "settings/startup.h"
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,7 +17,7 @@ static bool memory_is_private(void)
 START_TEST(no_core_and_no_tracer)
 {
     ck_assert(!memory_is_private());
-    process_keep_memory_private();
+    startup_keep_memory_private();
     ck_assert(memory_is_private());
 }
 END_TEST
@@ -30,8 +30,8 @@ START_TEST(settings_are_read_in_private)
     struct settings *settings = NULL;
 
     (void)setenv("REDIS_URL", "nonsense", 1);
-    ck_assert_int_eq(process_begin(2, arguments, program, "About.", SETTINGS_FCGI, &settings),
-                     PROCESS_FAILED);
+    ck_assert_int_eq(startup_begin(2, arguments, program, "About.", SETTINGS_FCGI, &settings),
+                     STARTUP_FAILED);
     ck_assert(memory_is_private());
 }
 END_TEST

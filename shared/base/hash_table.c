@@ -1,4 +1,4 @@
-#include "table.h"
+#include "hash_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +7,11 @@
 
 #define FIRST_BUCKETS 64
 
-struct table {
-    struct table_item **buckets;
+struct hash_table {
+    struct hash_table_item **buckets;
     size_t bucket_count; /* a power of two */
     size_t count;
-    size_t emptied; /* where table_any() goes on looking */
+    size_t emptied; /* where hash_table_any() goes on looking */
     uint64_t key[2];
 };
 
@@ -35,7 +35,7 @@ static void mix(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
-static uint64_t hash_of(const struct table *table, const char *text)
+static uint64_t hash_of(const struct hash_table *table, const char *text)
 {
     uint64_t v[4] = {table->key[0] ^ 0x736f6d6570736575, table->key[1] ^ 0x646f72616e646f6d,
                      table->key[0] ^ 0x6c7967656e657261, table->key[1] ^ 0x7465646279746573};
@@ -60,22 +60,22 @@ static uint64_t hash_of(const struct table *table, const char *text)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-struct table *table_new(void)
+struct hash_table *hash_table_new(void)
 {
-    struct table *table = calloc(1, sizeof *table);
+    struct hash_table *table = calloc(1, sizeof *table);
 
     if (table == NULL)
         return NULL;
     table->bucket_count = FIRST_BUCKETS;
-    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct table_item *));
+    table->buckets = calloc(FIRST_BUCKETS, sizeof(struct hash_table_item *));
     if (table->buckets == NULL)
-        table_free(&table);
+        hash_table_free(&table);
     else
         random_bytes(table->key, sizeof table->key);
     return table;
 }
 
-void table_free(struct table **table)
+void hash_table_free(struct hash_table **table)
 {
     if (*table != NULL)
         free((*table)->buckets);
@@ -83,31 +83,31 @@ void table_free(struct table **table)
     *table = NULL;
 }
 
-static struct table_item **bucket_of(const struct table *table, uint64_t hash)
+static struct hash_table_item **bucket_of(const struct hash_table *table, uint64_t hash)
 {
     return &table->buckets[hash & (table->bucket_count - 1)];
 }
 
-static void link_item(struct table *table, struct table_item *item)
+static void link_item(struct hash_table *table, struct hash_table_item *item)
 {
-    struct table_item **bucket = bucket_of(table, item->hash);
+    struct hash_table_item **bucket = bucket_of(table, item->hash);
 
     item->next = *bucket;
     *bucket = item;
 }
 
-static void grow(struct table *table)
+static void grow(struct hash_table *table)
 {
-    struct table_item **old = table->buckets;
+    struct hash_table_item **old = table->buckets;
     size_t old_count = table->bucket_count;
-    struct table_item **buckets = calloc(old_count * 2, sizeof(struct table_item *));
+    struct hash_table_item **buckets = calloc(old_count * 2, sizeof(struct hash_table_item *));
 
     if (buckets == NULL)
         return;
     table->buckets = buckets;
     table->bucket_count = old_count * 2;
     for (size_t i = 0; i < old_count; i++) {
-        for (struct table_item *item = old[i], *next; item != NULL; item = next) {
+        for (struct hash_table_item *item = old[i], *next; item != NULL; item = next) {
             next = item->next;
             link_item(table, item);
         }
@@ -115,17 +115,17 @@ static void grow(struct table *table)
     free(old);
 }
 
-struct table_item *table_find(const struct table *table, const char *key)
+struct hash_table_item *hash_table_find(const struct hash_table *table, const char *key)
 {
     uint64_t hash = hash_of(table, key);
-    struct table_item *item = *bucket_of(table, hash);
+    struct hash_table_item *item = *bucket_of(table, hash);
 
     while (item != NULL && (item->hash != hash || strcmp(item->key, key) != 0))
         item = item->next;
     return item;
 }
 
-void table_add(struct table *table, struct table_item *item)
+void hash_table_add(struct hash_table *table, struct hash_table_item *item)
 {
     if (table->count >= table->bucket_count)
         grow(table);
@@ -134,9 +134,9 @@ void table_add(struct table *table, struct table_item *item)
     table->count++;
 }
 
-void table_remove(struct table *table, struct table_item *item)
+void hash_table_remove(struct hash_table *table, struct hash_table_item *item)
 {
-    struct table_item **at = bucket_of(table, item->hash);
+    struct hash_table_item **at = bucket_of(table, item->hash);
 
     while (*at != item)
         at = &(*at)->next;
@@ -144,12 +144,12 @@ void table_remove(struct table *table, struct table_item *item)
     table->count--;
 }
 
-size_t table_count(const struct table *table)
+size_t hash_table_count(const struct hash_table *table)
 {
     return table->count;
 }
 
-struct table_item *table_any(struct table *table)
+struct hash_table_item *hash_table_any(struct hash_table *table)
 {
     if (table->count == 0)
         return NULL;

@@ -1,4 +1,4 @@
-#include "process.h"
+#include "startup.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ static void print_help(const char *program, const char *about, enum settings_who
     settings_print_help(who, stdout);
 }
 
-void process_keep_memory_private(void)
+void startup_keep_memory_private(void)
 {
     const struct rlimit none = {0, 0};
 
@@ -25,7 +25,7 @@ void process_keep_memory_private(void)
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-enum process_mode process_begin(int argc, char **argv, const char *program, const char *about,
+enum startup_mode startup_begin(int argc, char **argv, const char *program, const char *about,
                                 enum settings_who who, struct settings **settings)
 {
     const char *option = argc > 1 ? argv[1] : "";
@@ -33,23 +33,23 @@ enum process_mode process_begin(int argc, char **argv, const char *program, cons
 
     if (strcmp(option, "--help") == 0) {
         print_help(program, about, who);
-        return PROCESS_DONE;
+        return STARTUP_DONE;
     }
     if (strcmp(option, "--version") == 0) {
         (void)printf("%s %s\n", program, PACKAGE_VERSION);
-        return PROCESS_DONE;
+        return STARTUP_DONE;
     }
     if (argc > 2 || (argc == 2 && !check)) {
         (void)fprintf(stderr, "%s: no such option; see --help\n", program);
-        return PROCESS_FAILED;
+        return STARTUP_FAILED;
     }
-    process_keep_memory_private();
+    startup_keep_memory_private();
     *settings = settings_load(who, stderr);
     if (*settings == NULL)
-        return PROCESS_FAILED;
+        return STARTUP_FAILED;
     if (check)
-        return PROCESS_CHECK;
+        return STARTUP_CHECK;
     log_open(program, (*settings)->log_level, (*settings)->log_target);
     (void)signal(SIGPIPE, SIG_IGN);
-    return PROCESS_RUN;
+    return STARTUP_RUN;
 }

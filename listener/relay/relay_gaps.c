@@ -1,0 +1,227 @@
+#include "relay_gaps.h"
+
+#include <string.h>
+
+void relay_gaps_init(struct relay_gaps *gaps, const struct settings_kinds *kinds)
+{
+    memset(gaps, 0, sizeof *gaps);
+    gaps->count = kinds->count;
+    for (size_t i = 0; i < gaps->count; i++) {
+        struct relay_gaps_kind *it = &gaps->kind[i];
+
+        it->live_ms = it->before_ms = it->to_ms = RELAY_GAPS_NONE;
+        it->gap_ms = it->from_ms = it->cursor_ms = RELAY_GAPS_NONE;
+        catch_up_init(&it->catch_up, kinds->kind[i]);
+    }
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+int64_t relay_gaps_unix_s(const struct relay_gaps *gaps, int64_t now_ms)
+{
+    return (now_ms + gaps->clock_ms) / 1000;
+}
+
+/* ---- Gaps ------------------------------------------------------------------------------------ */
+
+static void add_gap(struct relay_gaps_kind *kind, int64_t from, int64_t now)
+{
+    catch_up_add_gap(&kind->catch_up, from / 1000, now / 1000);
+    if (kind->gap_ms == RELAY_GAPS_NONE || from < kind->gap_ms)
+        kind->gap_ms = from;
+}
+
+/* The second in which it begins was before it for the most part. */
+static void add_first_gap(struct relay_gaps_kind *kind, int64_t from, int64_t now)
+{
+    catch_up_add_gap_after(&kind->catch_up, from / 1000 + 1, now / 1000);
+    kind->gap_ms = from;
+}
+
+static void cancel(struct relay_gaps_kind *kind)
+{
+    catch_up_cancel(&kind->catch_up);
+    kind->gap_ms = RELAY_GAPS_NONE;
+}
+
+/* ---- What happens to subscriptions ----------------------------------------------------------- */
+
+static void go_live(struct relay_gaps_kind *kind, int64_t now)
+{
+    int64_t had = kind->distrusted ? kind->to_ms : later(kind->to_ms, kind->cursor_ms);
+
+    if (had >= now)
+        had = now;
+    else if (kind->connects && had == kind->to_ms && now - had < RELAY_GAPS_FIRST_MS)
+        had = now;
+    else if (kind->begins && had == kind->to_ms)
+        add_first_gap(kind, had, now);
+    else
+        add_gap(kind, had, now);
+    kind->before_ms = kind->to_ms;
+    kind->live_ms = kind->to_ms = now;
+    kind->begins = kind->connects = kind->distrusted = false;
+}
+
+void relay_gaps_live(struct relay_gaps *gaps, size_t kind, int64_t now_ms)
+{
+    struct relay_gaps_kind *it = &gaps->kind[kind];
+
+    it->live = true;
+    if (gaps->known)
+        go_live(it, now_ms + gaps->clock_ms);
+}
+
+void relay_gaps_was_not_live(struct relay_gaps *gaps, size_t kind)
+{
+    struct relay_gaps_kind *it = &gaps->kind[kind];
+
+    if (it->live && gaps->known) {
+        it->to_ms = it->before_ms;
+        it->distrusted = true;
+    }
+    it->live = false;
+    catch_up_interrupt(&it->catch_up);
+}
+
+void relay_gaps_closed(struct relay_gaps *gaps, size_t kind)
+{
+    gaps->kind[kind].live = false;
+    catch_up_interrupt(&gaps->kind[kind].catch_up);
+}
+
+void relay_gaps_down(struct relay_gaps *gaps)
+{
+    for (size_t i = 0; i < gaps->count; i++)
+        relay_gaps_closed(gaps, i);
+}
+
+void relay_gaps_taken(struct relay_gaps *gaps, int64_t heard_ms)
+{
+    if (!gaps->known)
+        return;
+    for (size_t i = 0; i < gaps->count; i++) {
+        struct relay_gaps_kind *it = &gaps->kind[i];
+
+        if (it->live)
+            it->to_ms = later(it->to_ms, heard_ms + gaps->clock_ms);
+        if (it->catch_up.state == CATCH_UP_IDLE)
+            it->gap_ms = RELAY_GAPS_NONE;
+    }
+}
+
+void relay_gaps_lost(struct relay_gaps *gaps, int64_t now_ms)
+{
+    int64_t now = now_ms + gaps->clock_ms;
+
+    for (size_t i = 0; i < gaps->count; i++) {
+        struct relay_gaps_kind *it = &gaps->kind[i];
+
+        if (!it->live && it->gap_ms == RELAY_GAPS_NONE)
+            continue;
+        catch_up_repeat(&it->catch_up);
+        add_gap(it, it->gap_ms != RELAY_GAPS_NONE ? it->gap_ms : it->to_ms, now);
+        it->live_ms = now;
+    }
+}
+
+/* ---- The cursors in Redis -------------------------------------------------------------------- */
+
+void relay_gaps_report(const struct relay_gaps *gaps, bool nothing,
+                       struct registry_cursor cursors[SETTINGS_MAX_KINDS])
+{
+    for (size_t i = 0; i < gaps->count; i++) {
+        const struct relay_gaps_kind *it = &gaps->kind[i];
+        bool told = gaps->known && !it->begins && !nothing;
+
+        cursors[i].kind = it->catch_up.kind;
+        cursors[i].from_ms = told ? it->from_ms : RELAY_GAPS_NONE;
+        cursors[i].to_ms = it->gap_ms != RELAY_GAPS_NONE ? it->gap_ms : it->to_ms;
+        if (!told)
+            cursors[i].to_ms = RELAY_GAPS_NONE;
+    }
+}
+
+/* A kind's data begin now. */
+static void begin_now(struct relay_gaps_kind *kind, int64_t now)
+{
+    cancel(kind);
+    kind->before_ms = kind->to_ms = kind->from_ms = now;
+    kind->begins = !kind->live;
+    kind->distrusted = false;
+    if (kind->live)
+        kind->live_ms = now;
+}
+
+static void begin(struct relay_gaps_kind *kind, int64_t now)
+{
+    if (kind->cursor_ms == RELAY_GAPS_NONE) {
+        begin_now(kind, now);
+        kind->connects = !kind->live;
+        return;
+    }
+    kind->before_ms = kind->to_ms = kind->from_ms = kind->cursor_ms;
+    if (kind->live)
+        go_live(kind, now);
+}
+
+/* Time that our clock did not count, as of a machine that slept, or another clock of Redis's: what
+ * came meanwhile is in doubt. */
+static void jump(struct relay_gaps_kind *kind, int64_t by_ms, int64_t now)
+{
+    int64_t back = by_ms < 0 ? -by_ms : 0;
+
+    kind->to_ms -= back;
+    kind->before_ms -= back;
+    kind->from_ms -= back;
+    if (kind->gap_ms != RELAY_GAPS_NONE)
+        kind->gap_ms -= back;
+    if (kind->live) {
+        add_gap(kind, kind->to_ms, now);
+        kind->live_ms = now;
+    }
+}
+
+/* Another listener has taken what is being caught up on here. */
+static void drop_what_others_had(struct relay_gaps_kind *kind)
+{
+    if (kind->live && kind->cursor_ms != RELAY_GAPS_NONE &&
+        kind->cursor_ms >= kind->live_ms + RELAY_GAPS_SURE_MS)
+        cancel(kind);
+}
+
+bool relay_gaps_learn(struct relay_gaps *gaps, const struct registry_now *now,
+                      const struct registry_cursor cursors[SETTINGS_MAX_KINDS], int64_t now_ms)
+{
+    int64_t clock_ms = now->now_ms - now_ms, by_ms = clock_ms - gaps->clock_ms;
+    bool lost = gaps->known && strcmp(gaps->epoch, now->epoch) != 0;
+
+    gaps->sure = now->epoch[0] != '\0';
+    if (!gaps->sure)
+        return false; /* nobody has noticed yet: what is said of now is said soon */
+    gaps->clock_ms = clock_ms;
+    memcpy(gaps->epoch, now->epoch, sizeof gaps->epoch);
+    for (size_t i = 0; i < gaps->count; i++) {
+        struct relay_gaps_kind *it = &gaps->kind[i];
+
+        it->cursor_ms = cursors[i].cursor_ms;
+        if (lost)
+            begin_now(it, now->now_ms);
+        else if (!gaps->known)
+            begin(it, now->now_ms);
+        else if (by_ms > RELAY_GAPS_JUMP_MS || by_ms < -RELAY_GAPS_JUMP_MS)
+            jump(it, by_ms, now->now_ms);
+        else
+            drop_what_others_had(it);
+    }
+    gaps->known = true;
+    return lost;
+}
+
+void relay_gaps_unsure(struct relay_gaps *gaps)
+{
+    gaps->sure = false;
+}

@@ -1,0 +1,31 @@
+/* Housekeeping: counters, what has expired. */
+#include "registry_priv.h"
+
+enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats)
+{
+    uint64_t taken[STAT_COUNT];
+    enum registry_result result = REGISTRY_OK;
+    int64_t ignored;
+    bool any = false;
+
+    REGISTRY_BEGIN(registry, "add");
+    for (int i = 0; i < STAT_COUNT; i++) {
+        taken[i] = atomic_exchange_explicit(&stats->pending[i], 0, memory_order_relaxed);
+        if (taken[i] > 0)
+            registry_add_pair(registry, stats_series((enum stats_counter)i)->field,
+                              (int64_t)taken[i]);
+        any |= taken[i] > 0;
+    }
+    if (any)
+        result = registry_call_for_integer(registry, &ignored);
+    for (int i = 0; result != REGISTRY_OK && i < STAT_COUNT; i++)
+        stats_add(stats, (enum stats_counter)i, taken[i]);
+    return result;
+}
+
+enum registry_result registry_trim(struct registry *registry, int64_t *trimmed)
+{
+    *trimmed = 0;
+    REGISTRY_BEGIN(registry, "trim");
+    return registry_call_for_integer(registry, trimmed);
+}

@@ -22,7 +22,7 @@
 #   the Sentinel names the other one: within 5 s
 #   ROLE of the one it names: master
 #   ROLE of the old one, 5 s after that was seen: master
-#   writes to the old one until then: all OK
+#   writes to the old one that were refused until then: none
 #   ROLE of the old one 30 s after SENTINEL FAILOVER: slave
 #   of the writes that it acknowledged after the change, kept: none
 #
@@ -124,7 +124,8 @@ look() {
         sleep 0.1
     done
     printf 'ROLE of the old one, 5 s after that was seen: %s\n' "$(role "$old")"
-    echo "writes to the old one until then: $( ((refused)) && echo "$refused refused" || echo all OK)"
+    ((refused)) || refused=none
+    echo "writes to the old one that were refused until then: $refused"
     await $((began + 30 - SECONDS)) slave role "$old" || true
     echo "became a replica after $((SECONDS - began)) s" >"$work/measured"
     printf 'ROLE of the old one 30 s after SENTINEL FAILOVER: %s\n' "$(role "$old")"

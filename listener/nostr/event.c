@@ -9,6 +9,7 @@
 
 #include "base/hex.h"
 #include "event_id.h"
+#include "event_tags.h"
 
 /* ---- Form ------------------------------------------------------------------------------------ */
 
@@ -40,13 +41,13 @@ static bool read_integer(const json_t *json, const char *name, json_int_t most, 
 
 static bool tag_is_well_formed(const json_t *tag)
 {
-    size_t n = json_array_size(tag); /* 0 if it is no array */
+    size_t n = json_array_size(tag);
 
     for (size_t i = 0; i < n; i++) {
         if (!json_is_string(json_array_get(tag, i)))
             return false;
     }
-    return n > 0;
+    return json_is_array(tag);
 }
 
 static bool read_tags(struct event *event, const json_t *tags)
@@ -61,21 +62,17 @@ static bool read_tags(struct event *event, const json_t *tags)
     return true;
 }
 
-/* Only the first tag named `p` counts, even where its value is unusable. */
-static void read_address(struct event *event)
+/* An empty tag says nothing, and is no reason to refuse what is well signed. */
+static void heed_tags(struct event *event)
 {
-    event->addressed = false;
+    event_tags_begin(event);
     for (size_t i = 0; i < json_array_size(event->tags); i++) {
         const json_t *tag = json_array_get(event->tags, i);
         const json_t *name = json_array_get(tag, 0);
         const json_t *value = json_array_get(tag, 1);
 
-        if (json_string_length(name) != 1 || json_string_value(name)[0] != 'p')
-            continue;
-        event->addressed =
-            value != NULL && trade_pubkey_parse(&event->trade_pubkey, json_string_value(value),
-                                                json_string_length(value));
-        return;
+        event_tags_add(event, json_string_value(name), json_string_length(name),
+                       json_string_value(value), json_string_length(value));
     }
 }
 
@@ -95,8 +92,13 @@ enum event_result event_read(struct event *event, const json_t *json)
     event->kind = (uint32_t)kind;
     event->content = json_string_value(content);
     event->content_len = json_string_length(content);
-    read_address(event);
+    heed_tags(event);
     return EVENT_OK;
+}
+
+bool event_has_expired(const struct event *event, int64_t unix_s)
+{
+    return event->expires_at <= unix_s;
 }
 
 /* ---- Id and signature ------------------------------------------------------------------------ */

@@ -22,13 +22,15 @@
 #define EVENT_MAX_KIND       65535
 #define EVENT_MAX_CREATED_AT 9007199254740991 /* the largest integer that every client can hold */
 #define EVENT_MAX_TAGS       2000
+#define EVENT_NEVER          INT64_MAX
 
 enum event_result {
     EVENT_OK,
     EVENT_MALFORMED,       /* not of NIP-01's form, or over a limit */
     EVENT_WRONG_ID,        /* the id is not the hash of the event */
     EVENT_WRONG_SIGNATURE, /* not signed by its author, or the author is no public key */
-    EVENT_UNADDRESSED      /* sound, but its first `p` tag is missing or holds no pubkey */
+    EVENT_UNADDRESSED      /* sound, but it has no `p` tag with a value, or the first such value is
+                              no pubkey */
 };
 
 struct event {
@@ -43,8 +45,10 @@ struct event {
     const json_t *tags;    /* or NULL, where event_scan() read it: */
     const char *tags_text; /* as JSON in NIP-01's canonical form, like all of the content then */
     size_t tags_text_len;
+    int64_t expires_at; /* Unix seconds (NIP-40), or EVENT_NEVER */
+    bool has_address;   /* a `p` tag has a value, which may be no pubkey */
     bool addressed;
-    struct trade_pubkey trade_pubkey; /* set if addressed: the first `p` tag */
+    struct trade_pubkey trade_pubkey; /* set if addressed: the first `p` tag that has a value */
 };
 
 /* EVENT_OK or EVENT_MALFORMED. `json` must have been loaded with duplicate keys refused. */
@@ -57,6 +61,9 @@ struct event_verifier;
 /* NULL when out of memory. */
 struct event_verifier *event_verifier_new(void);
 void event_verifier_free(struct event_verifier **verifier);
+
+/* Whether it is to wake nobody any more (NIP-40). */
+bool event_has_expired(const struct event *event, int64_t unix_s);
 
 /* Any result but EVENT_MALFORMED. */
 enum event_result event_verify(struct event_verifier *verifier, const struct event *event)

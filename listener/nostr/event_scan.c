@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "event_tags.h"
 
 #define INTEGER_MAX_DIGITS 16 /* EVENT_MAX_CREATED_AT has as many */
 
@@ -73,37 +74,34 @@ static const char *scan_hex(struct scan *scan, uint8_t *out, size_t size)
 }
 
 /* One tag; the first two of its strings matter. */
-static void scan_tag(struct scan *scan, struct event *event, bool *has_address)
+static void scan_tag(struct scan *scan, struct event *event)
 {
     struct relay_text name, value = {0};
-    bool has_value;
 
     expect(scan, '[');
+    if (skip(scan, ']'))
+        return;
     name = scan_string(scan);
-    has_value = skip(scan, ',');
-    if (has_value)
+    if (skip(scan, ','))
         value = scan_string(scan);
     while (skip(scan, ','))
         (void)scan_string(scan);
     expect(scan, ']');
-    if (*has_address || !scan->ok || name.len != 1 || *name.text != 'p')
-        return;
-    *has_address = true;
-    event->addressed = has_value && trade_pubkey_parse(&event->trade_pubkey, value.text, value.len);
+    if (scan->ok)
+        event_tags_add(event, name.text, name.len, value.text, value.len);
 }
 
 static void scan_tags(struct scan *scan, struct event *event)
 {
-    bool has_address = false;
     size_t n = 0;
 
     event->tags = NULL;
     event->tags_text = scan->at;
-    event->addressed = false;
+    event_tags_begin(event);
     expect(scan, '[');
     if (!skip(scan, ']')) {
         do
-            scan_tag(scan, event, &has_address);
+            scan_tag(scan, event);
         while (++n <= EVENT_MAX_TAGS && skip(scan, ','));
         scan->ok = scan->ok && n <= EVENT_MAX_TAGS;
         expect(scan, ']');

@@ -271,13 +271,23 @@ static void refuse_event(struct relay_session *session, const char *why, uint64_
         log_info("relay %s: an event was refused: %s", session->options.name, why);
 }
 
+/* By this machine's clock, for Redis's need not be known yet. */
+static void take_event(struct relay_session *session, const struct event *event, bool stored,
+                       int64_t unix_s)
+{
+    atomic_store(session->options.last_event_s, unix_s);
+    if (event_has_expired(event, unix_s))
+        count(session, STAT_EVENTS_EXPIRED);
+    else
+        intake_event(session->options.intake, event, stored);
+}
+
 static void verify_event(struct relay_session *session, const struct event *event, bool stored,
                          uint64_t now_ms, int64_t unix_s)
 {
     switch (event_verify(session->options.verifier, event)) {
     case EVENT_OK:
-        atomic_store(session->options.last_event_s, unix_s);
-        intake_event(session->options.intake, event, stored);
+        take_event(session, event, stored, unix_s);
         break;
     case EVENT_UNADDRESSED:
         atomic_store(session->options.last_event_s, unix_s);

@@ -16,6 +16,7 @@
     X(EVENTS_REPEATED, "events_repeated", "events_total", "outcome=\"repeated\"")                \
     X(EVENTS_INVALID, "events_invalid", "events_total", "outcome=\"invalid\"")                   \
     X(EVENTS_UNADDRESSED, "events_unaddressed", "events_total", "outcome=\"unaddressed\"")       \
+    X(EVENTS_EXPIRED, "events_expired", "events_total", "outcome=\"expired\"")                   \
     X(EVENTS_TAKEN, "events_taken", "events_total", "outcome=\"taken\"")                         \
     X(EVENTS_LOST_TO_REDIS, "events_lost_to_redis", "events_total", "outcome=\"lost_to_redis\"") \
     X(FRAMES_UNUSABLE, "frames_unusable", "frames_unusable_total", "")                           \

@@ -192,7 +192,7 @@ def test_events_that_cannot_be_read_hide_nothing(make_stack, phone, pubkey):
         stack.register(pubkey, endpoint)
         now = int(time.time())
         for i in range(500):
-            relay.store({**nostr.gift_wrap(nostr.new_pubkey(), now - i), "tags": [[]]})
+            relay.store({**nostr.gift_wrap(nostr.new_pubkey(), now - i), "tags": [[1]]})
         relay.store(nostr.gift_wrap(pubkey, now - 600))
         stack.start_listener(relay)
         phone.next_push(timeout=30)

@@ -71,6 +71,21 @@ def test_the_first_p_tag_is_the_trade_pubkey(live, relay, phone, pubkey, device)
     assert [phone.url + push.path for push in fence(live, relay, phone)] == [device]
 
 
+@pytest.mark.parametrize("tags", [
+    [["p"], ["p", ""]],                # the first p tag that has a value counts
+    [[], ["alt", "x"], []],            # and an empty tag says nothing
+    [["expiration", "9999999999"]],
+    [["expiration"], ["expiration", ""], ["expiration", "-1"], ["expiration", "1e3"],
+     ["expiration", "soon"], ["expiration", "1" * 30]],
+], ids=["p tags without a value", "empty tags", "expiring later", "malformed expirations"])
+def test_tags_that_keep_no_phone_asleep(live, relay, phone, pubkey, device, tags):
+    """Also where a relay escapes more than it must, which another parser reads."""
+    for content in ("text", "t\u00e9xt"):
+        relay.publish(nostr.make_event(nostr.Key(), nostr.GIFT_WRAP, [*tags, ["p", pubkey]],
+                                       content))
+        check_silent_push(phone.next_push(), device, phone)
+
+
 def test_content_that_is_hard_to_canonicalize(live, relay, phone, pubkey, device):
     """NIP-01's id is over a canonical form that escapes some characters and no others."""
     content = 'quote " backslash \\ slash / \n\r\t\b\f \x7f \u2028 \u00e9 \U0001f600 <>&'
@@ -207,6 +222,9 @@ def bad_events(pubkey):
         "tags": forged(nostr.gift_wrap(nostr.new_pubkey()), tags=[["p", pubkey]]),
         "no p tag": nostr.make_event(key, nostr.GIFT_WRAP, [["e", pubkey]], "text"),
         "short p tag": nostr.make_event(key, nostr.GIFT_WRAP, [["p"], ["p", pubkey[:63]]], "text"),
+        "expired": nostr.make_event(key, nostr.GIFT_WRAP,
+                                    [["p", pubkey], ["expiration", str(int(time.time()) - 1)]],
+                                    "text"),
         "another kind": text,
         "a kind it was not asked for": forged(text, kind=nostr.GIFT_WRAP),
         "no signature": {name: value for name, value in event.items() if name != "sig"},

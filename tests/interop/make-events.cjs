@@ -126,9 +126,14 @@ function tags() {
   one('no tags', {}, null)
   one('no p tag', { tags: [['e', trade], ['P', trade]] }, null)
   one('first p tag unusable', { tags: [['p', 'nonsense'], ['p', trade]] }, null)
-  one('first p tag without value', { tags: [['p'], ['p', trade]] }, null)
+  one('first p tag without value', { tags: [['p'], ['p', trade]] }, trade)
+  one('first p tag of an empty value', { tags: [['p', ''], ['p', trade]] }, trade)
   one('p tag too short', { tags: [['p', trade.slice(1)]] }, null)
   one('p tag too long', { tags: [['p', trade + '0']] }, null)
+  one('empty tags', { tags: [[], ['p', trade], [], []] }, trade)
+  one('an empty tag alone', { tags: [[]] }, null)
+  one('expired', { tags: [['expiration', `${NOW - 1}`]] })
+  one('expiring', { tags: [['expiration', `${NOW + DAY}`]] })
 }
 
 function numbers() {

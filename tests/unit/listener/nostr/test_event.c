@@ -12,7 +12,7 @@
  * nostr-tools (tests/interop/make-events.cjs). trade_pubkey is null where the event is sound but
  * addressed to nobody. */
 #define CORPUS TEST_DATA_DIR "/events.jsonl"
-#define CASES  379
+#define CASES  384
 
 #define LOAD_FLAGS (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
 
@@ -167,7 +167,7 @@ static bool address_of(const char *tags, struct event *event)
     return addressed;
 }
 
-START_TEST(is_addressed_by_the_first_p_tag)
+START_TEST(is_addressed_by_the_first_p_tag_that_has_a_value)
 {
     struct event event;
 
@@ -175,11 +175,73 @@ START_TEST(is_addressed_by_the_first_p_tag)
     ck_assert_str_eq(event.trade_pubkey.hex, AUTHOR);
     ck_assert(!address_of("[]", &event));
     ck_assert(!address_of("[[\"P\",\"" AUTHOR "\"]]", &event));
-    ck_assert(!address_of("[[\"p\"],[\"p\",\"" AUTHOR "\"]]", &event));
-    ck_assert(!address_of("[[\"p\",\"\"],[\"p\",\"" AUTHOR "\"]]", &event));
+    ck_assert(address_of("[[\"p\"],[\"p\",\"" AUTHOR "\"]]", &event));
+    ck_assert(address_of("[[\"p\",\"\"],[\"p\",\"" AUTHOR "\"],[\"p\",\"y\"]]", &event));
+    ck_assert_str_eq(event.trade_pubkey.hex, AUTHOR);
+    ck_assert(!address_of("[[\"p\"],[\"p\",\"\"]]", &event));
+    ck_assert(!address_of("[[\"p\",\"y\"],[\"p\",\"" AUTHOR "\"]]", &event));
     ck_assert(!address_of("[[\"p\",\"" AUTHOR "0\"]]", &event));
     ck_assert(!address_of("[[\"p\\u0000\",\"" AUTHOR "\"]]", &event));
     ck_assert(!address_of("[[\"p\",\"" AUTHOR "\\u0000\"]]", &event));
+}
+END_TEST
+
+START_TEST(an_empty_tag_says_nothing)
+{
+    struct event event;
+
+    ck_assert(address_of("[[],[\"p\",\"" AUTHOR "\"],[]]", &event));
+    ck_assert(!address_of("[[]]", &event));
+}
+END_TEST
+
+static int64_t expiry_of(const char *tags)
+{
+    struct event event;
+
+    (void)address_of(tags, &event);
+    return event.expires_at;
+}
+
+START_TEST(expires_as_its_tag_says)
+{
+    static const char *const none[] = {
+        "[]",
+        "[[\"expiration\"]]",
+        "[[\"expiration\",\"\"]]",
+        "[[\"expiration\",\"-1\"]]",
+        "[[\"expiration\",\"1785600000.5\"]]",
+        "[[\"expiration\",\" 1785600000\"]]",
+        "[[\"expiration\",\"1785600000\\u0000\"]]",
+        "[[\"expiration\",\"0x1\"]]",
+        "[[\"expiration\",\"soon\"]]",
+        "[[\"expiration\",\"1000000000000000000\"]]", /* 19 digits */
+        "[[\"expiration\",\"99999999999999999999999\"]]",
+        "[[\"Expiration\",\"1785600000\"]]",
+        "[[\"expirations\",\"1785600000\"]]",
+        "[[\"e\",\"1785600000\"]]",
+    };
+
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ck_assert_msg(expiry_of(none[i]) == EVENT_NEVER, "%s", none[i]);
+    ck_assert_int_eq(expiry_of("[[\"expiration\",\"0\"]]"), 0);
+    ck_assert_int_eq(expiry_of("[[\"expiration\",\"1785600000\",\"x\"]]"), 1785600000);
+    ck_assert_int_eq(expiry_of("[[\"expiration\",\"999999999999999999\"]]"), 999999999999999999);
+    /* One that cannot be read is as if it were not there; then the first counts. */
+    ck_assert_int_eq(expiry_of("[[\"expiration\",\"x\"],[\"expiration\",\"7\"],"
+                               "[\"expiration\",\"5\"]]"),
+                     7);
+}
+END_TEST
+
+START_TEST(has_expired_from_that_second_on)
+{
+    struct event event = {.expires_at = 1785600000};
+
+    ck_assert(!event_has_expired(&event, 1785599999));
+    ck_assert(event_has_expired(&event, 1785600000));
+    event.expires_at = EVENT_NEVER;
+    ck_assert(!event_has_expired(&event, 1785600000));
 }
 END_TEST
 
@@ -236,7 +298,7 @@ START_TEST(refuses_what_is_not_of_the_form)
     assert_malformed_with("content", "5");
     assert_malformed_with("tags", "\"\"");
     assert_malformed_with("tags", "[\"p\"]");
-    assert_malformed_with("tags", "[[]]");
+    assert_malformed_with("tags", "[[[]]]");
     assert_malformed_with("tags", "[[\"p\",5]]");
     assert_malformed_with("tags", "[[\"p\",null]]");
     assert_malformed_with("tags", "[[\"p\"],[[\"p\"]]]");
@@ -316,7 +378,10 @@ int main(void)
     tcase_add_test(tcase, agrees_with_nostr_tools);
     tcase_add_test(tcase, notices_any_change);
     tcase_add_test(tcase, refuses_an_author_that_is_no_public_key);
-    tcase_add_test(tcase, is_addressed_by_the_first_p_tag);
+    tcase_add_test(tcase, is_addressed_by_the_first_p_tag_that_has_a_value);
+    tcase_add_test(tcase, an_empty_tag_says_nothing);
+    tcase_add_test(tcase, expires_as_its_tag_says);
+    tcase_add_test(tcase, has_expired_from_that_second_on);
     tcase_add_test(tcase, refuses_what_is_not_of_the_form);
     tcase_add_test(tcase, refuses_what_is_no_object);
     tcase_add_test(tcase, bounds_the_number_of_tags);

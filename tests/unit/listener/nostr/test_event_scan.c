@@ -99,7 +99,8 @@ START_TEST(leaves_what_is_unusual_to_the_other_parser)
         {BEGIN HEAD M_TAGS TAIL "," M_KIND END, false},
         {BEGIN HEAD M_TAGS "," M_TEXT END, false},
         {BEGIN END, false},
-        {BEGIN HEAD "\"tags\":[[]]" TAIL END, false},
+        {BEGIN HEAD "\"tags\":[[[]]]" TAIL END, false},
+        {BEGIN HEAD "\"tags\":[[,]]" TAIL END, false},
         {BEGIN HEAD "\"tags\":[[1]]" TAIL END, false},
         {BEGIN HEAD "\"tags\":[[\"t\",]]" TAIL END, false},
         {BEGIN HEAD "\"tags\":[[\"t\"],]" TAIL END, false},
@@ -150,16 +151,31 @@ START_TEST(reads_integers_as_the_other_parser)
 }
 END_TEST
 
-START_TEST(the_first_p_tag_counts)
+START_TEST(the_first_p_tag_that_has_a_value_counts)
 {
     ck_assert(scan(BEGIN HEAD "\"tags\":[]" TAIL END));
     ck_assert(!event.addressed);
-    ck_assert(scan(BEGIN HEAD "\"tags\":[[\"p\"],[\"p\",\"" OTHER "\"]]" TAIL END));
-    ck_assert(!event.addressed);
+    ck_assert(scan(BEGIN HEAD "\"tags\":[[\"p\"],[\"p\",\"\"],[\"p\",\"" OTHER "\"]]" TAIL END));
+    ck_assert(event.addressed);
+    ck_assert(scan(BEGIN HEAD "\"tags\":[[],[\"p\",\"" OTHER "\"],[]]" TAIL END));
+    ck_assert(event.addressed);
     ck_assert(scan(BEGIN HEAD "\"tags\":[[\"p\",\"x\"],[\"p\",\"" OTHER "\"]]" TAIL END));
     ck_assert(!event.addressed);
     ck_assert(scan(BEGIN HEAD "\"tags\":[[\"pp\",\"x\"],[\"p\",\"" OTHER "\"]]" TAIL END));
     ck_assert(event.addressed);
+}
+END_TEST
+
+START_TEST(the_expiration_is_read)
+{
+    ck_assert(scan(BEGIN HEAD M_TAGS TAIL END));
+    ck_assert_int_eq(event.expires_at, EVENT_NEVER);
+    ck_assert(scan(BEGIN HEAD "\"tags\":[[\"expiration\",\"1785600001\"]]" TAIL END));
+    ck_assert_int_eq(event.expires_at, 1785600001);
+    ck_assert(scan(BEGIN HEAD "\"tags\":[[\"expiration\",\"soon\"]]" TAIL END));
+    ck_assert_int_eq(event.expires_at, EVENT_NEVER);
+    ck_assert(scan(BEGIN HEAD "\"tags\":[[\"expiration\"]]" TAIL END));
+    ck_assert_int_eq(event.expires_at, EVENT_NEVER);
 }
 END_TEST
 
@@ -184,6 +200,7 @@ START_TEST(agrees_on_the_corpus)
             usual++;
             ck_assert_int_eq(event_read(&read, json_object_get(one, "event")), EVENT_OK);
             ck_assert_int_eq(event_verify(verifier, &event), event_verify(verifier, &read));
+            ck_assert_int_eq(event.expires_at, read.expires_at);
         }
         free(text);
         json_decref(one);
@@ -237,7 +254,8 @@ int main(void)
     tcase_add_test(tcase, reads_the_members_in_any_order);
     tcase_add_test(tcase, leaves_what_is_unusual_to_the_other_parser);
     tcase_add_test(tcase, reads_integers_as_the_other_parser);
-    tcase_add_test(tcase, the_first_p_tag_counts);
+    tcase_add_test(tcase, the_first_p_tag_that_has_a_value_counts);
+    tcase_add_test(tcase, the_expiration_is_read);
     tcase_add_test(tcase, agrees_on_the_corpus);
     tcase_add_test(tcase, is_bounded);
     tcase_add_test(tcase, takes_as_many_tags_as_the_other_parser);

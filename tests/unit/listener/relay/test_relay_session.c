@@ -297,6 +297,24 @@ START_TEST(counts_what_is_addressed_to_nobody)
 }
 END_TEST
 
+/* By the clock that is given. */
+START_TEST(what_has_expired_is_not_taken)
+{
+    static char expired[65536], expiring[65536];
+
+    load_event("expired", expired);
+    load_event("expiring", expiring);
+    go_live();
+    give(id_14, expired);
+    ck_assert_uint_eq(taken, 0);
+    ck_assert_uint_eq(counted(STAT_EVENTS_EXPIRED), 1);
+    ck_assert_int_eq(atomic_load(&last_event_s), UNIX_S);
+    give(id_14, expiring);
+    ck_assert_uint_eq(taken, 1);
+    ck_assert_uint_eq(counted(STAT_EVENTS_EXPIRED), 1);
+}
+END_TEST
+
 /* ---- Catching up ----------------------------------------------------------------------------- */
 
 static char page_id[17];
@@ -896,6 +914,7 @@ int main(void)
     tcase_add_test(tcase, refuses_kinds_that_were_not_asked_for);
     tcase_add_test(tcase, ignores_subscriptions_that_are_not_its_own);
     tcase_add_test(tcase, counts_what_is_addressed_to_nobody);
+    tcase_add_test(tcase, what_has_expired_is_not_taken);
     tcase_add_test(tcase, asks_again_for_what_was_closed_and_keeps_the_other);
     tcase_add_test(tcase, asks_anew_for_what_was_asked_before_it_was_authenticated);
     tcase_add_test(tcase, asks_for_pages_where_no_verdict_comes);

@@ -17,6 +17,16 @@ static void print_help(const char *program, const char *about, enum settings_who
     settings_print_help(who, stdout);
 }
 
+#ifdef MOSTRO_DEBUGGABLE
+void startup_keep_memory_private(void)
+{
+}
+
+static void warn_if_debuggable(void)
+{
+    log_warn("built with --enable-debuggable: core dumps and debuggers can read keys and tokens");
+}
+#else
 void startup_keep_memory_private(void)
 {
     const struct rlimit none = {0, 0};
@@ -24,6 +34,11 @@ void startup_keep_memory_private(void)
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
+
+static void warn_if_debuggable(void)
+{
+}
+#endif
 
 enum startup_mode startup_begin(int argc, char **argv, const char *program, const char *about,
                                 enum settings_who who, struct settings **settings)
@@ -51,5 +66,6 @@ enum startup_mode startup_begin(int argc, char **argv, const char *program, cons
         return STARTUP_CHECK;
     log_open(program, (*settings)->log_level, (*settings)->log_target);
     (void)signal(SIGPIPE, SIG_IGN);
+    warn_if_debuggable();
     return STARTUP_RUN;
 }

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from bench import BUILD_DIR, command, row, run
+from bench import command, row, run
 from certificates import Authority, openssl
 from stack import LISTENER, Stack, wait_until
 

@@ -1,6 +1,5 @@
 """The one file on disk: it holds the endpoints that are registered, and brings their phones back
 when Redis has lost its data."""
-import contextlib
 import hashlib
 import json
 import random
@@ -11,7 +10,6 @@ import time
 import pytest
 
 import nostr
-import phone as phones
 import web_push
 from stack import wait_until
 

@@ -10,7 +10,6 @@ import time
 
 import pytest
 
-import google as fcm
 import nostr
 import phone as phones
 from google import Google

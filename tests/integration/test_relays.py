@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 import nostr
-from relay import BINARY, PING, PONG, Relay, in_pieces, wire_frame, wire_frames
+from relay import BINARY, PING, PONG, Relay, wire_frame, wire_frames
 from stack import LISTENER, wait_until
 
 CONTENT = "x" * 2000

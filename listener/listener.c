@@ -12,6 +12,7 @@
 #include "dispatch/dispatcher.h"
 #include "endpoints/endpoint_keeper.h"
 #include "log/log.h"
+#include "nostr/relay_url.h"
 #include "registry/registry.h"
 #include "registry/stats.h"
 #include "relay/relay.h"
@@ -37,6 +38,30 @@ struct listener {
     char sweep[REGISTRY_CURSOR_SIZE]; /* where sweeping the endpoints goes on */
 };
 
+/* Whether a relay before this one in the list is the same under another spelling. */
+static bool is_listed_before(const struct settings_relays *relays, size_t i,
+                             const struct relay_url *url)
+{
+    struct relay_url other;
+
+    for (size_t before = 0; before < i; before++)
+        if (relay_url_parse(&other, relays->url[before]) && relay_url_is_same(&other, url))
+            return true;
+    return false;
+}
+
+/* Whether this relay is to be followed: a repeated one is followed once, as it is spelt first, so
+ * that its cursors stay where they are. */
+static bool is_to_be_followed(const struct settings_relays *relays, size_t i)
+{
+    struct relay_url url;
+    bool is_again = relay_url_parse(&url, relays->url[i]) && is_listed_before(relays, i, &url);
+
+    if (is_again || relays->is_repeated[i])
+        log_warn("relay %s: named more than once in NOSTR_RELAYS, and followed once", url.name);
+    return !is_again;
+}
+
 static bool start_relays(struct listener *listener)
 {
     const struct settings *settings = listener->settings;
@@ -48,8 +73,10 @@ static bool start_relays(struct listener *listener)
                                               .stats = &listener->stats,
                                               .last_event_s = &listener->last_event_s};
 
-        listener->relays[i] = relay_start(&options);
-        if (listener->relays[i] == NULL)
+        if (!is_to_be_followed(&settings->relays, i))
+            continue;
+        listener->relays[listener->relay_count] = relay_start(&options);
+        if (listener->relays[listener->relay_count] == NULL)
             return false;
         listener->relay_count++;
     }

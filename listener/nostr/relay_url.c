@@ -72,6 +72,23 @@ static void write_authority(struct relay_url *parts)
                    parts->host, ipv6 ? "]" : "", port);
 }
 
+/* Of the path before its query, less a slash at its end. */
+static size_t place_len(const char *path)
+{
+    size_t len = strcspn(path, "?");
+
+    return len > 0 && path[len - 1] == '/' ? len - 1 : len;
+}
+
+bool relay_url_is_same(const struct relay_url *a, const struct relay_url *b)
+{
+    size_t len = place_len(a->path);
+
+    return a->tls == b->tls && strcmp(a->authority, b->authority) == 0 &&
+           place_len(b->path) == len && memcmp(a->path, b->path, len) == 0 &&
+           strcmp(a->path + strcspn(a->path, "?"), b->path + strcspn(b->path, "?")) == 0;
+}
+
 bool relay_url_parse(struct relay_url *parts, const char *url)
 {
     const char *authority, *path;

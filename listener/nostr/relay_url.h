@@ -16,6 +16,10 @@ struct relay_url {
     char name[RELAY_URL_MAX_LEN + 1 + 8]; /* for the log: without user information and query */
 };
 
+/* Whether both lead to one relay: alike but for what the parts above do not hold, and for a slash
+ * at the end of the path. */
+bool relay_url_is_same(const struct relay_url *a, const struct relay_url *b);
+
 /* User information and fragment are dropped. False if it is not such a URL or one is too long. */
 bool relay_url_parse(struct relay_url *parts, const char *url) __attribute__((warn_unused_result));
 

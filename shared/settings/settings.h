@@ -28,6 +28,7 @@ enum settings_who {
 struct settings {
     struct settings_relays {
         char *url[SETTINGS_MAX_RELAYS]; /* lower-case scheme and host, as given otherwise */
+        bool is_repeated[SETTINGS_MAX_RELAYS]; /* named again, in the same words */
         size_t count;
     } relays;
     struct settings_kinds {

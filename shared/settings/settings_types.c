@@ -132,6 +132,7 @@ static bool add_relay(struct settings_relays *relays, const char *text, size_t l
     }
     for (size_t i = 0; i < relays->count; i++)
         if (strcmp(relays->url[i], url) == 0) {
+            relays->is_repeated[i] = true;
             free(url);
             return true;
         }
@@ -169,13 +170,16 @@ static bool add_kind_item(void *list, const char *text, size_t len)
     return add_kind(list, text, len);
 }
 
-/* Items between commas, blanks around them dropped; an empty item is an error. */
+/* Items between commas, blanks around them dropped; an empty item is an error, but for what is
+ * behind a comma at the end. */
 static bool parse_list(void *list, const char *value, add_item_fn *add)
 {
-    for (;;) {
+    for (bool is_first = true;; is_first = false) {
         size_t len, item;
 
         value += strspn(value, " \t");
+        if (value[0] == '\0' && !is_first)
+            return true;
         item = len = strcspn(value, ",");
         while (item > 0 && (value[item - 1] == ' ' || value[item - 1] == '\t'))
             item--;

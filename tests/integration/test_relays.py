@@ -247,6 +247,34 @@ def test_a_forged_copy_from_another_relay(make_stack, relay, phone, pubkey):
         assert phone.url + phone.next_push().path == endpoint
 
 
+# ---- Relays that are named twice
+
+
+def test_a_relay_that_is_named_twice(make_stack, relay, phone, pubkey):
+    """However it is spelt then, it is one relay: the one that is spelt first, so that its cursors
+    are where they have been."""
+    with Relay() as other, Relay() as last:
+        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+        stack.start_redis()
+        stack.start_api()
+        names = [relay.url + "/", relay.url, relay.url.replace("ws:", "WS:") + "/#top",
+                 other.url, other.url, last.url, ""]
+        stack.spawn_listener(names)
+        for each in (relay, other, last):
+            each.wait_for_req(2)
+        stack.wait_for_heartbeat()
+        assert stack.redis.hget("mostro:listener:listener-1", "relays_configured") == "3"
+        stack.register(pubkey, phone.endpoint())
+        relay.publish(nostr.gift_wrap(pubkey))
+        phone.next_push()
+        assert [each.accepted for each in (relay, other, last)] == [1, 1, 1]
+        told = [line for line in stack.listener.output().splitlines() if "more than once" in line]
+        assert [name in line for name, line in zip((relay.url, relay.url, other.url), told)] == [
+            True] * 3 and len(told) == 3
+        wait_until(lambda: len(stack.redis.keys("mostro:cursor:*")) == 6, what="all cursors")
+        assert stack.redis.exists(f"mostro:cursor:{relay.url}/:{nostr.GIFT_WRAP}")
+
+
 # ---- The key for relays
 
 

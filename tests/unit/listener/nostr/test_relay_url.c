@@ -74,6 +74,46 @@ START_TEST(refuses_what_is_no_relay_url)
 }
 END_TEST
 
+START_TEST(knows_a_relay_under_its_other_spellings)
+{
+    static const struct {
+        const char *one, *other;
+        bool same;
+    } rows[] = {
+        {"wss://relay.example", "wss://relay.example", true},
+        {"wss://relay.example", "wss://relay.example/", true},
+        {"wss://relay.example", "WSS://Relay.EXAMPLE:443/", true},
+        {"ws://relay.example:80/#x", "ws://relay.example", true},
+        {"wss://user:pw@relay.example/", "wss://relay.example", true},
+        {"wss://relay.example/a", "wss://relay.example/a/", true},
+        {"wss://relay.example?x=1", "wss://relay.example/?x=1", true},
+        {"wss://relay.example/a?x=1", "wss://relay.example/a/?x=1", true},
+        {"ws://[::1]:7000", "ws://[::1]:7000/", true},
+        {"wss://relay.example", "ws://relay.example", false},
+        {"wss://relay.example:443", "ws://relay.example:443", false},
+        {"wss://relay.example", "wss://relay.example:444", false},
+        {"wss://relay.example", "wss://relay.example/a", false},
+        {"wss://relay.example/a", "wss://relay.example/A", false},
+        {"wss://relay.example/a", "wss://relay.example/b", false},
+        {"wss://relay.example/a", "wss://relay.example/a//", false},
+        {"wss://relay.example", "wss://relay.example?x=1", false},
+        {"wss://relay.example/?x=1", "wss://relay.example/?x=1/", false},
+        {"wss://relay.example/?x=1", "wss://relay.example/?x=2", false},
+        {"wss://relay.example", "wss://relay.example.org", false},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct relay_url one, other;
+
+        ck_assert(relay_url_parse(&one, rows[i].one) && relay_url_parse(&other, rows[i].other));
+        ck_assert_msg(relay_url_is_same(&one, &other) == rows[i].same, "%s %s", rows[i].one,
+                      rows[i].other);
+        ck_assert_msg(relay_url_is_same(&other, &one) == rows[i].same, "%s %s", rows[i].other,
+                      rows[i].one);
+    }
+}
+END_TEST
+
 START_TEST(bounds_lengths)
 {
     struct relay_url url;
@@ -98,4 +138,5 @@ START_TEST(bounds_lengths)
 }
 END_TEST
 
-UNIT_MAIN("relay_url", takes_urls_apart, refuses_what_is_no_relay_url, bounds_lengths)
+UNIT_MAIN("relay_url", takes_urls_apart, refuses_what_is_no_relay_url,
+          knows_a_relay_under_its_other_spellings, bounds_lengths)

@@ -90,11 +90,17 @@ START_TEST(bad_values_are_named_with_what_is_expected)
         {"LOG_LEVEL", "loud", "error, warn, info or debug"},
         {"LOG_TARGET", "file", "stderr or syslog"},
         {"NOSTR_RELAYS", "https://relay.example", "ws:// or wss://"},
-        {"NOSTR_RELAYS", "wss://relay.example,", "ws:// or wss://"},
+        {"NOSTR_RELAYS", "wss://relay.example,,", "ws:// or wss://"},
+        {"NOSTR_RELAYS", ",wss://relay.example", "ws:// or wss://"},
+        {"NOSTR_RELAYS", "wss://a,,wss://b", "ws:// or wss://"},
+        {"NOSTR_RELAYS", ",", "ws:// or wss://"},
+        {"NOSTR_RELAYS", " ", "ws:// or wss://"},
         {"NOSTR_RELAYS", "wss://", "ws:// or wss://"},
         {"NOSTR_RELAYS", "wss://relay.example:70000", "ws:// or wss://"},
         {"NOSTR_EVENT_KINDS", "1059,x", "kinds"},
         {"NOSTR_EVENT_KINDS", "65536", "kinds"},
+        {"NOSTR_EVENT_KINDS", ",", "kinds"},
+        {"NOSTR_EVENT_KINDS", "1059,,14", "kinds"},
         {"LISTENER_NAME", "a b", "letters, digits"},
         {"FCM_ENDPOINT", "http://fcm.example", "https URL"},
         {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "(", "POSIX extended"},
@@ -227,7 +233,29 @@ START_TEST(relays_are_normalised_and_counted_once)
     ck_assert_uint_eq(s->relays.count, 2);
     ck_assert_str_eq(s->relays.url[0], "wss://relay.example/Path");
     ck_assert_str_eq(s->relays.url[1], "ws://[::1]:7000");
+    ck_assert(s->relays.is_repeated[0]);
+    ck_assert(!s->relays.is_repeated[1]);
     settings_free(&s);
+}
+END_TEST
+
+START_TEST(a_comma_at_the_end_of_a_list_is_no_error)
+{
+    static const char *const ends[] = {",", " ,", ", ", " , \t"};
+    char relays[64], kinds[64];
+
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct settings *s;
+
+        (void)snprintf(relays, sizeof relays, "wss://a,wss://b%s", ends[i]);
+        (void)snprintf(kinds, sizeof kinds, "4%s", ends[i]);
+        s = READ(SETTINGS_LISTENER, "NOSTR_RELAYS", relays, "NOSTR_EVENT_KINDS", kinds);
+        ck_assert_msg(s != NULL, "'%s': %s", ends[i], complaint);
+        ck_assert_uint_eq(s->relays.count, 2);
+        ck_assert_str_eq(s->relays.url[1], "wss://b");
+        ck_assert_uint_eq(s->event_kinds.count, 1);
+        settings_free(&s);
+    }
 }
 END_TEST
 
@@ -382,6 +410,7 @@ UNIT_MAIN("settings", defaults_are_the_contracts,
           the_key_for_relays_comes_from_either_variable,
           a_bad_key_for_relays_is_named_and_not_shown,
           what_may_be_a_secret_in_a_relays_url_is_not_shown, every_error_is_told_at_once,
-          relays_are_normalised_and_counted_once, as_many_relays_as_there_is_room_for,
-          rust_log_counts_only_where_log_level_is_unset, settings_without_effect_are_named,
-          help_has_every_setting_of_the_program, subjects, a_vapid_key, redis_urls)
+          relays_are_normalised_and_counted_once, a_comma_at_the_end_of_a_list_is_no_error,
+          as_many_relays_as_there_is_room_for, rust_log_counts_only_where_log_level_is_unset,
+          settings_without_effect_are_named, help_has_every_setting_of_the_program, subjects,
+          a_vapid_key, redis_urls)

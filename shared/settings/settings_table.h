@@ -27,8 +27,8 @@
             "What every key in Redis begins with.")                                                \
     SETTING(REDIS_ALLOW_PERSISTENCE, redis_allow_persistence, SWITCH, "false", 0, 0, "", BOTH,     \
             "Accept a Redis that writes registrations to disk.")                                   \
-    SETTING(TOKEN_TTL_HOURS, token_ttl_hours, WHOLE, "48", 1, 8760, "hours", BOTH,                 \
-            "How long a registration lives unless it is renewed.")                                 \
+    SETTING(TOKEN_TTL_HOURS, token_ttl_hours, WHOLE, "720", 1, 8760, "hours", BOTH,                \
+            "How long a registration lives; the app never renews it and keeps trades for 720 h.")  \
     SETTING(CLEANUP_INTERVAL_HOURS, cleanup_interval_hours, WHOLE, "1", 1, 8760, "hours",          \
             LISTENER, "How often expired registrations leave the counts' sorted sets.")            \
     SETTING(MAX_REGISTRATIONS, max_registrations, WHOLE, "1000000", 1, 100000000, "registrations", \

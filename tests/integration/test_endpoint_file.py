@@ -16,6 +16,7 @@ from stack import wait_until
 NAME = "data/unifiedpush_endpoints.json"
 LARGEST = 64 * 1024 * 1024
 HOUR_MS = 3_600_000
+TTL_MS = 720 * HOUR_MS
 
 
 def device_id(url):
@@ -149,7 +150,7 @@ def test_many_endpoints(kept, phone):
     with kept.redis.pipeline(transaction=False) as pipeline:
         for url in known:
             pipeline.fcall("mostro1_register", 1, "mostro:", "", 1, 1, nostr.new_pubkey(),
-                           48 * HOUR_MS, 1_000_000, "android", url, "", "", device_id(url))
+                           TTL_MS, 1_000_000, "android", url, "", "", device_id(url))
         pipeline.execute()
     wait_for(kept, *known)
 
@@ -243,7 +244,7 @@ def test_expired_registrations_of_an_endpoint_do_not_pile_up(stack, phone):
     wait_until(lambda: len(stack.redis.keys("mostro:token:*")) == 1)
     stack.register(nostr.new_pubkey(), url)
     assert stack.redis.zcard(key) == 2
-    assert 47.9 * HOUR_MS < stack.redis.pttl(key) <= 48 * HOUR_MS
+    assert TTL_MS - HOUR_MS < stack.redis.pttl(key) <= TTL_MS
 
 
 def test_a_registration_under_a_stand_in_s_name(stack, phone):
@@ -437,7 +438,7 @@ def test_phones_that_never_register_anew_are_forgotten(kept, phone, pubkey):
     phone.next_push()
     keys = f"mostro:endpoint:{device_id(url)}", f"mostro:token:{device_id(url)}{'0' * 32}"
     for key in keys:
-        assert 47.9 * HOUR_MS < kept.redis.pttl(key) <= 48 * HOUR_MS
+        assert TTL_MS - HOUR_MS < kept.redis.pttl(key) <= TTL_MS
         kept.redis.pexpire(key, 1)
     wait_for(kept)
 
@@ -626,7 +627,7 @@ def check_trouble(stack, phone, pubkey, mend):
     assert "error: endpoint file: cannot be written" in stack.listener.output()
     mend()
     wait_for(stack, url, timeout=10)
-    assert "endpoint file: works again" in stack.listener.output()
+    wait_until(lambda: "endpoint file: works again" in stack.listener.output())
 
 
 def test_the_folder_cannot_be_made(stack, relay, phone, pubkey):

@@ -42,7 +42,7 @@ START_TEST(defaults_are_the_contracts)
     ck_assert_uint_eq(s->event_kinds.count, 2);
     ck_assert_uint_eq(s->event_kinds.kind[0], 1059);
     ck_assert_uint_eq(s->event_kinds.kind[1], 14);
-    ck_assert_int_eq(s->token_ttl_hours, 48);
+    ck_assert_int_eq(s->token_ttl_hours, 720);
     ck_assert_int_eq(s->cleanup_interval_hours, 1);
     ck_assert_int_eq(s->max_registrations, 1000000);
     ck_assert_int_eq(s->wakes_max, 200000);

@@ -20,8 +20,9 @@
 #   paged by until = oldest: seconds 3 2 2 1: 4 of 5 events
 #   paged by until = oldest + 1: seconds 3 2 2 2 1: 5 of 5 events
 #
-# Takes one or two minutes, nearly all of them pip's. Needs python3 3.11 or later with venv and pip; the packages go into a
-# temporary folder. The relay listens on 127.0.0.1, on a port that was free.
+# Takes one or two minutes, nearly all of them pip's. Needs python3 3.11 or later with venv and
+# pip; the packages go into a temporary folder. The relay listens on 127.0.0.1, on a port that was
+# free.
 set -euo pipefail
 
 work=$(mktemp -d)

@@ -34,7 +34,7 @@ void notify_handle(struct responder *responder, const struct request *request,
     case RESPONDER_LIMITED:
         break;
     }
-    verdict = body_read_pubkey(request, NOTIFY_BODY_MAX, responder->body, &key);
+    verdict = body_read_pubkey(&responder->body, request, NOTIFY_BODY_MAX, &key);
     /* A malformed request spends the address's limit, and a refused one is told no more. */
     result = verdict == BODY_OK
                  ? registry_notify(responder->registry, &address, &key)

@@ -11,12 +11,12 @@ static bool read_registration(struct responder *responder, const struct request 
                               struct trade_pubkey *key, struct registration *registration,
                               struct response *response)
 {
-    json_t *json;
     bool good = false;
 
-    switch (body_read(request, REGISTER_BODY_MAX, responder->body, &json)) {
+    switch (body_read(&responder->body, request, REGISTER_BODY_MAX)) {
     case BODY_OK:
-        good = registration_body_check(json, &responder->rules, key, registration, response);
+        good = registration_body_check(responder->body.text, responder->body.len, &responder->rules,
+                                       key, registration, response);
         break;
     case BODY_TOO_LARGE:
         response_error(response, 413, "Request body too large");
@@ -26,7 +26,7 @@ static bool read_registration(struct responder *responder, const struct request 
         response_error(response, 400, "Invalid JSON body");
         break;
     }
-    json_decref(json);
+    body_wipe(&responder->body);
     return good;
 }
 
@@ -98,7 +98,7 @@ void register_handle(struct responder *responder, const struct request *request,
 static bool read_unregistration(struct responder *responder, const struct request *request,
                                 struct trade_pubkey *key, struct response *response)
 {
-    switch (body_read_pubkey(request, UNREGISTER_BODY_MAX, responder->body, key)) {
+    switch (body_read_pubkey(&responder->body, request, UNREGISTER_BODY_MAX, key)) {
     case BODY_OK:
         return true;
     case BODY_TOO_LARGE:

@@ -4,37 +4,29 @@
 #include <string.h>
 #include <strings.h>
 
-#include "body.h"
 #include "device/endpoint_url.h"
 #include "device/web_push_keys.h"
+#include "json_members.h"
 
-/* A string member as it came. */
-struct field {
-    const char *text; /* "" where absent */
-    size_t len;
-    bool present;
-};
-
+/* The members as they came; an empty one counts as absent. */
 struct fields {
-    struct field trade_pubkey, token, platform, p256dh, auth, encrypted_token, mostro_pubkey;
+    struct json_text trade_pubkey, token, platform, p256dh, auth, encrypted_token, mostro_pubkey;
 };
 
-static bool read_field(const json_t *json, const char *name, struct field *field)
+static bool read_fields(char *text, size_t len, struct fields *f)
 {
-    const json_t *member = json_object_get(json, name);
+    const struct json_member members[] = {
+        {"trade_pubkey", &f->trade_pubkey},
+        {"token", &f->token},
+        {"platform", &f->platform},
+        {"p256dh", &f->p256dh},
+        {"auth", &f->auth},
+        {"encrypted_token", &f->encrypted_token},
+        {"mostro_pubkey", &f->mostro_pubkey},
+    };
 
-    field->present = member != NULL && !json_is_null(member);
-    return body_text(json, name, &field->text, &field->len) == BODY_OK;
-}
-
-static bool read_fields(const json_t *json, struct fields *f)
-{
-    return read_field(json, "trade_pubkey", &f->trade_pubkey) &&
-           read_field(json, "token", &f->token) && read_field(json, "platform", &f->platform) &&
-           read_field(json, "p256dh", &f->p256dh) && read_field(json, "auth", &f->auth) &&
-           read_field(json, "encrypted_token", &f->encrypted_token) &&
-           read_field(json, "mostro_pubkey", &f->mostro_pubkey) &&
-           !(f->token.present && f->encrypted_token.present);
+    return json_members_read(text, len, members, sizeof members / sizeof members[0]) &&
+           !(f->token.len > 0 && f->encrypted_token.len > 0);
 }
 
 static bool refuse(struct response *response, int status, const char *message)
@@ -43,14 +35,14 @@ static bool refuse(struct response *response, int status, const char *message)
     return false;
 }
 
-static bool check_whitelist(const struct whitelist *whitelist, const struct field *mostro_pubkey,
-                            struct response *response)
+static bool check_whitelist(const struct whitelist *whitelist,
+                            const struct json_text *mostro_pubkey, struct response *response)
 {
     struct trade_pubkey parsed;
 
     if (whitelist == NULL)
         return true;
-    if (!mostro_pubkey->present)
+    if (mostro_pubkey->len == 0)
         return refuse(response, 403, "Mostro instance pubkey required");
     if (!trade_pubkey_parse(&parsed, mostro_pubkey->text, mostro_pubkey->len))
         return refuse(response, 400, "Invalid mostro_pubkey format (expected 64 hex characters)");
@@ -64,13 +56,13 @@ static bool keys_are_good(const struct fields *f, bool is_endpoint)
 {
     struct web_push_keys keys;
 
-    if (!f->p256dh.present && !f->auth.present)
+    if (f->p256dh.len == 0 && f->auth.len == 0)
         return true;
     return is_endpoint && f->p256dh.len <= WEB_PUSH_KEY_MAX && f->auth.len <= WEB_PUSH_KEY_MAX &&
            web_push_keys_parse(&keys, f->p256dh.text, f->p256dh.len, f->auth.text, f->auth.len);
 }
 
-static bool check_token(const struct fields *f, const struct field *token, const char *platform,
+static bool check_token(const struct fields *f, const struct json_text *token, const char *platform,
                         bool allow_private, struct registration *registration,
                         struct response *response)
 {
@@ -97,7 +89,7 @@ static bool check_token(const struct fields *f, const struct field *token, const
     return true;
 }
 
-static bool open_token(const struct token_crypto *crypto, const struct field *encrypted,
+static bool open_token(const struct token_crypto *crypto, const struct json_text *encrypted,
                        struct token_crypto_token *opened, struct response *response)
 {
     char message[96];
@@ -126,11 +118,11 @@ static bool check_encrypted(const struct fields *f, const struct registration_ru
                             struct registration *registration, struct response *response)
 {
     struct token_crypto_token opened = {.len = 0};
-    struct field token;
+    struct json_text token;
     bool good = open_token(rules->crypto, &f->encrypted_token, &opened, response);
 
     if (good) {
-        token = (struct field){.text = opened.text, .len = opened.len, .present = true};
+        token = (struct json_text){.text = opened.text, .len = opened.len};
         good = check_token(f, &token, opened.is_ios ? "ios" : "android",
                            rules->allow_private_endpoints, registration, response);
     }
@@ -138,18 +130,18 @@ static bool check_encrypted(const struct fields *f, const struct registration_ru
     return good;
 }
 
-bool registration_body_check(const json_t *json, const struct registration_rules *rules,
+bool registration_body_check(char *text, size_t len, const struct registration_rules *rules,
                              struct trade_pubkey *key, struct registration *registration,
                              struct response *response)
 {
     struct fields f;
 
-    if (!read_fields(json, &f))
+    if (!read_fields(text, len, &f))
         return refuse(response, 400, "Invalid JSON body");
     if (!trade_pubkey_parse(key, f.trade_pubkey.text, f.trade_pubkey.len))
         return refuse(response, 400, "Invalid trade_pubkey format (expected 64 hex characters)");
     /* A token in the clear is looked at first; an encrypted one is not opened for a stranger. */
-    if (f.encrypted_token.present)
+    if (f.encrypted_token.len > 0)
         return check_whitelist(rules->whitelist, &f.mostro_pubkey, response) &&
                check_encrypted(&f, rules, registration, response);
     if (!check_token(&f, &f.token, f.platform.text, rules->allow_private_endpoints, registration,

@@ -2,8 +2,8 @@
 #ifndef MOSTRO_REGISTRATION_BODY_H
 #define MOSTRO_REGISTRATION_BODY_H
 
-#include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "device/token_crypto.h"
 #include "registry/registry.h"
@@ -18,9 +18,10 @@ struct registration_rules {
     const struct whitelist *whitelist; /* NULL: not active */
 };
 
-/* True when *key and *registration are set (the caller wipes the latter); false when `response`
- * holds the answer, and *registration nothing. */
-bool registration_body_check(const json_t *json, const struct registration_rules *rules,
+/* `text` is the body's, and is decoded in place. True when
+ * *key and *registration are set (the caller wipes the latter); false when `response` holds the
+ * answer, and *registration nothing. */
+bool registration_body_check(char *text, size_t len, const struct registration_rules *rules,
                              struct trade_pubkey *key, struct registration *registration,
                              struct response *response);
 

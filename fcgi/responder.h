@@ -36,7 +36,7 @@ struct responder {
     bool ready_asked; /* then, at ready_asked_ms, this was wrong (NULL: nothing) */
     uint64_t ready_asked_ms;
     const char *not_ready;
-    char body[BODY_MAX + 1];
+    struct body body;
 };
 
 /* `settings` must outlive it. NULL, with lines on `errors`, when the server's key is none, the

@@ -10,6 +10,18 @@
 /* What every target defines; libFuzzer calls it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* A copy to write in and to free, of its own length, so that a step beyond is seen. */
+static inline char *fuzz_text(const uint8_t *data, size_t size)
+{
+    char *text = malloc(size > 0 ? size : 1);
+
+    if (text == NULL)
+        abort();
+    if (size > 0)
+        memcpy(text, data, size);
+    return text;
+}
+
 /* Takes the bytes before the next newline, or all that is left, as a string to be freed. */
 static inline char *fuzz_line(const uint8_t **data, size_t *size)
 {

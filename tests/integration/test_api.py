@@ -220,11 +220,36 @@ def test_unknown_fields_are_ignored(api, pubkey):
     check(api.post("/api/notify", {"trade_pubkey": pubkey, **more}), 202, '{"accepted":true}')
 
 
-def test_null_is_absent(api, pubkey):
-    nothing = dict.fromkeys(["mostro_pubkey", "p256dh", "auth", "encrypted_token"])
-    check(api.post("/api/register", registration(pubkey, **nothing)), 200, REGISTERED % "android")
-    check(api.post("/api/register", {"trade_pubkey": pubkey, "token": None,
+@pytest.mark.parametrize("value", [
+    b"123456789012345678901234567890", b"-9223372036854775809", b"18446744073709551616", b"1e400",
+    b"-1E+400", b"1e-400", b"-0", b'"\\ud800"', b'"\\udc00\\ud800"', b'{"\\ud800":1,"\\udc00":2}',
+    b"[" * 3500 + b"]" * 3500, b'{"":' * 1500 + b"0" + b"}" * 1500,
+], ids=range(12))
+def test_unknown_fields_hold_any_json(api, pubkey, value):
+    """Whatever a parser that makes values of it could not hold."""
+    form = b'{"a":%s,"trade_pubkey":"%s","token":"t","platform":"ios","x":[%s]}'
+    body = form % (value[:99] if len(value) < 99 else b"0", pubkey.encode(), value)
+    check(api.post("/api/register", body), 200, REGISTERED % "ios")
+    check(api.post("/api/unregister", body), 200, UNREGISTERED)
+    check(api.post("/api/notify", body), 202, '{"accepted":true}')
+
+
+def test_a_registration_as_deep_as_it_may_be_long(api, pubkey):
+    begin = json.dumps(registration(pubkey))[:-1].encode() + b',"x":'
+    depth = (128 * 1024 - len(begin) - 1) // 2
+    check(api.post("/api/register", begin + b"[" * depth + b"]" * depth + b"}"), 200,
+          REGISTERED % "android")
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_null_and_empty_are_absent(api, pubkey, nothing):
+    fields = dict.fromkeys(["mostro_pubkey", "p256dh", "auth", "encrypted_token"], nothing)
+    check(api.post("/api/register", registration(pubkey, **fields)), 200, REGISTERED % "android")
+    assert set(api.redis.hkeys(f"mostro:token:{pubkey}")).isdisjoint(fields)
+    check(api.post("/api/register", {"trade_pubkey": pubkey, "token": nothing,
                                      "platform": "android"}), 400, error(NO_TOKEN))
+    check(api.post("/api/register", {"trade_pubkey": pubkey, "token": nothing,
+                                     "encrypted_token": nothing}), 400, error(NO_TOKEN))
 
 
 BAD_PUBKEYS = ["", "a" * 63, "a" * 65, "g" + "a" * 63, " " + "a" * 63, "npub1" + "a" * 59,
@@ -341,7 +366,6 @@ OFF_THE_CURVE = P256DH[:-1] + "5"
     {"auth": AUTH},
     {"p256dh": P256DH, "auth": None},
     {"p256dh": "", "auth": AUTH},
-    {"p256dh": "", "auth": ""},
     {"p256dh": P256DH, "auth": AUTH[:-2]},
     {"p256dh": P256DH, "auth": AUTH + "AA"},
     {"p256dh": P256DH[:-2], "auth": AUTH},
@@ -420,7 +444,10 @@ MALFORMED = [
     b'{"trade_pubkey":["%s"],"token":"t","platform":"ios"}' % KEY.encode(),
     b'{"trade_pubkey":{},"token":"t","platform":"ios"}',
     b'{"trade_pubkey":true,"token":"t","platform":"ios"}',
-    b'{"x":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    b'{"trade_pubkey":"%s","token":"t","platform":"ios","x":[[{"y":1,"y":2}]]}' % KEY.encode(),
+    b'{"trade_pubkey":"%s","token":"t","platform":"ios","x":["\\u0000"]}' % KEY.encode(),
+    b'{"trade_pubkey":"%s","token":"t","platform":"ios","x":01}' % KEY.encode(),
+    b'{"x":' + b"[" * 3000 + b"]" * 2999 + b"}",
 ]
 
 

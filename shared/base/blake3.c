@@ -1,7 +1,8 @@
 #include "blake3.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "must.h"
 
 /* The BLAKE3 specification, sections 2.1 to 2.4: one chunk of one block, so that the chunk is also
  * the root. */
@@ -66,8 +67,7 @@ void blake3_keyed(uint8_t out[BLAKE3_OUT_SIZE], const uint8_t key[BLAKE3_KEY_SIZ
     uint8_t block[BLAKE3_MAX_LEN] = {0};
     uint32_t m[16], v[16];
 
-    if (len > sizeof block)
-        abort();
+    MUST(len <= sizeof block);
     memcpy(block, message, len);
     for (int i = 0; i < 16; i++)
         m[i] = load32(block + 4 * i);

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "must.h"
+
 #define FIRST_SIZE 64
 
 void due_heap_clear(struct due_heap *heap)
@@ -55,6 +57,7 @@ static void settle(struct due_heap *heap, size_t at, struct due_item *item)
 
 void due_heap_add(struct due_heap *heap, struct due_item *item, int64_t ready_ms)
 {
+    MUST(item->place == 0 && heap->count < heap->size);
     item->ready_ms = ready_ms;
     item->turn = heap->turns++;
     heap->count++;
@@ -68,6 +71,7 @@ void due_heap_remove(struct due_heap *heap, struct due_item *item)
 
     if (item->place == 0)
         return;
+    MUST(at < heap->count && heap->items[at] == item);
     item->place = 0;
     last = heap->items[--heap->count];
     if (last != item)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "must.h"
 #include "random.h"
 
 #define FIRST_BUCKETS 64
@@ -138,8 +139,10 @@ void hash_table_remove(struct hash_table *table, struct hash_table_item *item)
 {
     struct hash_table_item **at = bucket_of(table, item->hash);
 
-    while (*at != item)
+    while (*at != item) {
+        MUST(*at != NULL); /* it is in this table */
         at = &(*at)->next;
+    }
     *at = item->next;
     table->count--;
 }

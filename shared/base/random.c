@@ -1,10 +1,10 @@
 #include "random.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/random.h>
 
 #include "hex.h"
+#include "must.h"
 
 void random_bytes(void *out, size_t len)
 {
@@ -15,8 +15,7 @@ void random_bytes(void *out, size_t len)
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
-            abort();
+        MUST(n > 0); /* a kernel without getrandom(2) is none that we run on */
         at += n;
         len -= (size_t)n;
     }

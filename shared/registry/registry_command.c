@@ -1,9 +1,9 @@
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/must.h"
 #include "log/log.h"
 #include "registry_lua.h"
 #include "registry_priv.h"
@@ -14,8 +14,7 @@ void registry_add_bytes(struct registry *registry, const void *bytes, size_t len
 {
     struct registry_command *command = &registry->command;
 
-    if (command->count == REGISTRY_COMMAND_WORDS)
-        abort();
+    MUST(command->count < REGISTRY_COMMAND_WORDS);
     command->word[command->count] = bytes;
     command->len[command->count++] = len;
 }
@@ -30,8 +29,7 @@ void registry_add_number(struct registry *registry, int64_t number)
     struct registry_command *command = &registry->command;
     char *text;
 
-    if (command->numbers == REGISTRY_COMMAND_NUMBERS)
-        abort();
+    MUST(command->numbers < REGISTRY_COMMAND_NUMBERS);
     text = command->number[command->numbers++];
     (void)snprintf(text, REGISTRY_NUMBER_SIZE, "%" PRId64, number);
     registry_add(registry, text);

@@ -1,0 +1,15 @@
+/* must: what this program promises itself, checked in every build.
+ *
+ * MUST(condition) ends the process where the condition is false: going on would use memory or data
+ * that nobody understands any more. It is for our own mistakes only; whatever comes from outside
+ * is answered, not asserted. Any thread. */
+#ifndef MOSTRO_MUST_H
+#define MOSTRO_MUST_H
+
+#define MUST(condition) ((condition) ? (void)0 : must_failed(__FILE__, __LINE__))
+
+/* Says `FILE:LINE: broken promise` on stderr and to syslog, without a value of anything, then calls
+ * abort(). */
+_Noreturn void must_failed(const char *file, int line);
+
+#endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/base64url.h"
 #include "device/endpoint_url.h"
 #include "device/web_push_keys.h"
 #include "json_members.h"
@@ -51,15 +52,24 @@ static bool check_whitelist(const struct whitelist *whitelist,
     return true;
 }
 
-/* Both keys or none, and only beside an endpoint URL. */
-static bool keys_are_good(const struct fields *f, bool is_endpoint)
+/* Both keys or none, and only beside an endpoint URL. Whichever base64 they came in, they are kept
+ * in the one that pushes are made from. */
+static bool take_keys(const struct fields *f, bool is_endpoint, struct registration *registration)
 {
     struct web_push_keys keys;
+    bool good;
 
+    registration->p256dh[0] = registration->auth[0] = '\0';
     if (f->p256dh.len == 0 && f->auth.len == 0)
         return true;
-    return is_endpoint && f->p256dh.len <= WEB_PUSH_KEY_MAX && f->auth.len <= WEB_PUSH_KEY_MAX &&
+    good = is_endpoint &&
            web_push_keys_parse(&keys, f->p256dh.text, f->p256dh.len, f->auth.text, f->auth.len);
+    if (good) {
+        (void)base64url_encode(registration->p256dh, keys.point, sizeof keys.point);
+        (void)base64url_encode(registration->auth, keys.secret, sizeof keys.secret);
+    }
+    explicit_bzero(&keys, sizeof keys);
+    return good;
 }
 
 static bool check_token(const struct fields *f, const struct json_text *token, const char *platform,
@@ -80,12 +90,10 @@ static bool check_token(const struct fields *f, const struct json_text *token, c
     }
     if (is_endpoint && (is_ios || !endpoint_url_is_valid(token->text, token->len, allow_private)))
         return refuse(response, 400, "Invalid UnifiedPush endpoint URL");
-    if (!keys_are_good(f, is_endpoint))
+    if (!take_keys(f, is_endpoint, registration))
         return refuse(response, 400, "Invalid Web Push keys");
     registration->platform = is_ios ? PLATFORM_IOS : PLATFORM_ANDROID;
     memcpy(registration->token, token->text, token->len + 1);
-    memcpy(registration->p256dh, f->p256dh.text, f->p256dh.len + 1);
-    memcpy(registration->auth, f->auth.text, f->auth.len + 1);
     return true;
 }
 

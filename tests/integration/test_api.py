@@ -372,6 +372,7 @@ OFF_THE_CURVE = P256DH[:-1] + "5"
     {"p256dh": P256DH + "AA", "auth": AUTH},
     {"p256dh": OFF_THE_CURVE, "auth": AUTH},
     {"p256dh": P256DH.replace("_", "/").replace("-", "!"), "auth": AUTH},
+    {"p256dh": P256DH.replace("_", "/"), "auth": AUTH},
     {"p256dh": "A" * 87, "auth": AUTH},
     {"p256dh": "\u00e9" * 40, "auth": AUTH},
     {"p256dh": P256DH, "auth": AUTH, "token": "token-1"},

@@ -1,5 +1,6 @@
 """Pushes to endpoint URLs that are encrypted (RFC 8291) and signed (RFC 8292), and the key for the
 latter: made, read, refused, and told to who asks."""
+import base64
 import json
 import os
 import subprocess
@@ -78,6 +79,20 @@ def test_a_device_with_keys_is_told_in_secret(live, relay, phone, pubkey):
     assert len({body[web_push.POINT] for body in bodies}) == 3
     with pytest.raises(Exception):
         web_push.Keys().decrypt(bodies[0])
+
+
+def test_keys_in_standard_base64(live, phone, pubkey):
+    """As a page makes them with btoa(); they are kept as any other's."""
+    keys = web_push.Keys()
+    standard = {name: base64.b64encode(web_push.decode(value)).decode()
+                for name, value in keys.fields.items()}
+    assert all(value.endswith("=") for value in standard.values())
+    live.register(pubkey, phone.endpoint(), **standard)
+    stored = live.redis.hgetall(f"mostro:token:{pubkey}")
+    assert {name: stored[name] for name in keys.fields} == keys.fields
+    live.notify(pubkey)
+    check_message(keys.decrypt(phone.next_push().body))
+    live.wait_until_idle()
 
 
 def test_a_retry_is_encrypted_as_well(live, phone, pubkey):

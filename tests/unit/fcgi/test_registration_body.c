@@ -12,8 +12,11 @@
 #define KEY     "\"trade_pubkey\":\"" PUBKEY "\""
 #define POINT \
     "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
-#define SECRET   "BTBZMqHH6r4Tts7J_aSIgg"
-#define ENDPOINT "\"token\":\"https://push.example.org/x\""
+#define SECRET "BTBZMqHH6r4Tts7J_aSIgg"
+#define BTOA_POINT \
+    "BCVxsr7N/eNgVRqvHtD0zTZsEc6+VV+JvLexhqUzORcxaOzi6+AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4="
+#define BTOA_SECRET "BTBZMqHH6r4Tts7J/aSIgg=="
+#define ENDPOINT    "\"token\":\"https://push.example.org/x\""
 
 static struct registration registration;
 
@@ -65,6 +68,16 @@ START_TEST(good_bodies)
                  &plain);
     ck_assert_str_eq(registration.p256dh, POINT);
     ck_assert_str_eq(registration.auth, SECRET);
+    /* Kept in one form, in whichever they come. */
+    assert_taken("{" KEY "," ENDPOINT ",\"platform\":\"android\",\"p256dh\":\"" BTOA_POINT
+                 "\",\"auth\":\"" BTOA_SECRET "\"}",
+                 &plain);
+    ck_assert_str_eq(registration.p256dh, POINT);
+    ck_assert_str_eq(registration.auth, SECRET);
+    assert_taken("{" KEY "," ENDPOINT ",\"platform\":\"android\",\"p256dh\":\"" POINT
+                 "=\",\"auth\":\"" SECRET "==\"}",
+                 &plain);
+    ck_assert_str_eq(registration.p256dh, POINT);
     assert_taken("{" KEY "," ENDPOINT ",\"platform\":\"android\",\"p256dh\":null,\"auth\":null,"
                  "\"encrypted_token\":null,\"mostro_pubkey\":\"nonsense\"}",
                  &plain);

@@ -157,6 +157,27 @@ static void expect_no_hybrid(void)
     }
 }
 
+/* The same keys as JavaScript's btoa() writes them; no key is in a mixture of both alphabets. */
+START_TEST(web_push_keys_in_standard_base64)
+{
+    char point[] = POINT "=", secret[] = SECRET "==";
+    struct web_push_keys keys, same;
+
+    for (char *c = point; *c != '\0'; c++)
+        *c = (char)(*c == '-' ? '+' : *c == '_' ? '/' : *c);
+    for (char *c = secret; *c != '\0'; c++)
+        *c = (char)(*c == '-' ? '+' : *c == '_' ? '/' : *c);
+    ck_assert_str_ne(point, POINT "=");
+    ck_assert(web_push_keys_parse(&keys, point, strlen(point), secret, strlen(secret)));
+    ck_assert(web_push_keys_parse(&same, POINT, strlen(POINT), SECRET, strlen(SECRET)));
+    ck_assert_mem_eq(&keys, &same, sizeof keys);
+    ck_assert(keys_are_good(POINT, secret));
+    ck_assert(!web_push_keys_decode(&keys, point, strlen(point), secret, strlen(secret)));
+    *strchr(point, '/') = '_';
+    ck_assert(!keys_are_good(point, secret));
+}
+END_TEST
+
 START_TEST(web_push_keys)
 {
     char off_curve[] = POINT;
@@ -175,4 +196,4 @@ START_TEST(web_push_keys)
 END_TEST
 
 UNIT_MAIN("endpoint_url", public_endpoints, private_ones_only_where_allowed, never_valid,
-          labels_and_names_have_lengths, web_push_keys)
+          labels_and_names_have_lengths, web_push_keys, web_push_keys_in_standard_base64)

@@ -72,8 +72,15 @@ static bool take_keys(const struct fields *f, bool is_endpoint, struct registrat
     return good;
 }
 
+static bool is_good_endpoint(const struct json_text *token, const struct registration_rules *rules)
+{
+    return endpoint_url_is_valid(token->text, token->len, rules->allow_private_endpoints) &&
+           (rules->endpoint_hosts == NULL ||
+            endpoint_url_host_matches(token->text, token->len, rules->endpoint_hosts));
+}
+
 static bool check_token(const struct fields *f, const struct json_text *token, const char *platform,
-                        bool allow_private, struct registration *registration,
+                        const struct registration_rules *rules, struct registration *registration,
                         struct response *response)
 {
     bool is_endpoint = strstr(token->text, ENDPOINT_URL_MARK) != NULL;
@@ -88,7 +95,7 @@ static bool check_token(const struct fields *f, const struct json_text *token, c
                              "' (expected 'android' or 'ios')");
         return false;
     }
-    if (is_endpoint && (is_ios || !endpoint_url_is_valid(token->text, token->len, allow_private)))
+    if (is_endpoint && (is_ios || !is_good_endpoint(token, rules)))
         return refuse(response, 400, "Invalid UnifiedPush endpoint URL");
     if (!take_keys(f, is_endpoint, registration))
         return refuse(response, 400, "Invalid Web Push keys");
@@ -131,8 +138,8 @@ static bool check_encrypted(const struct fields *f, const struct registration_ru
 
     if (good) {
         token = (struct json_text){.text = opened.text, .len = opened.len};
-        good = check_token(f, &token, opened.is_ios ? "ios" : "android",
-                           rules->allow_private_endpoints, registration, response);
+        good = check_token(f, &token, opened.is_ios ? "ios" : "android", rules, registration,
+                           response);
     }
     explicit_bzero(&opened, sizeof opened);
     return good;
@@ -152,8 +159,7 @@ bool registration_body_check(char *text, size_t len, const struct registration_r
     if (f.encrypted_token.len > 0)
         return check_whitelist(rules->whitelist, &f.mostro_pubkey, response) &&
                check_encrypted(&f, rules, registration, response);
-    if (!check_token(&f, &f.token, f.platform.text, rules->allow_private_endpoints, registration,
-                     response))
+    if (!check_token(&f, &f.token, f.platform.text, rules, registration, response))
         return false;
     if (check_whitelist(rules->whitelist, &f.mostro_pubkey, response))
         return true;

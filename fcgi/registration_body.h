@@ -2,6 +2,7 @@
 #ifndef MOSTRO_REGISTRATION_BODY_H
 #define MOSTRO_REGISTRATION_BODY_H
 
+#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -14,6 +15,7 @@
 /* What the rows depend on. */
 struct registration_rules {
     bool allow_private_endpoints;
+    const regex_t *endpoint_hosts;     /* that endpoints may lead to; NULL: any */
     const struct token_crypto *crypto; /* NULL: encrypted tokens cannot be opened */
     const struct whitelist *whitelist; /* NULL: not active */
 };

@@ -69,10 +69,13 @@ struct responder *responder_new(const struct settings *settings, FILE *errors)
         responder_free(&responder);
         return NULL;
     }
-    responder->rules =
-        (struct registration_rules){.allow_private_endpoints = settings->unifiedpush_allow_private,
-                                    .crypto = responder->crypto,
-                                    .whitelist = responder->whitelist};
+    responder->rules = (struct registration_rules){
+        .allow_private_endpoints = settings->unifiedpush_allow_private,
+        .endpoint_hosts = settings->unifiedpush_allowed_hosts.set
+                              ? &settings->unifiedpush_allowed_hosts.compiled
+                              : NULL,
+        .crypto = responder->crypto,
+        .whitelist = responder->whitelist};
     random_bytes(responder->address_key, sizeof responder->address_key);
     set_retry_after(responder);
     return responder;

@@ -101,7 +101,7 @@ bool unifiedpush_host(const char *url, const struct settings_regex *allowed, boo
         ok =
             strcmp(parts.scheme, "https") == 0 || (allow_http && strcmp(parts.scheme, "http") == 0);
     if (ok && allowed->set)
-        ok = regexec(&allowed->compiled, parts.host, 0, NULL, 0) == 0;
+        ok = endpoint_url_host_matches(url, strlen(url), &allowed->compiled);
     if (ok) {
         len = snprintf(host, UNIFIEDPUSH_HOST_MAX, "%s:%s", parts.host, parts.port);
         ok = len > 0 && len < UNIFIEDPUSH_HOST_MAX;

@@ -119,21 +119,29 @@ static bool is_host(const char *text, size_t len, bool allow_private)
     return is_name(host) && (allow_private || !is_local_name(host));
 }
 
-bool endpoint_url_is_valid(const char *url, size_t len, bool allow_private)
+/* What an endpoint URL is made of, each a part of it. */
+struct parts {
+    const char *host;
+    size_t host_len;
+    const char *port; /* NULL where the URL names none */
+    size_t port_len;
+};
+
+/* False for what has other characters than a URL, another scheme, or userinfo. */
+static bool take_apart(struct parts *parts, const char *url, size_t len, bool allow_http)
 {
-    size_t host_len, authority_len;
     const char *host = url, *colon;
+    size_t authority_len = 0;
 
     if (!has_only_url_characters(url, len))
         return false;
     if (len > 8 && strncasecmp(url, "https://", 8) == 0)
         host += 8;
-    else if (allow_private && len > 7 && strncasecmp(url, "http://", 7) == 0)
+    else if (allow_http && len > 7 && strncasecmp(url, "http://", 7) == 0)
         host += 7;
     else
         return false;
     len -= (size_t)(host - url);
-    authority_len = 0;
     while (authority_len < len && host[authority_len] != '/' && host[authority_len] != '?')
         authority_len++;
     if (memchr(host, '@', authority_len) != NULL)
@@ -141,8 +149,33 @@ bool endpoint_url_is_valid(const char *url, size_t len, bool allow_private)
     colon = memrchr(host, ':', authority_len);
     if (colon != NULL && memchr(colon, ']', authority_len - (size_t)(colon - host)) != NULL)
         colon = NULL; /* it stands inside a literal */
-    host_len = colon != NULL ? (size_t)(colon - host) : authority_len;
-    if (colon != NULL && !is_port(colon + 1, authority_len - host_len - 1, allow_private))
+    *parts = (struct parts){.host = host, .host_len = authority_len};
+    if (colon != NULL) {
+        parts->host_len = (size_t)(colon - host);
+        parts->port = colon + 1;
+        parts->port_len = authority_len - parts->host_len - 1;
+    }
+    return true;
+}
+
+bool endpoint_url_is_valid(const char *url, size_t len, bool allow_private)
+{
+    struct parts parts;
+
+    return take_apart(&parts, url, len, allow_private) &&
+           (parts.port == NULL || is_port(parts.port, parts.port_len, allow_private)) &&
+           is_host(parts.host, parts.host_len, allow_private);
+}
+
+bool endpoint_url_host_matches(const char *url, size_t len, const regex_t *hosts)
+{
+    struct parts parts;
+    char host[HOST_MAX + 1];
+
+    if (!take_apart(&parts, url, len, true) || parts.host_len > HOST_MAX)
         return false;
-    return is_host(host, host_len, allow_private);
+    for (size_t i = 0; i < parts.host_len; i++)
+        host[i] = (char)tolower((unsigned char)parts.host[i]);
+    host[parts.host_len] = '\0';
+    return regexec(hosts, host, 0, NULL, 0) == 0;
 }

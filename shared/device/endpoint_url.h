@@ -5,6 +5,7 @@
 #ifndef MOSTRO_ENDPOINT_URL_H
 #define MOSTRO_ENDPOINT_URL_H
 
+#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,5 +16,10 @@
  * not one of a local network, or to a literal public address. `allow_private` admits http, any port
  * and any host as well. */
 bool endpoint_url_is_valid(const char *url, size_t len, bool allow_private);
+
+/* Whether the URL's host, in lower case and without its port, matches
+ * (UNIFIEDPUSH_ALLOWED_HOSTS_REGEX). The one matcher for who registers and for what is pushed to,
+ * so that nobody is told that he is registered and is then never woken. */
+bool endpoint_url_host_matches(const char *url, size_t len, const regex_t *hosts);
 
 #endif

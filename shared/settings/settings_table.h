@@ -68,8 +68,8 @@
     SETTING(UNIFIEDPUSH_ENABLED, unifiedpush_enabled, SWITCH, "true", 0, 0, "", LISTENER,          \
             "Push to tokens that are endpoint URLs.")                                              \
     SETTING(UNIFIEDPUSH_ALLOWED_HOSTS_REGEX, unifiedpush_allowed_hosts, REGEX, "", 1, 1024,        \
-            "small POSIX extended regular expression that repeats nothing empty", LISTENER,        \
-            "Narrows the hosts of endpoints, matched on the lower-case host.")                     \
+            "small POSIX extended regular expression that repeats nothing empty", BOTH,            \
+            "Hosts that endpoints may lead to; matched on the lower-case host.")                   \
     SETTING(UNIFIEDPUSH_ALLOW_PRIVATE, unifiedpush_allow_private, SWITCH, "false", 0, 0, "", BOTH, \
             "Admit private addresses and http:// endpoints (tests, LANs).")                        \
     SETTING(UNIFIEDPUSH_ENDPOINTS_FILE, unifiedpush_endpoints_file, TEXT,                          \

@@ -342,6 +342,20 @@ def test_register_takes_endpoint(api, pubkey, url):
     assert api.redis.hget(f"mostro:token:{pubkey}", "token") == url
 
 
+def test_hosts_that_are_not_allowed(make_stack, pubkey):
+    """Or the phone would be told that it is registered, and never be woken."""
+    stack = make_stack(UNIFIEDPUSH_ALLOWED_HOSTS_REGEX=r"^(ntfy\.sh|.*\.example\.org)$")
+    stack.start_redis()
+    stack.start_api()
+    for good in ("https://ntfy.sh/up", "https://NTFY.SH:8443/up", "https://Push.example.org"):
+        stack.register(pubkey, good)
+    for bad in ("https://ntfy.sh.example.net/up", "https://example.net/ntfy.sh",
+                "https://xntfy.sh/up", "https://example.net?.example.org", "https://8.8.8.8/up"):
+        check(stack.post("/api/register", registration(pubkey, token=bad)), 400, error(BAD_URL))
+    assert stack.redis.hget(f"mostro:token:{pubkey}", "token") == "https://Push.example.org"
+    stack.register(pubkey, "token-1", "ios")
+
+
 def test_an_endpoint_is_no_token_of_ios(api, pubkey):
     check(api.post("/api/register", registration(pubkey, token=ENDPOINT, platform="ios")), 400,
           error(BAD_URL))

@@ -201,6 +201,15 @@ def test_the_rows_on_what_was_inside(api, inside, message):
     check_refused(register(api, encrypt(inside)), message)
 
 
+def test_a_host_that_is_not_allowed(make_stack):
+    stack = start(make_stack, SERVER_PRIVATE_KEY=KEY,
+                  UNIFIEDPUSH_ALLOWED_HOSTS_REGEX=r"^push\.example\.org$")
+    check_taken(register(stack, encrypt(plaintext(b"https://push.example.org/UP"))),
+                "https://push.example.org/UP", "android")
+    check_refused(register(stack, encrypt(plaintext(b"https://push.example.net/UP"))),
+                  "Invalid UnifiedPush endpoint URL")
+
+
 @pytest.mark.parametrize("size", [1, 280, 282, 562, 90_000])
 def test_another_size(api, size):
     check_refused(register(api, os.urandom(size)), BAD_SIZE % size)

@@ -14,7 +14,7 @@ import nostr
 import phone as phones
 from google import Google
 from loopback import HOST, Port, Proxy
-from stack import LISTENER, wait_until
+from stack import FCGI, LISTENER, wait_until
 
 # nginx as Google has it: HTTP/2 over TLS, and which connection each request came by.
 HTTP2 = """
@@ -249,11 +249,15 @@ def test_only_https_to_the_public(guarded, phone, pubkey):
     (r"^(localhost|.*\.example\.org)$", "LOCALHOST", "127.0.0.1"),
 ])
 def test_hosts_can_be_narrowed(make_stack, relay, phone, pattern, host, other):
-    """The expression sees the host in lower case, without its port."""
+    """The expression sees the host in lower case, without its port. A phone that registered before
+    it was set is not woken, either."""
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", UNIFIEDPUSH_ALLOWED_HOSTS_REGEX=pattern)
     start(stack, relay)
     paths = {one: phone.path() for one in (other, host)}
-    wake(stack, [f"http://{one}:{phone.port}/{path}" for one, path in paths.items()])
+    planted = nostr.new_pubkey()
+    plant(stack, planted, f"http://{other}:{phone.port}/{paths[other]}")
+    stack.notify(planted)
+    wake(stack, [f"http://{host}:{phone.port}/{paths[host]}"])
     assert phone.next_push().path == f"/{paths[host]}"
     stack.wait_until_idle()
     assert len(phone.pushes) == 1
@@ -265,6 +269,9 @@ def test_a_bad_expression_refuses_to_start(make_stack, option):
     listener = stack.start_program("listener", [LISTENER, *option])
     assert listener.wait(timeout=10) == 2
     assert "UNIFIEDPUSH_ALLOWED_HOSTS_REGEX" in listener.output()
+    checked = stack.start_program("fcgi", [FCGI, "--check-config"])
+    assert checked.wait(timeout=10) == 2
+    assert "UNIFIEDPUSH_ALLOWED_HOSTS_REGEX" in checked.output()
 
 
 # ---- The service account and its access token

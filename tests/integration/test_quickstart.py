@@ -19,7 +19,7 @@ import redis
 import nostr
 from loopback import HOST, Port
 from phone import Phone
-from stack import BUILD_DIR, PASSED_ON, TOP, wait_until
+from stack import BUILD_DIR, FCGI, LISTENER, PASSED_ON, TOP, wait_until
 
 PATIENCE = 60
 READY = r"^mostro-push: ready on http://127\.0\.0\.1:(\d+)$"
@@ -305,8 +305,17 @@ def test_it_stops_in_the_middle_of_the_build(quickstart, place):
     assert one.stop() == 0
 
 
-def test_a_wake_that_does_not_arrive_is_an_error(quickstart):
-    one = quickstart(UNIFIEDPUSH_ALLOWED_HOSTS_REGEX="^elsewhere$")
+def test_a_wake_that_does_not_arrive_is_an_error(quickstart, place):
+    """The API registers the phone, but to a listener of other settings its host is none to push
+    to."""
+    build = place / "build"
+    build.mkdir()
+    (build / FCGI.name).symlink_to(FCGI)
+    listener = build / LISTENER.name
+    listener.write_text("#!/bin/sh\n"
+                        f"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX='^elsewhere$' exec {LISTENER} \"$@\"\n")
+    listener.chmod(0o755)
+    one = quickstart(build=build)
     assert one.ended() == 1
     assert re.search("^demo: the gift wrap did not wake the phone within 10 s", one.output, re.M)
 

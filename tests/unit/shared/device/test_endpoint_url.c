@@ -131,6 +131,39 @@ START_TEST(labels_and_names_have_lengths)
 }
 END_TEST
 
+START_TEST(hosts_are_matched_in_lower_case_without_the_port)
+{
+    static const char *const good[] = {"https://ntfy.sh/up",      "https://ntfy.sh",
+                                       "https://NTFY.Sh:8443/up", "HTTPS://ntfy.sh?up=1",
+                                       "http://ntfy.sh:80/up",    "https://a.example.org/@ntfy.sh",
+                                       "https://[2001:DB8::1]/",  "https://[2001:db8::1]:8443/up"};
+    static const char *const bad[] = {"https://ntfy.sh.evil.test/",
+                                      "https://evil.test/ntfy.sh",
+                                      "https://evil.test?ntfy.sh",
+                                      "https://ntfy.sh@evil.test/",
+                                      "https://evil.test:443/a.example.org",
+                                      "https://xntfy.sh/",
+                                      "https://[2001:db8::2]/",
+                                      "ftp://ntfy.sh/",
+                                      "https://ntfy.sh#@evil.test/",
+                                      "https://evil.test\\ntfy.sh/",
+                                      "ntfy.sh",
+                                      "https://ntfy.sh\nevil.test/",
+                                      "https://",
+                                      "https:///ntfy.sh"};
+    regex_t hosts;
+
+    ck_assert_int_eq(regcomp(&hosts, "^(ntfy\\.sh|.*\\.example\\.org|\\[2001:db8::1])$",
+                             REG_EXTENDED | REG_NOSUB),
+                     0);
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        ck_assert_msg(endpoint_url_host_matches(good[i], strlen(good[i]), &hosts), "%s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!endpoint_url_host_matches(bad[i], strlen(bad[i]), &hosts), "%s", bad[i]);
+    regfree(&hosts);
+}
+END_TEST
+
 /* RFC 8291, Appendix A. */
 #define POINT \
     "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
@@ -196,4 +229,5 @@ START_TEST(web_push_keys)
 END_TEST
 
 UNIT_MAIN("endpoint_url", public_endpoints, private_ones_only_where_allowed, never_valid,
-          labels_and_names_have_lengths, web_push_keys, web_push_keys_in_standard_base64)
+          labels_and_names_have_lengths, hosts_are_matched_in_lower_case_without_the_port,
+          web_push_keys, web_push_keys_in_standard_base64)

@@ -92,11 +92,16 @@ static bool is_private_peer(const struct client_address *address)
            (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
 }
 
+static bool is_there(const char *header)
+{
+    return header != NULL && header[0] != '\0';
+}
+
 bool client_address_is_shared(const struct request *request)
 {
     struct client_address peer;
 
-    if (request->forwarded_for == NULL && request->fly_client_ip == NULL)
+    if (!is_there(request->forwarded_for) && !is_there(request->fly_client_ip))
         return false;
     return client_address_find(&peer, request, false) && is_private_peer(&peer);
 }

@@ -16,7 +16,9 @@ struct client_address {
 };
 
 /* REMOTE_ADDR; where the proxy is trusted, Fly-Client-IP if it is one plain address, else the
- * rightmost entry of X-Forwarded-For (the one that the trusted proxy wrote), else REMOTE_ADDR.
+ * rightmost entry of X-Forwarded-For (the one that the trusted proxy wrote), else REMOTE_ADDR. A
+ * header that is there twice, be it empty once, is nobody's word: web servers make the same
+ * parameter of names that differ in their punctuation, and the client may have sent one of them.
  * False where there is no address at all. */
 bool client_address_find(struct client_address *address, const struct request *request,
                          bool trust_proxy_headers);

@@ -23,7 +23,7 @@ struct request {
     const char *remote_addr;
     const char *fly_client_ip;
     const char *forwarded_for;
-    unsigned fly_client_ip_count; /* more than one: somebody added to the proxy's */
+    unsigned fly_client_ip_count; /* more than one: the client, too, has written one */
     unsigned forwarded_for_count; /* the same */
 
     request_read_fn *read;

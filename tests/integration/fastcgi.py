@@ -9,9 +9,17 @@ def _record(kind, content):
     return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
 
 
-def request(**parameters):
-    """BEGIN_REQUEST as responder (BEGIN_SIZE bytes), the parameters, and an empty body."""
-    pairs = b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode()
-                     for name, value in parameters.items())
-    return (_record(1, struct.pack(">HB5x", 1, 0)) + _record(4, pairs) + _record(4, b"") +
+def request(*pairs, **parameters):
+    """BEGIN_REQUEST as responder (BEGIN_SIZE bytes), the parameters, and an empty body; `pairs` are
+    (name, value), for names that come more than once."""
+    told = b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode()
+                    for name, value in [*parameters.items(), *pairs])
+    return (_record(1, struct.pack(">HB5x", 1, 0)) + _record(4, told) + _record(4, b"") +
             _record(5, b""))
+
+
+def status(connection):
+    """The HTTP status of the answer to it; returns when the responder has said all."""
+    answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    size = struct.unpack_from(">H", answer, 4)[0]
+    return int(answer[8:8 + size].split()[1])

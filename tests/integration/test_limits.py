@@ -9,6 +9,7 @@ import struct
 
 import pytest
 
+import fastcgi
 import nostr
 from loopback import HOST
 from stack import SLOW, wait_until
@@ -330,6 +331,57 @@ def test_ipv6_clients_count_by_their_network(make_api):
              for i in range(33)]
     assert found == [202] * 30 + [429] * 3
     assert forwarded(api, api.new_client(), X_Forwarded_For="2001:db8:1:3::1") == 202
+
+
+def bucket_by_fastcgi(api, *pairs, peer):
+    """The bucket that a notify spends whose parameters have been made by any web server."""
+    for key in address_buckets(api):
+        api.redis.delete(key)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(api.directory / "fcgi.sock"))
+        connection.sendall(fastcgi.request(*pairs, REQUEST_METHOD="POST", REMOTE_ADDR=peer,
+                                           REQUEST_URI="/api/notify", CONTENT_LENGTH="0"))
+        assert fastcgi.status(connection) == 400
+    [bucket] = address_buckets(api)
+    return bucket
+
+
+def test_parameters_of_any_web_server(make_api):
+    """Some make one parameter of Fly-Client-IP and Fly_Client_IP, in either order, or two; some say
+    with an empty one that the header is not there."""
+    api = make_api(**SLOW, NOTIFY_TRUST_PROXY_HEADERS="true")
+    real, spoof, other, peer = "203.0.113.1", "198.51.100.1", "192.0.2.77", "127.0.0.1"
+    fly, forwarded_for = "HTTP_FLY_CLIENT_IP", "HTTP_X_FORWARDED_FOR"
+
+    def spends(*pairs):
+        return bucket_by_fastcgi(api, *pairs, peer=peer)
+    by = {address: bucket_by_fastcgi(api, peer=address) for address in (real, spoof, other, peer)}
+    assert len(set(by.values())) == 4
+    for pairs, expected in (
+        ([(fly, real)], real),
+        ([(forwarded_for, real)], real),
+        ([(fly, real), (forwarded_for, spoof)], real),
+        ([(forwarded_for, f"{spoof}, {real}")], real),
+        # More than one in one or in several parameters, where the proxy's is X-Forwarded-For.
+        ([(fly, spoof), (fly, other), (forwarded_for, real)], real),
+        ([(fly, f"{spoof}, {other}"), (forwarded_for, real)], real),
+        ([(fly, ""), (fly, spoof), (forwarded_for, real)], real),
+        ([(fly, spoof), (forwarded_for, real), (fly, "")], real),
+        # Where it is Fly-Client-IP.
+        ([(fly, real), (forwarded_for, spoof), (forwarded_for, other)], real),
+        ([(forwarded_for, spoof), (fly, real), (forwarded_for, "")], real),
+        # Which of them is the proxy's cannot be told, or none is.
+        ([(fly, real), (fly, spoof)], peer),
+        ([(fly, spoof), (fly, real)], peer),
+        ([(fly, f"{real}, {spoof}")], peer),
+        ([(forwarded_for, real), (forwarded_for, spoof)], peer),
+        ([(forwarded_for, spoof), (forwarded_for, real)], peer),
+        ([(fly, real), (fly, spoof), (forwarded_for, spoof), (forwarded_for, "")], peer),
+        ([(fly, spoof), (fly, ""), (forwarded_for, "")], peer),
+        ([("HTTP_FLY-CLIENT-IP", spoof), ("http_fly_client_ip", spoof)], peer),
+        ([("HTTP_X-FORWARDED-FOR", spoof), ("HTTP_FORWARDED", f"for={spoof}")], peer),
+    ):
+        assert spends(*pairs) == by[expected], pairs
 
 
 def test_an_untrusted_proxy_does_not_exhaust_registering(make_api):

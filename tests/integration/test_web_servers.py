@@ -8,6 +8,7 @@ import ipaddress
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 
@@ -176,6 +177,67 @@ def test_head_then_get_on_one_connection(api):
             connection.request(method, "/api/health")
             answer = connection.getresponse()
             assert (answer.status, answer.read()) == (200, body)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("host", ["push_api", "push_api:8080", "mostro_push.example.org", "-",
+                                  "UPPER.example", "127.1", "0x7f.1", "[::1]:80", "localhost."])
+def test_any_host_may_be_asked(api, host):
+    """Upstreams of nginx and services of compose have such names."""
+    check(send(api, head("/api/health", method="GET", host=host), method="GET"), 200,
+          '{"status":"ok"}')
+    body = wake()
+    check(send(api, head("/api/notify", f"Content-Length: {len(body)}", host=host), body), 202,
+          ACCEPTED)
+
+
+@pytest.mark.parametrize("lines", [
+    ["Range: bytes=0-3"], ["Range: bytes=-1"], ["Range: bytes=0-0,2-3"], ["Range: bytes=900-"],
+    ["Range: bytes=0-3", 'If-Range: "x"'], ["If-None-Match: *"],
+    ["If-Modified-Since: Fri, 27 Nov 2099 00:00:00 GMT"], ["Accept-Encoding: gzip, br"],
+    ["TE: trailers"], ["Accept: text/html"],
+])
+def test_an_answer_comes_whole(api, lines):
+    check(send(api, head("/api/health", *lines, method="GET"), method="GET"), 200,
+          '{"status":"ok"}')
+    check(send(api, head("/api/nowhere", *lines, method="GET"), method="GET"), 404, NOT_FOUND)
+    body = wake()
+    check(send(api, head("/api/notify", *lines, f"Content-Length: {len(body)}"), body), 202,
+          ACCEPTED)
+
+
+@pytest.mark.parametrize("size", [1, 88, 9000, 200_000])
+def test_a_get_may_have_a_body(api, size):
+    """RFC 9110, section 9.3.1: it means nothing."""
+    body = b"x" * size
+    for method, expected in (("GET", '{"status":"ok"}'), ("HEAD", "")):
+        answer = send(api, head("/api/health", f"Content-Length: {size}", method=method), body,
+                      method=method)
+        assert (answer.status, answer.body) == (200, expected)
+    chunked = [head("/api/health", "Transfer-Encoding: chunked", method="GET"),
+               b"%x\r\n%s\r\n0\r\n\r\n" % (size, body)]
+    check(send(api, *chunked, method="GET"), 200, '{"status":"ok"}')
+    answer = send(api, head("/api/notify", f"Content-Length: {size}", method="GET"), body,
+                  method="GET")
+    assert (answer.status, answer.header("Allow")) == (405, "POST")
+
+
+KEPT_S = 20
+
+
+def test_a_connection_is_kept_longer_than_by_the_app(api):
+    """Its HTTP client keeps one for 15 s, and does not repeat a POST that meets the end of it."""
+    connection = http.client.HTTPConnection(HOST, api.http_port, timeout=5)
+    try:
+        connection.connect()
+        for _ in range(2):
+            connection.request("POST", "/api/notify", wake(), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read().decode()) == (202, ACCEPTED)
+            assert answer.getheader("Connection", "keep-alive") == "keep-alive"
+            # Readable would be its end.
+            assert select.select([connection.sock], [], [], KEPT_S)[0] == []
     finally:
         connection.close()
 
@@ -407,6 +469,38 @@ def test_nobody_speaks_for_the_proxy(trusting, known, web_server, lines):
     assert spent(trusting, *lines, client=client) in believed
 
 
+def spellings(name):
+    """All names but its own that become its parameter's name: `-` and `_`, and some more."""
+    found = [name]
+    for i in (i for i, c in enumerate(name) if c == "-"):
+        found = [one[:i] + c + one[i + 1:] for one in found for c in "-_"]
+    found += [name.replace("-", c) for c in "!#$%&'*+.^`|~"] + [name.lower().replace("-", "_")]
+    return [one for one in found if one != name]
+
+
+FLY, FORWARDED = "Fly-Client-IP", "X-Forwarded-For"
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "behind"])
+@pytest.mark.parametrize("proxys", [FLY, FORWARDED, None])
+@pytest.mark.parametrize("name", [FLY, FORWARDED])
+def test_no_name_passes_for_a_proxys_header(trusting, known, web_server, name, proxys, before):
+    """The proxy sets one of the two and has dropped the other, the client sends what passes for
+    either: it never counts, and what the proxy set does as long as it can be told."""
+    client = trusting.new_client()
+    real, peer = known(REAL), known(client)
+    believed = [real] if proxys else [peer]
+    if name == proxys and web_server == "lighttpd":
+        believed.append(peer)
+    for spelling in spellings(name):
+        lines = [f"{proxys}: {REAL}"] if proxys else []
+        for value in (SPOOF, f"{OTHER}, {SPOOF}", ""):
+            lines.insert(0 if before else len(lines), f"{spelling}: {value}")
+        assert spent(trusting, *lines, client=client) in believed, spelling
+        lines = [line for line in lines if SPOOF not in line or OTHER not in line]
+        assert spent(trusting, *lines, client=client) in believed, spelling
+
+
 @pytest.mark.parametrize("lines", [
     [], ["X-Forwarded-For: "], ["X-Forwarded-For: unknown"], [f"X-Forwarded-For: {SPOOF}, junk"],
     [f"X-Forwarded-For: {SPOOF},"], [f"X-Forwarded-For: {SPOOF} {OTHER}x"],
@@ -441,6 +535,17 @@ def test_without_trust_the_headers_are_nothing(untrusting, lines):
     client = untrusting.new_client()
     assert spent(untrusting, *lines, client=client) == spent(untrusting, client=client)
     assert spent(untrusting, *lines) != spent(untrusting, client=client)
+
+
+def test_what_passes_for_a_header_shows_no_proxy(make_stack):
+    """So that a client cannot take off the limit on registering, either."""
+    stack = make(make_stack, workers=1, REGISTER_RATE_PER_IP_PER_MIN="1")
+    client = stack.new_client()
+    found = [stack.post("/api/unregister", {"trade_pubkey": KEY},
+                        {"Content-Type": "application/json", "Fly_Client_IP": SPOOF,
+                         "X_Forwarded_For": SPOOF}, client=client).status for _ in range(102)]
+    assert found == [200] * 100 + [429] * 2
+    assert warnings(stack) == 0
 
 
 def test_one_warning_a_worker(make_stack):

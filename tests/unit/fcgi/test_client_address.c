@@ -56,6 +56,27 @@ START_TEST(the_proxys_headers_in_order)
 }
 END_TEST
 
+/* Behind a web server that says which of the two headers is not there, by an empty parameter. */
+START_TEST(a_name_that_passes_for_a_headers)
+{
+    struct request request = {.remote_addr = "127.0.0.1",
+                              .forwarded_for = "192.0.2.1",
+                              .forwarded_for_count = 1,
+                              .fly_client_ip = "",
+                              .fly_client_ip_count = 1};
+
+    assert_ipv4(find(&request, true), 192, 0, 2, 1);
+    request.fly_client_ip_count = 2; /* Fly_Client_IP: ... came before it */
+    assert_ipv4(find(&request, true), 192, 0, 2, 1);
+    request.forwarded_for = "";
+    request.forwarded_for_count = 2;
+    assert_ipv4(find(&request, true), 127, 0, 0, 1);
+    request.fly_client_ip = "192.0.2.2";
+    request.fly_client_ip_count = 1;
+    assert_ipv4(find(&request, true), 192, 0, 2, 2);
+}
+END_TEST
+
 START_TEST(entries_with_ports_and_blanks)
 {
     static const char *const lists[] = {
@@ -121,11 +142,17 @@ START_TEST(a_proxy_shows_by_its_headers_and_its_place)
         ck_assert_msg(!client_address_is_shared(&request), "%s", far[i]);
     }
     request.remote_addr = "127.0.0.1";
-    request.forwarded_for = NULL;
+    request.forwarded_for = "";
+    request.fly_client_ip = "";
+    ck_assert(!client_address_is_shared(&request));
+    request.fly_client_ip = "192.0.2.1";
+    ck_assert(client_address_is_shared(&request));
+    request.forwarded_for = request.fly_client_ip = NULL;
     ck_assert(!client_address_is_shared(&request));
 }
 END_TEST
 
 UNIT_MAIN("client_address", the_peer_counts_where_no_proxy_is_trusted, the_proxys_headers_in_order,
-          entries_with_ports_and_blanks, ipv6_counts_by_its_64, mapped_ipv6_counts_as_ipv4,
-          no_address_is_none, a_proxy_shows_by_its_headers_and_its_place)
+          a_name_that_passes_for_a_headers, entries_with_ports_and_blanks, ipv6_counts_by_its_64,
+          mapped_ipv6_counts_as_ipv4, no_address_is_none,
+          a_proxy_shows_by_its_headers_and_its_place)

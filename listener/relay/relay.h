@@ -1,6 +1,6 @@
 /* relay: one relay, listened to for ever in a thread of its own.
  *
- * The thread keeps one connection up (5 s doubling to 5 min between attempts), subscribes, verifies
+ * The thread keeps one connection up (5 s doubling to 60 s between attempts), subscribes, verifies
  * what comes and hands it to Redis over a connection of its own, so that a relay that hangs or
  * floods delays no other. What goes wrong is logged and never ends the thread. */
 #ifndef MOSTRO_RELAY_H

@@ -13,8 +13,10 @@
 
 #define PIECE_SIZE      (16 * 1024)
 #define MAX_DESCRIPTORS 8 /* of one context: the connection and libwebsockets' own */
-#define REASON_SIZE     LOG_REDACTED_SIZE
+#define REASON_SIZE     (LOG_REDACTED_SIZE + 64)
 #define MAX_WAIT_MS     60000
+
+#define HTTP_SWITCHING_PROTOCOLS 101
 
 enum state {
     STATE_CLOSED,
@@ -197,17 +199,34 @@ static bool write_next(struct websocket *websocket)
 
 /* ---- libwebsockets --------------------------------------------------------------------------- */
 
-/* The certificate's fault where it was that, else the library's text. */
+/* The certificate's fault where it was that, or the status with which the upgrade was refused, else
+ * the library's text. */
 static void connection_failed(struct websocket *websocket, const char *text, size_t len)
 {
     SSL *ssl = lws_get_ssl(websocket->connection);
     long verified = ssl == NULL ? X509_V_OK : SSL_get_verify_result(ssl);
+    unsigned status = lws_http_client_http_response(websocket->connection);
 
     websocket->connection = NULL;
     if (verified != X509_V_OK)
         set_reason(websocket, X509_verify_cert_error_string(verified));
+    else if (status != 0 && status != HTTP_SWITCHING_PROTOCOLS)
+        (void)snprintf(websocket->reason, sizeof websocket->reason,
+                       "it refused the upgrade with HTTP status %u", status);
     else if (text != NULL)
         (void)log_redact(websocket->reason, text, len);
+}
+
+/* The peer's close frame: its status code, if it gives one, and its words (RFC 6455, 5.5.1). */
+static void peer_closes(struct websocket *websocket, const unsigned char *frame, size_t len)
+{
+    char words[LOG_REDACTED_SIZE];
+
+    if (len < 2)
+        return;
+    (void)log_redact(words, (const char *)frame + 2, len - 2);
+    (void)snprintf(websocket->reason, sizeof websocket->reason, "it closed the connection (%u%s%s)",
+                   (unsigned)(frame[0] << 8 | frame[1]), len > 2 ? ": " : "", words);
 }
 
 /* A callback of the one connection. Non-zero closes it. */
@@ -232,6 +251,9 @@ static int on_connection(struct websocket *websocket, enum lws_callback_reasons 
         return 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return websocket->state != STATE_OPEN || write_next(websocket) ? 0 : -1;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        peer_closes(websocket, in, len);
+        return 0;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
         connection_failed(websocket, in, len);
         return 0;

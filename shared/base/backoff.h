@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define BACKOFF_LEAST_MS   5000
-#define BACKOFF_MOST_MS    300000
+#define BACKOFF_MOST_MS    60000
 #define BACKOFF_HEALTHY_MS 60000 /* what has held this long starts over when it fails */
 
 /* Zero-initialised is ready for use. */

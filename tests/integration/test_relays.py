@@ -2,12 +2,15 @@
 connection nothing. And what a listener needs to be let in by them."""
 import hashlib
 import json
+import socket
+import threading
 import zlib
 
 import pytest
 
 import nostr
-from relay import BINARY, PING, PONG, Relay, wire_frame, wire_frames
+from loopback import HOST
+from relay import BINARY, CLOSE, PING, PONG, Relay, wire_frame, wire_frames
 from stack import LISTENER, wait_until
 
 CONTENT = "x" * 2000
@@ -62,6 +65,59 @@ def check_nothing_happened(live, relay, phone, pushes=0):
     assert len(phone.pushes) == pushes + 1
     assert live.wakes_added() == pushes + 1
     assert relay.accepted == 1 and len(relay.reqs()) == 2
+
+
+# ---- Being connected
+
+
+class RefusingServer:
+    """Answers every request with one HTTP status, and closes."""
+
+    def __init__(self, status):
+        self._answer = (f"HTTP/1.1 {status} Whatever\r\nLocation: ws://{HOST}:1/\r\n"
+                        "Content-Length: 2\r\nConnection: close\r\n\r\nno").encode()
+        self._server = socket.create_server((HOST, 0))
+        self.url = f"ws://{HOST}:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _run(self):
+        while True:
+            try:
+                client = self._server.accept()[0]
+            except OSError:
+                return
+            with client:
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    request += client.recv(65536)
+                client.sendall(self._answer)
+
+
+@pytest.mark.parametrize("status", [200, 301, 307, 400, 401, 403, 404, 426, 429, 500, 503])
+def test_an_upgrade_that_is_refused(make_stack, status):
+    """It is not followed elsewhere either."""
+    with RefusingServer(status) as server:
+        stack = make_stack()
+        stack.start_redis()
+        stack.spawn_listener([server.url])
+        said = f"cannot connect: it refused the upgrade with HTTP status {status}; next attempt in"
+        wait_until(lambda: said in stack.listener.output())
+
+
+def test_a_relay_that_says_why_it_leaves(live, relay):
+    """Its words are shown, and nothing in them that could be a secret."""
+    key = nostr.new_pubkey()
+    relay.send_wire(wire_frame(b"\x03\xf0" + f"timed out, {key}".encode(), CLOSE))
+    said = "disconnected: it closed the connection (1008: timed out, [...]); next attempt in"
+    wait_until(lambda: said in live.listener.output())
+    assert key not in live.listener.output()
 
 
 # ---- Frames in pieces

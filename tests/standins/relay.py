@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 MAX_FRAME = 128 * 1024
 MAX_ANSWER = 500
-TEXT, BINARY, PING, PONG = 1, 2, 9, 10  # opcodes of RFC 6455
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10  # opcodes of RFC 6455
 AUTH_TOLERANCE = 600  # seconds between the clocks of relay and client
 
 

@@ -3,7 +3,7 @@
 
 START_TEST(doubles_from_least_to_most)
 {
-    static const uint64_t want[] = {5000, 10000, 20000, 40000, 80000, 160000, 300000, 300000};
+    static const uint64_t want[] = {5000, 10000, 20000, 40000, 60000, 60000};
     struct backoff backoff = {0};
 
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
@@ -32,7 +32,7 @@ START_TEST(starts_over_after_a_minute_of_health)
 
     for (int i = 0; i < 4; i++)
         (void)backoff_failed(&backoff, 0, 0);
-    ck_assert_uint_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS - 1, 0), 80000);
+    ck_assert_uint_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS - 1, 0), 60000);
     ck_assert_uint_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS, 0), 5000);
     ck_assert_uint_eq(backoff_failed(&backoff, 0, 0), 10000);
 }

@@ -47,16 +47,21 @@ static int64_t within_reach(int64_t from_s, int64_t now_s)
     return from_s < now_s - CATCH_UP_REACH_S ? now_s - CATCH_UP_REACH_S : from_s;
 }
 
-void catch_up_add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s)
+static void add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s, int64_t slack_s)
 {
-    int64_t back = catch_up->kind == KIND_GIFT_WRAP ? CATCH_UP_BACKDATE_S : CATCH_UP_SLACK_S;
+    int64_t back = catch_up->kind == KIND_GIFT_WRAP ? CATCH_UP_BACKDATE_S : slack_s;
 
     add(catch_up, within_reach(from_s, now_s) - back);
 }
 
-void catch_up_add_gap_after(struct catch_up *catch_up, int64_t from_s, int64_t now_s)
+void catch_up_add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s)
 {
-    add(catch_up, within_reach(from_s, now_s));
+    add_gap(catch_up, from_s, now_s, CATCH_UP_SLACK_S);
+}
+
+void catch_up_add_first_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s)
+{
+    add_gap(catch_up, from_s, now_s, 0);
 }
 
 static bool is_cancelled(const struct catch_up *catch_up)
@@ -126,6 +131,13 @@ bool catch_up_is_busy(const struct catch_up *catch_up)
     return catch_up->state == CATCH_UP_ASKED || catch_up->state == CATCH_UP_ANSWERED;
 }
 
+/* A relay that has not answered in time is given longer: it may have much to look through. */
+static uint64_t patience_ms(const struct catch_up *catch_up)
+{
+    return (uint64_t)SUBSCRIPTION_ANSWER_MS
+           << (catch_up->backoff.failures < 2 ? catch_up->backoff.failures : 2);
+}
+
 static size_t ask(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s, uint64_t random,
                   char *out)
 {
@@ -135,7 +147,9 @@ static size_t ask(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s, ui
     catch_up->state = CATCH_UP_ASKED;
     catch_up->in_page = catch_up->unread = 0;
     catch_up->oldest_s = catch_up->until_s;
-    catch_up->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
+    catch_up->last_s[0] = catch_up->last_s[1] = INT64_MIN;
+    catch_up->end_ms = now_ms + CATCH_UP_PAGE_MS;
+    catch_up->due_ms = now_ms + patience_ms(catch_up);
     return (size_t)snprintf(out, CATCH_UP_FRAME_SIZE,
                             "[\"REQ\",\"%s\",{\"kinds\":[%" PRIu32 "],\"since\":%" PRId64
                             ",\"until\":%" PRId64 ",\"limit\":%d}]",
@@ -151,9 +165,13 @@ size_t catch_up_next_frame(struct catch_up *catch_up, uint64_t now_ms, int64_t u
     switch (catch_up->state) {
     case CATCH_UP_WAITING:
         return ask(catch_up, now_ms, unix_s, random, out);
-    case CATCH_UP_ASKED: /* no answer in time */
-        catch_up_on_closed(catch_up, now_ms, random);
-        return subscription_close_frame(catch_up->id, out);
+    case CATCH_UP_ASKED: /* no EOSE in time */
+        if (catch_up->in_page == 0) {
+            catch_up_on_closed(catch_up, now_ms, random);
+            return subscription_close_frame(catch_up->id, out);
+        }
+        catch_up_on_eose(catch_up, now_ms);
+        /* fall through */
     case CATCH_UP_ANSWERED:
         turn_page(catch_up);
         return subscription_close_frame(catch_up->id, out);
@@ -186,6 +204,8 @@ bool catch_up_is(const struct catch_up *catch_up, const char *id, size_t len)
 static void count(struct catch_up *catch_up, uint64_t now_ms)
 {
     catch_up->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
+    if (catch_up->due_ms > catch_up->end_ms)
+        catch_up->due_ms = catch_up->end_ms;
     if (++catch_up->in_page >= CATCH_UP_PAGE_MAX)
         catch_up_on_eose(catch_up, now_ms);
 }
@@ -195,6 +215,9 @@ bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, uint64_t n
     if (created_at < catch_up->since_s || created_at > catch_up->until_s)
         return false;
     catch_up->oldest_s = least(catch_up->oldest_s, created_at);
+    catch_up->last_s[0] = catch_up->last_s[1];
+    catch_up->last_s[1] = created_at;
+    catch_up->inclusive |= created_at == catch_up->until_s;
     count(catch_up, now_ms);
     return true;
 }
@@ -205,6 +228,29 @@ void catch_up_on_unread(struct catch_up *catch_up, uint64_t now_ms)
         return;
     catch_up->unread++;
     count(catch_up, now_ms);
+}
+
+/* The date down to which the page has given all there is. Events come newest first (NIP-01), but
+ * for one that is new, dated back and put among them: so by the last. At the end of a page that may
+ * have been cut, where it would hide the rest, by the later of the last two. A relay that has
+ * another order is one whose pages do not get on by that. */
+static int64_t reached_s(const struct catch_up *catch_up)
+{
+    int64_t reached = catch_up->last_s[1];
+
+    if (catch_up->in_page >= CATCH_UP_LEAST_CAP && catch_up->last_s[0] > reached)
+        reached = catch_up->last_s[0];
+    return reached + 1 < catch_up->until_s ? reached : catch_up->oldest_s;
+}
+
+/* Where `until` may be exclusive, one second more, for what else is of the page's oldest. */
+static int64_t next_until_s(const struct catch_up *catch_up)
+{
+    int64_t next = reached_s(catch_up) + !catch_up->inclusive;
+
+    if (next >= catch_up->until_s)
+        next--;
+    return next < catch_up->until_s ? next : catch_up->until_s - 1;
 }
 
 void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms)
@@ -218,10 +264,8 @@ void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms)
         catch_up->until_s = catch_up->since_s - 1;
     else if (catch_up->unread == catch_up->in_page)
         catch_up->until_s -= CATCH_UP_STEP_S;
-    else if (catch_up->oldest_s < catch_up->until_s)
-        catch_up->until_s = catch_up->oldest_s; /* again, for what else is of that second */
     else
-        catch_up->until_s--;
+        catch_up->until_s = next_until_s(catch_up);
 }
 
 void catch_up_on_closed(struct catch_up *catch_up, uint64_t now_ms, uint64_t random)

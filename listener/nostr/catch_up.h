@@ -1,12 +1,14 @@
 /* catch_up: the stored events of one kind that one relay is still to be asked for, after a gap.
  *
- * Pages of CATCH_UP_LIMIT, newest first, each asked for with the `until` of the oldest event of the
- * one before (NIP-01: a relay may give fewer than asked for, and does not say so). `until` gets
- * smaller with every page, whatever the relay answers, so it ends. A gap that is found while
- * another is being caught up on is merged into it: this pass goes on down to where both begin, and
- * one more from the top covers what this pass had gone by already.
+ * Pages of CATCH_UP_LIMIT, newest first, each asked for down from the oldest event of the one
+ * before (NIP-01: a relay may give fewer than asked for, and does not say so): with an `until` one
+ * second above it, as some relays take that as exclusive, as long as that is below the last one.
+ * `until` gets smaller with every page, whatever the relay answers, so it ends. A gap that is found
+ * while another is being caught up on is merged into it: this pass goes on down to where both
+ * begin, and one more from the top covers what this pass had gone by already.
  *
- * NIP-59 dates gift wraps up to two days back, so `since` is that much before the gap.
+ * NIP-59 dates gift wraps up to two days back, so `since` is that much before the gap. Live events
+ * that a relay mixes into a page may be dated so, too; they do not tell how far the page went.
  *
  * Pure: randomness and both clocks are given. Milliseconds are of a monotonic clock, Unix seconds
  * are Redis's. */
@@ -26,7 +28,9 @@
 #define CATCH_UP_BACKDATE_S (2 * 24 * 60 * 60) /* of kind 1059 (NIP-59) */
 #define CATCH_UP_SLACK_S    (60 * 60)          /* of every other kind: clocks that are slow */
 #define CATCH_UP_AHEAD_S    (15 * 60)          /* clocks that are fast */
+#define CATCH_UP_LEAST_CAP  50                 /* events: what no relay cuts its pages below */
 #define CATCH_UP_STEP_S     60                 /* past a page of which nothing can be read */
+#define CATCH_UP_PAGE_MS    120000             /* of a relay that does not end its pages */
 #define CATCH_UP_FRAME_SIZE 128                /* a CLOSE fits, too */
 
 enum catch_up_state {
@@ -47,7 +51,10 @@ struct catch_up {
     unsigned in_page;
     unsigned unread; /* of it: what cannot be read, not even its date */
     int64_t oldest_s;
+    int64_t last_s[2]; /* the dates of the last two events of the page, or INT64_MIN */
+    bool inclusive;    /* the relay is known to take `until` so */
     uint64_t due_ms;
+    uint64_t end_ms; /* of the page that is outstanding, at the latest */
     struct backoff backoff;
 };
 
@@ -58,8 +65,8 @@ void catch_up_init(struct catch_up *catch_up, uint32_t kind);
 /* A gap from `from_s` until now was found. */
 void catch_up_add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s);
 
-/* The same, but only what is dated after it is wanted. */
-void catch_up_add_gap_after(struct catch_up *catch_up, int64_t from_s, int64_t now_s);
+/* The same where data begin: what is certainly older is not wanted. */
+void catch_up_add_first_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s);
 
 /* Some of what came of it was lost: all of it is asked for once more. */
 void catch_up_repeat(struct catch_up *catch_up);

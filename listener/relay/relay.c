@@ -133,6 +133,7 @@ static void move_cursors(struct relay *relay, uint64_t now)
     if (now < relay->cursors_ms)
         return;
     relay->cursors_ms = now + (gaps->sure ? CURSORS_EVERY_MS : CURSORS_SOON_MS);
+    relay_gaps_our_clock(gaps, clock_unix_ms(), (int64_t)clock_monotonic_ms());
     relay_gaps_report(gaps, intake_held(relay->intake) > 0 || intake_has_lost(relay->intake),
                       cursors);
     if (registry_cursors(relay->registry, relay->cursor_name, gaps->epoch, cursors, gaps->count,

@@ -6,6 +6,7 @@ void relay_gaps_init(struct relay_gaps *gaps, const struct settings_kinds *kinds
 {
     memset(gaps, 0, sizeof *gaps);
     gaps->count = kinds->count;
+    gaps->our_clock_ms = RELAY_GAPS_NONE;
     for (size_t i = 0; i < gaps->count; i++) {
         struct relay_gaps_kind *it = &gaps->kind[i];
 
@@ -20,24 +21,41 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-int64_t relay_gaps_unix_s(const struct relay_gaps *gaps, int64_t now_ms)
+void relay_gaps_our_clock(struct relay_gaps *gaps, int64_t unix_ms, int64_t now_ms)
 {
-    return (now_ms + gaps->clock_ms) / 1000;
+    gaps->our_clock_ms = unix_ms - now_ms;
+}
+
+int64_t relay_gaps_latest_unix_s(const struct relay_gaps *gaps, int64_t now_ms)
+{
+    return (now_ms + later(gaps->clock_ms, gaps->our_clock_ms)) / 1000;
 }
 
 /* ---- Gaps ------------------------------------------------------------------------------------ */
 
-static void add_gap(struct relay_gaps_kind *kind, int64_t from, int64_t now)
+/* How events are dated at a moment: by some clock, so by the earlier of Redis's and ours. */
+static int64_t dated_s(const struct relay_gaps *gaps, int64_t moment)
 {
-    catch_up_add_gap(&kind->catch_up, from / 1000, now / 1000);
+    int64_t ahead = 0;
+
+    if (gaps->our_clock_ms != RELAY_GAPS_NONE)
+        ahead = later(0, gaps->clock_ms - gaps->our_clock_ms);
+    return (moment - ahead) / 1000;
+}
+
+static void add_gap(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t from,
+                    int64_t now)
+{
+    catch_up_add_gap(&kind->catch_up, dated_s(gaps, from), dated_s(gaps, now));
     if (kind->gap_ms == RELAY_GAPS_NONE || from < kind->gap_ms)
         kind->gap_ms = from;
 }
 
 /* The second in which it begins was before it for the most part. */
-static void add_first_gap(struct relay_gaps_kind *kind, int64_t from, int64_t now)
+static void add_first_gap(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t from,
+                          int64_t now)
 {
-    catch_up_add_gap_after(&kind->catch_up, from / 1000 + 1, now / 1000);
+    catch_up_add_first_gap(&kind->catch_up, dated_s(gaps, from) + 1, dated_s(gaps, now));
     kind->gap_ms = from;
 }
 
@@ -49,19 +67,21 @@ static void cancel(struct relay_gaps_kind *kind)
 
 /* ---- What happens to subscriptions ----------------------------------------------------------- */
 
-static void go_live(struct relay_gaps_kind *kind, int64_t now)
+static void go_live(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t now)
 {
     int64_t had = kind->distrusted ? kind->to_ms : later(kind->to_ms, kind->cursor_ms);
 
+    kind->before_ms = kind->to_ms;
+    kind->began = kind->begins;
+    kind->connected = kind->connects;
     if (had >= now)
         had = now;
     else if (kind->connects && had == kind->to_ms && now - had < RELAY_GAPS_FIRST_MS)
         had = now;
     else if (kind->begins && had == kind->to_ms)
-        add_first_gap(kind, had, now);
+        add_first_gap(gaps, kind, had, now);
     else
-        add_gap(kind, had, now);
-    kind->before_ms = kind->to_ms;
+        add_gap(gaps, kind, had, now);
     kind->live_ms = kind->to_ms = now;
     kind->begins = kind->connects = kind->distrusted = false;
 }
@@ -72,7 +92,7 @@ void relay_gaps_live(struct relay_gaps *gaps, size_t kind, int64_t now_ms)
 
     it->live = true;
     if (gaps->known)
-        go_live(it, now_ms + gaps->clock_ms);
+        go_live(gaps, it, now_ms + gaps->clock_ms);
 }
 
 void relay_gaps_was_not_live(struct relay_gaps *gaps, size_t kind)
@@ -81,6 +101,8 @@ void relay_gaps_was_not_live(struct relay_gaps *gaps, size_t kind)
 
     if (it->live && gaps->known) {
         it->to_ms = it->before_ms;
+        it->begins = it->began;
+        it->connects = it->connected;
         it->distrusted = true;
     }
     it->live = false;
@@ -123,7 +145,7 @@ void relay_gaps_lost(struct relay_gaps *gaps, int64_t now_ms)
         if (!it->live && it->gap_ms == RELAY_GAPS_NONE)
             continue;
         catch_up_repeat(&it->catch_up);
-        add_gap(it, it->gap_ms != RELAY_GAPS_NONE ? it->gap_ms : it->to_ms, now);
+        add_gap(gaps, it, it->gap_ms != RELAY_GAPS_NONE ? it->gap_ms : it->to_ms, now);
         it->live_ms = now;
     }
 }
@@ -151,26 +173,30 @@ static void begin_now(struct relay_gaps_kind *kind, int64_t now)
     cancel(kind);
     kind->before_ms = kind->to_ms = kind->from_ms = now;
     kind->begins = !kind->live;
+    kind->began = true;
+    kind->connected = false;
     kind->distrusted = false;
     if (kind->live)
         kind->live_ms = now;
 }
 
-static void begin(struct relay_gaps_kind *kind, int64_t now)
+static void begin(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t now)
 {
     if (kind->cursor_ms == RELAY_GAPS_NONE) {
         begin_now(kind, now);
         kind->connects = !kind->live;
+        kind->connected = true;
         return;
     }
     kind->before_ms = kind->to_ms = kind->from_ms = kind->cursor_ms;
     if (kind->live)
-        go_live(kind, now);
+        go_live(gaps, kind, now);
 }
 
 /* Time that our clock did not count, as of a machine that slept, or another clock of Redis's: what
  * came meanwhile is in doubt. */
-static void jump(struct relay_gaps_kind *kind, int64_t by_ms, int64_t now)
+static void jump(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t by_ms,
+                 int64_t now)
 {
     int64_t back = by_ms < 0 ? -by_ms : 0;
 
@@ -180,7 +206,7 @@ static void jump(struct relay_gaps_kind *kind, int64_t by_ms, int64_t now)
     if (kind->gap_ms != RELAY_GAPS_NONE)
         kind->gap_ms -= back;
     if (kind->live) {
-        add_gap(kind, kind->to_ms, now);
+        add_gap(gaps, kind, kind->to_ms, now);
         kind->live_ms = now;
     }
 }
@@ -211,9 +237,9 @@ bool relay_gaps_learn(struct relay_gaps *gaps, const struct registry_now *now,
         if (lost)
             begin_now(it, now->now_ms);
         else if (!gaps->known)
-            begin(it, now->now_ms);
+            begin(gaps, it, now->now_ms);
         else if (by_ms > RELAY_GAPS_JUMP_MS || by_ms < -RELAY_GAPS_JUMP_MS)
-            jump(it, by_ms, now->now_ms);
+            jump(gaps, it, by_ms, now->now_ms);
         else
             drop_what_others_had(it);
     }

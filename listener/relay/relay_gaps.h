@@ -7,11 +7,13 @@
  *
  * Nothing is known to be missing before the cursors have been learnt. Where there is none, on a
  * first start or after Redis has lost its data (another epoch), all begins at that moment, and of
- * the gap until the relay is heard only what is dated after it is asked for. Later gaps reach
- * further back than where they begin, as far as gift wraps are dated back: what then comes of
- * before the loss is told apart no more, and may wake who has registered anew.
+ * the gap until the relay is heard only what is dated after it is asked for. Gift wraps are dated
+ * back, so those of before that moment cannot be told from those after it: they may wake who has
+ * registered anew.
  *
- * Pure. Moments are milliseconds of Redis's Unix clock; `now_ms` is clock_monotonic_ms(). */
+ * Pure. Moments are milliseconds of Redis's Unix clock; `now_ms` is clock_monotonic_ms(). Redis's
+ * clock and ours may differ, and events are dated by neither: a gap begins by the earlier of the
+ * two, and ends by the later. */
 #ifndef MOSTRO_RELAY_GAPS_H
 #define MOSTRO_RELAY_GAPS_H
 
@@ -34,7 +36,9 @@ struct relay_gaps_kind {
     bool connects;   /* for the first time */
     bool distrusted; /* the cursor: we have moved it too far */
     int64_t live_ms; /* since when it is live without a break, if it is */
-    int64_t before_ms; /* to_ms before it became live */
+    int64_t before_ms; /* to_ms, */
+    bool began;        /* begins */
+    bool connected;    /* and connects before it became live */
     int64_t to_ms;     /* up to here, the gap aside */
     int64_t gap_ms;    /* where the gap begins; RELAY_GAPS_NONE: there is none */
     int64_t from_ms;   /* since then without a break, counting the gap as had */
@@ -46,7 +50,8 @@ struct relay_gaps {
     bool known; /* the cursors have been learnt; no moment of a kind means anything before */
     bool sure;  /* and the epoch is still that one, as far as the last call told */
     char epoch[REGISTRY_EPOCH_LEN + 1];
-    int64_t clock_ms; /* Redis's Unix clock less ours */
+    int64_t clock_ms;     /* Redis's Unix clock less the monotonic one */
+    int64_t our_clock_ms; /* our Unix clock less that one, or RELAY_GAPS_NONE */
     size_t count;
     struct relay_gaps_kind kind[SETTINGS_MAX_KINDS];
 };
@@ -84,7 +89,10 @@ bool relay_gaps_learn(struct relay_gaps *gaps, const struct registry_now *now,
 /* It did not answer. */
 void relay_gaps_unsure(struct relay_gaps *gaps);
 
-/* Redis's clock in Unix seconds. */
-int64_t relay_gaps_unix_s(const struct relay_gaps *gaps, int64_t now_ms);
+/* Our Unix clock, to be told whenever it may have been set. */
+void relay_gaps_our_clock(struct relay_gaps *gaps, int64_t unix_ms, int64_t now_ms);
+
+/* Unix seconds of Redis's clock or of ours, whichever is later. */
+int64_t relay_gaps_latest_unix_s(const struct relay_gaps *gaps, int64_t now_ms);
 
 #endif

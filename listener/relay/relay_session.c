@@ -168,8 +168,9 @@ static size_t next_page_frame(struct relay_session *session, uint64_t now_ms, ch
 
     if (page_due_ms(session, page) > now_ms)
         return 0;
-    len = catch_up_next_frame(page, now_ms, relay_gaps_unix_s(&session->gaps, (int64_t)now_ms),
-                              random_up_to(UINT64_MAX), out);
+    len =
+        catch_up_next_frame(page, now_ms, relay_gaps_latest_unix_s(&session->gaps, (int64_t)now_ms),
+                            random_up_to(UINT64_MAX), out);
     if (page->state == CATCH_UP_ASKED) {
         session->page_ms = now_ms + RELAY_SESSION_PAGE_MS;
         session->turn = (session->turn + 1) % session->count;

@@ -59,6 +59,8 @@ class Auth:
     admits      the pubkeys that may see them, after OK true; None: whoever authenticates
     turns_away  others are not admitted with OK false, instead of CLOSED with restricted:
     challenge   what it sends, in the place of a random one
+    refusal     the words of CLOSED to who has not authenticated
+    addressees  who is admitted is shown but what is addressed to him, and is not told so
     """
 
     when: str = "connect"
@@ -66,6 +68,8 @@ class Auth:
     admits: frozenset = None
     turns_away: bool = False
     challenge: str = None
+    refusal: str = "auth-required: these events are shown to who authenticates"
+    addressees: bool = False
 
     def admits_pubkey(self, pubkey):
         return self.admits is None or pubkey in self.admits
@@ -149,11 +153,14 @@ class Relay:
     port and stored events stay, and events may be stored meanwhile.
 
     A REQ is answered with no more than `max_answer` stored events, newest first; with as many
-    whatever its `limit` where that is ignored. Messages are compressed if the client agrees, and
-    `compression` is not None."""
+    whatever its `limit` where that is ignored. EOSE comes `eose_after` seconds later, never if that
+    is None, and never to `limit:0` where that is not answered (nostr-rs-relay). `until` excludes
+    its own second where it is exclusive (PyPI's nostr-relay). Messages are compressed if the client
+    agrees, and `compression` is not None."""
 
     def __init__(self, port=0, certificate=None, key=None, check_events=True, auth=None,
-                 max_answer=MAX_ANSWER, ignores_limit=False, compression="deflate"):
+                 max_answer=MAX_ANSWER, ignores_limit=False, answers_limit_0=True, eose_after=0,
+                 until_is_exclusive=False, compression="deflate"):
         self._port = Port(port)
         self._tls = server_tls(certificate, key) if certificate else None
         if self._tls:
@@ -162,6 +169,9 @@ class Relay:
         self._auth = auth
         self._max_answer = max_answer
         self._ignores_limit = ignores_limit
+        self._answers_limit_0 = answers_limit_0
+        self._eose_after = eose_after
+        self._until_is_exclusive = until_is_exclusive
         self._compression = compression
         self._refusals = []
         self._connections = {}
@@ -175,6 +185,7 @@ class Relay:
         self.handshakes = 0  # of TLS, begun
         self.stored = {}
         self.frames = []  # (number of the connection, message) in order of arrival
+        self.ended = []  # the names of subscriptions that have been sent EOSE
         self.authenticated = []  # (number of the connection, pubkey) of every AUTH taken
 
     # ---- What a test does to it
@@ -386,12 +397,24 @@ class Relay:
             if self._ignores_limit:
                 limit = self._max_answer
             hits = [event for event in newest_first
-                    if matches(event, condition) and self._may_see(connection, event)]
+                    if matches(event, condition) and self._may_see(connection, event)
+                    and not (self._until_is_exclusive
+                             and event["created_at"] == condition.get("until"))]
             found.update({event["id"]: event for event in hits[:limit]})
         connection.subscriptions[name] = filters
         for event in sorted(found.values(), key=lambda e: (-e["created_at"], e["id"])):
             connection.send("EVENT", name, event)
-        connection.send("EOSE", name)
+        if self._answers_limit_0 or any(condition.get("limit") != 0 for condition in filters):
+            self._end_stored(connection, name)
+
+    def _end_stored(self, connection, name):
+        def end():
+            connection.send("EOSE", name)
+            self._note(lambda: self.ended.append(name))
+        if self._eose_after == 0:
+            end()
+        elif self._eose_after is not None:
+            self._loop.call_later(self._eose_after, end)
 
     def _end_subscriptions(self, reason):
         for connection in self._connections.values():
@@ -421,8 +444,11 @@ class Relay:
         return any(self._auth.admits_pubkey(pubkey) for pubkey in connection.pubkeys)
 
     def _may_see(self, connection, event):
-        return (not self._auth or event["kind"] not in self._auth.kinds
-                or self._is_admitted(connection))
+        if not self._auth or event["kind"] not in self._auth.kinds:
+            return True
+        if self._auth.addressees:
+            return any(["p", pubkey] in event["tags"] for pubkey in connection.pubkeys)
+        return self._is_admitted(connection)
 
     def _refusal(self, connection, filters):
         """Why a REQ is not answered, or None."""
@@ -433,7 +459,7 @@ class Relay:
             return "restricted: you are not a member"
         if self._auth.when == "req":
             self._challenge(connection)
-        return "auth-required: these events are shown to who authenticates"
+        return self._auth.refusal
 
 
 def main(port):

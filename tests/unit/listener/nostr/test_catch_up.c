@@ -20,6 +20,7 @@ static unsigned given[MANY];
 static size_t stored;
 static size_t cap;         /* events an answer */
 static bool ignores_limit; /* and gives all of the time that was asked for */
+static bool is_exclusive;  /* of `until` */
 static unsigned pages;
 static int64_t last_until;
 
@@ -29,7 +30,7 @@ static void set_up(void)
     memset(given, 0, sizeof given);
     stored = 0;
     cap = CATCH_UP_LIMIT;
-    ignores_limit = false;
+    ignores_limit = is_exclusive = false;
     pages = 0;
     last_until = INT64_MAX;
 }
@@ -81,7 +82,7 @@ static void answer(const char *frame, uint64_t now_ms)
     pages++;
     ck_assert(catch_up_is(&it, id, strlen(id)));
     for (size_t i = 0; i < stored && (ignores_limit || sent < cap); i++) {
-        if (store[i] < since || store[i] > until)
+        if (store[i] < since || store[i] > until - is_exclusive)
             continue;
         ck_assert(catch_up_on_event(&it, store[i], now_ms));
         given[i]++;
@@ -169,7 +170,7 @@ START_TEST(pages_through_a_relay_that_caps)
         gap(60);
         run();
         all_were_given_since(0);
-        ck_assert_uint_le(pages, 2 * stored / cap + 3 + (cap == 1 ? stored : 0));
+        ck_assert_uint_le(pages, 2 * stored / cap + 4 + (cap == 1 ? stored : 0));
     }
 }
 END_TEST
@@ -182,6 +183,59 @@ START_TEST(gets_the_ties_of_one_second)
     gap(60);
     run();
     all_were_given_since(0);
+}
+END_TEST
+
+START_TEST(gets_the_ties_of_a_relay_whose_until_is_exclusive)
+{
+    is_exclusive = true;
+    for (int i = 0; i < 900; i++)
+        keep(UNIX_S - 1000 - i / 7);
+    gap(60);
+    run();
+    all_were_given_since(0);
+    ck_assert_uint_le(pages, 5);
+}
+END_TEST
+
+/* While a page is under way a relay may add what is new to it, and that may be dated back. */
+START_TEST(is_not_misled_by_a_live_event_in_a_page)
+{
+    static const int at[] = {0, 1, 250, 498, 499}; /* it comes after so many others */
+    char frame[CATCH_UP_FRAME_SIZE];
+
+    for (size_t n = 0; n < sizeof at / sizeof at[0]; n++) {
+        set_up();
+        gap(60);
+        ck_assert(ask(frame, NOW_MS));
+        for (int i = 0; i < 499; i++) {
+            if (i == at[n])
+                ck_assert(catch_up_on_event(&it, UNIX_S - 24 * HOUR_S, NOW_MS));
+            ck_assert(catch_up_on_event(&it, UNIX_S - i, NOW_MS));
+        }
+        if (at[n] == 499)
+            ck_assert(catch_up_on_event(&it, UNIX_S - 24 * HOUR_S, NOW_MS));
+        catch_up_on_eose(&it, NOW_MS);
+        ck_assert_int_ge(it.until_s, UNIX_S - 498);
+        ck_assert_int_le(it.until_s, UNIX_S - 496);
+    }
+}
+END_TEST
+
+/* NIP-01 has events come newest first. */
+START_TEST(gets_on_with_a_relay_of_another_order)
+{
+    char frame[CATCH_UP_FRAME_SIZE];
+
+    gap(60);
+    for (int n = 0; n < 2; n++) {
+        ck_assert(ask(frame, NOW_MS));
+        for (int i = 0; i < 500; i++)
+            ck_assert(catch_up_on_event(&it, UNIX_S - 500 + i, NOW_MS));
+        catch_up_on_eose(&it, NOW_MS);
+        ck_assert(ask(frame, NOW_MS)); /* CLOSE */
+    }
+    ck_assert_int_eq(it.until_s, UNIX_S - 499);
 }
 END_TEST
 
@@ -209,7 +263,7 @@ START_TEST(ends_with_a_relay_that_ignores_the_limit)
     gap(60);
     run();
     all_were_given_since(0);
-    ck_assert_uint_le(pages, 3);
+    ck_assert_uint_le(pages, 4);
 }
 END_TEST
 
@@ -245,7 +299,7 @@ START_TEST(ends_a_page_that_does_not_end)
     }
     ck_assert(ask(frame, NOW_MS));
     ck_assert_int_eq(strncmp(frame, "[\"CLOSE\"", 8), 0);
-    ck_assert_int_eq(it.until_s, UNIX_S - 5);
+    ck_assert_int_eq(it.until_s, UNIX_S - 4);
 }
 END_TEST
 
@@ -265,8 +319,8 @@ START_TEST(asks_again_for_a_page_that_was_cut_off)
     ck_assert(ask(second, NOW_MS));
     read_req(first, id, &since, &until[0]);
     read_req(second, id, &since, &until[1]);
-    ck_assert_int_eq(until[0], UNIX_S - 20);
-    ck_assert_int_eq(until[1], UNIX_S - 20);
+    ck_assert_int_eq(until[0], UNIX_S - 19);
+    ck_assert_int_eq(until[1], UNIX_S - 19);
 }
 END_TEST
 
@@ -311,14 +365,52 @@ START_TEST(gives_a_silent_relay_its_time_and_asks_again)
 
     gap(60);
     ck_assert(ask(frame, NOW_MS));
-    ck_assert(!ask(frame, NOW_MS + 19999));
+    for (uint64_t asked = NOW_MS, patience = 20000, i = 0; i < 3; i++) {
+        ck_assert(!ask(frame, asked + patience - 1));
+        ck_assert(ask(frame, asked + patience));
+        ck_assert_int_eq(strncmp(frame, "[\"CLOSE\"", 8), 0);
+        asked = catch_up_due_ms(&it);
+        ck_assert(!ask(frame, asked - 1));
+        ck_assert(ask(frame, asked));
+        ck_assert_int_eq(strncmp(frame, "[\"REQ\"", 6), 0);
+        patience = i == 0 ? 40000 : 80000;
+    }
+}
+END_TEST
+
+/* What came is not asked for again, for ever. */
+START_TEST(goes_on_where_a_page_is_not_ended)
+{
+    char frame[CATCH_UP_FRAME_SIZE];
+
+    gap(60);
+    ck_assert(ask(frame, NOW_MS));
     ck_assert(catch_up_on_event(&it, UNIX_S, NOW_MS + 19999));
+    ck_assert(catch_up_on_event(&it, UNIX_S - 5, NOW_MS + 19999));
+    ck_assert(catch_up_on_event(&it, UNIX_S - 6, NOW_MS + 19999));
     ck_assert(!ask(frame, NOW_MS + 39998));
     ck_assert(ask(frame, NOW_MS + 39999));
     ck_assert_int_eq(strncmp(frame, "[\"CLOSE\"", 8), 0);
-    ck_assert(!ask(frame, NOW_MS + 39999));
-    ck_assert(ask(frame, NOW_MS + 39999 + 5000));
+    ck_assert(ask(frame, NOW_MS + 39999));
     ck_assert_int_eq(strncmp(frame, "[\"REQ\"", 6), 0);
+    ck_assert_int_eq(it.until_s, UNIX_S - 5);
+}
+END_TEST
+
+/* Live events keep coming to it. */
+START_TEST(ends_a_page_that_goes_on_for_minutes)
+{
+    char frame[CATCH_UP_FRAME_SIZE];
+    uint64_t now;
+
+    gap(60);
+    ck_assert(ask(frame, NOW_MS));
+    for (now = NOW_MS; now < NOW_MS + CATCH_UP_PAGE_MS; now += 1000) {
+        ck_assert(!ask(frame, now));
+        ck_assert(catch_up_on_event(&it, UNIX_S - 5, now));
+    }
+    ck_assert(ask(frame, now));
+    ck_assert_int_eq(strncmp(frame, "[\"CLOSE\"", 8), 0);
 }
 END_TEST
 
@@ -372,10 +464,19 @@ END_TEST
 
 START_TEST(asks_for_nothing_older_where_data_begin)
 {
-    catch_up_add_gap_after(&it, UNIX_S - 60, UNIX_S);
+    catch_up_init(&it, 14);
+    catch_up_add_first_gap(&it, UNIX_S - 60, UNIX_S);
     ck_assert_int_eq(it.since_s, UNIX_S - 60);
     gap(30);
-    ck_assert_int_eq(it.since_s, UNIX_S - 30 - CATCH_UP_BACKDATE_S);
+    ck_assert_int_eq(it.since_s, UNIX_S - 30 - CATCH_UP_SLACK_S);
+}
+END_TEST
+
+/* A gift wrap that is dated before may have come after. */
+START_TEST(asks_for_wraps_that_may_be_older_where_data_begin)
+{
+    catch_up_add_first_gap(&it, UNIX_S - 60, UNIX_S);
+    ck_assert_int_eq(it.since_s, UNIX_S - 60 - CATCH_UP_BACKDATE_S);
 }
 END_TEST
 
@@ -399,7 +500,7 @@ START_TEST(goes_past_a_page_that_cannot_be_read)
     ck_assert(catch_up_on_event(&it, UNIX_S - 4000, NOW_MS));
     catch_up_on_unread(&it, NOW_MS);
     catch_up_on_eose(&it, NOW_MS);
-    ck_assert_int_eq(it.until_s, UNIX_S - 4000);
+    ck_assert_int_eq(it.until_s, UNIX_S - 3999);
     /* And what comes while nothing is asked counts for nothing. */
     catch_up_on_unread(&it, NOW_MS);
     ck_assert(ask(frame, NOW_MS));
@@ -526,6 +627,12 @@ int main(void)
     tcase_add_test(tcase, covers_a_gap_found_on_the_way);
     tcase_add_test(tcase, keeps_the_earliest_beginning);
     tcase_add_test(tcase, asks_for_nothing_older_where_data_begin);
+    tcase_add_test(tcase, asks_for_wraps_that_may_be_older_where_data_begin);
+    tcase_add_test(tcase, gets_the_ties_of_a_relay_whose_until_is_exclusive);
+    tcase_add_test(tcase, is_not_misled_by_a_live_event_in_a_page);
+    tcase_add_test(tcase, gets_on_with_a_relay_of_another_order);
+    tcase_add_test(tcase, goes_on_where_a_page_is_not_ended);
+    tcase_add_test(tcase, ends_a_page_that_goes_on_for_minutes);
     tcase_add_test(tcase, goes_past_a_page_that_cannot_be_read);
     tcase_add_test(tcase, a_reconnect_does_not_shorten_a_back_off);
     tcase_add_test(tcase, goes_through_all_again_when_some_was_lost);

@@ -311,7 +311,7 @@ START_TEST(another_epoch_begins_anew)
 }
 END_TEST
 
-/* What came after the loss is missing, and what came before is not. */
+/* What came after the loss is missing, and what is dated before is not, save gift wraps. */
 START_TEST(another_epoch_while_disconnected)
 {
     ck_assert(!learn(A, NOW, NOW));
@@ -321,7 +321,8 @@ START_TEST(another_epoch_while_disconnected)
     ck_assert(learn(B, RELAY_GAPS_NONE, NOW + 2000));
     ck_assert(!reports(WRAPS));
     live(NOW + 300000);
-    ck_assert_int_eq(since(WRAPS, NOW + 2000), -1);
+    ck_assert_int_eq(since(WRAPS, NOW + 2000), CATCH_UP_BACKDATE_S - 1);
+    ck_assert_int_eq(since(DIRECT, NOW + 2000), -1);
     ck_assert_int_eq(from(WRAPS), NOW + 2000);
     ck_assert_int_eq(to(WRAPS), NOW + 2000);
 }
@@ -360,10 +361,44 @@ START_TEST(what_was_shown_before_we_were_known_does_not_count)
 }
 END_TEST
 
-START_TEST(keeps_time_by_redis)
+/* On a first start, where the relay wants to know us: nothing older is missing all the same. */
+START_TEST(what_was_shown_before_we_were_known_is_no_beginning)
 {
     ck_assert(!learn(A, RELAY_GAPS_NONE, NOW));
-    ck_assert_int_eq(relay_gaps_unix_s(&it, NOW + 7000), (CLOCK + NOW) / 1000 + 7);
+    live(NOW + 100);
+    relay_gaps_was_not_live(&it, WRAPS);
+    relay_gaps_was_not_live(&it, DIRECT);
+    ck_assert(!reports(WRAPS));
+    relay_gaps_live(&it, WRAPS, NOW + RELAY_GAPS_FIRST_MS - 1);
+    ck_assert(!catches_up(WRAPS));
+    relay_gaps_live(&it, DIRECT, NOW + RELAY_GAPS_FIRST_MS);
+    ck_assert_int_eq(since(DIRECT, NOW), -1);
+    ck_assert_int_eq(from(DIRECT), NOW);
+}
+END_TEST
+
+START_TEST(asks_up_to_the_later_clock)
+{
+    ck_assert(!learn(A, RELAY_GAPS_NONE, NOW));
+    ck_assert_int_eq(relay_gaps_latest_unix_s(&it, NOW + 7000), (CLOCK + NOW) / 1000 + 7);
+    relay_gaps_our_clock(&it, CLOCK + NOW + 1200000, NOW);
+    ck_assert_int_eq(relay_gaps_latest_unix_s(&it, NOW + 7000), (CLOCK + NOW) / 1000 + 1207);
+    relay_gaps_our_clock(&it, CLOCK + NOW - 1200000, NOW);
+    ck_assert_int_eq(relay_gaps_latest_unix_s(&it, NOW + 7000), (CLOCK + NOW) / 1000 + 7);
+}
+END_TEST
+
+START_TEST(asks_from_the_earlier_clock)
+{
+    relay_gaps_our_clock(&it, CLOCK + NOW - 7200000, NOW);
+    ck_assert(!learn(A, NOW - 60000, NOW));
+    relay_gaps_live(&it, DIRECT, NOW);
+    ck_assert_int_eq(since(DIRECT, NOW - 60000), CATCH_UP_SLACK_S + 7200);
+    relay_gaps_our_clock(&it, CLOCK + NOW + 7200000, NOW);
+    relay_gaps_live(&it, WRAPS, NOW);
+    ck_assert_int_eq(since(WRAPS, NOW - 60000), CATCH_UP_BACKDATE_S);
+    ck_assert_int_eq(to(WRAPS), NOW - 60000); /* cursors are of Redis's clock whatever ours is */
+    ck_assert_int_eq(to(DIRECT), NOW - 60000);
 }
 END_TEST
 
@@ -390,7 +425,9 @@ int main(void)
     tcase_add_test(tcase, another_epoch_while_disconnected);
     tcase_add_test(tcase, a_kind_that_is_refused_holds_back_no_other);
     tcase_add_test(tcase, what_was_shown_before_we_were_known_does_not_count);
-    tcase_add_test(tcase, keeps_time_by_redis);
+    tcase_add_test(tcase, what_was_shown_before_we_were_known_is_no_beginning);
+    tcase_add_test(tcase, asks_up_to_the_later_clock);
+    tcase_add_test(tcase, asks_from_the_earlier_clock);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);
 }

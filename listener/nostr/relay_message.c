@@ -51,11 +51,24 @@ static bool read_event(struct relay_message *message)
     return text_at(message->frame, 1, &message->subscription) && json_is_object(message->event);
 }
 
-/* Some relays leave the reason out. */
+/* Some relays leave the reason out. strfry puts a word before its own (NIP-01 has the reason begin
+ * with what a machine can read). */
+static void read_reason(struct relay_message *message, size_t index)
+{
+    static const char before[] = "ERROR: ";
+    size_t len = sizeof before - 1;
+
+    if (text_at(message->frame, index, &message->text) && message->text.len >= len &&
+        memcmp(message->text.text, before, len) == 0) {
+        message->text.text += len;
+        message->text.len -= len;
+    }
+}
+
 static bool read_closed(struct relay_message *message)
 {
     message->type = RELAY_MESSAGE_CLOSED;
-    (void)text_at(message->frame, 2, &message->text);
+    read_reason(message, 2);
     return text_at(message->frame, 1, &message->subscription);
 }
 
@@ -65,8 +78,15 @@ static bool read_ok(struct relay_message *message)
 
     message->type = RELAY_MESSAGE_OK;
     message->accepted = json_is_true(accepted);
-    (void)text_at(message->frame, 3, &message->text);
+    read_reason(message, 3);
     return json_is_boolean(accepted) && text_at(message->frame, 1, &message->event_id);
+}
+
+static bool read_notice(struct relay_message *message)
+{
+    message->type = RELAY_MESSAGE_NOTICE;
+    read_reason(message, 1);
+    return json_is_string(json_array_get(message->frame, 1));
 }
 
 static bool read_frame(struct relay_message *message)
@@ -86,12 +106,9 @@ static bool read_frame(struct relay_message *message)
         return text_at(message->frame, 1, &message->subscription);
     }
     if (is_named(&name, "NOTICE"))
-        message->type = RELAY_MESSAGE_NOTICE;
-    else if (is_named(&name, "AUTH"))
-        message->type = RELAY_MESSAGE_AUTH;
-    else
-        return false;
-    return text_at(message->frame, 1, &message->text);
+        return read_notice(message);
+    message->type = RELAY_MESSAGE_AUTH;
+    return is_named(&name, "AUTH") && text_at(message->frame, 1, &message->text);
 }
 
 bool relay_message_parse(struct relay_message *message, const char *text, size_t len)

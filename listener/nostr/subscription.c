@@ -35,19 +35,8 @@ static size_t ask(struct subscription *subscription, uint64_t now_ms, uint64_t r
     subscription->state = SUBSCRIPTION_ASKED;
     subscription->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
     return (size_t)snprintf(out, SUBSCRIPTION_FRAME_SIZE,
-                            "[\"REQ\",\"%s\",{\"kinds\":[%" PRIu32 "],\"limit\":0}]",
+                            "[\"REQ\",\"%s\",{\"kinds\":[%" PRIu32 "],\"limit\":1}]",
                             subscription->id, subscription->kind);
-}
-
-static void close_until_due(struct subscription *subscription, uint64_t now_ms, uint64_t random)
-{
-    uint64_t held_ms = 0;
-
-    if (subscription->state == SUBSCRIPTION_LIVE)
-        held_ms = now_ms - subscription->live_since_ms;
-    subscription->state = SUBSCRIPTION_CLOSED;
-    subscription->answered = true;
-    subscription->due_ms = now_ms + backoff_failed(&subscription->backoff, held_ms, random);
 }
 
 size_t subscription_close_frame(const char *id, char out[SUBSCRIPTION_FRAME_SIZE])
@@ -68,8 +57,7 @@ size_t subscription_next_frame(struct subscription *subscription, uint64_t now_m
         subscription_old_closed(subscription);
         return len;
     case SUBSCRIPTION_ASKED:
-        close_until_due(subscription, now_ms, random);
-        return subscription_close_frame(subscription->id, out);
+        return 0;
     default:
         return ask(subscription, now_ms, random, out);
     }
@@ -105,6 +93,11 @@ void subscription_old_closed(struct subscription *subscription)
     subscription->old_id[0] = '\0';
 }
 
+bool subscription_is_late(const struct subscription *subscription, uint64_t now_ms)
+{
+    return subscription->state == SUBSCRIPTION_ASKED && now_ms >= subscription->due_ms;
+}
+
 void subscription_on_eose(struct subscription *subscription, uint64_t now_ms)
 {
     if (subscription->state != SUBSCRIPTION_ASKED)
@@ -121,14 +114,29 @@ static bool begins_with(const char *text, size_t len, const char *prefix)
 
 void subscription_on_closed(struct subscription *subscription, uint64_t now_ms, uint64_t random)
 {
-    close_until_due(subscription, now_ms, random);
+    uint64_t held_ms = 0;
+
+    if (subscription->state == SUBSCRIPTION_LIVE)
+        held_ms = now_ms - subscription->live_since_ms;
+    subscription->state = SUBSCRIPTION_CLOSED;
+    subscription->answered = true;
+    subscription->due_ms = now_ms + backoff_failed(&subscription->backoff, held_ms, random);
 }
 
 enum subscription_refusal subscription_refusal(const char *reason, size_t len)
 {
-    if (begins_with(reason, len, "auth-required:"))
-        return SUBSCRIPTION_REFUSED_AUTH_REQUIRED;
-    if (begins_with(reason, len, "restricted:"))
-        return SUBSCRIPTION_REFUSED_RESTRICTED;
+    static const struct {
+        const char *prefix;
+        enum subscription_refusal refusal;
+    } words[] = {
+        {"auth-required:", SUBSCRIPTION_REFUSED_AUTH_REQUIRED},
+        {"restricted:", SUBSCRIPTION_REFUSED_RESTRICTED},
+        /* rust-nostr's relay builder */
+        {"error: you cannot request another user's gift wrap", SUBSCRIPTION_REFUSED_RESTRICTED},
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (begins_with(reason, len, words[i].prefix))
+            return words[i].refusal;
     return SUBSCRIPTION_REFUSED_OTHER;
 }

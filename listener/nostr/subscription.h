@@ -1,10 +1,11 @@
 /* subscription: what one connection asks of its relay for one event kind.
  *
  * Each kind has a REQ of its own, without authors and `#p` (a relay must not learn who is
- * registered) and with `limit:0` and no `since` (gift wraps are dated up to two days back, NIP-59).
- * EOSE tells stored events from live ones, whatever a relay makes of the limit. A REQ that is
- * refused (CLOSED) or not answered is asked again after a back-off, under a new id, so that late
- * answers to the old one are not taken for answers to the new.
+ * registered) and with `limit:1` and no `since` (gift wraps are dated up to two days back, NIP-59);
+ * nostr-rs-relay never ends its answer to `limit:0`. EOSE tells stored events from live ones,
+ * whatever a relay makes of the limit; where none comes, events are live when the time for it is
+ * over. A REQ that is refused (CLOSED) is asked again after a back-off, under a new id, so that
+ * late answers to the old one are not taken for answers to the new.
  *
  * Pure: milliseconds of a monotonic clock and randomness are given. */
 #ifndef MOSTRO_SUBSCRIPTION_H
@@ -18,17 +19,17 @@
 
 #define SUBSCRIPTION_ID_LEN     16
 #define SUBSCRIPTION_FRAME_SIZE 96
-#define SUBSCRIPTION_ANSWER_MS  20000 /* how long a relay may take to answer a REQ */
+#define SUBSCRIPTION_ANSWER_MS  20000 /* how long a relay may take to send what it has stored */
 #define SUBSCRIPTION_NEVER      UINT64_MAX
 
 enum subscription_state {
     SUBSCRIPTION_UNASKED,
     SUBSCRIPTION_ASKED, /* events are stored ones */
-    SUBSCRIPTION_LIVE,  /* after EOSE: events are new */
-    SUBSCRIPTION_CLOSED /* refused, or not answered in time */
+    SUBSCRIPTION_LIVE,  /* after EOSE, or without in time: events are new */
+    SUBSCRIPTION_CLOSED /* refused */
 };
 
-/* Why a relay closed a subscription: the prefix of its reason (NIP-01, NIP-42). */
+/* Why a relay closed a subscription, by how its reason begins (NIP-01, NIP-42). */
 enum subscription_refusal {
     SUBSCRIPTION_REFUSED_NOT,
     SUBSCRIPTION_REFUSED_OTHER,
@@ -57,7 +58,7 @@ void subscription_reset(struct subscription *subscription);
  * stays so until the new one is, so that nothing is missed in between. */
 void subscription_renew(struct subscription *subscription);
 
-/* Writes the next frame to send, if one is due: a REQ, or a CLOSE for a REQ that was not answered.
+/* Writes the next frame to send, if one is due: a REQ, or the CLOSE of one that was renewed.
  * Returns its length, or 0. */
 size_t subscription_next_frame(struct subscription *subscription, uint64_t now_ms, uint64_t random,
                                char out[SUBSCRIPTION_FRAME_SIZE]);
@@ -65,7 +66,8 @@ size_t subscription_next_frame(struct subscription *subscription, uint64_t now_m
 /* Writes the CLOSE of a subscription with this id; returns its length. */
 size_t subscription_close_frame(const char *id, char out[SUBSCRIPTION_FRAME_SIZE]);
 
-/* When subscription_next_frame() will have something: SUBSCRIPTION_NEVER while live. */
+/* When subscription_next_frame() will have something, or subscription_is_late() will be true:
+ * SUBSCRIPTION_NEVER while live. */
 uint64_t subscription_due_ms(const struct subscription *subscription);
 
 /* What a message with this subscription id is about. */
@@ -81,7 +83,10 @@ enum subscription_match subscription_match(const struct subscription *subscripti
 bool subscription_shows_live(const struct subscription *subscription,
                              enum subscription_match match);
 
-/* The relay has sent all that it had stored for the one asked for. */
+/* It has been asked for, and the time in which all that is stored must have come is over. */
+bool subscription_is_late(const struct subscription *subscription, uint64_t now_ms);
+
+/* The relay has sent all that it had stored for the one asked for, or its time is over. */
 void subscription_on_eose(struct subscription *subscription, uint64_t now_ms);
 
 /* The relay has closed the one that was renewed. */

@@ -7,12 +7,14 @@
 #include "log/log.h"
 #include "nostr/event_scan.h"
 #include "nostr/relay_message.h"
+#include "wrap_guard.h"
 
 #define LINES_WINDOW_MS 60000
 
 /* How a relay has refused a kind's subscription, or its pages, in this connection. */
 struct refusals {
     enum subscription_refusal last;
+    bool may_be_late; /* we asked before we were let in, and have had no answer */
     bool asked_again; /* at once, as a refusal may have been on its way when we were let in */
 };
 
@@ -27,7 +29,8 @@ struct relay_session {
     uint64_t verdict_ms; /* until then a verdict on that answer is waited for; 0: on none */
     size_t turn;         /* the kind whose page is asked for next, if it wants one */
     uint64_t page_ms;    /* not before then */
-    unsigned bad;        /* frames in a row */
+    struct wrap_guard guard;
+    unsigned bad; /* frames in a row */
     unsigned lines;
     uint64_t lines_since_ms;
 };
@@ -69,10 +72,25 @@ void relay_session_end(struct relay_session *session)
     relay_gaps_down(&session->gaps);
 }
 
+/* Said at once where a REQ was refused until we had authenticated. */
+static void warn_of_guard(struct relay_session *session, uint64_t now_ms)
+{
+    for (size_t i = 0; session->authenticated && i < session->count; i++) {
+        const struct subscription *it = &session->subscriptions[i];
+
+        if (it->kind == WRAP_GUARD_KIND && it->state == SUBSCRIPTION_LIVE &&
+            wrap_guard_is_to_warn(&session->guard, now_ms - it->live_since_ms))
+            log_warn("relay %s: wants authentication, and has shown no gift wrap (kind %d): it may "
+                     "keep them from all but their addressees, and says so to nobody",
+                     session->options.name, WRAP_GUARD_KIND);
+    }
+}
+
 void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms)
 {
     struct intake *intake = session->options.intake;
 
+    warn_of_guard(session, now_ms);
     if (intake_held(intake) > 0)
         return;
     if (intake_has_lost(intake) && session->gaps.sure) {
@@ -101,19 +119,32 @@ static bool may_log(struct relay_session *session, uint64_t now_ms)
     return true;
 }
 
+/* What the subscription shows from now on is new. `though` says what is odd about it, or nothing.
+ */
+static void go_live(struct relay_session *session, size_t kind, const char *though, uint64_t now_ms)
+{
+    struct subscription *subscription = &session->subscriptions[kind];
+
+    if (subscription->state != SUBSCRIPTION_ASKED)
+        return;
+    subscription_on_eose(subscription, now_ms);
+    relay_gaps_live(&session->gaps, kind, (int64_t)now_ms);
+    if (may_log(session, now_ms))
+        log_info("relay %s: subscribed to kind %" PRIu32 "%s%s", session->options.name,
+                 subscription->kind, *though == '\0' ? "" : ", though ", though);
+}
+
 /* ---- Sending --------------------------------------------------------------------------------- */
 
 static size_t next_subscription_frame(struct relay_session *session, uint64_t now_ms, char *out)
 {
     for (size_t i = 0; i < session->count; i++) {
         struct subscription *subscription = &session->subscriptions[i];
-        bool unanswered = subscription->state == SUBSCRIPTION_ASKED;
-        size_t len = subscription_next_frame(subscription, now_ms, random_up_to(UINT64_MAX), out);
+        size_t len;
 
-        if (len > 0 && unanswered)
-            log_warn("relay %s: no answer to the subscription for kind %" PRIu32
-                     "; it will be asked again",
-                     session->options.name, subscription->kind);
+        if (subscription_is_late(subscription, now_ms))
+            go_live(session, i, "its stored events have not ended in time", now_ms);
+        len = subscription_next_frame(subscription, now_ms, random_up_to(UINT64_MAX), out);
         if (len > 0)
             return len;
     }
@@ -228,6 +259,11 @@ static bool is_live(const struct relay_session *session)
     return false;
 }
 
+bool relay_session_may_hide_wraps(const struct relay_session *session)
+{
+    return wrap_guard_may_hide(&session->guard);
+}
+
 bool relay_session_is_settled(const struct relay_session *session)
 {
     for (size_t i = 0; i < session->count; i++) {
@@ -277,6 +313,8 @@ static void take_event(struct relay_session *session, const struct event *event,
                        int64_t unix_s)
 {
     atomic_store(session->options.last_event_s, unix_s);
+    if (event->kind == WRAP_GUARD_KIND)
+        wrap_guard_shown(&session->guard);
     if (event_has_expired(event, unix_s))
         count(session, STAT_EVENTS_EXPIRED);
     else
@@ -354,26 +392,13 @@ static void on_event(struct relay_session *session, const struct relay_text *sub
     verify_event(session, event, topic.is == TOPIC_PAGE, now_ms, unix_s);
 }
 
-static void on_live(struct relay_session *session, size_t kind, uint64_t now_ms)
-{
-    struct subscription *subscription = &session->subscriptions[kind];
-
-    if (subscription->state != SUBSCRIPTION_ASKED)
-        return;
-    subscription_on_eose(subscription, now_ms);
-    relay_gaps_live(&session->gaps, kind, (int64_t)now_ms);
-    if (may_log(session, now_ms))
-        log_info("relay %s: subscribed to kind %" PRIu32, session->options.name,
-                 subscription->kind);
-}
-
 static void on_eose(struct relay_session *session, const struct relay_message *message,
                     uint64_t now_ms)
 {
     struct topic topic = find(session, &message->subscription);
 
     if (topic.match == SUBSCRIPTION_MATCH_NOW)
-        on_live(session, topic.kind, now_ms);
+        go_live(session, topic.kind, "", now_ms);
     else if (topic.is == TOPIC_PAGE)
         catch_up_on_eose(&session->gaps.kind[topic.kind].catch_up, now_ms);
 }
@@ -409,8 +434,15 @@ static void ask_at_once(struct relay_session *session, size_t kind)
     catch_up_hurry(&session->gaps.kind[kind].catch_up);
 }
 
-/* `auth-required` may be on its way still when our answer has been taken: then we ask once more at
- * once, and otherwise when it has been taken. */
+/* The last refusal is of before we were let in, or may be: `restricted` is said to who is known. */
+static bool refuses_a_stranger(const struct refusals *refusals)
+{
+    return refusals->last == SUBSCRIPTION_REFUSED_AUTH_REQUIRED ||
+           (refusals->may_be_late && refusals->last != SUBSCRIPTION_REFUSED_RESTRICTED);
+}
+
+/* A refusal may be on its way still when our answer has been taken: then we ask once more at once,
+ * and otherwise when it has been taken. */
 static void on_refusal(struct relay_session *session, struct topic topic,
                        const struct relay_text *why, uint64_t now_ms)
 {
@@ -422,6 +454,8 @@ static void on_refusal(struct relay_session *session, struct topic topic,
     if (may_log(session, now_ms))
         tell_refusal(session, topic, refusals->last != refusal, refusal, why);
     refusals->last = refusal;
+    if (session->subscriptions[topic.kind].kind == WRAP_GUARD_KIND)
+        wrap_guard_refused(&session->guard, refusal);
     if (topic.is == TOPIC_PAGE) {
         catch_up_on_closed(&session->gaps.kind[topic.kind].catch_up, now_ms,
                            random_up_to(UINT64_MAX));
@@ -430,8 +464,7 @@ static void on_refusal(struct relay_session *session, struct topic topic,
                                random_up_to(UINT64_MAX));
         relay_gaps_closed(&session->gaps, topic.kind);
     }
-    if (refusal == SUBSCRIPTION_REFUSED_AUTH_REQUIRED && session->authenticated &&
-        !refusals->asked_again) {
+    if (session->authenticated && !refusals->asked_again && refuses_a_stranger(refusals)) {
         refusals->asked_again = true;
         ask_at_once(session, topic.kind);
     }
@@ -456,16 +489,17 @@ static void on_auth(struct relay_session *session, const struct relay_message *m
         log_warn("relay %s: sent a challenge that cannot be answered", session->options.name);
 }
 
-/* Some relays leave out, without a word, what they show only to who has authenticated: what was
- * asked for before is asked for anew. */
+/* Whatever a relay refused, and in whatever words: it knows us now. Some leave out, without a word,
+ * what they show only to who has authenticated: what was asked for before is asked for anew. */
 static void ask_as_authenticated(struct relay_session *session)
 {
     for (size_t i = 0; i < session->count; i++) {
-        if (session->subscription_refusals[i].last == SUBSCRIPTION_REFUSED_AUTH_REQUIRED ||
-            session->page_refusals[i].last == SUBSCRIPTION_REFUSED_AUTH_REQUIRED)
-            ask_at_once(session, i);
-        if (!session->asked_before[i])
+        ask_at_once(session, i);
+        if (!session->asked_before[i]) {
+            session->subscription_refusals[i].may_be_late =
+                session->subscriptions[i].state == SUBSCRIPTION_ASKED;
             continue;
+        }
         subscription_renew(&session->subscriptions[i]);
         relay_gaps_was_not_live(&session->gaps, i);
     }

@@ -5,9 +5,9 @@
  * ones to the intake. After a gap (see relay_gaps.h) it asks for stored events, page by page, one
  * at a time and at most two a second.
  *
- * What a live subscription sends before EOSE is dropped: a relay that ignores `limit:0` sends what
- * it has stored, and what of that is missing is asked for by pages. A live event is taken whatever
- * its created_at.
+ * What a live subscription sends before EOSE, or before the time for that is over, is dropped: it
+ * is `limit:1`'s one event, or more where a relay ignores the limit, and what of that is missing is
+ * asked for by pages. A live event is taken whatever its created_at.
  *
  * Not thread-safe: one per relay, in its thread. Milliseconds are of clock_monotonic_ms(). */
 #ifndef MOSTRO_RELAY_SESSION_H
@@ -73,6 +73,9 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
 /* One frame arrived that cannot be looked at; `what` names it. False as above. */
 bool relay_session_reject(struct relay_session *session, const char *what, uint64_t now_ms)
     __attribute__((warn_unused_result));
+
+/* Whether the relay may be keeping all gift wraps from us (see wrap_guard.h). */
+bool relay_session_may_hide_wraps(const struct relay_session *session);
 
 /* Whether every REQ of this connection has had its answer, or the time for it is over, and at least
  * one is live. */

@@ -1,9 +1,14 @@
 """Relays that want to know who asks (NIP-42)."""
+import time
+
 import pytest
 
 import nostr
 from relay import Auth, Relay
 from stack import wait_until
+
+
+MAY_HIDE = "it may keep them from all but their addressees"
 
 
 def start(make_stack, relay, **settings):
@@ -34,7 +39,10 @@ def test_a_relay_that_admits_whoever_authenticates(make_stack, phone, when):
         relay.wait_until(lambda r: r.authenticated)
         wait_for_subscriptions(stack)
         check_wake(stack, relay, phone)
-        assert "warn: relay" not in stack.listener.output()
+        warnings = stack.listener.output().count("warn: relay")
+        assert warnings == stack.listener.output().count(MAY_HIDE)
+        # The REQ at connect may come before or after our answer to the challenge.
+        assert warnings in {"connect": (0, 1), "req": (1,), "silent": (0,)}[when]
         wait_until(lambda: stack.get("/api/ready").status == 200)
 
 
@@ -99,6 +107,39 @@ def test_catching_up_with_a_relay_that_guards_what_it_stored(make_stack, phone, 
         relay.publish(nostr.gift_wrap(pubkey))
         stack.spawn_listener([relay])
         phone.next_push(timeout=15)
+
+
+@pytest.mark.parametrize("refusal", ["ERROR: auth-required: requested filter needs it",
+                                     "blocked: who are you?"], ids=["strfry", "other words"])
+def test_a_refusal_in_whatever_words(make_stack, phone, refusal):
+    """What was refused is asked for at once when we have authenticated, not after a back-off."""
+    with Relay(auth=Auth("req", refusal=refusal)) as relay:
+        stack = start(make_stack, relay)
+        relay.wait_until(lambda r: r.authenticated)
+        asked = [req for req in relay.reqs() if req[2] == {"kinds": [nostr.GIFT_WRAP], "limit": 1}]
+        begun = time.monotonic()
+        relay.wait_until(lambda r: len([req for req in r.reqs() if req[2] == asked[0][2]]) == 2, 3)
+        wait_for_subscriptions(stack)
+        assert time.monotonic() - begun < 3
+        check_wake(stack, relay, phone)
+
+
+def test_a_relay_that_shows_gift_wraps_to_their_addressees(make_stack, phone):
+    """Nothing tells us apart from one that shows us all, until one comes."""
+    with Relay(auth=Auth("req", addressees=True)) as relay:
+        stack = start(make_stack, relay)
+        wait_for_subscriptions(stack)
+        wait_until(lambda: MAY_HIDE in stack.listener.output())
+        pubkey = nostr.new_pubkey()
+        stack.register(pubkey, phone.endpoint())
+        relay.publish(nostr.gift_wrap(pubkey))
+        relay.publish(nostr.direct_message(pubkey))
+        phone.next_push()
+        relay.kill_connections()
+        wait_for_subscriptions(stack, 2)
+        stack.wait_until_idle()
+        assert len(phone.pushes) == 1
+        assert stack.listener.output().count(MAY_HIDE) == 1
 
 
 def test_a_challenge_in_mid_connection(make_stack, phone):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import socket
 import threading
+import time
 import zlib
 
 import pytest
@@ -118,6 +119,74 @@ def test_a_relay_that_says_why_it_leaves(live, relay):
     said = "disconnected: it closed the connection (1008: timed out, [...]); next attempt in"
     wait_until(lambda: said in live.listener.output())
     assert key not in live.listener.output()
+
+
+def test_a_relay_that_never_ends_limit_0(make_stack, phone, pubkey):
+    """nostr-rs-relay answers `limit:0` with no EOSE."""
+    with Relay(answers_limit_0=False) as relay:
+        stack = start_stack(make_stack, relay)
+        stack.register(pubkey, phone.endpoint())
+        relay.publish(nostr.gift_wrap(pubkey))
+        phone.next_push(timeout=5)
+
+
+def is_connected(stack):
+    return stack.redis.hget("mostro:listener:listener-1", "relays_connected") == "1"
+
+
+@pytest.mark.parametrize("after", [None, 21], ids=["never", "late"])
+def test_eose_that_does_not_come_in_time(make_stack, phone, after):
+    """After 20 s what comes is new all the same; what came until then is told apart by its date."""
+    old, meanwhile, late = pubkeys = [nostr.new_pubkey() for _ in range(3)]
+    endpoints = {pubkey: phone.endpoint() for pubkey in pubkeys}
+    with Relay(eose_after=after) as relay:
+        relay.publish(nostr.direct_message(old, created_at=int(time.time()) - 2))
+        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info",
+                           NOSTR_EVENT_KINDS="14")
+        stack.start_redis()
+        stack.start_api()
+        for pubkey, endpoint in endpoints.items():
+            stack.register(pubkey, endpoint)
+        stack.start_listener(relay, kinds=1)
+        time.sleep(2)  # until another second is written into events
+        relay.publish(nostr.direct_message(meanwhile))
+        wait_until(lambda: "have not ended in time" in stack.listener.output(), 25)
+        assert phone.url + phone.next_push().path == endpoints[meanwhile]
+        wait_until(lambda: stack.get("/api/ready").status == 200, 15)
+        if after:
+            relay.wait_until(lambda r: r.reqs()[0][1] in r.ended)
+        for _ in range(2):
+            relay.publish(nostr.direct_message(late))
+            assert phone.url + phone.next_push().path == endpoints[late]
+        stack.wait_until_idle()
+        assert len(phone.pushes) == 3
+        assert len([req for req in relay.reqs() if "since" not in req[2]]) == 1
+        assert relay.accepted == 1
+
+
+@pytest.mark.parametrize("goes_live", [False, True], ids=["refused", "live for a moment"])
+def test_a_relay_that_lets_no_subscription_live(make_stack, goes_live):
+    """It is not connected, whatever the state of its WebSocket."""
+    with Relay() as relay:
+        if not goes_live:
+            relay.refuse_reqs("blocked: no", 100)
+        stack = start_stack(make_stack, relay)
+        if goes_live:
+            wait_until(lambda: stack.get("/api/ready").status == 200, 15)
+            relay.refuse_reqs("blocked: no", 100)
+            relay.close_subscriptions("blocked: no")
+        wait_until(lambda: stack.listener.output().count("was closed (blocked: no)") == 2)
+        wait_until(lambda: not is_connected(stack), 15)
+        wait_until(lambda: stack.get("/api/ready").status == 503)
+        assert relay.connections == 1
+
+
+def start_stack(make_stack, relay):
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info")
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    return stack
 
 
 # ---- Frames in pieces

@@ -329,7 +329,7 @@ def test_one_req_for_each_kind_and_nothing_else(live, relay, phone, pubkey, devi
     assert [message[0] for message in messages] == ["REQ", "REQ"]
     assert all(len(message) == 3 for message in messages)
     assert sorted((message[2] for message in messages), key=lambda f: -f["kinds"][0]) == [
-        {"kinds": [1059], "limit": 0}, {"kinds": [14], "limit": 0}]
+        {"kinds": [1059], "limit": 1}, {"kinds": [14], "limit": 1}]
     names = [message[1] for message in messages]
     assert len(set(names)) == 2 and all(0 < len(name) <= 64 for name in names)
 
@@ -346,7 +346,7 @@ def test_other_kinds_when_told(make_stack, relay, phone, pubkey):
     check_silent_push(phone.next_push(), endpoint, phone)
     stack.wait_until_idle()
     assert stack.wakes_added() == 1
-    assert [req[2] for req in relay.reqs()] == [{"kinds": [4], "limit": 0}]
+    assert [req[2] for req in relay.reqs()] == [{"kinds": [4], "limit": 1}]
 
 
 def test_relay_over_tls(make_stack, authority, certificate, phone, pubkey):

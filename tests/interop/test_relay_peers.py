@@ -12,7 +12,7 @@ import nostr
 from stack import wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
-ASKED = {"kinds": [nostr.GIFT_WRAP], "limit": 0}
+ASKED = {"kinds": [nostr.GIFT_WRAP], "limit": 1}
 
 
 class Peer:

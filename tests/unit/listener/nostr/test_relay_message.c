@@ -85,6 +85,29 @@ START_TEST(reads_notice_auth_and_ok)
 }
 END_TEST
 
+/* strfry's. */
+START_TEST(looks_past_a_word_before_the_reason)
+{
+    struct relay_message message;
+
+    ck_assert(parses(&message, "[\"CLOSED\",\"sub\",\"ERROR: auth-required: who?\"]"));
+    assert_text(&message.text, "auth-required: who?");
+    relay_message_clear(&message);
+    ck_assert(parses(&message, "[\"OK\",\"00\",false,\"ERROR: restricted: no\"]"));
+    assert_text(&message.text, "restricted: no");
+    relay_message_clear(&message);
+    ck_assert(parses(&message, "[\"NOTICE\",\"ERROR: \"]"));
+    assert_text(&message.text, "");
+    relay_message_clear(&message);
+    ck_assert(parses(&message, "[\"NOTICE\",\"ERROR:\"]"));
+    assert_text(&message.text, "ERROR:");
+    relay_message_clear(&message);
+    ck_assert(parses(&message, "[\"AUTH\",\"ERROR: x\"]"));
+    assert_text(&message.text, "ERROR: x");
+    relay_message_clear(&message);
+}
+END_TEST
+
 START_TEST(ignores_elements_beyond_the_named_ones)
 {
     struct relay_message message;
@@ -222,6 +245,6 @@ START_TEST(reads_no_further_than_it_may)
 END_TEST
 
 UNIT_MAIN("relay_message", reads_an_event, reads_eose_and_closed, reads_notice_auth_and_ok,
-          ignores_elements_beyond_the_named_ones, keeps_nuls_in_texts, refuses_garbage,
-          refuses_a_raw_nul, refuses_duplicate_keys, bounds_depth, bounds_size,
-          reads_no_further_than_it_may)
+          ignores_elements_beyond_the_named_ones, looks_past_a_word_before_the_reason,
+          keeps_nuls_in_texts, refuses_garbage, refuses_a_raw_nul, refuses_duplicate_keys,
+          bounds_depth, bounds_size, reads_no_further_than_it_may)

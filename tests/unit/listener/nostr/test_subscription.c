@@ -31,7 +31,7 @@ START_TEST(asks_for_one_kind_and_nothing_more)
     subscription_init(&subscription, 1059);
     ck_assert_uint_eq(subscription_due_ms(&subscription), 0);
     len = subscription_next_frame(&subscription, T0, 0x0123456789abcdef, frame);
-    ck_assert_str_eq(frame, "[\"REQ\",\"0123456789abcdef\",{\"kinds\":[1059],\"limit\":0}]");
+    ck_assert_str_eq(frame, "[\"REQ\",\"0123456789abcdef\",{\"kinds\":[1059],\"limit\":1}]");
     ck_assert_uint_eq(len, strlen(frame));
     ck_assert_int_eq(subscription.state, SUBSCRIPTION_ASKED);
     ck_assert_uint_eq(subscription_next_frame(&subscription, T0, 1, frame), 0);
@@ -46,7 +46,7 @@ START_TEST(largest_frame_fits)
     subscription_init(&subscription, UINT32_MAX);
     len = subscription_next_frame(&subscription, T0, UINT64_MAX, frame);
     ck_assert_uint_eq(len, strlen(frame));
-    ck_assert_str_eq(frame, "[\"REQ\",\"ffffffffffffffff\",{\"kinds\":[4294967295],\"limit\":0}]");
+    ck_assert_str_eq(frame, "[\"REQ\",\"ffffffffffffffff\",{\"kinds\":[4294967295],\"limit\":1}]");
 }
 END_TEST
 
@@ -91,7 +91,7 @@ START_TEST(asks_again_after_a_back_off_under_a_new_id)
     ck_assert_uint_eq(subscription_due_ms(&subscription), T0 + 5000);
     ck_assert_uint_eq(subscription_next_frame(&subscription, T0 + 4999, 7, frame), 0);
     ck_assert_uint_gt(subscription_next_frame(&subscription, T0 + 5000, 7, frame), 0);
-    ck_assert_str_eq(frame, "[\"REQ\",\"0000000000000007\",{\"kinds\":[1059],\"limit\":0}]");
+    ck_assert_str_eq(frame, "[\"REQ\",\"0000000000000007\",{\"kinds\":[1059],\"limit\":1}]");
     (void)close_it(&subscription, "error: busy", T0 + 5000);
     ck_assert_uint_eq(subscription_due_ms(&subscription), T0 + 15000);
 }
@@ -123,6 +123,8 @@ START_TEST(tells_refusals_apart)
         {"restricted", SUBSCRIPTION_REFUSED_OTHER},
         {"rate-limited: slow down", SUBSCRIPTION_REFUSED_OTHER},
         {"not auth-required: at all", SUBSCRIPTION_REFUSED_OTHER},
+        {"error: you cannot request another user's gift wrap", SUBSCRIPTION_REFUSED_RESTRICTED},
+        {"error: you cannot request more", SUBSCRIPTION_REFUSED_OTHER},
         {"", SUBSCRIPTION_REFUSED_OTHER},
     };
 
@@ -134,18 +136,20 @@ START_TEST(tells_refusals_apart)
 }
 END_TEST
 
-START_TEST(gives_up_on_an_answer_that_does_not_come)
+START_TEST(waits_for_eose_no_longer_than_its_time)
 {
     struct subscription subscription = asked(1059);
     uint64_t late = T0 + SUBSCRIPTION_ANSWER_MS;
 
     ck_assert_uint_eq(subscription_due_ms(&subscription), late);
-    ck_assert_uint_eq(subscription_next_frame(&subscription, late - 1, 0, frame), 0);
-    ck_assert_uint_eq(subscription_next_frame(&subscription, late, 0, frame), 28);
-    ck_assert_str_eq(frame, "[\"CLOSE\",\"0000000000001234\"]");
-    ck_assert_int_eq(subscription.state, SUBSCRIPTION_CLOSED);
-    ck_assert(subscription.answered);
-    ck_assert_uint_eq(subscription_due_ms(&subscription), late + 5000);
+    ck_assert(!subscription_is_late(&subscription, late - 1));
+    ck_assert(subscription_is_late(&subscription, late));
+    ck_assert_uint_eq(subscription_next_frame(&subscription, late, 0, frame), 0);
+    subscription_on_eose(&subscription, late);
+    ck_assert_int_eq(subscription.state, SUBSCRIPTION_LIVE);
+    ck_assert(!subscription_is_late(&subscription, late));
+    subscription_on_eose(&subscription, late + 5000); /* which comes after all */
+    ck_assert_uint_eq(subscription.live_since_ms, late);
 }
 END_TEST
 
@@ -180,5 +184,5 @@ UNIT_MAIN("subscription", asks_for_one_kind_and_nothing_more, largest_frame_fits
           is_live_after_eose, knows_its_id_while_it_is_open,
           asks_again_after_a_back_off_under_a_new_id,
           back_off_starts_over_after_it_was_live_for_a_minute, tells_refusals_apart,
-          gives_up_on_an_answer_that_does_not_come, eose_out_of_turn_changes_nothing,
+          waits_for_eose_no_longer_than_its_time, eose_out_of_turn_changes_nothing,
           a_new_connection_asks_at_once)

@@ -107,7 +107,10 @@ static bool receive(const char *text)
 }
 
 /* Begins a connection and keeps the ids of its two REQs. */
-static char id_1059[17], id_14[17];
+static char id_1059[17], id_14[17], page_id[17];
+
+static void learn(int64_t cursor_ms);
+static void expect_page(unsigned kind, uint64_t now_ms);
 
 static void ask(void)
 {
@@ -184,6 +187,40 @@ START_TEST(takes_nothing_before_eose)
     say_eose(id_1059);
     give(id_1059, gift_wrap); /* a stored copy has not made it known */
     ck_assert_uint_eq(taken, 1);
+}
+END_TEST
+
+START_TEST(takes_events_as_live_when_the_time_for_eose_is_over)
+{
+    uint64_t late = T0 + SUBSCRIPTION_ANSWER_MS;
+
+    ask();
+    say_eose(id_14);
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 0);
+    ck_assert_uint_eq(relay_session_due_ms(session), late);
+    ck_assert_uint_eq(relay_session_next_frame(session, late - 1, UNIX_S, frame), 0);
+    ck_assert(!relay_session_is_settled(session));
+    ck_assert_uint_eq(relay_session_next_frame(session, late, UNIX_S, frame), 0);
+    ck_assert(relay_session_is_settled(session));
+    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    give(id_1059, gift_wrap);
+    ck_assert_uint_eq(taken, 1);
+    say_eose(id_1059); /* which changes nothing */
+    give(id_1059, other_wrap);
+    ck_assert_uint_eq(taken, 2);
+    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+}
+END_TEST
+
+/* After a gap it is among what is asked for by pages. */
+START_TEST(asks_for_what_came_before_the_time_for_eose_was_over)
+{
+    uint64_t late = T0 + SUBSCRIPTION_ANSWER_MS;
+
+    learn((UNIX_S - 60) * 1000);
+    ask();
+    expect_page(1059, late);
 }
 END_TEST
 
@@ -316,8 +353,6 @@ START_TEST(what_has_expired_is_not_taken)
 END_TEST
 
 /* ---- Catching up ----------------------------------------------------------------------------- */
-
-static char page_id[17];
 
 static void learn(int64_t cursor_ms)
 {
@@ -588,7 +623,7 @@ static void expect_renewal(char id[17], const char *kind)
 
     strcpy(old, id);
     ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
-    (void)snprintf(filter, sizeof filter, "{\"kinds\":[%s],\"limit\":0}]", kind);
+    (void)snprintf(filter, sizeof filter, "{\"kinds\":[%s],\"limit\":1}]", kind);
     ck_assert_ptr_nonnull(strstr(frame, filter));
     ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",", id), 1);
     ck_assert_str_ne(id, old);
@@ -721,6 +756,72 @@ START_TEST(is_not_talked_out_of_its_back_off)
         say_closed(page_id, i % 2 ? "auth-required: no" : "error: no");
     }
     ck_assert_uint_le(reqs, 8);
+}
+END_TEST
+
+/* strfry's word before its reason, and others' words. */
+START_TEST(asks_again_once_it_is_authenticated_whatever_the_words_were)
+{
+    ask();
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    say_closed(id_1059, "ERROR: auth-required: requested filter requires authentication");
+    say_closed(id_14, "blocked: who are you?");
+    expect_auth("x");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    say_ok(auth_id, "true");
+    expect_req_for_wraps();
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    ck_assert_ptr_nonnull(strstr(frame, "\"kinds\":[14]"));
+    ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+}
+END_TEST
+
+START_TEST(asks_again_once_where_any_refusal_comes_late)
+{
+    relay_session_begin(session);
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    expect_auth("x");
+    expect_req_for_wraps();
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    say_ok(auth_id, "true");
+    say_closed(id_1059, "blocked: too late");
+    expect_req_for_wraps();
+    say_closed(id_1059, "blocked: no");
+    ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, UNIX_S, frame), 0);
+}
+END_TEST
+
+/* It may mean their addressees alone. */
+START_TEST(knows_a_relay_that_may_hide_gift_wraps)
+{
+    ask();
+    ck_assert(receive("[\"AUTH\",\"x\"]"));
+    ck_assert(!relay_session_may_hide_wraps(session));
+    say_closed(id_1059, "ERROR: auth-required: who are you?");
+    say_eose(id_14);
+    expect_auth("x");
+    say_ok(auth_id, "true");
+    expect_req_for_wraps();
+    say_eose(id_1059);
+    ck_assert(relay_session_may_hide_wraps(session));
+    give(id_14, message_14);
+    ck_assert(relay_session_may_hide_wraps(session));
+    give(id_1059, gift_wrap);
+    ck_assert(!relay_session_may_hide_wraps(session));
+}
+END_TEST
+
+START_TEST(a_relay_that_refuses_gift_wraps_hides_them)
+{
+    ask();
+    say_closed(id_1059, "error: could not connect to the database");
+    ck_assert(!relay_session_may_hide_wraps(session));
+    relay_session_end(session);
+    ask();
+    say_closed(id_14, "restricted: no");
+    ck_assert(!relay_session_may_hide_wraps(session));
+    say_closed(id_1059, "restricted: no");
+    ck_assert(relay_session_may_hide_wraps(session));
 }
 END_TEST
 
@@ -897,6 +998,8 @@ int main(void)
     tcase_add_test(tcase, asks_once_for_each_kind);
     tcase_add_test(tcase, takes_a_live_event);
     tcase_add_test(tcase, takes_nothing_before_eose);
+    tcase_add_test(tcase, takes_events_as_live_when_the_time_for_eose_is_over);
+    tcase_add_test(tcase, asks_for_what_came_before_the_time_for_eose_was_over);
     tcase_add_test(tcase, takes_an_event_once);
     tcase_add_test(tcase, knows_a_copy_in_any_form);
     tcase_add_test(tcase, is_not_misled_by_what_looks_like_a_copy);
@@ -922,6 +1025,10 @@ int main(void)
     tcase_add_test(tcase, asks_again_once_it_is_authenticated);
     tcase_add_test(tcase, asks_again_once_where_the_refusal_comes_late);
     tcase_add_test(tcase, is_not_talked_out_of_its_back_off);
+    tcase_add_test(tcase, asks_again_once_it_is_authenticated_whatever_the_words_were);
+    tcase_add_test(tcase, asks_again_once_where_any_refusal_comes_late);
+    tcase_add_test(tcase, knows_a_relay_that_may_hide_gift_wraps);
+    tcase_add_test(tcase, a_relay_that_refuses_gift_wraps_hides_them);
     tcase_add_test(tcase, does_not_insist_where_its_answer_is_refused);
     tcase_add_test(tcase, asks_for_a_page_again_once_it_is_authenticated);
     tcase_add_test(tcase, bears_challenges_that_cannot_be_answered);

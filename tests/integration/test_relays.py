@@ -315,7 +315,6 @@ UNSOUND = {
     "a time before 1970": lambda pubkey: wrap(pubkey, created_at=-1),
     "a number in a tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], ["t", 1]]),
     "null in a tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey, None]]),
-    "an empty tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], []]),
     "a tag in a tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], [["t"]]]),
     "a text for a tag": lambda pubkey: wrap(pubkey, tags=[["p", pubkey], "t"]),
     "an object for tags": lambda pubkey: wrap(pubkey, tags={"p": pubkey}),

@@ -14,8 +14,8 @@
 # of its answer says it.
 #
 # Seen on 2026-11-27 with Debian 12's libcurl4 7.88.1-10+deb12u15 and node 20.20.2 (nghttp2
-# 1.61.0) over TLS: GETs by one handle, one after the other, each with a body of 11 bytes. In 3
-# runs the first failure came after 1,100 to 1,199 good answers, and two of 3,000 failed:
+# 1.61.0) over TLS: GETs by one handle, one after the other, each with a body of 11 bytes. In 8
+# runs the first failure came after 1,034 to 1,199 good answers, and two of 3,000 failed:
 #
 #   with Content-Length: 10 GETs, 0 frames of type RST_STREAM
 #   without: 10 GETs, a frame of type RST_STREAM each

@@ -6,14 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "device/address_guard.h"
 #include "device/endpoint_url.h"
 #include "device/web_push_keys.h"
+#include "push_notices.h"
 #include "vapid.h"
 #include "web_push.h"
 
 #define CONNECT_TIMEOUT_MS 2000
 #define TIMEOUT_MS         5000
+#define AGAIN_TIMEOUT_MS   1000 /* the least that another form of the same push is given */
 #define ANSWER_MAX         4096
 
 struct unifiedpush {
@@ -21,11 +24,7 @@ struct unifiedpush {
     struct http_client *client;
     struct web_push *web_push;
     struct vapid *vapid; /* NULL: there is no key */
-};
-
-struct unifiedpush_push {
-    push_done_fn *done;
-    void *arg;
+    struct push_notices *notices;
 };
 
 /* What a push carries. */
@@ -33,6 +32,18 @@ struct content {
     uint8_t body[UNIFIEDPUSH_BODY_SIZE + WEB_PUSH_OVERHEAD];
     size_t len;
     bool is_encrypted;
+};
+
+/* A push under way. */
+struct unifiedpush_push {
+    struct unifiedpush *unifiedpush;
+    push_done_fn *done;
+    void *arg;
+    int64_t begun_ms;
+    int64_t unix_s;
+    struct content content;
+    bool is_signed;
+    char url[];
 };
 
 bool unifiedpush_is_endpoint(const char *token)
@@ -187,13 +198,17 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
     return result;
 }
 
-static void take_answer(const struct http_answer *answer, void *arg)
+/* A dead token is no failure: it is how devices leave. */
+static void tell(struct unifiedpush *it, const char *url, const struct http_answer *answer,
+                 enum push_outcome outcome)
 {
-    struct unifiedpush_push push = *(struct unifiedpush_push *)arg;
-    struct push_result result = unifiedpush_classify(answer);
+    struct parts parts;
 
-    free(arg);
-    push.done(&result, push.arg);
+    if (outcome == PUSH_DELIVERED || outcome == PUSH_DEAD_TOKEN || outcome == PUSH_CANCELLED)
+        return;
+    if (take_apart(&parts, url))
+        push_notices_failed(it->notices, parts.host, answer, (int64_t)clock_monotonic_ms());
+    parts_free(&parts);
 }
 
 /* ---- Pushing --------------------------------------------------------------------------------- */
@@ -207,9 +222,11 @@ struct unifiedpush *unifiedpush_new(const struct settings *settings, struct http
     it->settings = settings;
     it->client = client;
     it->web_push = web_push_new();
+    it->notices = push_notices_new();
     if (settings->vapid_key != NULL)
         it->vapid = vapid_new(settings->vapid_key, settings->vapid_subject);
-    if (it->web_push == NULL || (settings->vapid_key != NULL && it->vapid == NULL))
+    if (it->web_push == NULL || it->notices == NULL ||
+        (settings->vapid_key != NULL && it->vapid == NULL))
         unifiedpush_free(&it);
     return it;
 }
@@ -220,6 +237,7 @@ void unifiedpush_free(struct unifiedpush **unifiedpush)
         return;
     web_push_free(&(*unifiedpush)->web_push);
     vapid_free(&(*unifiedpush)->vapid);
+    push_notices_free(&(*unifiedpush)->notices);
     free(*unifiedpush);
     *unifiedpush = NULL;
 }
@@ -253,24 +271,46 @@ static enum push_start make_content(struct unifiedpush *it, const struct registr
     return encrypted == WEB_PUSH_OK ? PUSH_STARTED : PUSH_NO_MEMORY;
 }
 
-static bool start(struct unifiedpush *it, const char *url, const struct content *content,
-                  const char *authorization, struct unifiedpush_push *push)
+/* NULL: the push is not signed. */
+static enum push_start make_signature(const struct unifiedpush_push *push,
+                                      const char **authorization)
 {
-    bool allow_private = it->settings->unifiedpush_allow_private;
-    const char *headers[6] = {"TTL: 86400", "Urgency: high"};
+    char origin[UNIFIEDPUSH_ORIGIN_MAX];
+
+    *authorization = NULL;
+    if (!push->is_signed)
+        return PUSH_STARTED;
+    if (!unifiedpush_origin(push->url, origin))
+        return PUSH_BAD_REGISTRATION;
+    *authorization = vapid_header(push->unifiedpush->vapid, origin, push->unix_s);
+    OPENSSL_cleanse(origin, sizeof origin);
+    return *authorization != NULL ? PUSH_STARTED : PUSH_NO_MEMORY;
+}
+
+static void take_answer(const struct http_answer *answer, void *arg);
+
+/* Sends it in the form that it has by now. */
+static enum push_start send_push(struct unifiedpush_push *push, long timeout_ms)
+{
+    const struct content *content = &push->content;
+    bool allow_private = push->unifiedpush->settings->unifiedpush_allow_private;
+    const char *headers[6] = {"TTL: 86400", "Urgency: high"}, *authorization;
+    enum push_start result = make_signature(push, &authorization);
     size_t n = 2;
     struct http_request request = {
-        .url = url,
+        .url = push->url,
         .headers = headers,
         .body = (const char *)content->body,
         .body_len = content->len,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .timeout_ms = TIMEOUT_MS,
+        .timeout_ms = timeout_ms,
         .answer_limit = ANSWER_MAX,
         .allow_http = allow_private,
         .address_check = allow_private ? NULL : address_guard_is_public,
     };
 
+    if (result != PUSH_STARTED)
+        return result;
     if (content->is_encrypted) {
         headers[n++] = "Content-Type: application/octet-stream";
         headers[n++] = "Content-Encoding: aes128gcm";
@@ -280,35 +320,74 @@ static bool start(struct unifiedpush *it, const char *url, const struct content 
     }
     if (authorization != NULL)
         headers[n++] = authorization;
-    return http_client_start(it->client, &request, take_answer, push);
+    return http_client_start(push->unifiedpush->client, &request, take_answer, push)
+               ? PUSH_STARTED
+               : PUSH_NO_MEMORY;
+}
+
+static void push_free(struct unifiedpush_push *push)
+{
+    OPENSSL_cleanse(push, sizeof *push + strlen(push->url));
+    free(push);
+}
+
+/* Leaves out what was refused; false where it was something else, or has been left out before. */
+static bool simplify(struct unifiedpush_push *push, const struct http_answer *answer)
+{
+    struct content *content = &push->content;
+
+    if (answer->result != HTTP_ANSWERED)
+        return false;
+    if (answer->status == 400 && !content->is_encrypted && content->len > 0) {
+        content->len = 0;
+        return true;
+    }
+    if (answer->status == 401 && push->is_signed) {
+        push->is_signed = false;
+        return true;
+    }
+    return false;
+}
+
+static void take_answer(const struct http_answer *answer, void *arg)
+{
+    struct unifiedpush_push *push = arg;
+    struct push_result result = unifiedpush_classify(answer);
+
+    if (simplify(push, answer)) {
+        int64_t left_ms = push->begun_ms + TIMEOUT_MS - (int64_t)clock_monotonic_ms();
+
+        if (send_push(push, left_ms > AGAIN_TIMEOUT_MS ? (long)left_ms : AGAIN_TIMEOUT_MS) ==
+            PUSH_STARTED)
+            return;
+        result.outcome = PUSH_RETRY; /* for want of memory */
+    }
+    tell(push->unifiedpush, push->url, answer, result.outcome);
+    push->done(&result, push->arg);
+    push_free(push);
 }
 
 enum push_start unifiedpush_push(struct unifiedpush *unifiedpush,
                                  const struct registration *registration, int64_t unix_s,
                                  push_done_fn *done, void *arg)
 {
-    char origin[UNIFIEDPUSH_ORIGIN_MAX];
-    const char *authorization = NULL;
-    struct content content;
-    enum push_start result = make_content(unifiedpush, registration, unix_s, &content);
-    struct unifiedpush_push *push;
+    size_t size = strlen(registration->token) + 1;
+    struct unifiedpush_push *push = calloc(1, sizeof *push + size);
+    enum push_start result;
 
-    if (result != PUSH_STARTED)
-        return result;
-    if (unifiedpush->vapid != NULL) {
-        if (!unifiedpush_origin(registration->token, origin))
-            return PUSH_BAD_REGISTRATION;
-        authorization = vapid_header(unifiedpush->vapid, origin, unix_s);
-        OPENSSL_cleanse(origin, sizeof origin);
-        if (authorization == NULL)
-            return PUSH_NO_MEMORY;
-    }
-    push = malloc(sizeof *push);
     if (push == NULL)
         return PUSH_NO_MEMORY;
-    *push = (struct unifiedpush_push){.done = done, .arg = arg};
-    if (start(unifiedpush, registration->token, &content, authorization, push))
-        return PUSH_STARTED;
-    free(push);
-    return PUSH_NO_MEMORY;
+    push->unifiedpush = unifiedpush;
+    push->done = done;
+    push->arg = arg;
+    push->begun_ms = (int64_t)clock_monotonic_ms();
+    push->unix_s = unix_s;
+    push->is_signed = unifiedpush->vapid != NULL;
+    memcpy(push->url, registration->token, size);
+    result = make_content(unifiedpush, registration, unix_s, &push->content);
+    if (result == PUSH_STARTED)
+        result = send_push(push, TIMEOUT_MS);
+    if (result != PUSH_STARTED)
+        push_free(push);
+    return result;
 }

@@ -3,7 +3,13 @@
  *
  * Endpoints come from strangers: https only, public addresses only (see address_guard.h), no
  * redirects, little time and little answer. UNIFIEDPUSH_ALLOW_PRIVATE lifts the first two. A URL is
- * a secret of the device and is never logged. Belongs to the thread of its HTTP client. */
+ * a secret of the device and is never logged; a host that is in trouble is named once an hour (see
+ * push_notices.h).
+ *
+ * What is refused for its form is sent once more without it, at once and as part of the same push:
+ * a message in the clear (400) empty, a signed one (401) unsigned.
+ *
+ * Belongs to the thread of its HTTP client. */
 #ifndef MOSTRO_UNIFIEDPUSH_H
 #define MOSTRO_UNIFIEDPUSH_H
 

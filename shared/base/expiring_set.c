@@ -91,14 +91,19 @@ static struct mark *mark_new(struct expiring_set *marks, const char *name)
     return mark;
 }
 
+/* Marks of one kind last about as long as each other, so that the first are the first to go. */
+void expiring_set_expire(struct expiring_set *marks, int64_t now_ms)
+{
+    while (marks->first != NULL && marks->first->until_ms <= now_ms)
+        forget_first(marks);
+}
+
 void expiring_set_set(struct expiring_set *marks, const char *name, int64_t until_ms,
                       int64_t now_ms)
 {
     struct mark *mark;
 
-    /* Marks of one kind last about as long as each other, so that the first are the first to go. */
-    while (marks->first != NULL && marks->first->until_ms <= now_ms)
-        forget_first(marks);
+    expiring_set_expire(marks, now_ms);
     mark = (struct mark *)hash_table_find(marks->table, name);
     if (mark != NULL) {
         take_out(marks, mark);

@@ -14,6 +14,9 @@ struct expiring_set;
 struct expiring_set *expiring_set_new(size_t max);
 void expiring_set_free(struct expiring_set **marks);
 
+/* Forgets the marks that are over. */
+void expiring_set_expire(struct expiring_set *marks, int64_t now_ms);
+
 /* Marks a name; a mark is never shortened. Out of memory: it is not marked. */
 void expiring_set_set(struct expiring_set *marks, const char *name, int64_t until_ms,
                       int64_t now_ms);

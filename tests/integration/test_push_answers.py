@@ -3,6 +3,7 @@ end of a registration. test_failures.py has the commonest rows."""
 import collections
 import contextlib
 import email.utils
+import re
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 import google as fcm
 import nostr
 import phone as phones
+from distributors import Autopush, Distributor
 from loopback import HOST
 from stack import wait_until
 
@@ -297,6 +299,75 @@ def test_a_429_holds_back_its_endpoint_alone(live, phone, pubkey, device):
         assert phone.url + again.path == device
         assert again.arrived - refused.arrived > 3.9
     live.wait_until_idle()
+
+
+def told(stack):
+    """What the log says of distributors."""
+    return re.findall(r"(warn|info): UnifiedPush: (.*)", stack.listener.output())
+
+
+def test_autopush_is_sent_an_empty_message_for_one_in_the_clear(live, pubkey):
+    """At once; and nothing has failed."""
+    with Autopush() as autopush:
+        live.register(pubkey, autopush.endpoint())
+        live.notify(pubkey)
+        clear, empty = autopush.next_push(), autopush.next_push()
+        assert clear.json["type"] == "silent_wake" and empty.body == b""
+        assert empty.path == clear.path and empty.arrived - clear.arrived < 0.9
+        assert "Content-Type" not in empty.headers and "Content-Encoding" not in empty.headers
+        assert empty.headers["TTL"] == "86400" and empty.headers["Urgency"] == "high"
+        wait_until(lambda: live.stat("wakes_delivered_unifiedpush") == 1)
+        assert len(autopush.pushes) == 2
+    assert told(live) == []
+    assert live.is_registered(pubkey)
+
+
+def test_a_distributor_that_refuses_is_named_once_an_hour(live, phone, pubkey):
+    """With the status and autopush's own number for it, and nothing that is a device's."""
+    with Autopush(keyed=True) as autopush:
+        keys = [pubkey, *(nostr.new_pubkey() for _ in range(3))]
+        for n, one in enumerate(keys, 1):
+            live.register(one, autopush.endpoint())
+            live.notify(one)
+            wait_until(lambda: live.stat("wakes_given_up_unifiedpush") == n)
+        assert len(autopush.pushes) == len(keys)
+        assert told(live) == [("warn", "localhost answers 401, errno 109")]
+    assert all(live.is_registered(one) for one in keys)
+
+
+@pytest.mark.parametrize("answer, line", [
+    (403, "localhost answers 403"),
+    (phones.Answer(413, body=b'{"errno": 104}'), "localhost answers 413, errno 104"),
+    (phones.Answer(413, body=b'{"errno": "104 planted"}'), "localhost answers 413"),
+    (507, "localhost answers 507"),
+    (302, "localhost answers 302"),
+    (429, "localhost answers 429"),
+], ids=["403", "errno", "no errno", "507", "302", "429"])
+def test_a_failure_is_told(live, pubkey, answer, line):
+    with Distributor() as distributor:
+        endpoint = distributor.endpoint()
+        distributor.answer(endpoint.removeprefix(distributor.url_by_name), [answer])
+        live.register(pubkey, endpoint)
+        live.notify(pubkey)
+        distributor.next_push()
+        wait_until(lambda: told(live))
+        assert told(live) == [("warn", line)]
+
+
+def test_a_failure_without_an_answer_is_told(live, pubkey):
+    with Distributor() as distributor:
+        distributor.stop()
+        live.register(pubkey, distributor.endpoint())
+        live.notify(pubkey)
+        wait_until(lambda: told(live))
+        assert told(live) == [("warn", "localhost cannot be reached")]
+
+
+def test_a_dead_endpoint_is_no_failure(live, phone, pubkey, device):
+    phone.answer(device, [410])
+    live.notify(pubkey)
+    wait_until(lambda: not live.is_registered(pubkey))
+    assert told(live) == []
 
 
 @pytest.mark.parametrize("status, stays", [("201 Created", True), ("410 Gone", False)])

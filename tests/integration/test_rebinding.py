@@ -56,6 +56,13 @@ def test_a_name_that_moves_into_this_network(stack, start_listener, there):
     assert len(there.pushes) == 1
     wait_until(lambda: stack.stat("wakes_given_up_unifiedpush") == 1)
     assert stack.is_registered(pubkey)
+    # Who runs the server is told, once an hour for all phones there.
+    stack.notify(register(stack, there, "a.moves.example"))
+    wait_until(lambda: stack.stat("wakes_given_up_unifiedpush") == 2)
+    said = [line.partition(" info: ")[2] for line in stack.listener.output().splitlines()
+            if "moves.example" in line]
+    assert said == ["UnifiedPush: a.moves.example is at an address that is not public; "
+                    "nothing is sent there"]
 
 
 def test_a_name_that_is_in_this_network_too(stack, start_listener, there):

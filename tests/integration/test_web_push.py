@@ -12,6 +12,7 @@ import nostr
 import phone as phones
 import web_push
 from certificates import openssl
+from distributors import Autopush, Ntfy
 from stack import FCGI, LISTENER, wait_until
 
 SUBJECT = "mailto:admin@example.org"
@@ -148,6 +149,33 @@ def test_a_subject_is_optional(make_stack, relay, phone, pubkey, vapid):
     stack.notify(pubkey)
     authorization = phone.next_push().headers["Authorization"]
     assert set(web_push.check_vapid(authorization, phone.url, vapid[1])) == {"aud", "exp"}
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_who_refuses_signatures_is_pushed_to_without(signing, pubkey, encrypted):
+    """At once; and nothing has failed."""
+    keys = web_push.Keys()
+    with Ntfy(vapid_known=False) as ntfy:
+        signing.register(pubkey, ntfy.endpoint(), **(keys.fields if encrypted else {}))
+        signing.notify(pubkey)
+        signed, bare = ntfy.next_push(), ntfy.next_push()
+        check_headers(signed, encrypted, signed=True)
+        check_headers(bare, encrypted)
+        check_message(keys.decrypt(bare.body) if encrypted else bare.body)
+        assert bare.path == signed.path and bare.arrived - signed.arrived < 0.9
+        wait_until(lambda: signing.stat("wakes_delivered_unifiedpush") == 1)
+        assert len(ntfy.pushes) == 2
+    assert "UnifiedPush: localhost" not in signing.listener.output()
+
+
+def test_autopush_takes_a_signed_empty_message(signing, pubkey):
+    with Autopush(keyed=True) as autopush:
+        signing.register(pubkey, autopush.endpoint())
+        signing.notify(pubkey)
+        clear, empty = autopush.next_push(), autopush.next_push()
+        assert clear.body and empty.body == b""
+        assert clear.headers["Authorization"] == empty.headers["Authorization"]
+        wait_until(lambda: signing.stat("wakes_delivered_unifiedpush") == 1)
 
 
 def test_keys_in_redis_that_are_none(live, phone, pubkey):

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "captured_log.h"
 #include "device/address_guard.h"
 #include "push/web_push.h"
 #include "unit.h"
@@ -18,18 +19,23 @@ static struct {
     size_t body_len;
     struct http_request request; /* as far as it points to nothing */
     bool has_memory;
+    const int *statuses; /* of answers, 0 after the last; then, or where NULL, 201 */
+    bool runs_short;     /* of memory, after the first */
 } http = {.has_memory = true};
 
 bool http_client_start(struct http_client *client, const struct http_request *request,
                        http_done_fn *done, void *arg)
 {
-    static const struct http_answer answer = {
+    struct http_answer answer = {
         .result = HTTP_ANSWERED, .status = 201, .body = "", .retry_after_ms = -1};
 
     (void)client;
     if (!http.has_memory)
         return false;
+    http.has_memory = !http.runs_short;
     http.requests++;
+    if (http.statuses != NULL && *http.statuses != 0)
+        answer.status = *http.statuses++;
     http.headers[0] = '\0';
     for (size_t i = 0; request->headers[i] != NULL; i++) {
         (void)strcat(http.headers, request->headers[i]);
@@ -195,11 +201,12 @@ END_TEST
 #define PLAIN "{\"type\":\"silent_wake\",\"timestamp\":1700000000}"
 
 static unsigned ended;
+static enum push_outcome outcome; /* of the last */
 
 static void count(const struct push_result *result, void *arg)
 {
     (void)arg;
-    ck_assert_int_eq(result->outcome, PUSH_DELIVERED);
+    outcome = result->outcome;
     ended++;
 }
 
@@ -216,7 +223,10 @@ static enum push_start push(const struct settings *settings, const char *token, 
     (void)snprintf(registration.auth, sizeof registration.auth, "%s", auth);
     started = unifiedpush_push(unifiedpush, &registration, 1700000000, count, NULL);
     ck_assert_uint_eq(ended - ended_before, started == PUSH_STARTED);
-    ck_assert_uint_eq(http.requests - requests_before, started == PUSH_STARTED);
+    if (http.statuses == NULL) {
+        ck_assert_uint_eq(http.requests - requests_before, started == PUSH_STARTED);
+        ck_assert(started != PUSH_STARTED || outcome == PUSH_DELIVERED);
+    }
     unifiedpush_free(&unifiedpush);
     return started;
 }
@@ -305,19 +315,27 @@ START_TEST(without_memory_nothing_is_sent)
 }
 END_TEST
 
-START_TEST(with_a_vapid_key_both_are_signed)
+/* A key of this server's, and its public half. */
+static struct vapid_key *make_vapid_key(char public_half[VAPID_KEY_PUBLIC_SIZE])
 {
     char directory[] = "/tmp/mostro-push-vapid-XXXXXX", path[sizeof directory + 4];
-    char public_half[VAPID_KEY_PUBLIC_SIZE], end[VAPID_KEY_PUBLIC_SIZE + 8];
-    struct settings settings = {.vapid_subject = NULL};
+    struct vapid_key *key;
     const char *problem;
 
     ck_assert_ptr_nonnull(mkdtemp(directory));
     (void)sprintf(path, "%s/key", directory);
     ck_assert_ptr_null(vapid_key_generate(path, public_half));
-    settings.vapid_key = vapid_key_read(path, &problem);
+    key = vapid_key_read(path, &problem);
     (void)unlink(path);
     (void)rmdir(directory);
+    return key;
+}
+
+START_TEST(with_a_vapid_key_both_are_signed)
+{
+    char public_half[VAPID_KEY_PUBLIC_SIZE], end[VAPID_KEY_PUBLIC_SIZE + 8];
+    struct settings settings = {.vapid_key = make_vapid_key(public_half)};
+
     (void)sprintf(end, ", k=%s\n", public_half);
     for (int i = 0; i < 2; i++) {
         ck_assert_int_eq(push(&settings, ENDPOINT, i ? P256DH : "", i ? AUTH : ""), PUSH_STARTED);
@@ -329,10 +347,134 @@ START_TEST(with_a_vapid_key_both_are_signed)
 }
 END_TEST
 
+/* ---- What is refused for its form ------------------------------------------------------------ */
+
+/* A push that is answered like this one status after another; returns how many requests it was. */
+static unsigned push_and_be_answered(const int *statuses, const struct settings *settings,
+                                     bool encrypted)
+{
+    unsigned before = http.requests;
+
+    http.statuses = statuses;
+    ck_assert_int_eq(push(settings, ENDPOINT, encrypted ? P256DH : "", encrypted ? AUTH : ""),
+                     PUSH_STARTED);
+    http.statuses = NULL;
+    return http.requests - before;
+}
+
+START_TEST(a_plain_message_that_is_refused_is_sent_empty)
+{
+    static const struct settings settings;
+    static const int refused[] = {400, 0};
+
+    ck_assert_uint_eq(push_and_be_answered(refused, &settings, false), 2);
+    ck_assert_int_eq(outcome, PUSH_DELIVERED);
+    ck_assert_uint_eq(http.body_len, 0);
+    ck_assert_str_eq(http.headers, "TTL: 86400\nUrgency: high\nContent-Type:\n");
+    ck_assert(http.request.address_check == address_guard_is_public);
+    ck_assert_int_le(http.request.timeout_ms, 5000);
+}
+END_TEST
+
+/* Once; and only one in the clear that was told so. */
+START_TEST(an_empty_one_is_sent_once)
+{
+    static const struct settings settings;
+    static const int always[] = {400, 400, 400, 0}, then_busy[] = {400, 503, 0}, busy[] = {503, 0},
+                     unsigned_anyway[] = {401, 0};
+
+    ck_assert_uint_eq(push_and_be_answered(always, &settings, false), 2);
+    ck_assert_int_eq(outcome, PUSH_GIVEN_UP);
+    ck_assert_uint_eq(push_and_be_answered(then_busy, &settings, false), 2);
+    ck_assert_int_eq(outcome, PUSH_BACKEND_FAULT);
+    ck_assert_uint_eq(push_and_be_answered(busy, &settings, false), 1);
+    ck_assert_int_eq(outcome, PUSH_BACKEND_FAULT);
+    ck_assert_uint_eq(push_and_be_answered(unsigned_anyway, &settings, false), 1);
+    ck_assert_int_eq(outcome, PUSH_GIVEN_UP);
+    ck_assert_uint_eq(push_and_be_answered(always, &settings, true), 1);
+    ck_assert_int_eq(outcome, PUSH_GIVEN_UP);
+}
+END_TEST
+
+START_TEST(a_signed_one_that_is_refused_is_sent_unsigned)
+{
+    static const int refused[] = {401, 0}, always[] = {401, 401, 401, 0}, both[] = {401, 400, 0},
+                     other[] = {403, 0};
+    char public_half[VAPID_KEY_PUBLIC_SIZE];
+    struct settings settings = {.vapid_key = make_vapid_key(public_half)};
+
+    for (int i = 0; i < 2; i++) {
+        ck_assert_uint_eq(push_and_be_answered(refused, &settings, i), 2);
+        ck_assert_int_eq(outcome, PUSH_DELIVERED);
+        ck_assert_ptr_null(strstr(http.headers, "Authorization"));
+        ck_assert_uint_eq(http.body_len, strlen(PLAIN) + (i ? WEB_PUSH_OVERHEAD : 0));
+        ck_assert_uint_eq(push_and_be_answered(always, &settings, i), 2);
+        ck_assert_int_eq(outcome, PUSH_GIVEN_UP);
+        ck_assert_uint_eq(push_and_be_answered(other, &settings, i), 1);
+        ck_assert_int_eq(outcome, PUSH_GIVEN_UP);
+    }
+    ck_assert_uint_eq(push_and_be_answered(both, &settings, false), 3);
+    ck_assert_int_eq(outcome, PUSH_DELIVERED);
+    ck_assert_uint_eq(http.body_len, 0);
+    ck_assert_ptr_null(strstr(http.headers, "Authorization"));
+    vapid_key_free(&settings.vapid_key);
+}
+END_TEST
+
+START_TEST(an_empty_one_stays_signed)
+{
+    static const int refused[] = {400, 0};
+    char public_half[VAPID_KEY_PUBLIC_SIZE];
+    struct settings settings = {.vapid_key = make_vapid_key(public_half)};
+
+    ck_assert_uint_eq(push_and_be_answered(refused, &settings, false), 2);
+    ck_assert_ptr_nonnull(strstr(http.headers, "\nAuthorization: vapid t="));
+    vapid_key_free(&settings.vapid_key);
+}
+END_TEST
+
+START_TEST(without_memory_for_another_form_it_is_tried_again)
+{
+    static const struct settings settings;
+    static const int refused[] = {400, 0};
+
+    http.runs_short = true;
+    ck_assert_uint_eq(push_and_be_answered(refused, &settings, false), 1);
+    ck_assert_int_eq(outcome, PUSH_RETRY);
+}
+END_TEST
+
+/* ---- What operators are told ------------------------------------------------------------------
+ */
+
+START_TEST(failures_are_told_and_nothing_else)
+{
+    static const struct settings settings;
+    static const struct {
+        int statuses[3];
+        unsigned lines;
+    } cases[] = {
+        {{201}, 0}, {{400}, 0}, {{404}, 0}, {{410}, 0},      {{302}, 1},
+        {{403}, 1}, {{429}, 1}, {{503}, 1}, {{400, 507}, 1},
+    };
+    int log = capture_log();
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        (void)push_and_be_answered(cases[i].statuses, &settings, false);
+        ck_assert_uint_eq(logged(log, "warn: UnifiedPush: push.example.org answers"),
+                          cases[i].lines);
+    }
+    (void)close(log);
+}
+END_TEST
+
 UNIT_MAIN("unifiedpush", endpoints_are_known_by_their_scheme, hosts_are_found,
           hosts_can_be_narrowed, origins_have_no_path_and_no_default_port,
           the_message_is_the_contracts, statuses_are_classified, a_429_holds_its_endpoint_back,
           failures_are_classified, without_keys_it_is_plain, strangers_are_trusted_with_little,
           with_keys_it_is_encrypted, with_keys_that_are_lost_it_is_empty,
           stored_keys_that_are_none_send_nothing, without_memory_nothing_is_sent,
-          with_a_vapid_key_both_are_signed)
+          with_a_vapid_key_both_are_signed, a_plain_message_that_is_refused_is_sent_empty,
+          an_empty_one_is_sent_once, a_signed_one_that_is_refused_is_sent_unsigned,
+          an_empty_one_stays_signed, without_memory_for_another_form_it_is_tried_again,
+          failures_are_told_and_nothing_else)

@@ -98,6 +98,9 @@ static void print_gauges(FILE *out, const struct registry_metrics *metrics)
     print_gauge(out, "listeners", "Listeners with a fresh heartbeat.", listeners->alive);
     print_gauge(out, "relays_connected", "Relays that listeners are connected to.",
                 listeners->relays_connected);
+    print_gauge(out, "relays_may_hide_wraps",
+                "Of these, relays that may keep gift wraps from all but their addressees.",
+                listeners->relays_may_hide_wraps);
     print_gauge(out, "relays_configured", "Relays that listeners are to follow.",
                 listeners->relays_configured);
     print_gauge(out, "pushes_in_flight", "Pushes under way.", listeners->in_flight);

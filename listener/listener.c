@@ -128,13 +128,15 @@ struct listener *listener_start(const struct settings *settings)
     return listener;
 }
 
-static unsigned connected_relays(const struct listener *listener)
+static void count_relays(const struct listener *listener, struct heartbeat *beat)
 {
-    unsigned connected = 0;
+    beat->relays_configured = (unsigned)listener->relay_count;
+    for (size_t i = 0; i < listener->relay_count; i++) {
+        bool is_connected = relay_is_connected(listener->relays[i]);
 
-    for (size_t i = 0; i < listener->relay_count; i++)
-        connected += relay_is_connected(listener->relays[i]);
-    return connected;
+        beat->relays_connected += is_connected;
+        beat->relays_may_hide_wraps += is_connected && relay_may_hide_wraps(listener->relays[i]);
+    }
 }
 
 static void trim_if_due(struct listener *listener)
@@ -168,8 +170,7 @@ bool listener_beat(struct listener *listener)
     enum registry_result result;
 
     dispatcher_status(listener->dispatcher, &status);
-    beat.relays_configured = (unsigned)listener->relay_count;
-    beat.relays_connected = connected_relays(listener);
+    count_relays(listener, &beat);
     beat.in_flight = status.in_flight;
     beat.backlog = status.backlog;
     beat.last_event_s = atomic_load(&listener->last_event_s);

@@ -34,6 +34,7 @@ struct relay {
     bool started;
     atomic_bool stop;
     atomic_bool connected;
+    atomic_bool may_hide_wraps;
     struct websocket *websocket;
     struct registry *registry;
     struct event_verifier *verifier;
@@ -167,6 +168,7 @@ static void tick(struct relay *relay)
         websocket_want_write(relay->websocket);
     }
     atomic_store(&relay->connected, relay->open && relay_session_is_settled(relay->session));
+    atomic_store(&relay->may_hide_wraps, relay_session_may_hide_wraps(relay->session));
 }
 
 /* Milliseconds until tick() has something to do. */
@@ -270,6 +272,11 @@ struct relay *relay_start(const struct relay_options *options)
 bool relay_is_connected(const struct relay *relay)
 {
     return atomic_load(&relay->connected);
+}
+
+bool relay_may_hide_wraps(const struct relay *relay)
+{
+    return atomic_load(&relay->may_hide_wraps);
 }
 
 void relay_stop(struct relay *relay)

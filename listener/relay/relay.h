@@ -32,6 +32,9 @@ struct relay *relay_start(const struct relay_options *options);
  * there is something to be heard. Any thread. */
 bool relay_is_connected(const struct relay *relay);
 
+/* It may be keeping all gift wraps from us (see wrap_guard.h). Any thread. */
+bool relay_may_hide_wraps(const struct relay *relay);
+
 /* Asks the relay's thread to end. Any thread. */
 void relay_stop(struct relay *relay);
 

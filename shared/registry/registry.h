@@ -103,6 +103,7 @@ struct registry_listeners {
     uint64_t relays_configured;
     uint64_t in_flight;
     uint64_t backlog;
+    uint64_t relays_may_hide_wraps;
 };
 
 /* Makes a new connection first, so that the answer also says that Redis may be used now. */
@@ -190,9 +191,10 @@ struct heartbeat {
     bool first;           /* this process takes the name, whoever holds it */
     unsigned relays_connected;
     unsigned relays_configured;
-    unsigned in_flight;   /* pushes */
-    unsigned backlog;     /* wakes held in this process */
-    int64_t last_event_s; /* Unix seconds; 0: none yet */
+    unsigned relays_may_hide_wraps; /* of those connected */
+    unsigned in_flight;             /* pushes */
+    unsigned backlog;               /* wakes held in this process */
+    int64_t last_event_s;           /* Unix seconds; 0: none yet */
 };
 
 /* Renews listener:<LISTENER_NAME>; REGISTRY_NOT_FOUND: another process has taken the name. */

@@ -486,7 +486,8 @@ local function do_cursors(keys, args)
 end
 
 -- Sums over the listeners whose heartbeat is fresh: how many there are, then these fields of each.
-local LISTENER_SUMS = { 'relays_connected', 'relays_configured', 'in_flight', 'backlog' }
+local LISTENER_SUMS = { 'relays_connected', 'relays_configured', 'in_flight', 'backlog',
+                        'relays_may_hide_wraps' }
 
 local function sum_listeners(prefix)
   local sums = { 0 }

@@ -12,7 +12,7 @@
 #define NOTIFY_REFUSED_PUBKEY -1
 #define NOTIFY_QUEUE_FULL     -2
 
-#define LISTENER_SUMS  5                   /* as registry.lua's `listeners` gives them */
+#define LISTENER_SUMS  6                   /* as registry.lua's `listeners` gives them */
 #define METRICS_GAUGES (3 + LISTENER_SUMS) /* before the counters in its `metrics` */
 
 const char *platform_name(enum platform platform)
@@ -155,7 +155,8 @@ static struct registry_listeners listeners_of(const uint64_t sums[LISTENER_SUMS]
                                        .relays_connected = sums[1],
                                        .relays_configured = sums[2],
                                        .in_flight = sums[3],
-                                       .backlog = sums[4]};
+                                       .backlog = sums[4],
+                                       .relays_may_hide_wraps = sums[5]};
 }
 
 enum registry_result registry_listeners(struct registry *registry,

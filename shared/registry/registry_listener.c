@@ -16,6 +16,7 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
     registry_add(registry, PACKAGE_VERSION);
     registry_add_pair(registry, "relays_connected", beat->relays_connected);
     registry_add_pair(registry, "relays_configured", beat->relays_configured);
+    registry_add_pair(registry, "relays_may_hide_wraps", beat->relays_may_hide_wraps);
     registry_add_pair(registry, "in_flight", beat->in_flight);
     registry_add_pair(registry, "backlog", beat->backlog);
     registry_add_pair(registry, "last_event", beat->last_event_s);

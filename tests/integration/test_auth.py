@@ -140,6 +140,8 @@ def test_a_relay_that_shows_gift_wraps_to_their_addressees(make_stack, phone):
         stack.wait_until_idle()
         assert len(phone.pushes) == 1
         assert stack.listener.output().count(MAY_HIDE) == 1
+        wait_until(lambda: stack.redis.hget("mostro:listener:listener-1",
+                                            "relays_may_hide_wraps") == "1", 15)
 
 
 def test_a_challenge_in_mid_connection(make_stack, phone):

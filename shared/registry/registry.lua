@@ -1,4 +1,4 @@
-#!lua name=mostro_push_1
+#!lua name=mostro_push_2
 --
 -- registry.lua: every atomic operation on the data of Mostro Push, as Redis Functions.
 --
@@ -673,7 +673,7 @@ local function do_endpoints_sweep(keys, args)
 end
 
 local function register(name, callback, flags)
-  redis.register_function { function_name = 'mostro1_' .. name, callback = callback,
+  redis.register_function { function_name = 'mostro2_' .. name, callback = callback,
                             flags = flags or {} }
 end
 

@@ -156,7 +156,7 @@ def fill(stack, first, last, token):
     pipe = subprocess.Popen(["redis-cli", "-s", stack.socket, "--pipe"], stdin=subprocess.PIPE,
                             stdout=subprocess.DEVNULL)
     for i in range(first, last):
-        pipe.stdin.write(command("FCALL", "mostro1_register", 1, "mostro:", "", 1, 1, f"{i:064x}",
+        pipe.stdin.write(command("FCALL", "mostro2_register", 1, "mostro:", "", 1, 1, f"{i:064x}",
                                  172800000, 10 * REGISTRATIONS, "android", *token(i)))
     pipe.stdin.close()
     assert pipe.wait() == 0

@@ -48,7 +48,7 @@ def wait_for(stack, *wanted, timeout=5):
 
 def register_for(stack, pubkey, url, ms):
     """As the responder does it, for so many milliseconds."""
-    stack.redis.fcall("mostro1_register", 1, "mostro:", "", 1, 1, pubkey, ms, 1_000_000, "android",
+    stack.redis.fcall("mostro2_register", 1, "mostro:", "", 1, 1, pubkey, ms, 1_000_000, "android",
                       url, "", "", device_id(url))
 
 
@@ -149,7 +149,7 @@ def test_many_endpoints(kept, phone):
     known = [phone.endpoint() for _ in range(3000)]
     with kept.redis.pipeline(transaction=False) as pipeline:
         for url in known:
-            pipeline.fcall("mostro1_register", 1, "mostro:", "", 1, 1, nostr.new_pubkey(),
+            pipeline.fcall("mostro2_register", 1, "mostro:", "", 1, 1, nostr.new_pubkey(),
                            TTL_MS, 1_000_000, "android", url, "", "", device_id(url))
         pipeline.execute()
     wait_for(kept, *known)
@@ -218,7 +218,7 @@ def test_what_has_expired_is_not_written(stack, phone, pubkey):
     stack.register(nostr.new_pubkey(), here)
     wait_until(lambda: not stack.is_registered(pubkey))
     assert stack.redis.hlen("mostro:endpoints") == 2
-    cursor, *found = stack.redis.fcall("mostro1_endpoints_read", 1, "mostro:", "0")
+    cursor, *found = stack.redis.fcall("mostro2_endpoints_read", 1, "mostro:", "0")
     assert (cursor, found[0], len(found)) == ("0", device_id(here), 2)
     assert found[1].partition(" ")[2] == here
 
@@ -349,7 +349,7 @@ def test_a_loss_while_it_is_loaded(stack, phone):
     one = [device_id(url := phone.endpoint()), url, "", ""]
 
     def call(name, *arguments):
-        return stack.redis.fcall(f"mostro1_endpoints_{name}", 1, "mostro:", "one", "x", *arguments)
+        return stack.redis.fcall(f"mostro2_endpoints_{name}", 1, "mostro:", "one", "x", *arguments)
 
     def beat():
         stack.redis.hset("mostro:listener:one", "instance", "x")
@@ -463,14 +463,14 @@ def test_wakes_are_spread_whoever_queues_them(make_stack, phone):
     arguments = [word for url in known for word in (device_id(url), url, "", "")]
     assert stack.get("/api/status").status == 200  # the functions are loaded
     stack.redis.hset("mostro:listener:one", "instance", "x")
-    stack.redis.fcall("mostro1_endpoints_begin", 1, "mostro:", "one", "x")
-    assert stack.redis.fcall("mostro1_endpoints_load", 1, "mostro:", "one", "x", HOUR_MS,
+    stack.redis.fcall("mostro2_endpoints_begin", 1, "mostro:", "one", "x")
+    assert stack.redis.fcall("mostro2_endpoints_load", 1, "mostro:", "one", "x", HOUR_MS,
                              *arguments)
     for name, instance in (("another", "y"), ("one", "y")):
-        assert not stack.redis.fcall("mostro1_endpoints_wake", 1, "mostro:", name, instance, 1000)
+        assert not stack.redis.fcall("mostro2_endpoints_wake", 1, "mostro:", name, instance, 1000)
     began = time.time() * 1000
     while stack.redis.exists("mostro:endpoints:to_wake"):
-        stack.redis.fcall("mostro1_endpoints_wake", 1, "mostro:", "one", "x", 1000)
+        stack.redis.fcall("mostro2_endpoints_wake", 1, "mostro:", "one", "x", 1000)
         due = [int(fields["not_before"]) for _, fields in stack.redis.xrange("mostro:wakes")]
         assert max(due) <= time.time() * 1000 + 1001
     assert len(due) == len(known)
@@ -486,9 +486,9 @@ def test_a_full_queue_takes_no_wakes_of_endpoints(make_stack, phone):
     arguments = [word for url in (phone.endpoint() for _ in range(10))
                  for word in (device_id(url), url, "", "")]
     stack.redis.hset("mostro:listener:one", "instance", "x")
-    stack.redis.fcall("mostro1_endpoints_begin", 1, "mostro:", "one", "x")
-    stack.redis.fcall("mostro1_endpoints_load", 1, "mostro:", "one", "x", HOUR_MS, *arguments)
-    stack.redis.fcall("mostro1_endpoints_wake", 1, "mostro:", "one", "x", 4)
+    stack.redis.fcall("mostro2_endpoints_begin", 1, "mostro:", "one", "x")
+    stack.redis.fcall("mostro2_endpoints_load", 1, "mostro:", "one", "x", HOUR_MS, *arguments)
+    stack.redis.fcall("mostro2_endpoints_wake", 1, "mostro:", "one", "x", 4)
     assert stack.redis.xlen("mostro:wakes") == 4
     assert stack.redis.zcard("mostro:endpoints:to_wake") == 6
 

@@ -224,7 +224,7 @@ def test_a_repeated_event_over_the_limit_covers_no_other(make_api, before):
     api.register(pubkey, "token-1")
 
     def take(event, age):
-        return api.redis.fcall("mostro1_events", 1, "mostro:", 60_000_000, 10, 1000, event, pubkey,
+        return api.redis.fcall("mostro2_events", 1, "mostro:", 60_000_000, 10, 1000, event, pubkey,
                                age)[0]
 
     assert take(old, "stored") == "queued"

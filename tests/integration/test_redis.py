@@ -371,7 +371,7 @@ def test_the_programs_are_granted_what_they_use():
 FORBIDDEN = [
     "KEYS *", "SCAN 0", "RANDOMKEY", "DBSIZE", "MONITOR", "CONFIG SET save 1", "CONFIG REWRITE",
     "FLUSHALL", "FLUSHDB", "DEBUG SLEEP 0", "SAVE", "BGSAVE", "BGREWRITEAOF", "SHUTDOWN NOSAVE",
-    "EVAL return 0", "FUNCTION FLUSH", "FUNCTION DELETE mostro_push_1", "FUNCTION DUMP",
+    "EVAL return 0", "FUNCTION FLUSH", "FUNCTION DELETE mostro_push_2", "FUNCTION DUMP",
     "SCRIPT FLUSH", "ACL LIST", "ACL SETUSER x on", "CLIENT LIST", "CLIENT KILL TYPE normal",
     "SLOWLOG GET", "REPLICAOF NO ONE", "MODULE LIST", "SUBSCRIBE x", "PUBLISH x y",
     "XRANGE mostro:wakes - +", "DUMP mostro:stats", "RENAME mostro:stats mostro:x",
@@ -415,7 +415,7 @@ def test_what_operators_may_and_may_not(with_acl, relay, pubkey):
         f"GET mostro:limit:pubkey:{pubkey}", "ZRANGE mostro:tokens:android 0 -1",
         "HSET mostro:stats x 1", "XADD mostro:wakes * pk x", "CONFIG GET *",
         "XREADGROUP GROUP dispatch x STREAMS mostro:wakes >", "FUNCTION LOAD x",
-        f"FCALL mostro1_lookup 1 mostro: {pubkey}",
+        f"FCALL mostro2_lookup 1 mostro: {pubkey}",
     ]
     assert [command for command in forbidden if not refused(client, command)] == []
 
@@ -472,14 +472,14 @@ def test_the_memory_of_a_registration(make_stack):
         pipeline = client.pipeline(transaction=False)
         for _ in range(REGISTRATIONS // 1000):
             for i in range(1000):
-                pipeline.fcall("mostro1_register", 1, "mostro:", "", 1, 1, secrets.token_hex(32),
+                pipeline.fcall("mostro2_register", 1, "mostro:", "", 1, 1, secrets.token_hex(32),
                                48 * 3600 * 1000, 1_000_000, "ios" if i % 3 == 0 else "android",
                                secrets.token_urlsafe(123)[:163], "", "")
             assert pipeline.execute() == [[b"ok", 0]] * 1000
     each = (used() - before) / REGISTRATIONS
     print(f"{each:.1f} bytes a registration")
     assert each <= MOST_BYTES
-    assert sum(stack.redis.fcall("mostro1_count", 1, "mostro:")) == REGISTRATIONS
+    assert sum(stack.redis.fcall("mostro2_count", 1, "mostro:")) == REGISTRATIONS
 
 
 # ---- How long it keeps what
@@ -658,7 +658,7 @@ def test_who_has_expired_is_trimmed(make_stack):
     stack.start_redis()
     stack.redis.function_load((TOP / "shared/registry/registry.lua").read_text())
     living = plant(stack)
-    trimmed = [stack.redis.fcall("mostro1_trim", 1, "mostro:") for _ in range(3)]
+    trimmed = [stack.redis.fcall("mostro2_trim", 1, "mostro:") for _ in range(3)]
     assert trimmed == [5000 + 2, EXPIRED - 5000, 0]
     assert planted(stack) == living
 
@@ -983,13 +983,13 @@ class FakeRedis:
     every function but that of the address key and of the counters. None: the right one."""
 
     RIGHT = {
-        "mostro1_notify": b":0\r\n",
-        "mostro1_register": b"*2\r\n" + bulk("ok") + b":0\r\n",
-        "mostro1_unregister": b"*2\r\n" + bulk("absent") + b":0\r\n",
-        "mostro1_spend": b":0\r\n",
-        "mostro1_count": b"*2\r\n:1\r\n:2\r\n",
-        "mostro1_add": b":1\r\n",
-        "mostro1_address_key": bulk(ADDRESS_KEY),
+        "mostro2_notify": b":0\r\n",
+        "mostro2_register": b"*2\r\n" + bulk("ok") + b":0\r\n",
+        "mostro2_unregister": b"*2\r\n" + bulk("absent") + b":0\r\n",
+        "mostro2_spend": b":0\r\n",
+        "mostro2_count": b"*2\r\n:1\r\n:2\r\n",
+        "mostro2_add": b":1\r\n",
+        "mostro2_address_key": bulk(ADDRESS_KEY),
     }
 
     def __init__(self, path):
@@ -1034,8 +1034,8 @@ class FakeRedis:
             value = "" if words[2] == "save" else "no"
             connection.sendall(b"*2\r\n" + bulk(words[2]) + bulk(value))
         elif words[0] == "FUNCTION":
-            connection.sendall(bulk("mostro_push_1"))
-        elif name in ("mostro1_address_key", "mostro1_add") or self.reply is None:
+            connection.sendall(bulk("mostro_push_2"))
+        elif name in ("mostro2_address_key", "mostro2_add") or self.reply is None:
             connection.sendall(self.RIGHT[name])
         else:
             self.asked += 1

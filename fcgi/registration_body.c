@@ -52,6 +52,17 @@ static bool check_whitelist(const struct whitelist *whitelist,
     return true;
 }
 
+/* The node whose messages the phone heeds. Where the whitelist has not asked for one, nonsense is
+ * as good as none: clients have always been free to send anything. */
+static void keep_mostro_pubkey(const struct json_text *field, struct registration *registration)
+{
+    struct trade_pubkey parsed;
+
+    registration->mostro_pubkey[0] = '\0';
+    if (trade_pubkey_parse(&parsed, field->text, field->len))
+        memcpy(registration->mostro_pubkey, parsed.hex, sizeof registration->mostro_pubkey);
+}
+
 /* Both keys or none, and only beside an endpoint URL. Whichever base64 they came in, they are kept
  * in the one that pushes are made from. */
 static bool take_keys(const struct fields *f, bool is_endpoint, struct registration *registration)
@@ -145,6 +156,21 @@ static bool check_encrypted(const struct fields *f, const struct registration_ru
     return good;
 }
 
+/* A token in the clear is looked at first; an encrypted one is not opened for a stranger. */
+static bool check_token_and_node(const struct fields *f, const struct registration_rules *rules,
+                                 struct registration *registration, struct response *response)
+{
+    if (f->encrypted_token.len > 0)
+        return check_whitelist(rules->whitelist, &f->mostro_pubkey, response) &&
+               check_encrypted(f, rules, registration, response);
+    if (!check_token(f, &f->token, f->platform.text, rules, registration, response))
+        return false;
+    if (check_whitelist(rules->whitelist, &f->mostro_pubkey, response))
+        return true;
+    explicit_bzero(registration, sizeof *registration);
+    return false;
+}
+
 bool registration_body_check(char *text, size_t len, const struct registration_rules *rules,
                              struct trade_pubkey *key, struct registration *registration,
                              struct response *response)
@@ -155,14 +181,8 @@ bool registration_body_check(char *text, size_t len, const struct registration_r
         return refuse(response, 400, "Invalid JSON body");
     if (!trade_pubkey_parse(key, f.trade_pubkey.text, f.trade_pubkey.len))
         return refuse(response, 400, "Invalid trade_pubkey format (expected 64 hex characters)");
-    /* A token in the clear is looked at first; an encrypted one is not opened for a stranger. */
-    if (f.encrypted_token.len > 0)
-        return check_whitelist(rules->whitelist, &f.mostro_pubkey, response) &&
-               check_encrypted(&f, rules, registration, response);
-    if (!check_token(&f, &f.token, f.platform.text, rules, registration, response))
+    if (!check_token_and_node(&f, rules, registration, response))
         return false;
-    if (check_whitelist(rules->whitelist, &f.mostro_pubkey, response))
-        return true;
-    explicit_bzero(registration, sizeof *registration);
-    return false;
+    keep_mostro_pubkey(&f.mostro_pubkey, registration);
+    return true;
 }

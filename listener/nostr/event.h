@@ -19,6 +19,8 @@
 #define EVENT_PUBKEY_SIZE    32
 #define EVENT_SIGNATURE_SIZE 64
 
+#define EVENT_DIRECT_MESSAGE \
+    14 /* the kind (NIP-17): its author is who writes, not a one-time key */
 #define EVENT_MAX_KIND       65535
 #define EVENT_MAX_CREATED_AT 9007199254740991 /* the largest integer that every client can hold */
 #define EVENT_MAX_TAGS       2000

@@ -18,6 +18,7 @@ struct intake {
 };
 
 _Static_assert(EVENT_ID_SIZE == REGISTRY_EVENT_ID_SIZE, "an id is copied as it is");
+_Static_assert(EVENT_PUBKEY_SIZE == REGISTRY_AUTHOR_SIZE, "and so is an author");
 
 struct intake *intake_new(const struct intake_options *options)
 {
@@ -58,6 +59,9 @@ static void count_outcome(struct stats *stats, enum registry_event outcome)
         break;
     case REGISTRY_EVENT_REPEATED:
         stats_add(stats, STAT_EVENTS_REPEATED, 1);
+        break;
+    case REGISTRY_EVENT_COVERED:
+        stats_add(stats, STAT_WAKES_COVERED, 1);
         break;
     case REGISTRY_EVENT_UNREGISTERED:
         break;
@@ -110,21 +114,45 @@ static void lose(struct intake *intake)
     stats_add(intake->options.stats, STAT_EVENTS_LOST_TO_REDIS, 1);
 }
 
-void intake_event(struct intake *intake, const struct event *event, bool stored)
+/* The place for one more; NULL where there is none. */
+static struct registry_relay_event *hold(struct intake *intake, const struct event *event)
 {
     struct registry_relay_event *new;
 
     if (intake->count == intake->options.max_held) {
         lose(intake);
-        return;
+        return NULL;
     }
-    new = &intake->held[(intake->first + intake->count) % intake->options.max_held];
+    new = &intake->held[(intake->first + intake->count++) % intake->options.max_held];
+    memset(new, 0, sizeof *new);
     memcpy(new->id, event->id, sizeof new->id);
     new->key = event->trade_pubkey;
-    new->stored = stored;
-    intake->count++;
+    new->has_author = event->kind == EVENT_DIRECT_MESSAGE;
+    memcpy(new->author, event->pubkey, sizeof new->author);
+    return new;
+}
+
+static void offer_if_enough(struct intake *intake)
+{
     if (intake->count >= REGISTRY_EVENTS_MAX && !intake->stuck)
         (void)offer(intake);
+}
+
+void intake_live(struct intake *intake, const struct event *event)
+{
+    if (hold(intake, event) != NULL)
+        offer_if_enough(intake);
+}
+
+void intake_stored(struct intake *intake, const struct event *event, int64_t by_ms)
+{
+    struct registry_relay_event *new = hold(intake, event);
+
+    if (new == NULL)
+        return;
+    new->stored = true;
+    new->stored_by_ms = by_ms;
+    offer_if_enough(intake);
 }
 
 size_t intake_held(const struct intake *intake)

@@ -1,11 +1,12 @@
 /* intake: where a verified event becomes Redis's business.
  *
  * Events wait here, in order of arrival, until they are offered to Redis, many in one command:
- * intake_flush() is called whenever the relay pauses, and intake_event() calls it when a command's
- * worth waits. An event that Redis takes enters the taken ids and is forgotten here. While Redis
- * takes none, at most INTAKE_MAX_HELD wait; the owner flushes again every INTAKE_RETRY_MS. Beyond
- * the bound the newest is dropped, with one warning an outage, and intake_has_lost() says so: the
- * owner has then a gap to catch up on. What waits when the process ends is in such a gap, too.
+ * intake_flush() is called whenever the relay pauses, and intake_live() and intake_stored() call it
+ * when a command's worth waits. An event that Redis takes enters the taken ids and is forgotten
+ * here. While Redis takes none, at most INTAKE_MAX_HELD wait; the owner flushes again every
+ * INTAKE_RETRY_MS. Beyond the bound the newest is dropped, with one warning an outage, and
+ * intake_has_lost() says so: the owner has then a gap to catch up on. What waits when the process
+ * ends is in such a gap, too.
  *
  * Not thread-safe: one per relay, in its thread. Stats and the taken ids are shared. */
 #ifndef MOSTRO_INTAKE_H
@@ -41,8 +42,10 @@ struct intake;
 struct intake *intake_new(const struct intake_options *options);
 void intake_free(struct intake **intake);
 
-/* `event` must have been verified and addressed. `stored`: it is from before this subscription. */
-void intake_event(struct intake *intake, const struct event *event, bool stored);
+/* `event` must have been verified and addressed. It is live, or was stored: with its relay by
+ * `by_ms`, in Unix milliseconds of Redis's clock. */
+void intake_live(struct intake *intake, const struct event *event);
+void intake_stored(struct intake *intake, const struct event *event, int64_t by_ms);
 
 /* Offers what waits, up to INTAKE_FLUSH_MAX, and stops where Redis takes no more. True if it is
  * worth going on at once. */

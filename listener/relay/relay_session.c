@@ -309,7 +309,7 @@ static void refuse_event(struct relay_session *session, const char *why, uint64_
 }
 
 /* By this machine's clock, for Redis's need not be known yet. */
-static void take_event(struct relay_session *session, const struct event *event, bool stored,
+static void take_event(struct relay_session *session, const struct event *event, struct topic topic,
                        int64_t unix_s)
 {
     atomic_store(session->options.last_event_s, unix_s);
@@ -317,16 +317,18 @@ static void take_event(struct relay_session *session, const struct event *event,
         wrap_guard_shown(&session->guard);
     if (event_has_expired(event, unix_s))
         count(session, STAT_EVENTS_EXPIRED);
+    else if (topic.is == TOPIC_PAGE)
+        intake_stored(session->options.intake, event, session->gaps.kind[topic.kind].live_ms);
     else
-        intake_event(session->options.intake, event, stored);
+        intake_live(session->options.intake, event);
 }
 
-static void verify_event(struct relay_session *session, const struct event *event, bool stored,
-                         uint64_t now_ms, int64_t unix_s)
+static void verify_event(struct relay_session *session, const struct event *event,
+                         struct topic topic, uint64_t now_ms, int64_t unix_s)
 {
     switch (event_verify(session->options.verifier, event)) {
     case EVENT_OK:
-        take_event(session, event, stored, unix_s);
+        take_event(session, event, topic, unix_s);
         break;
     case EVENT_UNADDRESSED:
         atomic_store(session->options.last_event_s, unix_s);
@@ -389,7 +391,7 @@ static void on_event(struct relay_session *session, const struct relay_text *sub
         count(session, STAT_EVENTS_REPEATED);
         return;
     }
-    verify_event(session, event, topic.is == TOPIC_PAGE, now_ms, unix_s);
+    verify_event(session, event, topic, now_ms, unix_s);
 }
 
 static void on_eose(struct relay_session *session, const struct relay_message *message,

@@ -23,13 +23,13 @@ struct wake_entry *wake_entries_shift(struct wake_entries *list)
 
 int64_t wake_entry_life_ms(const struct wake_entry *entry)
 {
-    return entry->via == WAKE_VIA_RELAY ? WAKE_LIFE_RELAY_MS : WAKE_LIFE_NOTIFY_MS;
+    return entry->via == WAKE_VIA_NOTIFY ? WAKE_LIFE_NOTIFY_MS : WAKE_LIFE_RELAY_MS;
 }
 
 /* Whether a push for `a` alone is as good as one for both, now and whenever it will succeed. */
 static bool stands_for(const struct wake_entry *a, const struct wake_entry *b)
 {
-    return (a->via == WAKE_VIA_RELAY || b->via == WAKE_VIA_NOTIFY) && a->tries <= b->tries &&
+    return (a->via == WAKE_VIA_RELAY || b->via != WAKE_VIA_RELAY) && a->tries <= b->tries &&
            a->due_ms + wake_entry_life_ms(a) >= b->due_ms + wake_entry_life_ms(b);
 }
 

@@ -82,6 +82,8 @@ struct registration {
     enum platform platform;
     char p256dh[WEB_PUSH_KEY_MAX + 1];
     char auth[WEB_PUSH_KEY_MAX + 1];
+    char mostro_pubkey[TRADE_PUBKEY_LEN + 1]; /* of the node it heeds, in lower case, or ""; not
+                                                 looked up */
     int64_t expires_ms; /* by Redis's clock, of one that was looked up: each renewal changes it */
 };
 
@@ -125,18 +127,25 @@ enum registry_event {
     REGISTRY_EVENT_UNREGISTERED, /* nobody to wake */
     REGISTRY_EVENT_QUEUED,
     REGISTRY_EVENT_DEFERRED, /* over the pubkey's limit: its one deferred wake is queued */
+    REGISTRY_EVENT_COVERED,  /* by the wake that another stored event has caused */
     REGISTRY_EVENT_REPEATED  /* this event has caused a wake before */
 };
 
 #define REGISTRY_EVENT_ID_SIZE 32
+#define REGISTRY_AUTHOR_SIZE   32
 #define REGISTRY_EVENTS_MAX    64 /* in one call */
 
 /* A verified event. A live one spends the pubkey's limit once per id, registered or not; a `stored`
- * one (from before this subscription) spends none. */
+ * one (from before this subscription) spends none, and of these a pubkey gets one wake, 2 s after
+ * the first: it covers all that were with their relay before. A phone that has named its node gets
+ * a silent wake where another has written what has an author. */
 struct registry_relay_event {
     uint8_t id[REGISTRY_EVENT_ID_SIZE];
     struct trade_pubkey key;
+    bool has_author; /* as opposed to a one-time key */
+    uint8_t author[REGISTRY_AUTHOR_SIZE];
     bool stored;
+    int64_t stored_by_ms;        /* by Redis's clock: its relay had it by then */
     enum registry_event outcome; /* set where it was taken */
 };
 
@@ -212,7 +221,9 @@ enum registry_result registry_wakes_adopt(struct registry *registry, int64_t sin
 
 /* ---- The listener's calls: wakes ------------------------------------------------------------- */
 
-enum wake_via { WAKE_VIA_NOTIFY, WAKE_VIA_RELAY };
+/* What has queued a wake: a notify, an event that is to wake silently, or one that is to be seen.
+ */
+enum wake_via { WAKE_VIA_NOTIFY, WAKE_VIA_QUIET, WAKE_VIA_RELAY };
 
 #define WAKE_ID_SIZE 44 /* two 64-bit numbers, a dash, a NUL */
 

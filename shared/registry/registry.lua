@@ -27,8 +27,18 @@ local WRITER_MS = 30 * 1000                  -- after which another listener may
 local DEFERRED_US = 2000                     -- see Deferral
 local CLOCK_SLACK_MS = 1000                  -- what a wait that was noted may seem to have grown by
 
+local LOUD_BURST = 10                        -- visible wakes of one pubkey at once,
+local LOUD_EVERY_US = 10 * 60 * 1000000      -- and one more in this time; the rest are silent
+local CAUGHT_UP_US = 2 * 1000000             -- stored events of one pubkey are gathered for so long
+local CAUGHT_UP_FOR_MS = 60 * 60 * 1000      -- longer than catching up with one relay takes
+local STORED_SLACK_MS = 1000                 -- what a listener may misread Redis's clock by, amply
+
 local GROUP = 'dispatch'
 local PLATFORMS = { 'android', 'ios' }
+
+-- How wakes come to be queued, and which covers which: a visible one covers all, a silent one of an
+-- event that of a notify, too.
+local RANK = { notify = 1, quiet = 2, relay = 3 }
 
 -- The p256dh of a stand-in whose phone had given keys, which are lost (REGISTRY_KEYS_LOST).
 local KEYS_LOST = '-'
@@ -41,6 +51,8 @@ local function address_limit_key(prefix, bucket, hash)
 end
 local function pubkey_limit_key(prefix, pubkey) return prefix .. 'limit:pubkey:' .. pubkey end
 local function due_key(prefix, pubkey) return prefix .. 'due:' .. pubkey end
+local function loud_key(prefix, pubkey) return prefix .. 'loud:' .. pubkey end
+local function caught_up_key(prefix, pubkey) return prefix .. 'caught_up:' .. pubkey end
 local function seen_key(prefix, id) return prefix .. 'seen:' .. id end
 local function woke_key(prefix, id) return prefix .. 'woke:' .. id end
 local function wakes_key(prefix) return prefix .. 'wakes' end
@@ -106,6 +118,8 @@ end
 --     milliseconds, tells it from one that is due at once. What two clocks may differ by is added
 --     there (wake_reader.c).
 --   * A silent wake becomes a visible one by a second entry; the dispatcher makes one push of both.
+--   * An event is noted as a visible wake; where it turns out to be a silent one, the note is put
+--     right once the registry has been looked at.
 
 -- What has been noted, if it still holds: what is to hold for longer than the pubkey has to wait
 -- was noted before the clock was set back.
@@ -114,13 +128,16 @@ local function noted_deferral(key, wait)
   return noted and redis.call('PTTL', key) <= ms_up(wait) + CLOCK_SLACK_MS and noted
 end
 
+local function covers(noted, via)
+  return (RANK[noted] or 0) >= RANK[via]
+end
+
 -- Notes that a pubkey over its limit has its deferred wake. True where one is still to be queued:
--- there was none, or only a silent one and this one is of the visible kind. Then also what had been
--- noted, or false.
+-- there was none, or none that covers this one. Then also what had been noted, or false.
 local function note_deferred(prefix, pubkey, via, wait)
   local key = due_key(prefix, pubkey)
   local noted = noted_deferral(key, wait)
-  if noted == via or noted == 'relay' then return false end
+  if noted and covers(noted, via) then return false end
   if noted then
     redis.call('SET', key, via, 'KEEPTTL')
   else
@@ -129,7 +146,7 @@ local function note_deferred(prefix, pubkey, via, wait)
   return true, noted
 end
 
--- There was nothing to be deferred after all.
+-- What was to be deferred is not, after all: what had been noted holds.
 local function unnote_deferred(prefix, pubkey, noted)
   local key = due_key(prefix, pubkey)
   if noted then
@@ -224,11 +241,18 @@ local function do_notify(keys, args)
   return -1
 end
 
+local function add_field(fields, name, value)
+  if not value or value == '' then return end
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+
 -- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,
---          p256dh, auth [, device id, where the token is an endpoint URL])
+--          p256dh, auth [, device id, where the token is an endpoint URL, or '' [, pubkey of the
+--          Mostro node that the phone has named, or '']])
 local function do_register(keys, args)
   local prefix, pubkey, platform, now = keys[1], args[4], args[7], now_us()
-  local token, device_id, left = args[8], args[11], nil
+  local token, device_id, left = args[8], args[11] ~= '' and args[11], nil
   local wait = spend_address(prefix, now, 'register', args[1], args[2], args[3])
   if wait > 0 then return { 'address', wait } end
   local key = token_key(prefix, pubkey)
@@ -243,15 +267,10 @@ local function do_register(keys, args)
   end
   local since = math.floor(now / 1000000)
   local fields = { 'token', token, 'platform', platform, 'registered_at', since }
-  if args[9] ~= '' then
-    for _, each in ipairs({ 'p256dh', args[9], 'auth', args[10] }) do
-      fields[#fields + 1] = each
-    end
-  end
-  if device_id then
-    fields[#fields + 1] = 'device_id'
-    fields[#fields + 1] = device_id
-  end
+  add_field(fields, 'p256dh', args[9])
+  add_field(fields, 'auth', args[10])
+  add_field(fields, 'device_id', device_id)
+  add_field(fields, 'mostro_pubkey', args[12])
   local expiry = ms_down(now) + tonumber(args[5])
   redis.call('DEL', key)
   redis.call('HSET', key, unpack(fields))
@@ -292,38 +311,90 @@ local function do_count(keys)
   return counts
 end
 
+-- How the wake of a registered pubkey is queued: visibly while it has not had too many of these,
+-- unless only a silent one may be.
+local function tone(prefix, now, pubkey, silent)
+  if silent or spend(loud_key(prefix, pubkey), now, LOUD_EVERY_US, LOUD_BURST) > 0 then
+    return 'quiet'
+  end
+  return 'relay'
+end
+
+-- Within the limit, or over it: then there is a deferred wake already, or `deferred` says that one
+-- is to be queued and has been noted as visible.
+local function wake_live(prefix, now, pubkey, silent, wait, deferred, noted)
+  if wait == 0 then
+    queue_wake(prefix, pubkey, tone(prefix, now, pubkey, silent), now)
+    return 'queued'
+  end
+  local via = deferred and tone(prefix, now, pubkey, silent)
+  if via == 'quiet' then
+    if covers(noted, via) then
+      unnote_deferred(prefix, pubkey, noted)
+      return 'deferred'
+    end
+    redis.call('SET', due_key(prefix, pubkey), via, 'KEEPTTL')
+  end
+  if via then queue_wake(prefix, pubkey, via, now + wait + DEFERRED_US) end
+  return 'deferred'
+end
+
+-- Catching up. What relays have stored wakes a pubkey once, CAUGHT_UP_US after the first of it, for
+-- a phone that is woken asks its relays for all that they have. So a wake covers what was with its
+-- relay (by_ms) before it was due, whichever listener finds it, and however much later.
+local function is_caught_up(caught_up, now, via, by_ms)
+  local covering, due_ms = string.match(caught_up or '', '^(%l+) (%d+)$')
+  due_ms = tonumber(due_ms)
+  -- One that is due much later was queued before the clock was set back.
+  return due_ms and due_ms <= ms_up(now + CAUGHT_UP_US) + CLOCK_SLACK_MS and
+         due_ms >= by_ms + STORED_SLACK_MS and covers(covering, via)
+end
+
+local function wake_stored(prefix, now, pubkey, silent, by_ms)
+  local key = caught_up_key(prefix, pubkey)
+  local caught_up = redis.call('GET', key)
+  if is_caught_up(caught_up, now, silent and 'quiet' or 'relay', by_ms) then return 'covered' end
+  local via = tone(prefix, now, pubkey, silent)
+  if is_caught_up(caught_up, now, via, by_ms) then return 'covered' end
+  queue_wake(prefix, pubkey, via, now + CAUGHT_UP_US)
+  redis.call('SET', key, string.format('%s %.0f', via, ms_up(now + CAUGHT_UP_US)), 'PX',
+             CAUGHT_UP_FOR_MS)
+  return 'queued'
+end
+
 -- A live event spends its pubkey's limit once, and notes a deferral, before any look at the
 -- registry: the 429s of notify must be the same for who is registered and who is not.
-local function take_event(prefix, now, interval, burst, id, pubkey, age)
+local function take_event(prefix, now, interval, burst, id, pubkey, author, by_ms)
   local wait, deferred, noted = 0, false, false
-  if age == 'live' and
-     redis.call('SET', seen_key(prefix, id), '1', 'NX', 'PX', SEEN_FOR_MS) then
+  if not by_ms and redis.call('SET', seen_key(prefix, id), '1', 'NX', 'PX', SEEN_FOR_MS) then
     wait = spend(pubkey_limit_key(prefix, pubkey), now, interval, burst)
     if wait > 0 then deferred, noted = note_deferred(prefix, pubkey, 'relay', wait) end
   end
-  if redis.call('EXISTS', token_key(prefix, pubkey)) == 0 then return 'unregistered' end
+  local found = redis.call('HMGET', token_key(prefix, pubkey), 'token', 'mostro_pubkey')
+  if not found[1] then return 'unregistered' end
   if not redis.call('SET', woke_key(prefix, id), '1', 'NX', 'PX', WOKE_FOR_MS) then
     if deferred then unnote_deferred(prefix, pubkey, noted) end
     return 'repeated'
   end
-  if wait == 0 or deferred then
-    queue_wake(prefix, pubkey, 'relay', wait > 0 and now + wait + DEFERRED_US or now)
-  end
-  return wait > 0 and 'deferred' or 'queued'
+  local silent = author ~= '' and found[2] and found[2] ~= author
+  if by_ms then return wake_stored(prefix, now, pubkey, silent, by_ms) end
+  return wake_live(prefix, now, pubkey, silent, wait, deferred, noted)
 end
 
--- events(prefix; interval, burst, most wakes, then for each: id, pubkey, 'stored' or 'live'): what
--- became of each, in this order; 'full' and what follows it has not been taken
+-- events(prefix; interval, burst, most wakes, then for each: id, pubkey, author where it matters or
+-- '', and for a stored one by when its relay had it, in ms, else ''): what became of each, in this
+-- order; 'full' and what follows it has not been taken
 local function do_events(keys, args)
   local prefix, now, outcomes = keys[1], now_us(), {}
   local interval, burst = tonumber(args[1]), tonumber(args[2])
   local room = tonumber(args[3]) - redis.call('XLEN', wakes_key(prefix))
-  for i = 4, #args, 3 do
+  for i = 4, #args, 4 do
     if room <= 0 then
       outcomes[#outcomes + 1] = 'full'
       break
     end
-    local outcome = take_event(prefix, now, interval, burst, args[i], args[i + 1], args[i + 2])
+    local outcome = take_event(prefix, now, interval, burst, args[i], args[i + 1], args[i + 2],
+                               tonumber(args[i + 3]))
     if outcome == 'queued' or outcome == 'deferred' then room = room - 1 end
     outcomes[#outcomes + 1] = outcome
   end

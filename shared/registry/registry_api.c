@@ -105,7 +105,7 @@ enum registry_result registry_register(struct registry *registry,
                                        const struct trade_pubkey *key,
                                        const struct registration *registration)
 {
-    struct device_id device_id;
+    struct device_id device_id = {.hex = ""};
 
     REGISTRY_BEGIN(registry, "register");
     add_address(registry, REGISTRY_BUCKET_REGISTER, address);
@@ -116,11 +116,11 @@ enum registry_result registry_register(struct registry *registry,
     registry_add(registry, registration->token);
     registry_add(registry, registration->p256dh);
     registry_add(registry, registration->auth);
-    if (strstr(registration->token, ENDPOINT_URL_MARK) != NULL) {
-        if (!device_id_of(&device_id, registration->token))
-            return REGISTRY_UNAVAILABLE;
-        registry_add(registry, device_id.hex);
-    }
+    if (strstr(registration->token, ENDPOINT_URL_MARK) != NULL &&
+        !device_id_of(&device_id, registration->token))
+        return REGISTRY_UNAVAILABLE;
+    registry_add(registry, device_id.hex);
+    registry_add(registry, registration->mostro_pubkey);
     return registry_call_for_outcome(registry);
 }
 

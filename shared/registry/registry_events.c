@@ -4,14 +4,17 @@
 #include "base/hex.h"
 #include "registry_priv.h"
 
+_Static_assert(4 * REGISTRY_EVENTS_MAX + 8 <= REGISTRY_COMMAND_WORDS &&
+                   REGISTRY_EVENTS_MAX <= REGISTRY_COMMAND_NUMBERS,
+               "a command must hold that many events");
+
 /* ---- Events ---------------------------------------------------------------------------------- */
 
 static bool event_outcome(const redisReply *word, enum registry_event *outcome)
 {
     static const char *const words[] = {
-        [REGISTRY_EVENT_UNREGISTERED] = "unregistered",
-        [REGISTRY_EVENT_QUEUED] = "queued",
-        [REGISTRY_EVENT_DEFERRED] = "deferred",
+        [REGISTRY_EVENT_UNREGISTERED] = "unregistered", [REGISTRY_EVENT_QUEUED] = "queued",
+        [REGISTRY_EVENT_DEFERRED] = "deferred",         [REGISTRY_EVENT_COVERED] = "covered",
         [REGISTRY_EVENT_REPEATED] = "repeated",
     };
 
@@ -43,6 +46,7 @@ enum registry_result registry_relay_events(struct registry *registry,
                                            size_t *taken)
 {
     char ids[REGISTRY_EVENTS_MAX][2 * REGISTRY_EVENT_ID_SIZE + 1];
+    char authors[REGISTRY_EVENTS_MAX][2 * REGISTRY_AUTHOR_SIZE + 1];
     redisReply *reply;
     enum registry_result result;
 
@@ -54,7 +58,12 @@ enum registry_result registry_relay_events(struct registry *registry,
         hex_encode(ids[i], events[i].id, sizeof events[i].id);
         registry_add(registry, ids[i]);
         registry_add_pubkey(registry, &events[i].key);
-        registry_add(registry, events[i].stored ? "stored" : "live");
+        hex_encode(authors[i], events[i].author, sizeof events[i].author);
+        registry_add(registry, events[i].has_author ? authors[i] : "");
+        if (events[i].stored)
+            registry_add_number(registry, events[i].stored_by_ms);
+        else
+            registry_add(registry, "");
     }
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)

@@ -94,6 +94,8 @@ static bool read_wake(const redisReply *fields, struct wake *wake)
         return false;
     if (strcmp(via->str, "relay") == 0)
         wake->via = WAKE_VIA_RELAY;
+    else if (strcmp(via->str, "quiet") == 0)
+        wake->via = WAKE_VIA_QUIET;
     else if (strcmp(via->str, "notify") == 0)
         wake->via = WAKE_VIA_NOTIFY;
     else

@@ -25,6 +25,7 @@
 #define STATS_WAKES(X)                                                                     \
     X(WAKES_QUEUED, "wakes_queued", "relay_wakes_total", "queued=\"now\"")                 \
     X(WAKES_DEFERRED, "wakes_deferred", "relay_wakes_total", "queued=\"deferred\"")        \
+    X(WAKES_COVERED, "wakes_covered", "relay_wakes_total", "queued=\"covered\"")           \
     X(WAKES_MERGED, "wakes_merged", "wakes_total", "outcome=\"merged\",backend=\"any\"")   \
     X(WAKES_UNREGISTERED, "wakes_unregistered", "wakes_total",                             \
       "outcome=\"unregistered\",backend=\"none\"")                                         \

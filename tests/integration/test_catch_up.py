@@ -132,6 +132,28 @@ def test_what_has_been_woken_is_not_woken_by_catching_up(live, relay, phone, pub
     assert pushed(phone) == [device]
 
 
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_what_was_stored_wakes_once_however_much_it_was(live, relay, phone, pubkey, device,
+                                                        listeners):
+    """And whoever finds it."""
+    wait_until_caught_up(live, relay)
+    stop_listener(live)
+    now = time.time()
+    relay.store(*(nostr.gift_wrap(pubkey, now - i) for i in range(40)))
+    for i in range(listeners):
+        live.spawn_listener([relay], LISTENER_NAME=f"listener-{i + 1}")
+    phone.next_push()
+    relay.wait_until(lambda r: len(pages(r)) >= 2 * listeners)
+    wait_until(lambda: live.stat("events_taken") >= 40 * listeners)
+    live.wait_until_idle()
+    assert pushed(phone) == [device]
+    # While a live event waits for nothing.
+    began = time.monotonic()
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    assert time.monotonic() - began < 1.5
+
+
 def test_it_asks_no_further_back_than_two_days(live, relay):
     """And as far again for gift wraps, which may be dated so."""
     wait_until_caught_up(live, relay)

@@ -86,11 +86,13 @@ def register(stack, encrypted, **fields):
     return answer, stored
 
 
-def check_taken(answered, token, platform):
+def check_taken(answered, token, platform, node=None):
+    """`node` is what is kept of the Mostro instance that was named."""
     answer, stored = answered
     assert (answer.status, answer.body) == (200, REGISTERED % platform)
     device_id = stored.pop("device_id", None)
     assert (device_id is not None) == ("://" in token)
+    assert stored.pop("mostro_pubkey", None) == node
     assert stored == {"token": token, "platform": platform}
 
 
@@ -345,7 +347,7 @@ def check_whitelist(stack, trusted, stranger):
     sealed = encrypt(plaintext(b"token-1", 1))
     for ask in (register_plain, lambda stack, **fields: register(stack, sealed, **fields)):
         for name in (trusted.lower(), trusted.upper()):
-            check_taken(ask(stack, mostro_pubkey=name), "token-1", "ios")
+            check_taken(ask(stack, mostro_pubkey=name), "token-1", "ios", trusted.lower())
         check_refused(ask(stack), REQUIRED, 403)
         for nothing in (None, ""):
             check_refused(ask(stack, mostro_pubkey=nothing), REQUIRED, 403)
@@ -369,7 +371,7 @@ def test_the_embedded_whitelist(make_stack):
     stack = start(make_stack, TRUSTED_WHITELIST_ENABLED="true", SERVER_PRIVATE_KEY=KEY)
     assert json.loads((TOP / "contrib/trusted_mostro_pubkeys.json").read_text()) == TRUSTED
     for trusted in TRUSTED:
-        check_taken(register_plain(stack, mostro_pubkey=trusted), "token-1", "ios")
+        check_taken(register_plain(stack, mostro_pubkey=trusted), "token-1", "ios", trusted)
     check_whitelist(stack, TRUSTED[0], nostr.new_pubkey())
 
 
@@ -383,7 +385,7 @@ def test_a_whitelist_from_a_file(make_stack, tmp_path):
                   TRUSTED_MOSTRO_PUBKEYS_FILE=str(file))
     check_whitelist(stack, mine[7], TRUSTED[0])
     for pubkey in mine:
-        check_taken(register_plain(stack, mostro_pubkey=pubkey), "token-1", "ios")
+        check_taken(register_plain(stack, mostro_pubkey=pubkey), "token-1", "ios", pubkey)
 
 
 @pytest.mark.parametrize("settings", [
@@ -395,8 +397,10 @@ def test_no_whitelist(make_stack, tmp_path, settings):
         (tmp_path / "empty").write_text("[]")
         settings = {**settings, "TRUSTED_MOSTRO_PUBKEYS_FILE": str(tmp_path / "empty")}
     stack = start(make_stack, **settings)
-    for fields in ({}, {"mostro_pubkey": nostr.new_pubkey()}, {"mostro_pubkey": "nonsense"}):
-        check_taken(register_plain(stack, **fields), "token-1", "ios")
+    node = nostr.new_pubkey()
+    for fields, kept in (({}, None), ({"mostro_pubkey": node.upper()}, node),
+                         ({"mostro_pubkey": "nonsense"}, None)):
+        check_taken(register_plain(stack, **fields), "token-1", "ios", kept)
 
 
 @pytest.mark.parametrize("content", [

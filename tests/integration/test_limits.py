@@ -213,6 +213,26 @@ def test_a_clock_set_back_silences_nobody(make_api):
     assert api.wakes_added() == 11
 
 
+# ---- Events
+
+
+def take(api, pubkey, event=None, author="", stored_by=""):
+    """What Redis makes of one event, as a listener offers it; a new one where none is named."""
+    return api.redis.fcall("mostro2_events", 1, "mostro:", 60_000_000, 10, 1000,
+                           event or nostr.new_pubkey(), pubkey, author, stored_by)[0]
+
+
+def now_ms(api):
+    seconds, micros = api.redis.time()
+    return seconds * 1000 + micros // 1000
+
+
+def wakes(api):
+    """(how it was queued, how many milliseconds later it is due) of every wake that waits."""
+    return [(entry["via"], int(entry["not_before"]) - int(name.split("-")[0]))
+            for name, entry in api.redis.xrange("mostro:wakes")]
+
+
 # ---- Events that are repeated
 
 @pytest.mark.parametrize("before", [None, "notify"])
@@ -223,20 +243,182 @@ def test_a_repeated_event_over_the_limit_covers_no_other(make_api, before):
     pubkey, old, new = (nostr.new_pubkey() for _ in range(3))
     api.register(pubkey, "token-1")
 
-    def take(event, age):
-        return api.redis.fcall("mostro2_events", 1, "mostro:", 60_000_000, 10, 1000, event, pubkey,
-                               age)[0]
-
-    assert take(old, "stored") == "queued"
+    assert take(api, pubkey, old, stored_by=now_ms(api)) == "queued"
     for _ in range(10 if before is None else 11):
         api.notify(pubkey)
     added = api.wakes_added()
     assert api.redis.get(f"mostro:due:{pubkey}") == before
-    assert take(old, "live") == "repeated"
+    assert take(api, pubkey, old) == "repeated"
     assert api.redis.get(f"mostro:due:{pubkey}") == before
-    assert take(new, "live") == "deferred"
+    assert take(api, pubkey, new) == "deferred"
     assert api.wakes_added() == added + 1
     assert 50_000 < api.redis.pttl(f"mostro:due:{pubkey}") <= 60_000
+
+
+# ---- What catching up brings
+
+GATHERED_MS = 2000  # and a little, between two readings of the clock
+
+
+def about(ms):
+    return range(ms - 20, ms + 21)
+
+
+def test_stored_events_make_one_wake(make_api):
+    api = make_api(**SLOW)
+    pubkey, other = nostr.new_pubkey(), nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    api.register(other, "token-2")
+    by = now_ms(api)
+    assert [take(api, pubkey, stored_by=by) for _ in range(100)] == ["queued"] + ["covered"] * 99
+    assert take(api, other, stored_by=by) == "queued"
+    # A second listener finds more, at a relay that it is connected to as long.
+    assert take(api, pubkey, stored_by=by + 500) == "covered"
+    assert [via for via, _ in wakes(api)] == ["relay", "relay"]
+    assert all(ms in about(GATHERED_MS) for _, ms in wakes(api))
+    # What one has covered wakes nobody later.
+    event = nostr.new_pubkey()
+    assert take(api, pubkey, event, stored_by=by) == "covered"
+    assert take(api, pubkey, event) == "repeated"
+    # And a live one is not kept waiting.
+    assert take(api, pubkey) == "queued"
+    assert wakes(api)[-1][1] in about(0)
+
+
+def test_what_was_stored_after_the_wake_has_its_own(make_api):
+    """A relay that comes back later may show what a phone that was woken before has not seen."""
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    by = now_ms(api)
+    assert take(api, pubkey, stored_by=by) == "queued"
+    assert take(api, pubkey, stored_by=by + 10_000) == "queued"
+    assert len(wakes(api)) == 2
+
+
+def test_an_old_wake_covers_what_is_found_late(make_api):
+    """Catching up with a relay that has much takes minutes: as if a while had passed since."""
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    by = now_ms(api) - 300_000
+    api.redis.set(f"mostro:caught_up:{pubkey}", f"relay {by + 2500}", px=HOUR_MS)
+    assert take(api, pubkey, stored_by=by) == "covered"
+    assert take(api, pubkey, stored_by=by + 2000) == "queued"
+
+
+def test_a_clock_set_back_keeps_no_phone_asleep(make_api):
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    api.redis.set(f"mostro:caught_up:{pubkey}", f"relay {now_ms(api) + HOUR_MS}", px=HOUR_MS)
+    assert take(api, pubkey, stored_by=now_ms(api)) == "queued"
+
+
+def test_stored_events_of_who_is_not_registered_leave_nothing(make_api):
+    api = make_api(**SLOW)
+    before = set(api.redis.keys("*"))
+    assert take(api, nostr.new_pubkey(), author=nostr.new_pubkey(),
+                stored_by=now_ms(api)) == "unregistered"
+    assert set(api.redis.keys("*")) == before
+
+
+# ---- Who writes, and how much: what is not to be seen still wakes
+
+
+def test_a_stranger_wakes_silently_where_a_node_is_named(make_api):
+    api = make_api()
+    node, pubkey = nostr.new_pubkey(), nostr.new_pubkey()
+    api.register(pubkey, "token-1", mostro_pubkey=node.upper())
+    assert api.redis.hget(f"mostro:token:{pubkey}", "mostro_pubkey") == node
+    for author in (node, nostr.new_pubkey(), ""):
+        assert take(api, pubkey, author=author) == "queued"
+    assert [via for via, _ in wakes(api)] == ["relay", "quiet", "relay"]
+    # Stored ones alike; a visible one is not covered by one that is not.
+    by = now_ms(api)
+    found = [take(api, pubkey, author=author, stored_by=by)
+             for author in (nostr.new_pubkey(), nostr.new_pubkey(), node, nostr.new_pubkey())]
+    assert found == ["queued", "covered", "queued", "covered"]
+    assert [via for via, _ in wakes(api)][3:] == ["quiet", "relay"]
+
+
+@pytest.mark.parametrize("fields", [{}, {"mostro_pubkey": None}, {"mostro_pubkey": ""},
+                                    {"mostro_pubkey": "nonsense"}], ids=repr)
+def test_a_renewal_without_a_node_heeds_all(make_api, fields):
+    api = make_api()
+    pubkey = nostr.new_pubkey()
+    api.register(pubkey, "token-1", mostro_pubkey=nostr.new_pubkey())
+    api.register(pubkey, "https://push.example.org/x", **fields)
+    found = api.redis.hgetall(f"mostro:token:{pubkey}")
+    assert found["device_id"] and "mostro_pubkey" not in found
+    assert take(api, pubkey, author=nostr.new_pubkey()) == "queued"
+    assert wakes(api)[0][0] == "relay"
+
+
+def test_after_ten_visible_wakes_they_are_silent(make_api):
+    """And one more in ten minutes is visible."""
+    api = make_api(NOTIFY_RATE_PER_PUBKEY_PER_MIN="60000")
+    pubkey, other = nostr.new_pubkey(), nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    api.register(other, "token-2")
+
+    def take_many(n):
+        for _ in range(n):
+            api.redis.delete(f"mostro:limit:pubkey:{pubkey}")
+            assert take(api, pubkey) == "queued"
+    take_many(13)
+    assert [via for via, _ in wakes(api)] == ["relay"] * 10 + ["quiet"] * 3
+    key = f"mostro:loud:{pubkey}"
+    assert 0 < api.redis.pttl(key) <= 6_000_000
+    api.redis.set(key, int(api.redis.get(key)) - 600_000_000)  # as if ten minutes had passed
+    take_many(2)
+    assert [via for via, _ in wakes(api)][13:] == ["relay", "quiet"]
+    assert take(api, pubkey, stored_by=now_ms(api)) == "queued"
+    assert take(api, other) == "queued"
+    assert [via for via, _ in wakes(api)][15:] == ["quiet", "relay"]
+
+
+def test_who_is_not_registered_has_no_visible_wakes_to_spend(make_api):
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    for _ in range(12):
+        assert take(api, pubkey, author=nostr.new_pubkey()) == "unregistered"
+    assert sorted(key.split(":")[1] for key in api.redis.keys(f"*{pubkey}")) == ["due", "limit"]
+
+
+def test_a_silent_wake_that_is_deferred_covers_no_visible_one(make_api):
+    api = make_api(**SLOW)
+    node, pubkey = nostr.new_pubkey(), nostr.new_pubkey()
+    api.register(pubkey, "token-1", mostro_pubkey=node)
+    for _ in range(10):
+        assert api.notify(pubkey).status == 202
+    due = f"mostro:due:{pubkey}"
+
+    def deferred():
+        return [via for via, ms in wakes(api) if ms > 1000]
+    for author, noted, queued in (
+            (nostr.new_pubkey(), "quiet", ["quiet"]),
+            (nostr.new_pubkey(), "quiet", ["quiet"]),
+            (node, "relay", ["quiet", "relay"]),
+            (nostr.new_pubkey(), "relay", ["quiet", "relay"]),
+            (node, "relay", ["quiet", "relay"])):
+        assert take(api, pubkey, author=author) == "deferred"
+        assert (api.redis.get(due), deferred()) == (noted, queued)
+        assert 50_000 < api.redis.pttl(due) <= 60_000
+        assert api.notify(pubkey).status == 429
+        assert deferred() == queued
+
+
+def test_a_silent_event_outlives_a_notify_that_is_deferred(make_api):
+    """Which would be given up after an hour."""
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    api.register(pubkey, "token-1", mostro_pubkey=nostr.new_pubkey())
+    for _ in range(11):
+        api.notify(pubkey)
+    assert take(api, pubkey, author=nostr.new_pubkey()) == "deferred"
+    assert [via for via, ms in wakes(api) if ms > 1000] == ["notify", "quiet"]
+    assert api.redis.get(f"mostro:due:{pubkey}") == "quiet"
 
 
 # ---- Addresses

@@ -166,6 +166,39 @@ def test_notify_through_fcm(with_google, google, pubkey):
     assert google.rejected == []
 
 
+def type_of_next(google):
+    return google.next_message(timeout=15).message["data"]["type"]
+
+
+def test_a_message_by_a_stranger_wakes_without_being_shown(with_google, relay, google, pubkey):
+    """Trade keys are public under protocol v2, and the app heeds there only what its node writes.
+    Nobody is filtered away: an admin writes, too."""
+    node = nostr.Key()
+    with_google.register(pubkey, "fcm-token-1", mostro_pubkey=node.pubkey.upper())
+    for author, expected in ((nostr.Key(), "chat_wake"), (node, "trade_update"),
+                             (nostr.Key(), "chat_wake")):
+        relay.publish(nostr.direct_message(pubkey, author))
+        assert type_of_next(google) == expected
+    relay.publish(nostr.gift_wrap(pubkey))  # its author is nobody
+    assert type_of_next(google) == "trade_update"
+    with_google.register(pubkey, "fcm-token-1")
+    relay.publish(nostr.direct_message(pubkey))
+    assert type_of_next(google) == "trade_update"
+    with_google.wait_until_idle()
+    assert len(google.messages) == 5
+
+
+def test_only_ten_wakes_in_a_row_are_shown(with_google, relay, google, pubkey):
+    """Some nodes remind every five minutes, for days."""
+    with_google.register(pubkey, "fcm-token-1")
+    found = []
+    for _ in range(13):
+        with_google.redis.delete(f"mostro:limit:pubkey:{pubkey}")
+        relay.publish(nostr.gift_wrap(pubkey))
+        found.append(type_of_next(google))
+    assert found == ["trade_update"] * 10 + ["chat_wake"] * 3
+
+
 def test_each_token_goes_to_its_own_backend(with_google, relay, phone, google, pubkey):
     other, endpoint = nostr.new_pubkey(), phone.endpoint()
     with_google.register(pubkey, "fcm-token-1")

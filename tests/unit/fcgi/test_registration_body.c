@@ -102,6 +102,27 @@ START_TEST(unknown_members_do_not_matter)
 }
 END_TEST
 
+/* Whether the whitelist has asked for it or not. */
+START_TEST(the_node_is_kept_where_it_is_named)
+{
+    static const char *const none[] = {
+        "null", "\"\"", "\"nonsense\"", "\"" PUBKEY "0\"", "\"" PUBKEY " \"",
+    };
+    char body[512];
+
+#define HAS_TOKEN KEY ",\"token\":\"t\",\"platform\":\"ios\""
+    assert_taken("{" HAS_TOKEN ",\"mostro_pubkey\":\"" UPPER "\"}", &plain);
+    ck_assert_str_eq(registration.mostro_pubkey, TRUSTED);
+    assert_taken("{" HAS_TOKEN "}", &plain);
+    ck_assert_str_eq(registration.mostro_pubkey, "");
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        (void)snprintf(body, sizeof body, "{" HAS_TOKEN ",\"mostro_pubkey\":%s}", none[i]);
+        assert_taken(body, &plain);
+        ck_assert_str_eq(registration.mostro_pubkey, "");
+    }
+}
+END_TEST
+
 START_TEST(an_empty_member_is_as_good_as_none)
 {
     assert_taken("{" KEY "," ENDPOINT ",\"platform\":\"android\",\"p256dh\":\"\",\"auth\":\"\","
@@ -183,6 +204,7 @@ START_TEST(the_whitelist_once_active)
     ck_assert_ptr_nonnull(whitelist);
     assert_taken("{" GOOD ",\"mostro_pubkey\":\"" TRUSTED "\"}", &rules);
     assert_taken("{" GOOD ",\"mostro_pubkey\":\"" UPPER "\"}", &rules);
+    ck_assert_str_eq(registration.mostro_pubkey, TRUSTED);
     assert_refused("{" GOOD "}", &rules, 403, "Mostro instance pubkey required");
     assert_refused("{" GOOD ",\"mostro_pubkey\":null}", &rules, 403,
                    "Mostro instance pubkey required");
@@ -264,7 +286,7 @@ START_TEST(an_encrypted_token_is_opened)
 }
 END_TEST
 
-UNIT_MAIN("registration_body", good_bodies, unknown_members_do_not_matter,
-          an_empty_member_is_as_good_as_none, rows_from_the_top, a_token_has_a_greatest_length,
-          the_whitelist_once_active, whitelists_are_strict, five_instances_are_built_in,
-          an_encrypted_token_is_opened)
+UNIT_MAIN("registration_body", good_bodies, the_node_is_kept_where_it_is_named,
+          unknown_members_do_not_matter, an_empty_member_is_as_good_as_none, rows_from_the_top,
+          a_token_has_a_greatest_length, the_whitelist_once_active, whitelists_are_strict,
+          five_instances_are_built_in, an_encrypted_token_is_opened)

@@ -14,7 +14,7 @@ struct fake {
     unsigned taken;
     char last_id[65];
     char last_key[65];
-    bool last_stored;
+    struct registry_relay_event last;
     uint32_t next; /* the number that the next event taken should have */
     bool out_of_order;
 };
@@ -31,7 +31,7 @@ static void take_one(struct fake *it, struct registry_relay_event *event)
     it->taken++;
     hex_encode(it->last_id, event->id, sizeof event->id);
     strcpy(it->last_key, event->key.hex);
-    it->last_stored = event->stored;
+    it->last = *event;
     event->outcome = it->outcome;
     memcpy(&number, event->id, sizeof number);
     if (number != it->next)
@@ -93,7 +93,7 @@ static void give(uint32_t number)
 {
     struct event event = event_of(number);
 
-    intake_event(intake, &event, false);
+    intake_live(intake, &event);
     if (!intake_is_stuck(intake))
         (void)intake_flush(intake);
 }
@@ -116,31 +116,52 @@ START_TEST(hands_an_event_to_redis)
     char id[65];
 
     hex_encode(id, event.id, sizeof event.id);
-    intake_event(intake, &event, true);
+    intake_stored(intake, &event, 1785600000123);
     ck_assert(!intake_flush(intake));
     ck_assert_uint_eq(fake.taken, 1);
     ck_assert_str_eq(fake.last_id, id);
     ck_assert_str_eq(fake.last_key, event.trade_pubkey.hex);
-    ck_assert(fake.last_stored);
+    ck_assert(fake.last.stored);
+    ck_assert_int_eq(fake.last.stored_by_ms, 1785600000123);
     ck_assert(taken_ids_has(taken_ids, event.id));
     ck_assert_uint_eq(intake_held(intake), 0);
     ck_assert_uint_eq(counted(STAT_EVENTS_TAKEN), 1);
     give(7);
-    ck_assert(!fake.last_stored);
+    ck_assert(!fake.last.stored);
+}
+END_TEST
+
+/* A gift wrap's author is a key that is used once. */
+START_TEST(the_author_of_a_direct_message_matters)
+{
+    struct event event = event_of(0);
+
+    memset(event.pubkey, 0xab, sizeof event.pubkey);
+    event.kind = 14;
+    intake_live(intake, &event);
+    (void)intake_flush(intake);
+    ck_assert(fake.last.has_author);
+    ck_assert_int_eq(memcmp(fake.last.author, event.pubkey, sizeof event.pubkey), 0);
+    event = event_of(1);
+    event.kind = 1059;
+    intake_live(intake, &event);
+    (void)intake_flush(intake);
+    ck_assert(!fake.last.has_author);
 }
 END_TEST
 
 START_TEST(counts_what_redis_made_of_it)
 {
     static const enum registry_event outcomes[] = {REGISTRY_EVENT_QUEUED, REGISTRY_EVENT_DEFERRED,
-                                                   REGISTRY_EVENT_REPEATED,
+                                                   REGISTRY_EVENT_COVERED, REGISTRY_EVENT_REPEATED,
                                                    REGISTRY_EVENT_UNREGISTERED};
 
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < 5; i++) {
         fake.outcome = outcomes[i];
         give(i);
     }
-    ck_assert_uint_eq(counted(STAT_EVENTS_TAKEN), 4);
+    ck_assert_uint_eq(counted(STAT_EVENTS_TAKEN), 5);
+    ck_assert_uint_eq(counted(STAT_WAKES_COVERED), 1);
     ck_assert_uint_eq(counted(STAT_WAKES_QUEUED), 1);
     ck_assert_uint_eq(counted(STAT_WAKES_DEFERRED), 1);
     ck_assert_uint_eq(counted(STAT_EVENTS_REPEATED), 1);
@@ -271,7 +292,7 @@ START_TEST(offers_by_itself_what_fills_a_command)
     for (uint32_t i = 0; i < 10 * REGISTRY_EVENTS_MAX + 1; i++) {
         struct event event = event_of(i);
 
-        intake_event(intake, &event, false);
+        intake_live(intake, &event);
     }
     ck_assert_uint_eq(fake.offered, 10);
     ck_assert_uint_eq(intake_held(intake), 1);
@@ -302,6 +323,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, hands_an_event_to_redis);
+    tcase_add_test(tcase, the_author_of_a_direct_message_matters);
     tcase_add_test(tcase, counts_what_redis_made_of_it);
     tcase_add_test(tcase, holds_what_redis_cannot_take);
     tcase_add_test(tcase, keeps_the_order_and_does_not_ask_in_vain);

@@ -20,6 +20,7 @@ static struct relay_session *session;
 static _Atomic int64_t last_event_s;
 static unsigned taken;
 static bool taken_as_stored;
+static int64_t taken_stored_by_ms;
 static bool redis_is_up;
 static char frame[RELAY_SESSION_FRAME_SIZE];
 static char gift_wrap[65536]; /* a sound event of kind 1059 */
@@ -35,6 +36,7 @@ static enum registry_result take(void *arg, struct registry_relay_event *events,
     for (*count = 0; *count < n; ++*count) {
         taken++;
         taken_as_stored = events[*count].stored;
+        taken_stored_by_ms = events[*count].stored_by_ms;
         events[*count].outcome = REGISTRY_EVENT_QUEUED;
     }
     return REGISTRY_OK;
@@ -406,14 +408,18 @@ END_TEST
 START_TEST(takes_a_stored_event_as_stored)
 {
     struct catch_up *wraps = &relay_session_gaps(session)->kind[0].catch_up;
+    int64_t wraps_live_ms;
 
     go_live_after_a_gap();
+    wraps_live_ms = relay_session_gaps(session)->kind[0].live_ms;
+    ck_assert_int_eq(wraps_live_ms / 1000, UNIX_S);
     expect_page(1059, T0);
     wraps->since_s = 0; /* so that the event is of the gap's time */
     wraps->until_s = INT64_MAX - 1;
     give(page_id, gift_wrap);
     ck_assert_uint_eq(taken, 1);
     ck_assert(taken_as_stored);
+    ck_assert_int_eq(taken_stored_by_ms, wraps_live_ms);
     give(page_id, gift_wrap);
     ck_assert_uint_eq(taken, 1);
     give(page_id, message_14);

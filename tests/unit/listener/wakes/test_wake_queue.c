@@ -124,6 +124,28 @@ START_TEST(notify_alone_is_silent)
 }
 END_TEST
 
+/* An event that is not to be seen: as silent as a notify, but not given up after an hour. */
+START_TEST(a_quiet_wake_is_silent_and_lives_a_day)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    add(2, 7, WAKE_VIA_QUIET, 0);
+    ck_assert_uint_eq(done(), 1);
+    add(3, 7, WAKE_VIA_NOTIFY, 0);
+    ck_assert_uint_eq(done(), 2);
+    target = begin(WAKE_LANE_UNKNOWN, WAKE_LIFE_RELAY_MS, &kind);
+    ck_assert_int_eq(kind, PUSH_SILENT);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, WAKE_LIFE_RELAY_MS), 1);
+    add(4, 7, WAKE_VIA_QUIET, 0);
+    add(5, 7, WAKE_VIA_RELAY, 0);
+    ck_assert_uint_eq(done(), 4);
+    (void)begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+}
+END_TEST
+
 START_TEST(a_wake_during_a_push_causes_exactly_one_more)
 {
     enum push_kind kind;
@@ -729,6 +751,7 @@ int main(void)
     tcase_add_test(tcase, wakes_of_one_pubkey_become_one_visible_push);
     tcase_add_test(tcase, what_is_due_soon_is_merged_as_if_due);
     tcase_add_test(tcase, notify_alone_is_silent);
+    tcase_add_test(tcase, a_quiet_wake_is_silent_and_lives_a_day);
     tcase_add_test(tcase, a_wake_during_a_push_causes_exactly_one_more);
     tcase_add_test(tcase, a_deferred_wake_is_not_covered_by_an_earlier_push);
     tcase_add_test(tcase, wakes_that_wait_do_not_pile_up);

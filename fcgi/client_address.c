@@ -67,13 +67,15 @@ static bool parse_rightmost(struct client_address *address, const char *list)
 }
 
 bool client_address_find(struct client_address *address, const struct request *request,
-                         bool trust_proxy_headers)
+                         enum settings_proxy trusted)
 {
+    bool either = trusted == SETTINGS_PROXY_EITHER;
+
     memset(address, 0, sizeof *address);
-    if (trust_proxy_headers && request->fly_client_ip_count == 1 &&
+    if ((either || trusted == SETTINGS_PROXY_FLY_CLIENT_IP) && request->fly_client_ip_count == 1 &&
         parse_address(address, request->fly_client_ip))
         return true;
-    if (trust_proxy_headers && request->forwarded_for != NULL &&
+    if ((either || trusted == SETTINGS_PROXY_FORWARDED_FOR) && request->forwarded_for != NULL &&
         request->forwarded_for_count <= 1 && parse_rightmost(address, request->forwarded_for))
         return true;
     return request->remote_addr != NULL && parse_address(address, request->remote_addr);
@@ -103,5 +105,5 @@ bool client_address_is_shared(const struct request *request)
 
     if (!is_there(request->forwarded_for) && !is_there(request->fly_client_ip))
         return false;
-    return client_address_find(&peer, request, false) && is_private_peer(&peer);
+    return client_address_find(&peer, request, SETTINGS_PROXY_NONE) && is_private_peer(&peer);
 }

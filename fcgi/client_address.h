@@ -9,19 +9,20 @@
 #include <stdint.h>
 
 #include "request.h"
+#include "settings/settings.h"
 
 struct client_address {
     uint8_t bytes[8];
     size_t len; /* 4 or 8 */
 };
 
-/* REMOTE_ADDR; where the proxy is trusted, Fly-Client-IP if it is one plain address, else the
- * rightmost entry of X-Forwarded-For (the one that the trusted proxy wrote), else REMOTE_ADDR. A
- * header that is there twice, be it empty once, is nobody's word: web servers make the same
- * parameter of names that differ in their punctuation, and the client may have sent one of them.
- * False where there is no address at all. */
+/* REMOTE_ADDR; where the proxy is trusted, of the headers that it sets Fly-Client-IP if it is one
+ * plain address, else the rightmost entry of X-Forwarded-For (the one that the trusted proxy
+ * wrote), else REMOTE_ADDR. A header that is there twice, be it empty once, is nobody's word: web
+ * servers make the same parameter of names that differ in their punctuation, and the client may
+ * have sent one of them. False where there is no address at all. */
 bool client_address_find(struct client_address *address, const struct request *request,
-                         bool trust_proxy_headers);
+                         enum settings_proxy trusted);
 
 /* The request came with forwarding headers from a loopback or private peer: there is a proxy, and
  * all its clients count as one while it is not trusted. */

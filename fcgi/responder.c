@@ -110,7 +110,8 @@ enum responder_limit responder_client(struct responder *responder, const struct 
                                       enum registry_bucket bucket, struct address_hash *address)
 {
     struct client_address client;
-    bool shared = !responder->settings->trust_proxy_headers && client_address_is_shared(request);
+    enum settings_proxy trusted = responder->settings->trust_proxy_headers;
+    bool shared = trusted == SETTINGS_PROXY_NONE && client_address_is_shared(request);
 
     if (shared && !responder->warned_of_proxy)
         log_warn("a proxy forwards requests, but NOTIFY_TRUST_PROXY_HEADERS is not true: "
@@ -119,7 +120,7 @@ enum responder_limit responder_client(struct responder *responder, const struct 
     if (bucket == REGISTRY_BUCKET_REGISTER &&
         (shared || responder->settings->register_rate_per_address == 0))
         return RESPONDER_UNLIMITED;
-    if (!client_address_find(&client, request, responder->settings->trust_proxy_headers))
+    if (!client_address_find(&client, request, trusted))
         return RESPONDER_NO_ADDRESS;
     if (!responder->has_address_key)
         learn_address_key(responder);

@@ -27,7 +27,7 @@ enum settings_who {
 /* Strings are owned by the settings and NULL where unset. */
 struct settings {
     struct settings_relays {
-        char *url[SETTINGS_MAX_RELAYS]; /* lower-case scheme and host, as given otherwise */
+        char *url[SETTINGS_MAX_RELAYS];        /* lower-case scheme and host, as given otherwise */
         bool is_repeated[SETTINGS_MAX_RELAYS]; /* named again, in the same words */
         size_t count;
     } relays;
@@ -45,7 +45,12 @@ struct settings {
     int64_t notify_rate_per_pubkey;
     int64_t notify_rate_per_address;
     int64_t register_rate_per_address;
-    bool trust_proxy_headers;
+    enum settings_proxy {
+        SETTINGS_PROXY_NONE,   /* the peer is the client */
+        SETTINGS_PROXY_EITHER, /* Fly-Client-IP, and else X-Forwarded-For, are the proxy's word */
+        SETTINGS_PROXY_FLY_CLIENT_IP,
+        SETTINGS_PROXY_FORWARDED_FOR
+    } trust_proxy_headers;
     struct settings_key {
         bool set; /* unset also for the placeholder of example files, the number one */
         uint8_t bytes[32];

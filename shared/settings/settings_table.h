@@ -43,8 +43,9 @@
     SETTING(REGISTER_RATE_PER_IP_PER_MIN, register_rate_per_address, WHOLE, "120", 0, 60000,       \
             "per minute", FCGI,                                                                    \
             "Register and unregister requests of one client address; 0 is no limit.")              \
-    SETTING(NOTIFY_TRUST_PROXY_HEADERS, trust_proxy_headers, SWITCH, "false", 0, 0, "", FCGI,      \
-            "Take the client address from Fly-Client-IP or X-Forwarded-For.")                      \
+    SETTING(NOTIFY_TRUST_PROXY_HEADERS, trust_proxy_headers, PROXY, "false", 0, 0,                 \
+            "true, false, Fly-Client-IP or X-Forwarded-For", FCGI,                                 \
+            "The header in which a proxy names the client; true: Fly-Client-IP or the other.")     \
     SETTING(SERVER_PRIVATE_KEY, server_private_key, SECRET_KEY, "", 0, 0, "64 hex characters",     \
             FCGI,                                                                                  \
             "The key that phones encrypt their tokens for; unset, only plain tokens are taken.")   \

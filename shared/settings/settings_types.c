@@ -58,6 +58,21 @@ static bool parse_switch(bool *member, const char *value)
     return on || off;
 }
 
+static bool parse_proxy(enum settings_proxy *member, const char *value)
+{
+    bool on;
+
+    if (parse_switch(&on, value))
+        *member = on ? SETTINGS_PROXY_EITHER : SETTINGS_PROXY_NONE;
+    else if (strcasecmp(value, "Fly-Client-IP") == 0)
+        *member = SETTINGS_PROXY_FLY_CLIENT_IP;
+    else if (strcasecmp(value, "X-Forwarded-For") == 0)
+        *member = SETTINGS_PROXY_FORWARDED_FOR;
+    else
+        return false;
+    return true;
+}
+
 static bool parse_level(enum log_level *member, const char *value)
 {
     static const struct {
@@ -257,6 +272,8 @@ bool settings_type_parse(const struct settings_rule *rule, void *member, const c
         return parse_number(value, rule->least, rule->most, member);
     case SETTINGS_SWITCH:
         return parse_switch(member, value);
+    case SETTINGS_PROXY:
+        return parse_proxy(member, value);
     case SETTINGS_LEVEL:
         return parse_level(member, value);
     case SETTINGS_TARGET:
@@ -346,6 +363,7 @@ void settings_type_free(const struct settings_rule *rule, void *member)
         break;
     case SETTINGS_WHOLE:
     case SETTINGS_SWITCH:
+    case SETTINGS_PROXY:
     case SETTINGS_LEVEL:
     case SETTINGS_TARGET:
     case SETTINGS_KINDS:

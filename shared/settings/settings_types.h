@@ -18,6 +18,7 @@ enum settings_type {
     SETTINGS_SECRET_KEY,   /* (struct settings_key) 64 hex characters */
     SETTINGS_WHOLE,        /* (int64_t) */
     SETTINGS_SWITCH,       /* (bool) */
+    SETTINGS_PROXY,        /* (enum settings_proxy) */
     SETTINGS_LEVEL,        /* (enum log_level) */
     SETTINGS_TARGET,       /* (enum log_target) */
     SETTINGS_RELAYS,       /* (struct settings_relays) */

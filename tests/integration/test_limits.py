@@ -566,6 +566,32 @@ def test_parameters_of_any_web_server(make_api):
         assert spends(*pairs) == by[expected], pairs
 
 
+@pytest.mark.parametrize("mine, others", [
+    (("Fly-Client-IP", "HTTP_FLY_CLIENT_IP"), "HTTP_X_FORWARDED_FOR"),
+    (("x-forwarded-for", "HTTP_X_FORWARDED_FOR"), "HTTP_FLY_CLIENT_IP"),
+])
+def test_only_the_header_that_the_proxy_sets(make_api, mine, others):
+    """Named, it is safe behind any web server: the other one may be a client's."""
+    name, parameter = mine
+    api = make_api(**SLOW, NOTIFY_TRUST_PROXY_HEADERS=name)
+    real, spoof, peer = "203.0.113.1", "198.51.100.1", "127.0.0.1"
+    by = {address: bucket_by_fastcgi(api, peer=address) for address in (real, peer)}
+    for pairs, expected in (
+        ([(parameter, real)], real),
+        ([(parameter, real), (others, spoof)], real),
+        ([(others, spoof), (others, spoof), (parameter, real)], real),
+        ([(others, spoof)], peer),
+        ([(others, spoof), (parameter, "")], peer),
+        ([(others, spoof), (parameter, spoof), (parameter, real)], peer),
+    ):
+        assert bucket_by_fastcgi(api, *pairs, peer=peer) == by[expected], pairs
+    # It is not taken for one that forwards unasked: registering is limited.
+    client = api.new_client()
+    answers = [api.post("/api/unregister", {"trade_pubkey": nostr.new_pubkey()},
+                        client=client).status for _ in range(101)]
+    assert answers == [200] * 100 + [429]
+
+
 def test_an_untrusted_proxy_does_not_exhaust_registering(make_api):
     """All phones behind a proxy that nobody has named come as one: better no limit than that."""
     api = make_api(**SLOW)

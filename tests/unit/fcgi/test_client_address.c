@@ -2,12 +2,17 @@
 
 #include "client_address.h"
 
-static struct client_address find(const struct request *request, bool trust)
+static struct client_address find_by(const struct request *request, enum settings_proxy trusted)
 {
     struct client_address address;
 
-    ck_assert(client_address_find(&address, request, trust));
+    ck_assert(client_address_find(&address, request, trusted));
     return address;
+}
+
+static struct client_address find(const struct request *request, bool trust)
+{
+    return find_by(request, trust ? SETTINGS_PROXY_EITHER : SETTINGS_PROXY_NONE);
 }
 
 static void assert_ipv4(struct client_address address, uint8_t a, uint8_t b, uint8_t c, uint8_t d)
@@ -77,6 +82,25 @@ START_TEST(a_name_that_passes_for_a_headers)
 }
 END_TEST
 
+START_TEST(the_one_header_that_the_proxy_sets)
+{
+    struct request request = {.remote_addr = "127.0.0.1",
+                              .forwarded_for = "10.0.0.1, 192.0.2.1",
+                              .forwarded_for_count = 1,
+                              .fly_client_ip = "192.0.2.2",
+                              .fly_client_ip_count = 1};
+
+    assert_ipv4(find_by(&request, SETTINGS_PROXY_FORWARDED_FOR), 192, 0, 2, 1);
+    assert_ipv4(find_by(&request, SETTINGS_PROXY_FLY_CLIENT_IP), 192, 0, 2, 2);
+    request.forwarded_for = NULL;
+    assert_ipv4(find_by(&request, SETTINGS_PROXY_FORWARDED_FOR), 127, 0, 0, 1);
+    request.fly_client_ip = NULL;
+    request.fly_client_ip_count = 0;
+    request.forwarded_for = "192.0.2.1";
+    assert_ipv4(find_by(&request, SETTINGS_PROXY_FLY_CLIENT_IP), 127, 0, 0, 1);
+}
+END_TEST
+
 START_TEST(entries_with_ports_and_blanks)
 {
     static const char *const lists[] = {
@@ -118,11 +142,11 @@ START_TEST(no_address_is_none)
     struct client_address address;
     struct request request = {.remote_addr = NULL};
 
-    ck_assert(!client_address_find(&address, &request, false));
+    ck_assert(!client_address_find(&address, &request, SETTINGS_PROXY_NONE));
     request.remote_addr = "";
-    ck_assert(!client_address_find(&address, &request, true));
+    ck_assert(!client_address_find(&address, &request, SETTINGS_PROXY_EITHER));
     request.remote_addr = "unix:";
-    ck_assert(!client_address_find(&address, &request, true));
+    ck_assert(!client_address_find(&address, &request, SETTINGS_PROXY_EITHER));
 }
 END_TEST
 
@@ -153,6 +177,6 @@ START_TEST(a_proxy_shows_by_its_headers_and_its_place)
 END_TEST
 
 UNIT_MAIN("client_address", the_peer_counts_where_no_proxy_is_trusted, the_proxys_headers_in_order,
-          a_name_that_passes_for_a_headers, entries_with_ports_and_blanks, ipv6_counts_by_its_64,
-          mapped_ipv6_counts_as_ipv4, no_address_is_none,
-          a_proxy_shows_by_its_headers_and_its_place)
+          a_name_that_passes_for_a_headers, the_one_header_that_the_proxy_sets,
+          entries_with_ports_and_blanks, ipv6_counts_by_its_64, mapped_ipv6_counts_as_ipv4,
+          no_address_is_none, a_proxy_shows_by_its_headers_and_its_place)

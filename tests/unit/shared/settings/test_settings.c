@@ -63,6 +63,30 @@ START_TEST(defaults_are_the_contracts)
 }
 END_TEST
 
+START_TEST(a_proxys_header_may_be_named)
+{
+    static const struct {
+        const char *value;
+        enum settings_proxy trusted;
+    } cases[] = {
+        {"false", SETTINGS_PROXY_NONE},
+        {"0", SETTINGS_PROXY_NONE},
+        {"True", SETTINGS_PROXY_EITHER},
+        {"1", SETTINGS_PROXY_EITHER},
+        {"fly-client-ip", SETTINGS_PROXY_FLY_CLIENT_IP},
+        {"X-Forwarded-For", SETTINGS_PROXY_FORWARDED_FOR},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct settings *s = READ(SETTINGS_FCGI, "NOTIFY_TRUST_PROXY_HEADERS", cases[i].value);
+
+        ck_assert_ptr_nonnull(s);
+        ck_assert_int_eq(s->trust_proxy_headers, cases[i].trusted);
+        settings_free(&s);
+    }
+}
+END_TEST
+
 START_TEST(the_listener_needs_relays_and_the_responder_does_not)
 {
     struct settings *s = READ(SETTINGS_LISTENER, "LOG_LEVEL", "info");
@@ -87,6 +111,8 @@ START_TEST(bad_values_are_named_with_what_is_expected)
         {"TOKEN_TTL_HOURS", "99999999999999999999", "a whole number"},
         {"WAKES_MAX", "1", "from 2 to"},
         {"FCM_ENABLED", "maybe", "true or false"},
+        {"NOTIFY_TRUST_PROXY_HEADERS", "X-Real-IP", "Fly-Client-IP or X-Forwarded-For"},
+        {"NOTIFY_TRUST_PROXY_HEADERS", "Fly-Client-IP,X-Forwarded-For", "true, false"},
         {"LOG_LEVEL", "loud", "error, warn, info or debug"},
         {"LOG_TARGET", "file", "stderr or syslog"},
         {"NOSTR_RELAYS", "https://relay.example", "ws:// or wss://"},
@@ -404,7 +430,7 @@ START_TEST(redis_urls)
 }
 END_TEST
 
-UNIT_MAIN("settings", defaults_are_the_contracts,
+UNIT_MAIN("settings", defaults_are_the_contracts, a_proxys_header_may_be_named,
           the_listener_needs_relays_and_the_responder_does_not,
           bad_values_are_named_with_what_is_expected, a_secret_is_not_shown,
           the_key_for_relays_comes_from_either_variable,

@@ -41,15 +41,17 @@ static bool auth_key_is_good(const struct settings_key *key)
     return false;
 }
 
-/* What is behind a `?` may be a secret. */
+/* What is behind the host may be a secret. */
 static bool relays_are_good(const struct settings_relays *relays)
 {
     struct relay_url parts;
 
     for (size_t i = 0; i < relays->count; i++)
         if (!relay_url_parse(&parts, relays->url[i])) {
+            const char *host = strstr(relays->url[i], "//") + 2;
+
             (void)fprintf(stderr, "NOSTR_RELAYS: '%.*s' is not a relay's URL\n",
-                          (int)strcspn(relays->url[i], "?"), relays->url[i]);
+                          (int)(host - relays->url[i]) + (int)strcspn(host, "/?#"), relays->url[i]);
             return false;
         }
     return true;

@@ -114,7 +114,9 @@ bool relay_url_parse(struct relay_url *parts, const char *url)
             return false;
     }
     path_len = (int)strcspn(path, "?#");
-    (void)snprintf(parts->name, sizeof parts->name, "%s://%s%.*s", parts->tls ? "wss" : "ws",
+    (void)snprintf(parts->place, sizeof parts->place, "%s://%s%.*s", parts->tls ? "wss" : "ws",
                    parts->authority, path_len, path);
+    (void)snprintf(parts->name, sizeof parts->name, "%s://%s%s", parts->tls ? "wss" : "ws",
+                   parts->authority, parts->path[1] != '\0' ? "/[...]" : "");
     return true;
 }

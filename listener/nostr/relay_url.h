@@ -10,10 +10,11 @@
 struct relay_url {
     bool tls;
     uint16_t port;
-    char host[256];                       /* lower case; an IPv6 address without its brackets */
-    char authority[256 + 8];              /* for the Host header */
-    char path[RELAY_URL_MAX_LEN + 2];     /* with the query; begins with a slash */
-    char name[RELAY_URL_MAX_LEN + 1 + 8]; /* for the log: without user information and query */
+    char host[256];                    /* lower case; an IPv6 address without its brackets */
+    char authority[256 + 8];           /* for the Host header */
+    char path[RELAY_URL_MAX_LEN + 2];  /* with the query; begins with a slash */
+    char place[RELAY_URL_MAX_LEN + 9]; /* without user information and query */
+    char name[256 + 8 + 12];           /* for the log, where paths may be secrets, too */
 };
 
 /* Whether both lead to one relay: alike but for what the parts above do not hold, and for a slash

@@ -29,7 +29,7 @@ _Static_assert(RELAY_SESSION_FRAME_SIZE <= WEBSOCKET_FRAME_SIZE, "a session's fr
 
 struct relay {
     struct relay_url url;
-    char cursor_name[sizeof(((struct relay_url *)0)->name) + 16];
+    char cursor_name[sizeof(((struct relay_url *)0)->place) + 16];
     pthread_t thread;
     bool started;
     atomic_bool stop;
@@ -200,13 +200,13 @@ static void *run(void *arg)
 
 /* ---- Making and ending it -------------------------------------------------------------------- */
 
-/* The name that the log has, and of what that leaves out a digest. */
+/* The place, and a digest of what that leaves out. */
 static void name_cursors(struct relay *relay, const char *url)
 {
     struct device_id digest = {.hex = ""};
     bool known = strchr(relay->url.path, '?') != NULL && device_id_of(&digest, url);
 
-    (void)snprintf(relay->cursor_name, sizeof relay->cursor_name, "%s%s%.*s", relay->url.name,
+    (void)snprintf(relay->cursor_name, sizeof relay->cursor_name, "%s%s%.*s", relay->url.place,
                    known ? "?" : "", CURSOR_DIGEST_DIGITS, digest.hex);
 }
 

@@ -213,8 +213,11 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
                        UNIFIEDPUSH_ENDPOINTS_FILE="endpoints.json", **google_settings)
     stack.start_redis()
     stack.start_api()
-    stack.start_listener(relay)
-    planted = {"forwarded address": FORWARDED, "IPv6 address": PROXIED_V6}
+    stack.spawn_listener([f"{relay.url}/planted-relay-path?planted-relay-query"])
+    relay.wait_for_req(2)
+    stack.wait_for_heartbeat()
+    planted = {"forwarded address": FORWARDED, "IPv6 address": PROXIED_V6,
+               "relay's path": "planted-relay-path", "relay's query": "planted-relay-query"}
     account = json.loads(google.service_account.read_text())
     planted["service account's key"] = account["private_key"].splitlines()[3]
     planted["service account's key id"] = account["private_key_id"]

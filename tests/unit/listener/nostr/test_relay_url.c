@@ -6,26 +6,27 @@
 START_TEST(takes_urls_apart)
 {
     static const struct {
-        const char *url, *host, *authority, *path, *name;
+        const char *url, *host, *authority, *path, *place, *name;
         bool tls;
         uint16_t port;
     } cases[] = {
-        {"wss://relay.example", "relay.example", "relay.example", "/", "wss://relay.example", true,
-         443},
-        {"ws://relay.example/", "relay.example", "relay.example", "/", "ws://relay.example/", false,
-         80},
+        {"wss://relay.example", "relay.example", "relay.example", "/", "wss://relay.example",
+         "wss://relay.example", true, 443},
+        {"ws://relay.example/", "relay.example", "relay.example", "/", "ws://relay.example/",
+         "ws://relay.example", false, 80},
         {"ws://127.0.0.1:7777/a/b?c=d", "127.0.0.1", "127.0.0.1:7777", "/a/b?c=d",
-         "ws://127.0.0.1:7777/a/b", false, 7777},
+         "ws://127.0.0.1:7777/a/b", "ws://127.0.0.1:7777/[...]", false, 7777},
         {"WSS://Relay.Example:443/A", "relay.example", "relay.example", "/A",
-         "wss://relay.example/A", true, 443},
+         "wss://relay.example/A", "wss://relay.example/[...]", true, 443},
         {"wss://relay.example:80", "relay.example", "relay.example:80", "/",
-         "wss://relay.example:80", true, 80},
-        {"ws://[::1]:7777", "::1", "[::1]:7777", "/", "ws://[::1]:7777", false, 7777},
-        {"ws://[::1]", "::1", "[::1]", "/", "ws://[::1]", false, 80},
+         "wss://relay.example:80", "wss://relay.example:80", true, 80},
+        {"ws://[::1]:7777", "::1", "[::1]:7777", "/", "ws://[::1]:7777", "ws://[::1]:7777", false,
+         7777},
+        {"ws://[::1]", "::1", "[::1]", "/", "ws://[::1]", "ws://[::1]", false, 80},
         {"wss://user:secret@relay.example?token=secret#top", "relay.example", "relay.example",
-         "/?token=secret", "wss://relay.example", true, 443},
+         "/?token=secret", "wss://relay.example", "wss://relay.example/[...]", true, 443},
         {"wss://relay.example:/x", "relay.example", "relay.example", "/x", "wss://relay.example/x",
-         true, 443},
+         "wss://relay.example/[...]", true, 443},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -35,6 +36,7 @@ START_TEST(takes_urls_apart)
         ck_assert_str_eq(url.host, cases[i].host);
         ck_assert_str_eq(url.authority, cases[i].authority);
         ck_assert_str_eq(url.path, cases[i].path);
+        ck_assert_str_eq(url.place, cases[i].place);
         ck_assert_str_eq(url.name, cases[i].name);
         ck_assert_int_eq(url.tls, cases[i].tls);
         ck_assert_uint_eq(url.port, cases[i].port);
@@ -124,7 +126,8 @@ START_TEST(bounds_lengths)
     text[RELAY_URL_MAX_LEN] = '\0';
     ck_assert(relay_url_parse(&url, text));
     ck_assert_uint_eq(strlen(url.path), RELAY_URL_MAX_LEN - 18);
-    ck_assert_str_eq(url.name, text);
+    ck_assert_str_eq(url.place, text);
+    ck_assert_str_eq(url.name, "ws://relay.example/[...]");
     text[RELAY_URL_MAX_LEN] = 'a';
     text[RELAY_URL_MAX_LEN + 1] = '\0';
     ck_assert(!relay_url_parse(&url, text));

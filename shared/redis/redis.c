@@ -37,7 +37,7 @@ struct redis *redis_new(const char *url, bool allow_persistence)
         return NULL;
     redis->allow_persistence = allow_persistence;
     redis_address_init(&redis->address);
-    if (!redis_url_parse(&redis->url, url))
+    if (redis_url_parse(&redis->url, url) != NULL)
         redis_free(&redis);
     return redis;
 }

@@ -16,9 +16,14 @@ struct redis_url {
     char password[REDIS_URL_PART_MAX];
 };
 
-/* The caller wipes *parsed, which may hold a password. */
-bool redis_url_parse(struct redis_url *parsed, const char *url);
+/* NULL, or what is wrong: a sentence that repeats nothing of the URL. What comes before the last
+ * `@` is user and password, so that a password may hold any character; and a host or path is taken
+ * only where no part of a password can be in it, since the log shows it. The caller wipes *parsed
+ * either way. */
+const char *redis_url_parse(struct redis_url *parsed, const char *url)
+    __attribute__((warn_unused_result));
 
-bool redis_url_is_valid(const char *url);
+/* The same where only that is wanted. */
+const char *redis_url_problem(const char *url);
 
 #endif

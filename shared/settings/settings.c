@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/key_file.h"
@@ -51,36 +52,79 @@ static void print_shown(const char *value, size_t len, FILE *errors)
         (void)fputc(value[i] >= ' ' && value[i] < 0x7f ? value[i] : '?', errors);
 }
 
-/* Of relays' URLs everything after an `@` or a `?` may be a secret; so may what is before an `@`.
- */
+static void print_not_shown(FILE *errors)
+{
+    (void)fputs("(not shown)", errors);
+}
+
+/* Scheme and host: path and query may be secrets, and where there is an `@` anything may be. */
+static void print_url(const char *url, size_t len, FILE *errors)
+{
+    const char *mark = memmem(url, len, "://", 3);
+    size_t shown = mark != NULL ? (size_t)(mark - url) + 3 : 0;
+
+    if (memchr(url, '@', len) != NULL) {
+        print_not_shown(errors);
+        return;
+    }
+    shown += strcspn(url + shown, "/?#");
+    print_shown(url, shown < len ? shown : len, errors);
+    if (shown < len && strncmp(url + shown, "/", len - shown) != 0)
+        (void)fputs("/[...]", errors);
+}
+
+/* Where the URL that begins here ends if its password may hold commas. */
+static const char *end_of_relay(const char *value)
+{
+    do
+        value += strcspn(value, ",") + 1;
+    while (value[-1] != '\0' && strncasecmp(value, "ws://", 5) != 0 &&
+           strncasecmp(value, "wss://", 6) != 0);
+    return value - 1;
+}
+
 static void print_relays(const char *value, FILE *errors)
 {
     size_t len;
 
     for (;; value += len + 1) {
         len = strcspn(value, ",");
-        if (memchr(value, '@', len) != NULL)
-            (void)fputs("(not shown)", errors);
+        if (memchr(value, '@', (size_t)(end_of_relay(value) - value)) != NULL)
+            print_not_shown(errors);
         else
-            print_shown(value, strcspn(value, "?,"), errors);
+            print_url(value, len, errors);
         if (value[len] == '\0')
             return;
         (void)fputc(',', errors);
     }
 }
 
+static void print_value(const struct settings_rule *rule, const char *value, FILE *errors)
+{
+    const char *mark = strstr(value, "://");
+
+    if (settings_type_is_secret(rule))
+        print_not_shown(errors);
+    else if (rule->type == SETTINGS_RELAYS)
+        print_relays(value, errors);
+    else if (rule->type == SETTINGS_HTTPS)
+        print_url(value, strlen(value), errors);
+    else if (rule->type == SETTINGS_CONTACT && mark != NULL && strchr(mark, '@') != NULL)
+        print_not_shown(errors);
+    else
+        print_shown(value, strlen(value), errors);
+}
+
 static void print_error(const struct row *row, const char *value, FILE *errors)
 {
+    const char *hint = settings_type_hint(&row->rule, value);
+
     (void)fprintf(errors, "%s=", row->name);
-    if (settings_type_is_secret(&row->rule)) {
-        (void)fputs("(not shown)", errors);
-    } else if (row->rule.type == SETTINGS_RELAYS) {
-        print_relays(value, errors);
-    } else {
-        print_shown(value, strlen(value), errors);
-    }
+    print_value(&row->rule, value, errors);
     (void)fputs(": expected ", errors);
     settings_type_print(&row->rule, errors);
+    if (hint != NULL)
+        (void)fprintf(errors, "; %s", hint);
     (void)fputc('\n', errors);
 }
 

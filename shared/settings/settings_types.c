@@ -206,12 +206,13 @@ static bool parse_list(void *list, const char *value, add_item_fn *add)
     }
 }
 
+/* Without user information, query and fragment: a path is put behind it. */
 static bool parse_https(const struct settings_rule *rule, char **member, const char *value)
 {
     size_t len = strlen(value);
 
     for (const char *c = value; *c != '\0'; c++)
-        if (*c <= ' ' || *c >= 0x7f)
+        if (*c <= ' ' || *c >= 0x7f || strchr("@?#", *c) != NULL)
             return false;
     if (strncasecmp(value, "https://", 8) != 0 || !parse_text(rule, member, value))
         return false;
@@ -234,8 +235,12 @@ static bool parse_contact(const struct settings_rule *rule, char **member, const
         return at != NULL && at > value + sizeof mail - 1 && at[1] != '\0' &&
                parse_text(rule, member, value);
     }
-    return strncasecmp(value, web, sizeof web - 1) == 0 &&
-           isalnum((unsigned char)value[sizeof web - 1]) && parse_text(rule, member, value);
+    if (strncasecmp(value, web, sizeof web - 1) != 0)
+        return false;
+    value += sizeof web - 1;
+    /* Distributors are told all of it: no user and password. */
+    return isalnum((unsigned char)*value) && memchr(value, '@', strcspn(value, "/?#")) == NULL &&
+           parse_text(rule, member, value - (sizeof web - 1));
 }
 
 static bool parse_regex(const struct settings_rule *rule, struct settings_regex *member,
@@ -289,7 +294,7 @@ bool settings_type_parse(const struct settings_rule *rule, void *member, const c
     case SETTINGS_REGEX:
         return parse_regex(rule, member, value);
     case SETTINGS_SECRET_REDIS:
-        return redis_url_is_valid(value) && parse_text(rule, member, value);
+        return redis_url_problem(value) == NULL && parse_text(rule, member, value);
     case SETTINGS_SECRET_KEY:
         return parse_key(member, value);
     }
@@ -313,6 +318,11 @@ void settings_type_print(const struct settings_rule *rule, FILE *out)
     default:
         (void)fputs(rule->unit, out);
     }
+}
+
+const char *settings_type_hint(const struct settings_rule *rule, const char *value)
+{
+    return rule->type == SETTINGS_SECRET_REDIS ? redis_url_problem(value) : NULL;
 }
 
 bool settings_type_is_secret(const struct settings_rule *rule)

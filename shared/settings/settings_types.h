@@ -12,7 +12,7 @@
 enum settings_type {
     SETTINGS_TEXT,         /* (char *) */
     SETTINGS_NAME,         /* (char *) letters, digits, `.`, `-`, `_` */
-    SETTINGS_HTTPS,        /* (char *) an https URL, its trailing slash dropped */
+    SETTINGS_HTTPS,        /* (char *) an https URL to which a path is added: no trailing slash */
     SETTINGS_CONTACT,      /* (char *) a mailto: or https: URI */
     SETTINGS_SECRET_REDIS, /* (char *) a Redis URL, which may hold a password */
     SETTINGS_SECRET_KEY,   /* (struct settings_key) 64 hex characters */
@@ -39,6 +39,9 @@ bool settings_type_parse(const struct settings_rule *rule, void *member, const c
 
 /* Says what is expected, for errors and --help. */
 void settings_type_print(const struct settings_rule *rule, FILE *out);
+
+/* What is wrong with `value`, where more can be said; it repeats nothing of a secret. Or NULL. */
+const char *settings_type_hint(const struct settings_rule *rule, const char *value);
 
 bool settings_type_is_secret(const struct settings_rule *rule);
 

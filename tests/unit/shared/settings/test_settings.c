@@ -167,6 +167,47 @@ START_TEST(a_secret_is_not_shown)
 }
 END_TEST
 
+/* And says what to do. */
+START_TEST(what_is_wrong_with_the_redis_url_is_told)
+{
+    ck_assert_ptr_null(READ(SETTINGS_FCGI, "REDIS_URL", "rediss://:geheim@h"));
+    ck_assert_ptr_nonnull(strstr(complaint, "REDIS_URL=(not shown): expected unix:///path"));
+    ck_assert_ptr_nonnull(strstr(complaint, "; TLS is not spoken: use stunnel or WireGuard\n"));
+    ck_assert_ptr_null(strstr(complaint, "geheim"));
+}
+END_TEST
+
+/* User and password, and of relays path and query, too. */
+START_TEST(what_may_be_a_secret_in_another_url_is_not_shown)
+{
+    static const struct {
+        const char *name, *value, *shown;
+    } cases[] = {
+        {"FCM_ENDPOINT", "https://user:geheim@fcm.example", "FCM_ENDPOINT=(not shown): "},
+        {"FCM_ENDPOINT", "user:geheim@fcm.example", "FCM_ENDPOINT=(not shown): "},
+        {"FCM_ENDPOINT", "https://fcm.example?key=geheim",
+         "FCM_ENDPOINT=https://fcm.example/[...]: "},
+        {"FCM_ENDPOINT", "https://fcm.example/#geheim", "FCM_ENDPOINT=https://fcm.example/[...]: "},
+        {"FCM_ENDPOINT", "http://fcm.example/geheim", "FCM_ENDPOINT=http://fcm.example/[...]: "},
+        {"VAPID_SUBJECT", "https://user:geheim@example.org", "VAPID_SUBJECT=(not shown): "},
+        {"NOSTR_RELAYS", "wss://user:geheim@relay.example", "NOSTR_RELAYS=(not shown): "},
+        {"NOSTR_RELAYS", "wss://user:geheim,geheim@relay.example,wss://b.example/",
+         "NOSTR_RELAYS=(not shown),(not shown),wss://b.example: "},
+        {"NOSTR_RELAYS", "wss://relay.example:x/geheim",
+         "NOSTR_RELAYS=wss://relay.example:x/[...]: "},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *pairs[] = {cases[i].name, cases[i].value, RELAYS, NULL, NULL};
+
+        ck_assert_msg(read_pairs(SETTINGS_LISTENER, pairs) == NULL, "%s", cases[i].value);
+        ck_assert_msg(strncmp(complaint, cases[i].shown, strlen(cases[i].shown)) == 0, "%s: %s",
+                      cases[i].value, complaint);
+        ck_assert_ptr_null(strstr(complaint, "geheim"));
+    }
+}
+END_TEST
+
 #define KEY "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 /* Writes a key file that is gone when the test ends; returns its name. */
@@ -237,7 +278,7 @@ START_TEST(what_may_be_a_secret_in_a_relays_url_is_not_shown)
                             "wss://a.example/x?key=geheim,wss://user:geheim@b.example,nonsense"));
     ck_assert_ptr_null(strstr(complaint, "geheim"));
     ck_assert_ptr_nonnull(
-        strstr(complaint, "NOSTR_RELAYS=wss://a.example/x,(not shown),nonsense:"));
+        strstr(complaint, "NOSTR_RELAYS=wss://a.example/[...],(not shown),nonsense:"));
 }
 END_TEST
 
@@ -433,6 +474,8 @@ END_TEST
 UNIT_MAIN("settings", defaults_are_the_contracts, a_proxys_header_may_be_named,
           the_listener_needs_relays_and_the_responder_does_not,
           bad_values_are_named_with_what_is_expected, a_secret_is_not_shown,
+          what_is_wrong_with_the_redis_url_is_told,
+          what_may_be_a_secret_in_another_url_is_not_shown,
           the_key_for_relays_comes_from_either_variable,
           a_bad_key_for_relays_is_named_and_not_shown,
           what_may_be_a_secret_in_a_relays_url_is_not_shown, every_error_is_told_at_once,

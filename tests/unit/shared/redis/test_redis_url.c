@@ -1,0 +1,106 @@
+#include "unit.h"
+
+#include <string.h>
+
+#include "redis/redis_url.h"
+
+START_TEST(takes_urls_apart)
+{
+    static const struct {
+        const char *url, *host;
+        int port, database;
+        const char *user, *password;
+    } cases[] = {
+        {"unix:///run/redis.sock", "/run/redis.sock", 6379, 0, "", ""},
+        {"unix:///run/a@b/redis%20%3f.sock", "/run/a@b/redis ?.sock", 6379, 0, "", ""},
+        {"redis://127.0.0.1", "127.0.0.1", 6379, 0, "", ""},
+        {"redis://redis-1.my_net:1/15", "redis-1.my_net", 1, 15, "", ""},
+        {"redis://:pw@h:65535/1024", "h", 65535, 1024, "", "pw"},
+        {"redis://u:p%40@h/", "h", 6379, 0, "u", "p@"},
+        {"redis://[::1]:6380/1", "::1", 6380, 1, "", ""},
+        {"redis://:pw@[fe80::1%25eth0]", "fe80::1%eth0", 6379, 0, "", "pw"},
+        /* What a password may hold that is not escaped. */
+        {"redis://:a@secret@host", "host", 6379, 0, "", "a@secret"},
+        {"redis://u:a@b@c:d@host:1/2", "host", 1, 2, "u", "a@b@c:d"},
+        {"redis://:a/b?c#d@host/3", "host", 6379, 3, "", "a/b?c#d"},
+        {"redis://u:@h", "h", 6379, 0, "u", ""},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct redis_url parsed;
+        const char *problem = redis_url_parse(&parsed, cases[i].url);
+
+        ck_assert_msg(problem == NULL, "%s: %s", cases[i].url, problem);
+        ck_assert_int_eq(parsed.is_unix, cases[i].url[0] == 'u');
+        ck_assert_str_eq(parsed.host, cases[i].host);
+        ck_assert_int_eq(parsed.port, cases[i].port);
+        ck_assert_int_eq(parsed.database, cases[i].database);
+        ck_assert_str_eq(parsed.user, cases[i].user);
+        ck_assert_str_eq(parsed.password, cases[i].password);
+        ck_assert_ptr_null(redis_url_problem(cases[i].url));
+    }
+}
+END_TEST
+
+START_TEST(says_what_is_wrong_and_nothing_of_the_url)
+{
+    static const struct {
+        const char *url, *says;
+    } cases[] = {
+        {"", "begins with"},
+        {"http://secret", "begins with"},
+        {"rediss://:secret@h", "TLS is not spoken: use stunnel or WireGuard"},
+        {"/run/secret", "is written unix:///run"},
+        {"unix://run/secret", "three slashes (unix:///run/"},
+        {"unix://", "three slashes"},
+        {"unix://:secret@/run/redis.sock", "three slashes"},
+        {"unix:///run/redis.sock?password=secret", "no ?"},
+        {"unix:///run/%zz", "% begins an escape"},
+        {"redis://", "the host is"},
+        {"redis://:secret@", "the host is"},
+        {"redis://:secret@/0", "the host is"},
+        {"redis://secret@h", "user:password"},
+        {"redis://:%4@h", "user:password"},
+        {"redis://:secret%00@h", "user:password"},
+        {"redis://h?password=secret", "no ?"},
+        {"redis://h/0?password=secret", "no ?"},
+        {"redis://h/0#secret", "a database"},
+        {"redis://h/x", "a database"},
+        {"redis://h/1025", "a database"},
+        {"redis://h:0", "a port"},
+        {"redis://h:", "a port"},
+        {"redis://h:65536", "a port"},
+        {"redis://h:6379,password=secret", "a port"},
+        {"redis://h,password=secret", "the host is"},
+        {"redis://h%40secret", "the host is"},
+        {"redis://h secret", "the host is"},
+        {"redis://[::1", "the host is"},
+        {"redis://[]", "the host is"},
+        {"redis://[::1]secret", "the host is"},
+        {"redis://[h@secret]", "user:password"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *problem = redis_url_problem(cases[i].url);
+
+        ck_assert_msg(problem != NULL, "taken: %s", cases[i].url);
+        ck_assert_msg(strstr(problem, cases[i].says) != NULL, "%s: %s", cases[i].url, problem);
+        ck_assert_ptr_null(strstr(problem, "secret"));
+    }
+}
+END_TEST
+
+/* Of what is longer than a socket's address holds, hiredis would use the beginning. */
+START_TEST(bounds_a_sockets_path)
+{
+    char url[7 + 108 + 1] = "unix:///";
+
+    memset(url + 8, 'a', 107 - 1);
+    ck_assert_ptr_null(redis_url_problem(url));
+    url[7 + 107] = 'a';
+    ck_assert_ptr_nonnull(strstr(redis_url_problem(url), "107 characters"));
+}
+END_TEST
+
+UNIT_MAIN("redis_url", takes_urls_apart, says_what_is_wrong_and_nothing_of_the_url,
+          bounds_a_sockets_path)

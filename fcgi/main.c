@@ -111,11 +111,8 @@ static int run(struct responder *responder)
     }
     wiping_json_init();
     block_stop_signals(&stop);
-    if (registry_check(responder->registry) != REGISTRY_OK &&
-        registry_is_refused(responder->registry)) {
-        log_error("refusing to start: Redis: %s", registry_down_reason(responder->registry));
-        return EXIT_FAILURE;
-    }
+    /* Without requests, too, the log is to be told again what is wrong with Redis. */
+    responder->counted = registry_check(responder->registry) != REGISTRY_OK;
     return bound_the_wait() ? serve(responder, &stop) : EXIT_FAILURE;
 }
 

@@ -86,16 +86,30 @@ static void print_gauge(FILE *out, const char *name, const char *help, uint64_t 
     print_series(out, name, "", (double)value);
 }
 
-static void print_gauges(FILE *out, const struct registry_metrics *metrics)
+/* What makes an answer a 503 while everything runs. */
+static void print_full(FILE *out, const struct registry_state *state)
 {
-    const struct registry_listeners *listeners = &metrics->listeners;
+    (void)fputs("# HELP " PREFIX "full 1 while requests are answered 503 since this is full: Redis "
+                "(its maxmemory), the registrations (MAX_REGISTRATIONS), or half of the queue "
+                "(WAKES_MAX).\n"
+                "# TYPE " PREFIX "full gauge\n",
+                out);
+    print_series(out, "full", "what=\"redis\"", state->redis_full);
+    print_series(out, "full", "what=\"registrations\"", state->registrations_full);
+    print_series(out, "full", "what=\"queue\"", state->queue_half_full);
+}
+
+static void print_gauges(FILE *out, const struct registry_state *state)
+{
+    const struct registry_listeners *listeners = &state->listeners;
 
     (void)fputs("# HELP " PREFIX "registrations Live registrations.\n"
                 "# TYPE " PREFIX "registrations gauge\n",
                 out);
-    print_series(out, "registrations", "platform=\"android\"", (double)metrics->android);
-    print_series(out, "registrations", "platform=\"ios\"", (double)metrics->ios);
-    print_gauge(out, "wakes_queued", "Wakes that wait or are under way.", metrics->queued);
+    print_series(out, "registrations", "platform=\"android\"", (double)state->android);
+    print_series(out, "registrations", "platform=\"ios\"", (double)state->ios);
+    print_gauge(out, "wakes_queued", "Wakes that wait or are under way.", state->queued);
+    print_full(out, state);
     print_gauge(out, "listeners", "Listeners with a fresh heartbeat.", listeners->alive);
     print_gauge(out, "relays_connected", "Relays that listeners are connected to.",
                 listeners->relays_connected);
@@ -128,7 +142,7 @@ void metrics_handle(struct responder *responder, const struct request *request,
     }
     out = open_memstream(&text, &len);
     if (out != NULL) {
-        print_gauges(out, &metrics);
+        print_gauges(out, &metrics.state);
         print_counters(out, metrics.counter);
         (void)fclose(out);
     }

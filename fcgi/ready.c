@@ -1,6 +1,11 @@
 /* ready: whether this server does its work at all: Redis may be used, and a listener is connected
- * to a relay. For load balancers and operators; only the latter are told what is wrong. */
+ * to a relay. For load balancers and operators; only the latter are told what is wrong, and also
+ * what they have to see to while the rest works. */
 #include "routes.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -8,35 +13,79 @@
 #define KEEP_MS 1000
 
 /* What is wrong, or NULL. */
-static const char *find_out(struct responder *responder)
+static const char *problem_of(const struct registry_listeners *listeners)
 {
-    struct registry_listeners listeners;
-
-    if (registry_listeners(responder->registry, &listeners) != REGISTRY_OK)
-        return registry_is_refused(responder->registry) ? "Redis persists to disk, or hides it"
-                                                        : "Redis cannot be reached";
-    if (listeners.alive == 0)
+    if (listeners->alive == 0)
         return "no listener has a fresh heartbeat";
-    if (listeners.relays_connected == 0)
+    if (listeners->relays_connected == 0)
         return "no listener is connected to a relay";
     return NULL;
+}
+
+/* What an operator has to see to while the server is ready, or "". */
+static const char *warning_of(const struct registry_state *state)
+{
+    const struct registry_listeners *listeners = &state->listeners;
+
+    if (state->redis_full)
+        return "Redis is full: raise its maxmemory";
+    if (state->registrations_full)
+        return "MAX_REGISTRATIONS is reached";
+    if (state->queue_half_full)
+        return "the queue of wakes is half full: do pushes go out?";
+    if (listeners->relays_may_hide_wraps >= listeners->relays_connected)
+        return "every relay may keep gift wraps back: see the listener's log";
+    return "";
+}
+
+static void set(struct readiness *readiness, bool is_ready, const char *before, const char *reason)
+{
+    readiness->is_ready = is_ready;
+    (void)snprintf(readiness->reason, sizeof readiness->reason, "%s%s", before, reason);
+}
+
+static void find_out(struct readiness *readiness, struct registry *registry)
+{
+    struct registry_state state;
+    const char *problem;
+
+    if (registry_state(registry, &state) != REGISTRY_OK) {
+        if (registry_is_refused(registry))
+            set(readiness, false, "Redis may not be used: ", registry_down_reason(registry));
+        else
+            set(readiness, false, "Redis cannot be reached", "");
+        return;
+    }
+    problem = problem_of(&state.listeners);
+    set(readiness, problem == NULL, "", problem != NULL ? problem : warning_of(&state));
+}
+
+static void answer_operator(const struct readiness *readiness, struct response *response)
+{
+    json_t *json = json_pack("{s:s, s:s}", "status", readiness->is_ready ? "ready" : "not ready",
+                             "reason", readiness->reason);
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    json_decref(json);
+    response_text(response, readiness->is_ready ? 200 : 503, NULL, text,
+                  text != NULL ? strlen(text) : 0);
 }
 
 void ready_handle(struct responder *responder, const struct request *request,
                   struct response *response)
 {
+    struct readiness *readiness = &responder->readiness;
     uint64_t now = clock_monotonic_ms();
 
-    if (!responder->ready_asked || now - responder->ready_asked_ms >= KEEP_MS) {
-        responder->ready_asked = true;
-        responder->ready_asked_ms = now;
-        responder->not_ready = find_out(responder);
+    if (!readiness->asked || now - readiness->asked_ms >= KEEP_MS) {
+        find_out(readiness, responder->registry);
+        readiness->asked = true;
+        readiness->asked_ms = now;
     }
-    if (responder->not_ready == NULL)
+    if (request->is_private && readiness->reason[0] != '\0')
+        answer_operator(readiness, response);
+    else if (readiness->is_ready)
         response_constant(response, 200, "{\"status\":\"ready\"}");
-    else if (request->is_private)
-        response_json(response, 503, "{\"status\":\"not ready\",\"reason\":\"%s\"}",
-                      responder->not_ready);
     else
         response_constant(response, 503, "{\"status\":\"not ready\"}");
 }

@@ -33,9 +33,12 @@ struct responder {
     struct refused_addresses refused;
     uint8_t random[32 * RESPONSE_RANDOM_SIZE]; /* for request ids; drawn in one go */
     size_t random_left;
-    bool ready_asked; /* then, at ready_asked_ms, this was wrong (NULL: nothing) */
-    uint64_t ready_asked_ms;
-    const char *not_ready;
+    struct readiness {
+        bool asked; /* then, at asked_ms, this was the answer */
+        uint64_t asked_ms;
+        bool is_ready;
+        char reason[256]; /* for operators; "": all is well */
+    } readiness;
     struct body body;
 };
 

@@ -92,15 +92,6 @@ static bool start_keeper(struct listener *listener)
     return listener->keeper != NULL;
 }
 
-static bool redis_may_be_used(struct listener *listener)
-{
-    if (registry_check(listener->registry) == REGISTRY_OK ||
-        !registry_is_refused(listener->registry))
-        return true;
-    log_error("refusing to start: Redis: %s", registry_down_reason(listener->registry));
-    return false;
-}
-
 struct listener *listener_start(const struct settings *settings)
 {
     struct listener *listener = calloc(1, sizeof *listener);
@@ -120,8 +111,8 @@ struct listener *listener_start(const struct settings *settings)
         (void)listener_stop(&listener);
         return NULL;
     }
-    if (redis_may_be_used(listener))
-        listener->dispatcher = dispatcher_start(settings, &listener->stats);
+    (void)registry_check(listener->registry); /* it is waited for, whatever is wrong */
+    listener->dispatcher = dispatcher_start(settings, &listener->stats);
     /* The keeper last: a disk that hangs may leave its thread behind, which only main() can end. */
     if (listener->dispatcher == NULL || !start_relays(listener) || !start_keeper(listener))
         (void)listener_stop(&listener);

@@ -14,8 +14,8 @@
 
 struct listener;
 
-/* Starts every thread. NULL, with the reason in the log, where Redis may not be used (it persists)
- * or a thread cannot be had; a Redis that is merely away is waited for. */
+/* Starts every thread. NULL, with the reason in the log, where one cannot be had; a Redis that is
+ * away or may not be used is waited for. */
 struct listener *listener_start(const struct settings *settings);
 
 /* Renews the heartbeat, flushes the counters, trims when it is time. False when another process has

@@ -40,7 +40,6 @@ struct wake_reader {
     struct stats *stats;
     enum state state;
     bool up;
-    bool told;     /* the log, that Redis is away or that it is there */
     bool may_own;  /* read our unacknowledged entries */
     bool own;      /* reading our unacknowledged entries, from the one after `after` */
     bool overflow; /* some of what was read did not fit: read our own again */
@@ -106,11 +105,7 @@ static void go_down(struct wake_reader *reader, bool broken, int64_t now_ms)
     reader->retry_wait_ms *= 2;
     if (reader->retry_wait_ms > RETRY_MOST_MS)
         reader->retry_wait_ms = RETRY_MOST_MS;
-    if (reader->up || !reader->told)
-        log_warn("dispatcher: Redis cannot be used (%s); wakes are held until it can",
-                 registry_down_reason(reader->registry));
     reader->up = false;
-    reader->told = true;
 }
 
 /* Our own clock is read after the answer, so that nothing seems due earlier than it is. */
@@ -133,7 +128,7 @@ static void prepare(struct wake_reader *reader, int64_t now_ms)
     }
     if (!reader->up)
         log_info("dispatcher: reading wakes");
-    reader->up = reader->told = true;
+    reader->up = true;
     reader->state = READER_READY;
     reader->own = false;
     reader->own_again_ms = INT64_MAX;

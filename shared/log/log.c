@@ -126,6 +126,16 @@ DEFINE_LOG(log_warn, LOG_LEVEL_WARN)
 DEFINE_LOG(log_info, LOG_LEVEL_INFO)
 DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)
 
+bool log_is_due(struct log_pace *pace, uint64_t now_ms, uint64_t every_ms)
+{
+    uint64_t told_ms = atomic_load(&pace->told_ms);
+
+    if (told_ms != 0 && now_ms - told_ms < every_ms)
+        return false;
+    /* Of two threads one writes it. */
+    return atomic_compare_exchange_strong(&pace->told_ms, &told_ms, now_ms > 0 ? now_ms : 1);
+}
+
 struct log_name log_pubkey(const struct trade_pubkey *key)
 {
     uint8_t hash[BLAKE3_OUT_SIZE];

@@ -7,7 +7,10 @@
 #ifndef MOSTRO_LOG_H
 #define MOSTRO_LOG_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "device/trade_pubkey.h"
 
@@ -29,6 +32,14 @@ LOG_PRINTF void log_error(const char *format, ...);
 LOG_PRINTF void log_warn(const char *format, ...);
 LOG_PRINTF void log_info(const char *format, ...);
 LOG_PRINTF void log_debug(const char *format, ...);
+
+/* When a line that could come often was last written: one static object for each such line, all
+ * zero at first. True, at most once in `every_ms` for the whole process, when it is to be written
+ * now; `now_ms` is clock_monotonic_ms(). */
+struct log_pace {
+    _Atomic uint64_t told_ms;
+};
+bool log_is_due(struct log_pace *pace, uint64_t now_ms, uint64_t every_ms);
 
 /* A pubkey for a log line: the first 8 hex digits of BLAKE3 keyed with a salt that lives only in
  * this process, so that lines of one run can be matched and nothing else can be learnt. */

@@ -8,28 +8,33 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "redis_address.h"
+#include "redis_fault.h"
+#include "redis_greeting.h"
+#include "redis_report.h"
 #include "redis_url.h"
 #include "redis_wire.h"
 
-#define ERROR_MAX  200
-#define RESOLVE_MS 100
+#define ERROR_MAX     200
+#define RESOLVE_MS    100
+#define TELL_EVERY_MS UINT64_C(3600000) /* of a policy that may cost registrations some day */
 
 struct redis {
     struct redis_url url;
     struct redis_address address;
+    char *prefix;
     bool allow_persistence;
     struct redis_wire wire;
-    uint64_t held_off_until; /* clock_monotonic_ms() */
-    bool announced_down;
-    bool refused; /* redis_is_refused() */
+    struct redis_greeting greeting; /* of the last connection */
+    uint64_t held_off_until;        /* clock_monotonic_ms() */
+    bool refused;                   /* redis_is_refused() */
     char error[ERROR_MAX + 1];
-    char down_reason[ERROR_MAX + 1];
+    char down_reason[REDIS_PROBLEM_SIZE];
 };
 
 /* ---- Up and down -------------------------------------------------------------------------------
  */
 
-struct redis *redis_new(const char *url, bool allow_persistence)
+struct redis *redis_new(const char *url, const char *prefix, bool allow_persistence)
 {
     struct redis *redis = calloc(1, sizeof *redis);
 
@@ -37,7 +42,8 @@ struct redis *redis_new(const char *url, bool allow_persistence)
         return NULL;
     redis->allow_persistence = allow_persistence;
     redis_address_init(&redis->address);
-    if (redis_url_parse(&redis->url, url) != NULL)
+    redis->prefix = strdup(prefix);
+    if (redis->prefix == NULL || redis_url_parse(&redis->url, url) != NULL)
         redis_free(&redis);
     return redis;
 }
@@ -48,6 +54,7 @@ void redis_free(struct redis **redis)
         return;
     redis_wire_free(&(*redis)->wire);
     redis_address_free(&(*redis)->address);
+    free((*redis)->prefix);
     explicit_bzero(*redis, sizeof **redis);
     free(*redis);
     *redis = NULL;
@@ -58,55 +65,50 @@ void redis_close(struct redis *redis)
     redis_wire_close(&redis->wire);
 }
 
-static void warn(const struct redis *redis)
+static void report(const struct redis *redis, uint64_t now)
 {
     const struct redis_url *url = &redis->url;
+    char where[REDIS_URL_PART_MAX + 8];
 
     if (url->is_unix)
-        log_warn("redis: %s cannot be used: %s", url->host, redis->down_reason);
+        (void)snprintf(where, sizeof where, "%s", url->host);
     else
-        log_warn("redis: %s:%d cannot be used: %s", url->host, url->port, redis->down_reason);
+        (void)snprintf(where, sizeof where, "%s:%d", url->host, url->port);
+    redis_report_down(where, redis->down_reason, redis->refused, now);
 }
 
 /* Closes, and lets nobody try again for a moment, so that a dead server costs callers little. */
-static enum redis_status down(struct redis *redis, const char *reason)
+static enum redis_status down(struct redis *redis, const char *reason, bool refused)
 {
-    bool new_refusal = redis->refused && strcmp(redis->down_reason, reason) != 0;
+    uint64_t now = clock_monotonic_ms();
 
     (void)snprintf(redis->down_reason, sizeof redis->down_reason, "%s", reason);
-    if (!redis->announced_down || new_refusal)
-        warn(redis);
-    redis->announced_down = true;
+    redis->refused = refused;
+    report(redis, now);
     redis_close(redis);
-    redis->held_off_until = clock_monotonic_ms() + REDIS_HOLD_OFF_MS;
+    redis->held_off_until = now + REDIS_HOLD_OFF_MS;
     return REDIS_DOWN;
 }
 
-static bool is_error(const redisReply *reply, const char *prefix)
+static enum redis_status lost(struct redis *redis, const char *reason)
 {
-    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, prefix, strlen(prefix)) == 0;
-}
-
-/* A state of the server that ends by itself. */
-static bool is_passing(const redisReply *reply)
-{
-    return is_error(reply, "LOADING") || is_error(reply, "MASTERDOWN") ||
-           is_error(reply, "BUSY ") || is_error(reply, "ERR max number of clients");
+    return down(redis, reason, false);
 }
 
 /* Takes an error reply and says what it means for the caller. */
 static enum redis_status judge(struct redis *redis, redisReply **reply)
 {
     enum redis_status status = REDIS_ERROR_REPLY;
+    const struct redis_fault *fault;
 
     if ((*reply)->type != REDIS_REPLY_ERROR)
         return REDIS_OK_REPLY;
     (void)snprintf(redis->error, sizeof redis->error, "%s", (*reply)->str);
-    if (is_error(*reply, "OOM "))
+    fault = redis_fault_of(redis->error);
+    if (fault->kind == REDIS_FAULT_FULL)
         status = REDIS_FULL;
-    else if (is_passing(*reply) || is_error(*reply, "READONLY") || is_error(*reply, "MISCONF") ||
-             is_error(*reply, "NOAUTH"))
-        status = down(redis, redis->error);
+    else if (fault->kind != REDIS_FAULT_NONE)
+        status = down(redis, fault->what, fault->kind == REDIS_FAULT_REFUSED);
     freeReplyObject(*reply);
     *reply = NULL;
     return status;
@@ -114,98 +116,6 @@ static enum redis_status judge(struct redis *redis, redisReply **reply)
 
 /* ---- A new connection --------------------------------------------------------------------------
  */
-
-static bool is_empty_save(const redisReply *value)
-{
-    return value->len == 0;
-}
-
-static bool is_no(const redisReply *value)
-{
-    return strcmp(value->str, "no") == 0;
-}
-
-/* CONFIG GET answers a name and its value. */
-static bool config_says(const redisReply *reply, bool (*accept)(const redisReply *))
-{
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-           reply->element[1]->type == REDIS_REPLY_STRING && accept(reply->element[1]);
-}
-
-static const char *append(struct redis *redis, const char *first, const char *second,
-                          const char *third)
-{
-    const char *words[] = {first, second, third};
-    size_t lens[] = {strlen(first), strlen(second), third != NULL ? strlen(third) : 0};
-
-    return redis_wire_append(&redis->wire, third != NULL ? 3 : 2, words, lens);
-}
-
-/* AUTH and SELECT where the URL asks for them, then the questions; *count is how many of the
- * former. */
-static const char *send_greeting(struct redis *redis, unsigned *count)
-{
-    const struct redis_url *url = &redis->url;
-    const char *problem = NULL;
-    char database[12];
-
-    *count = 0;
-    if (url->password[0] != '\0') {
-        problem = url->user[0] != '\0' ? append(redis, "AUTH", url->user, url->password)
-                                       : append(redis, "AUTH", url->password, NULL);
-        ++*count;
-    }
-    if (problem == NULL && url->database != 0) {
-        (void)snprintf(database, sizeof database, "%d", url->database);
-        problem = append(redis, "SELECT", database, NULL);
-        ++*count;
-    }
-    if (problem == NULL)
-        problem = append(redis, "CONFIG", "GET", "save");
-    if (problem == NULL)
-        problem = append(redis, "CONFIG", "GET", "appendonly");
-    return problem != NULL ? problem : redis_wire_send(&redis->wire);
-}
-
-/* What is wrong with the answer to one of the two CONFIG GETs, or NULL. */
-static const char *persistence_problem(const redisReply *reply, bool is_save)
-{
-    if (is_error(reply, "NOPERM"))
-        return "its ACL hides whether it persists to disk: grant +config|get";
-    if (reply->type == REDIS_REPLY_ERROR)
-        return "it does not tell whether it persists to disk: is a password missing?";
-    if (is_save && !config_says(reply, is_empty_save))
-        return "it persists to disk: set save \"\"";
-    if (!is_save && !config_says(reply, is_no))
-        return "it persists to disk: set appendonly no";
-    return NULL;
-}
-
-/* Reads the answers to AUTH and SELECT, then those that tell whether the server persists. */
-static const char *read_greeting(struct redis *redis, unsigned count)
-{
-    uint64_t deadline = clock_monotonic_ms() + REDIS_TIMEOUT_MS, now;
-    const char *problem = NULL, *broken;
-    redisReply *reply;
-
-    for (unsigned i = 0; i < count + 2; i++) {
-        now = clock_monotonic_ms();
-        broken =
-            redis_wire_await(&redis->wire, &reply, deadline > now ? (unsigned)(deadline - now) : 0);
-        if (broken != NULL) /* by then the server may have said why it closes */
-            return problem != NULL ? problem : broken;
-        if (problem == NULL && reply->type == REDIS_REPLY_ERROR &&
-            (i < count || is_passing(reply))) {
-            (void)snprintf(redis->error, sizeof redis->error, "%s", reply->str);
-            problem = redis->error;
-        } else if (problem == NULL && i >= count && !redis->allow_persistence) {
-            problem = persistence_problem(reply, i == count);
-            redis->refused = problem != NULL;
-        }
-        freeReplyObject(reply);
-    }
-    return problem;
-}
 
 /* Each address gets its part of the time, so that all of them get a turn. */
 static redisContext *connect_by_name(const struct redis *redis)
@@ -249,35 +159,46 @@ static const char *open_socket(struct redis *redis, redisContext **context)
     return redis->error;
 }
 
-/* What is wrong with the server, or NULL: then there is a connection. */
-static const char *connect_to(struct redis *redis)
+static void warn_of_eviction(uint64_t now)
 {
-    redisContext *context;
-    const char *problem = open_socket(redis, &context);
-    unsigned count;
+    static struct log_pace pace;
 
-    if (problem != NULL)
-        return problem;
+    if (log_is_due(&pace, now, TELL_EVERY_MS))
+        log_warn("redis: it may evict registrations: set maxmemory-policy noeviction");
+}
+
+static void greet(struct redis *redis, redisContext *context)
+{
+    const struct redis_greeting_options options = {.url = &redis->url,
+                                                   .prefix = redis->prefix,
+                                                   .allow_persistence = redis->allow_persistence,
+                                                   .timeout_ms = REDIS_TIMEOUT_MS};
+
     redis_wire_open(&redis->wire, context);
-    problem = send_greeting(redis, &count);
-    return problem != NULL ? problem : read_greeting(redis, count);
+    redis_greet(&redis->wire, &options, &redis->greeting);
 }
 
 static bool connect_anew(struct redis *redis)
 {
+    redisContext *context;
     const char *problem;
 
     if (clock_monotonic_ms() < redis->held_off_until)
         return false;
-    redis->refused = false;
-    problem = connect_to(redis);
+    problem = open_socket(redis, &context);
     if (problem != NULL) {
-        (void)down(redis, problem);
+        (void)lost(redis, problem);
         return false;
     }
-    if (redis->announced_down)
-        log_info("redis: in use again");
-    redis->announced_down = false;
+    greet(redis, context);
+    if (redis->greeting.problem[0] != '\0') {
+        (void)down(redis, redis->greeting.problem, redis->greeting.refused);
+        return false;
+    }
+    redis->refused = false;
+    redis_report_up();
+    if (redis->greeting.may_evict)
+        warn_of_eviction(clock_monotonic_ms());
     return true;
 }
 
@@ -319,7 +240,7 @@ enum redis_status redis_call(struct redis *redis, redisReply **reply, int argc, 
     problem = send_one(redis, argc, argv, argvlen);
     if (problem == NULL)
         problem = redis_wire_await(&redis->wire, reply, REDIS_TIMEOUT_MS);
-    return problem == NULL ? judge(redis, reply) : down(redis, problem);
+    return problem == NULL ? judge(redis, reply) : lost(redis, problem);
 }
 
 enum redis_status redis_ask(struct redis *redis, int argc, const char **argv, const size_t *argvlen)
@@ -329,7 +250,7 @@ enum redis_status redis_ask(struct redis *redis, int argc, const char **argv, co
     if (!ensure_connected(redis))
         return REDIS_DOWN;
     problem = send_one(redis, argc, argv, argvlen);
-    return problem == NULL ? REDIS_OK_REPLY : down(redis, problem);
+    return problem == NULL ? REDIS_OK_REPLY : lost(redis, problem);
 }
 
 enum redis_status redis_collect(struct redis *redis, redisReply **reply)
@@ -341,7 +262,7 @@ enum redis_status redis_collect(struct redis *redis, redisReply **reply)
         return REDIS_DOWN;
     problem = redis_wire_read(&redis->wire, reply);
     if (problem != NULL)
-        return down(redis, problem);
+        return lost(redis, problem);
     return *reply != NULL ? judge(redis, reply) : REDIS_OK_REPLY;
 }
 
@@ -358,6 +279,11 @@ const char *redis_error(const struct redis *redis)
 bool redis_is_refused(const struct redis *redis)
 {
     return redis->refused;
+}
+
+bool redis_is_full(const struct redis *redis)
+{
+    return redis->greeting.full;
 }
 
 const char *redis_down_reason(const struct redis *redis)

@@ -6,9 +6,12 @@
  * by the server before a command is sent is replaced within the call; one that ends before the
  * answer is a failure.
  *
- * A server that persists (save or appendonly on) counts as unreachable unless allowed: it is
- * checked on every new connection. A host name is looked up at each connect, which may take a third
- * of REDIS_TIMEOUT_MS beside it (see redis_address.h). Not thread-safe: one per thread. */
+ * A server that may not be used counts as unreachable, and every new connection looks at that: it
+ * persists (save or appendonly on; unless allowed) or hides whether it does, is a replica, takes no
+ * writes or not our password. What is wrong is in the log, which this writes: once, or, where only
+ * an operator can change it, once a minute for the whole process. A host name is looked up at each
+ * connect, which may take a third of REDIS_TIMEOUT_MS beside it (see redis_address.h). Not
+ * thread-safe: one per thread. */
 #ifndef MOSTRO_REDIS_H
 #define MOSTRO_REDIS_H
 
@@ -27,11 +30,11 @@ enum redis_status {
     REDIS_OK_REPLY,    /* *reply is set, not an error; free it with freeReplyObject() */
     REDIS_ERROR_REPLY, /* the server refused the command; redis_error() says how */
     REDIS_FULL,        /* the server is out of memory (maxmemory) */
-    REDIS_DOWN         /* unreachable, too slow, loading, or persisting: try again later */
+    REDIS_DOWN         /* unreachable, too slow, loading, or refused: try again later */
 };
 
-/* Does not connect yet. NULL when the URL is malformed. */
-struct redis *redis_new(const char *url, bool allow_persistence);
+/* Does not connect yet. NULL when the URL is malformed. Every key begins with `prefix`. */
+struct redis *redis_new(const char *url, const char *prefix, bool allow_persistence);
 void redis_free(struct redis **redis);
 
 /* Sends one command and waits for its answer. On REDIS_DOWN whether the server ran the command is
@@ -61,8 +64,11 @@ const char *redis_error(const struct redis *redis);
 /* Why the server was last found unusable, for the log and --check-config; "" if it never was. */
 const char *redis_down_reason(const struct redis *redis);
 
-/* The last connection was made and given up because the server persists, or hides whether it does:
- * only an operator can change that. */
+/* Redis was reached and may not be used, which only an operator can change; redis_down_reason()
+ * says what to do. */
 bool redis_is_refused(const struct redis *redis);
+
+/* It took no more data (maxmemory) when the last connection was made. */
+bool redis_is_full(const struct redis *redis);
 
 #endif

@@ -49,7 +49,8 @@ struct registry *registry_new(const struct settings *settings, struct stats *sta
     registry->settings = settings;
     registry->stats = stats;
     write_settings(registry);
-    registry->redis = redis_new(settings->redis_url, settings->redis_allow_persistence);
+    registry->redis =
+        redis_new(settings->redis_url, settings->redis_prefix, settings->redis_allow_persistence);
     /* The one key made outside registry.lua: a function cannot wait for entries. */
     if (registry->redis == NULL ||
         asprintf(&registry->wakes_key, "%swakes", settings->redis_prefix) < 0) {
@@ -91,7 +92,9 @@ void registry_disconnect(struct registry *registry)
 
 enum registry_result registry_check(struct registry *registry)
 {
-    enum redis_status status = registry_load_library(registry);
+    enum redis_status status;
 
+    registry->must_load = true;
+    status = registry_load_library(registry);
     return status == REDIS_FULL ? REGISTRY_OK : registry_result_of(registry, status);
 }

@@ -39,12 +39,12 @@ void registry_free(struct registry **registry);
 
 /* Connects and loads this program's library over the one that is there, for programs at start: the
  * last one started is the newest. REGISTRY_UNAVAILABLE with a reason in registry_down_reason()
- * where that fails. */
+ * where Redis cannot be used: then the next call that finds it usable loads the library first. */
 enum registry_result registry_check(struct registry *registry);
 const char *registry_down_reason(const struct registry *registry);
 
-/* Redis answers but may not be used, and only an operator can change that: it persists, or its ACL
- * hides whether it does. The programs refuse to start then. */
+/* Redis answers but may not be used, and only an operator can change that: it persists, is a
+ * replica, does not take our password ... The log is told what to do, once a minute. */
 bool registry_is_refused(const struct registry *registry);
 
 /* ---- The API's calls ------------------------------------------------------------------------ */
@@ -108,16 +108,25 @@ struct registry_listeners {
     uint64_t relays_may_hide_wraps;
 };
 
-/* Makes a new connection first, so that the answer also says that Redis may be used now. */
-enum registry_result registry_listeners(struct registry *registry,
-                                        struct registry_listeners *listeners);
-
-struct registry_metrics {
+struct registry_state {
     uint64_t android, ios; /* live registrations */
     uint64_t queued;       /* wakes that wait or are under way */
     struct registry_listeners listeners;
+    /* For each of these requests are answered 503. */
+    bool redis_full;         /* its maxmemory is reached */
+    bool registrations_full; /* MAX_REGISTRATIONS is reached */
+    bool queue_half_full;    /* half of WAKES_MAX is reached */
+};
+
+/* Makes a new connection first, so that the answer also says that Redis may be used now. */
+enum registry_result registry_state(struct registry *registry, struct registry_state *state);
+
+struct registry_metrics {
+    struct registry_state state;
     uint64_t counter[STAT_COUNT];
 };
+
+/* On a new connection, too. */
 
 enum registry_result registry_metrics(struct registry *registry, struct registry_metrics *metrics);
 

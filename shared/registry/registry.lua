@@ -574,16 +574,18 @@ local function sum_listeners(prefix)
   return sums
 end
 
--- listeners(prefix): the sums
-local function do_listeners(keys) return sum_listeners(keys[1]) end
-
--- metrics(prefix; counter ...): { live registrations of each platform, length of the queue, the
--- listeners' sums }, then the counters
-local function do_metrics(keys, args)
+-- state(prefix): { live registrations of each platform, length of the queue, the listeners' sums }
+local function do_state(keys)
   local now, values = now_us(), {}
   for _, each in ipairs(PLATFORMS) do values[#values + 1] = count_live(keys[1], each, now) end
   values[#values + 1] = redis.call('XLEN', wakes_key(keys[1]))
   for _, each in ipairs(sum_listeners(keys[1])) do values[#values + 1] = each end
+  return values
+end
+
+-- metrics(prefix; counter ...): the state, then the counters
+local function do_metrics(keys, args)
+  local values = do_state(keys)
   for _, each in ipairs(redis.call('HMGET', stats_key(keys[1]), unpack(args))) do
     values[#values + 1] = tonumber(each) or 0
   end
@@ -762,7 +764,7 @@ register('leave', do_leave, { 'allow-oom' })
 register('adopt', do_adopt, { 'allow-oom' })
 register('epoch', do_epoch, { 'allow-oom' })
 register('cursors', do_cursors, { 'allow-oom' })
-register('listeners', do_listeners, { 'no-writes' })
+register('state', do_state, { 'no-writes' })
 register('metrics', do_metrics, { 'no-writes' })
 register('address_key', do_address_key, { 'allow-oom' })
 register('add', do_add, { 'allow-oom' })

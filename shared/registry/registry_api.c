@@ -12,8 +12,8 @@
 #define NOTIFY_REFUSED_PUBKEY -1
 #define NOTIFY_QUEUE_FULL     -2
 
-#define LISTENER_SUMS  6                   /* as registry.lua's `listeners` gives them */
-#define METRICS_GAUGES (3 + LISTENER_SUMS) /* before the counters in its `metrics` */
+#define LISTENER_SUMS 6                   /* of registry.lua's sum_listeners() */
+#define STATE_VALUES  (3 + LISTENER_SUMS) /* of `state`, and before the counters in `metrics` */
 
 const char *platform_name(enum platform platform)
 {
@@ -93,8 +93,10 @@ enum registry_result registry_notify(struct registry *registry, const struct add
     registry->refused_for_us = answer;
     if (answer == NOTIFY_REFUSED_PUBKEY)
         return REGISTRY_REFUSED_PUBKEY;
-    if (answer == NOTIFY_QUEUE_FULL)
+    if (answer == NOTIFY_QUEUE_FULL) {
+        registry_tell_full(REGISTRY_SHORT_HALF_QUEUE);
         return REGISTRY_QUEUE_FULL;
+    }
     if (answer < 0 || answer > LONGEST_WAIT_US)
         return registry_unexpected_reply(NULL);
     return answer > 0 ? REGISTRY_REFUSED_ADDRESS : REGISTRY_OK;
@@ -159,41 +161,53 @@ static struct registry_listeners listeners_of(const uint64_t sums[LISTENER_SUMS]
                                        .relays_may_hide_wraps = sums[5]};
 }
 
-enum registry_result registry_listeners(struct registry *registry,
-                                        struct registry_listeners *listeners)
+static void set_state(const struct registry *registry, struct registry_state *state,
+                      const uint64_t values[STATE_VALUES])
 {
-    uint64_t sums[LISTENER_SUMS];
+    const struct settings *settings = registry->settings;
+
+    *state = (struct registry_state){
+        .android = values[0],
+        .ios = values[1],
+        .queued = values[2],
+        .listeners = listeners_of(values + 3),
+        .redis_full = redis_is_full(registry->redis),
+        .registrations_full = values[0] + values[1] >= (uint64_t)settings->max_registrations,
+        .queue_half_full = values[2] >= (uint64_t)settings->wakes_max / 2};
+}
+
+enum registry_result registry_state(struct registry *registry, struct registry_state *state)
+{
+    uint64_t values[STATE_VALUES];
     redisReply *reply;
     enum registry_result result;
 
     registry_disconnect(registry);
-    REGISTRY_BEGIN(registry, "listeners");
+    REGISTRY_BEGIN(registry, "state");
     result = registry_send(registry, &reply);
     if (result == REGISTRY_OK)
-        result = registry_read_numbers(reply, sums, LISTENER_SUMS);
+        result = registry_read_numbers(reply, values, STATE_VALUES);
     if (result == REGISTRY_OK)
-        *listeners = listeners_of(sums);
+        set_state(registry, state, values);
     return result;
 }
 
 enum registry_result registry_metrics(struct registry *registry, struct registry_metrics *metrics)
 {
-    uint64_t values[METRICS_GAUGES + STAT_COUNT];
+    uint64_t values[STATE_VALUES + STAT_COUNT];
     redisReply *reply;
     enum registry_result result;
 
+    registry_disconnect(registry);
     REGISTRY_BEGIN(registry, "metrics");
     for (int i = 0; i < STAT_COUNT; i++)
         registry_add(registry, stats_series((enum stats_counter)i)->field);
     result = registry_send(registry, &reply);
     if (result == REGISTRY_OK)
-        result = registry_read_numbers(reply, values, METRICS_GAUGES + STAT_COUNT);
+        result = registry_read_numbers(reply, values, STATE_VALUES + STAT_COUNT);
     if (result != REGISTRY_OK)
         return result;
-    metrics->android = values[0];
-    metrics->ios = values[1];
-    metrics->queued = values[2];
-    metrics->listeners = listeners_of(values + 3);
-    memcpy(metrics->counter, values + METRICS_GAUGES, sizeof metrics->counter);
+    set_state(registry, &metrics->state, values);
+    memcpy(metrics->counter, values + STATE_VALUES, sizeof metrics->counter);
     return REGISTRY_OK;
 }

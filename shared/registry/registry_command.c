@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "log/log.h"
+#include "redis/redis_fault.h"
 #include "registry_lua.h"
 #include "registry_priv.h"
 
@@ -75,21 +76,48 @@ void registry_begin_function(struct registry *registry, const char *function)
     registry_add(registry, registry->settings->redis_prefix);
 }
 
-/* What Redis refuses once it refuses each time, and anybody may ask for it by the thousand. */
-static void complain(struct registry *registry)
+static const char *hint_of(const char *error)
 {
+    switch (redis_denial_of(error)) {
+    case REDIS_DENIAL_COMMAND:
+        return " (its ACL lacks one; compare users.acl.example)";
+    case REDIS_DENIAL_KEY:
+        return " (its ACL lacks the keys of REDIS_PREFIX; compare users.acl.example)";
+    case REDIS_DENIAL_NONE:
+        break;
+    }
+    return "";
+}
+
+/* What Redis refuses once it refuses each time, and anybody may ask for it by the thousand. */
+static void complain(const struct registry *registry)
+{
+    static struct log_pace pace;
     char text[LOG_REDACTED_SIZE];
     const char *error = redis_error(registry->redis);
-    uint64_t now = clock_monotonic_ms();
 
-    if (registry->complained_ms != 0 && now - registry->complained_ms < COMPLAIN_EVERY_MS)
-        return;
-    registry->complained_ms = now;
-    log_error("registry: Redis refused a command%s: %s",
-              strstr(error, "user executing the script") != NULL
-                  ? " (its ACL lacks one; compare users.acl.example)"
-                  : "",
-              log_redact(text, error, strlen(error)));
+    if (log_is_due(&pace, clock_monotonic_ms(), COMPLAIN_EVERY_MS))
+        log_error("registry: Redis refused a command%s: %s", hint_of(error),
+                  log_redact(text, error, strlen(error)));
+}
+
+void registry_tell_full(enum registry_shortage shortage)
+{
+    static struct log_pace paces[REGISTRY_SHORTAGES];
+    static const char *const texts[REGISTRY_SHORTAGES] = {
+        [REGISTRY_SHORT_MEMORY] = "Redis is full, so that requests are answered 503 and events "
+                                  "wait: raise its maxmemory, or lower MAX_REGISTRATIONS",
+        [REGISTRY_SHORT_REGISTRATIONS] = "MAX_REGISTRATIONS is reached, so that new registrations "
+                                         "are answered 503: raise it if Redis has the memory",
+        [REGISTRY_SHORT_HALF_QUEUE] =
+            "the queue of wakes is half full, so that notifies are answered 503: see that a "
+            "listener runs and that its pushes go out, or raise WAKES_MAX",
+        [REGISTRY_SHORT_QUEUE] = "the queue of wakes is full, so that events wait: see that a "
+                                 "listener runs and that its pushes go out, or raise WAKES_MAX",
+    };
+
+    if (log_is_due(&paces[shortage], clock_monotonic_ms(), COMPLAIN_EVERY_MS))
+        log_error("registry: %s", texts[shortage]);
 }
 
 enum registry_result registry_result_of(struct registry *registry, enum redis_status status)
@@ -100,6 +128,7 @@ enum registry_result registry_result_of(struct registry *registry, enum redis_st
     case REDIS_OK_REPLY:
         return REGISTRY_OK;
     case REDIS_FULL:
+        registry_tell_full(REGISTRY_SHORT_MEMORY);
         return REGISTRY_FULL;
     case REDIS_DOWN:
         return REGISTRY_UNAVAILABLE;
@@ -118,6 +147,7 @@ enum redis_status registry_load_library(struct registry *registry)
     enum redis_status status = redis_call(registry->redis, &reply, 4, words, lens);
 
     freeReplyObject(reply);
+    registry->must_load = status == REDIS_DOWN && registry->must_load;
     return status;
 }
 
@@ -129,9 +159,11 @@ bool registry_error_begins(const struct registry *registry, const char *prefix)
 enum registry_result registry_send(struct registry *registry, redisReply **reply)
 {
     struct registry_command *command = &registry->command;
-    enum redis_status status =
-        redis_call(registry->redis, reply, command->count, command->word, command->len);
+    enum redis_status status;
 
+    if (registry->must_load)
+        (void)registry_load_library(registry);
+    status = redis_call(registry->redis, reply, command->count, command->word, command->len);
     if (status == REDIS_ERROR_REPLY && registry_error_begins(registry, "ERR Function not found")) {
         status = registry_load_library(registry);
         if (status == REDIS_OK_REPLY)
@@ -174,6 +206,8 @@ static enum registry_result outcome_of(struct registry *registry, redisReply *re
         for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
             if (strcmp(reply->element[0]->str, words[i].word) == 0) {
                 registry->refused_for_us = reply->element[1]->integer;
+                if (words[i].result == REGISTRY_FULL)
+                    registry_tell_full(REGISTRY_SHORT_REGISTRATIONS);
                 freeReplyObject(reply);
                 return words[i].result;
             }

@@ -74,6 +74,8 @@ enum registry_result registry_relay_events(struct registry *registry,
     if (result == REGISTRY_UNAVAILABLE)
         return registry_unexpected_reply(reply);
     freeReplyObject(reply);
+    if (result == REGISTRY_QUEUE_FULL)
+        registry_tell_full(REGISTRY_SHORT_QUEUE);
     return result;
 }
 

@@ -38,7 +38,7 @@ struct registry {
     char notify_wakes_max[REGISTRY_NUMBER_SIZE], event_wakes_max[REGISTRY_NUMBER_SIZE];
     char token_ttl_ms[REGISTRY_NUMBER_SIZE], registrations_max[REGISTRY_NUMBER_SIZE];
     int64_t refused_for_us; /* the wait that came with the last refusal */
-    uint64_t complained_ms; /* when the log was last told of a refused command; 0 is never */
+    bool must_load;         /* the library, before anything else */
 };
 
 /* ---- Putting a command together -------------------------------------------------------------- */
@@ -61,7 +61,8 @@ void registry_add_pubkey_limit(struct registry *registry);
 
 /* ---- Sending it ------------------------------------------------------------------------------ */
 
-/* Loads registry.lua over the library that is there. */
+/* Loads registry.lua over the library that is there; it need not be loaded any more unless Redis
+ * was away. */
 enum redis_status registry_load_library(struct registry *registry);
 
 /* Sends the command, loading the library first where Redis does not have it. REGISTRY_OK: *reply
@@ -72,6 +73,16 @@ enum registry_result registry_send(struct registry *registry, redisReply **reply
  * and unregister. */
 enum registry_result registry_call_for_integer(struct registry *registry, int64_t *integer);
 enum registry_result registry_call_for_outcome(struct registry *registry);
+
+/* Something is full: tells the log, once in ten seconds for the process. */
+enum registry_shortage {
+    REGISTRY_SHORT_MEMORY,        /* Redis's maxmemory */
+    REGISTRY_SHORT_REGISTRATIONS, /* MAX_REGISTRATIONS */
+    REGISTRY_SHORT_HALF_QUEUE,    /* half of WAKES_MAX, for notifies */
+    REGISTRY_SHORT_QUEUE,         /* WAKES_MAX, for events */
+    REGISTRY_SHORTAGES
+};
+void registry_tell_full(enum registry_shortage shortage);
 
 /* What a status means to the caller; counts and logs what it must. */
 enum registry_result registry_result_of(struct registry *registry, enum redis_status status);

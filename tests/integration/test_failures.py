@@ -189,19 +189,6 @@ def test_listener_started_before_redis(make_stack, relay, phone, pubkey):
     phone.next_push()
 
 
-@pytest.mark.parametrize("options", [["--appendonly", "yes"], ["--save", "3600 1"]])
-def test_a_persisting_redis_is_refused_at_start(make_stack, relay, options):
-    stack = make_stack()
-    stack.start_redis(*options)
-    responder = stack.start_program("responder", ["spawn-fcgi", "-n", "-s",
-                                                  stack.directory / "fcgi.sock", "--", FCGI])
-    for program in (responder, stack.spawn_listener([relay])):
-        assert program.wait(timeout=10) not in (0, -signal.SIGKILL)
-        assert "refusing to start" in program.output() and "persist" in program.output()
-    assert relay.frames == []
-    assert stack.redis.keys("*") == []
-
-
 def test_a_redis_that_begins_to_persist(live, relay, pubkey):
     """It is looked at on every new connection, and counts as unreachable from then on."""
     live.redis.config_set("appendonly", "yes")

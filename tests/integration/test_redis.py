@@ -2,6 +2,7 @@
 through it, nobody waits, and no answer is another's."""
 import contextlib
 import hashlib
+import json
 import os
 import random
 import re
@@ -93,33 +94,231 @@ def responder_of(stack, **settings):
         **settings)
 
 
-def check_refusal(program, reason):
-    """It has ended by itself, with a status that says so and one line that says why."""
-    assert program.wait(timeout=10) in range(1, 128)
-    lines = [line for line in program.output().splitlines() if "refusing to start" in line]
-    assert len(lines) == 1 and lines[0].endswith(reason), program.output()
+def lines_with(program, text):
+    return [line for line in program.output().splitlines() if text in line]
 
 
-@pytest.mark.parametrize("options, reason", [
-    (PERSISTING["save"], 'it persists to disk: set save ""'),
-    (PERSISTING["appendonly"], "it persists to disk: set appendonly no"),
-    (HIDING, "its ACL hides whether it persists to disk: grant +config|get"),
-], ids=["save", "appendonly", "hidden"])
-def test_what_may_persist_is_refused_at_start(make_stack, relay, options, reason):
-    stack = make_stack()
+def operators_word(stack):
+    """What /api/ready says on the operator's address: (status, reason or None)."""
+    answer = stack.get("/api/ready", port=stack.operator_port)
+    told = json.loads(answer.body)
+    assert told.pop("status") == ("ready" if answer.status == 200 else "not ready")
+    reason = told.pop("reason", None)
+    assert told == {}
+    return answer.status, reason
+
+
+def wait_for_reason(stack, status, reason):
+    """Each worker keeps what it has found out for a second."""
+    wait_until(lambda: operators_word(stack) == (status, reason), timeout=5,
+               what=f"{operators_word(stack)} is {status}, {reason}")
+
+
+def check_refused(stack, reason):
+    """What is written while a Redis may not be used: the worker and the listener stay, say what to
+    do, once, and whoever asks is told that much."""
+    workers = stack.workers.children()
+    for _ in range(3):
+        for path, body in requests_that_need_redis():
+            check_unavailable(ask(stack, path, body))
+        assert stack.get("/api/health").status == 200
+        assert stack.get("/api/ready").body == '{"status":"not ready"}'
+    wait_for_reason(stack, 503, f"Redis may not be used: {reason}")
+    # Some attempts of every thread's later.
+    time.sleep(4 * HOLD_OFF)
+    for program in (stack.workers, stack.listener):
+        wait_until(lambda program=program: lines_with(program, "cannot be used"))
+        line, = lines_with(program, "cannot be used")
+        assert " error: redis: " in line and line.endswith(f" cannot be used: {reason}"), line
+        assert lines_with(program, "in use again") == []
+    assert stack.workers.children() == workers and stack.listener.is_alive()
+
+
+def check_mended(stack, relay, phone):
+    """All is well without anybody starting anything again."""
+    wait_until(lambda: all(stack.get("/api/status").status == 200 for _ in range(5)), timeout=5)
+    stack.wait_for_heartbeat()
+    relay.wait_for_req(2, timeout=20)
+    pubkey = nostr.new_pubkey()
+    stack.register(pubkey, phone.endpoint())
+    stack.notify(pubkey)
+    phone.next_push()
+    wait_for_reason(stack, 200, None)
+    for program in (stack.workers, stack.listener):
+        assert len(lines_with(program, "in use again")) == 1
+
+
+REFUSED = {
+    "save": (PERSISTING["save"], 'it persists to disk: set save ""',
+             lambda client: client.config_set("save", "")),
+    "appendonly": (PERSISTING["appendonly"], "it persists to disk: set appendonly no",
+                   lambda client: client.config_set("appendonly", "no")),
+    "hidden config": (
+        HIDING, "CONFIG GET is not allowed or unknown there: grant it, or set "
+        "REDIS_ALLOW_PERSISTENCE=true if you know it keeps nothing on disk",
+        lambda client: client.execute_command("ACL", "SETUSER", "default", "+config")),
+    "hidden role": (
+        ["--user", *"default on nopass ~* &* +@all -role".split()],
+        "its ACL hides whether it is a primary: grant +role (compare users.acl.example)",
+        lambda client: client.execute_command("ACL", "SETUSER", "default", "+role")),
+    "replica": (["--replicaof", "127.0.0.1", "1"],
+                "it is a read-only replica: point REDIS_URL at the primary",
+                lambda client: client.replicaof("NO", "ONE")),
+    "too few replicas": (["--min-replicas-to-write", "1"],
+                         "it takes no writes without its replicas: start them, or see its "
+                         "min-replicas-to-write",
+                         lambda client: client.config_set("min-replicas-to-write", 0)),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_may_not_be_used_is_waited_for(make_stack, relay, phone, what):
+    options, reason, mend = REFUSED[what]
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
     stack.start_redis(*options)
-    check_refusal(responder_of(stack), reason)
-    check_refusal(stack.spawn_listener([relay]), reason)
+    stack.start_api(1)
+    stack.spawn_listener([relay])
+    check_refused(stack, reason)
+    # It is left as it was found.
     assert stack.redis.dbsize() == 0 and stack.redis.function_list() == []
+    mend(stack.redis)
+    check_mended(stack, relay, phone)
+
+
+def test_a_refusal_is_told_of_once_a_minute(make_stack, relay, tmp_path):
+    """Also while nobody asks for anything."""
+    stack = make_stack(**preloaded("later", tmp_path))
+    clock = tmp_path / "clock"
+    stack.settings["LATER"] = str(clock)
+    stack.start_redis(*PERSISTING["save"])
+    stack.start_workers(1)
+    stack.spawn_listener([relay])
+    for minutes in range(3):
+        for program in (stack.workers, stack.listener):
+            wait_until(lambda program=program: len(
+                lines_with(program, "cannot be used")) == minutes + 1)
+        written = tmp_path / "written"
+        written.write_text(str(61 * (minutes + 1)))
+        written.rename(clock)
+
+
+@pytest.mark.parametrize("what", ["replica", "too few replicas"])
+def test_a_redis_that_takes_no_writes_any_more(make_stack, relay, phone, what):
+    """Of every connection that there is already."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+    stack.start_redis()
+    stack.start_api(1)
+    stack.start_listener(relay)
+    stack.register(nostr.new_pubkey(), "token-1")
+    _, reason, mend = REFUSED[what]
+    if what == "replica":
+        stack.redis.replicaof("127.0.0.1", 1)
+    else:
+        stack.redis.config_set("min-replicas-to-write", 1)
+    # What only reads may be answered until something has written on that connection.
+    wait_until(lambda: stack.notify(nostr.new_pubkey()).status == 503)
+    check_refused(stack, reason)
+    mend(stack.redis)
+    check_mended(stack, relay, phone)
+
+
+def test_a_new_program_brings_its_functions_to_a_redis_that_was_refused(make_stack):
+    """Those of an older one may still be there."""
+    stack = make_stack()
+    stack.start_redis(*PERSISTING["save"])
+    old = (TOP / "shared/registry/registry.lua").read_text().replace(
+        "local function do_count(keys)", "local function do_count(keys) do return {7, 0} end")
+    stack.redis.function_load(old)
+    stack.start_api(1)
+    check_unavailable(stack.get("/api/status"))
+    stack.redis.config_set("save", "")
+    wait_until(lambda: stack.get("/api/status").status == 200, timeout=3)
+    assert '"total":0' in stack.get("/api/status").body
+
+
+PASSWORD = "p@ss/w?rd-geheim"
+
+
+@pytest.fixture
+def with_port(make_stack, relay):
+    """Makes a stack whose Redis is asked by TCP; `login` is what comes before the host in the URL.
+    The test itself is a user of its own there where the default one has a password."""
+    with contextlib.closing(Port()) as port:
+        def make(login, *options):
+            stack = make_stack(REDIS_URL=f"redis://{login}{HOST}:{port.number}")
+            if "--requirepass" in options:
+                stack.redis.close()
+                stack.redis = redis.Redis(unix_socket_path=str(stack.socket), socket_timeout=5,
+                                          decode_responses=True, username="test", password="any")
+                options = (*options, "--user", *"test on nopass ~* &* +@all".split())
+            stack.start_redis("--port", port.number, "--bind", HOST, *options)
+            stack.start_api(1)
+            stack.spawn_listener([relay])
+            return stack
+        yield make
+
+
+def check_tells_no_password(stack):
+    written = stack.logs() + operators_word(stack)[1]
+    assert not [part for part in ("geheim", "p@ss", "w?rd", "wrong", "somebody")
+                if part in written]
+
+
+def test_a_password_may_hold_anything(with_port):
+    """It ends at the last @ of the URL."""
+    stack = with_port(f":{PASSWORD}@", "--requirepass", PASSWORD)
+    wait_until(lambda: stack.get("/api/status").status == 200)
+    stack.wait_for_heartbeat()
+
+
+REFUSED_LOGIN = {
+    "wrong password": (
+        f":{PASSWORD}-wrong@", ["--requirepass", PASSWORD],
+        "it does not take the user or the password of REDIS_URL"),
+    "unknown user": (
+        f"somebody:{PASSWORD}@", [], "it does not take the user or the password of REDIS_URL"),
+    "a password that it does not have": (
+        f":{PASSWORD}@", [],
+        "it has no password: take it out of REDIS_URL, or put a user before it"),
+    # Its answer repeats what was sent.
+    "no AUTH at all": (
+        f"somebody:{PASSWORD}@", ["--rename-command", "AUTH", ""],
+        "it does not take the user or the password of REDIS_URL"),
+    "no password where one is wanted": (
+        "", ["--requirepass", PASSWORD], "it wants a password: put it into REDIS_URL"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_LOGIN)
+def test_a_login_that_fails_is_told_of_without_the_password(with_port, what):
+    login, options, reason = REFUSED_LOGIN[what]
+    stack = with_port(login, *options)
+    check_refused(stack, reason)
+    check_tells_no_password(stack)
+
+
+def test_an_eviction_policy_is_warned_about(make_stack, relay):
+    stack = make_stack()
+    stack.start_redis("--maxmemory-policy", "allkeys-lru")
+    stack.start_api(1)
+    stack.start_listener(relay)
+    cut_connections(stack)
+    for program in (stack.workers, stack.listener):
+        wait_until(lambda program=program: lines_with(program, "noeviction"))
+    assert stack.get("/api/status").status == 200
+    for program in (stack.workers, stack.listener):
+        line, = lines_with(program, "noeviction")
+        assert line.endswith("it may evict registrations: set maxmemory-policy noeviction")
 
 
 def test_a_refusal_is_told_where_the_log_is(make_stack, relay):
     """Not on stderr, where that is syslog."""
     stack = make_stack(LOG_TARGET="syslog")
     stack.start_redis(*PERSISTING["save"])
-    for program in (responder_of(stack), stack.spawn_listener([relay])):
-        assert program.wait(timeout=10) in range(1, 128)
-        assert program.output() == ""
+    stack.start_api(1)
+    stack.spawn_listener([relay])
+    wait_until(lambda: stack.redis.info("stats")["total_connections_received"] > 8)
+    assert (stack.workers.output(), stack.listener.output()) == ("", "")
 
 
 def answers(stack):
@@ -360,7 +559,8 @@ def test_the_programs_are_granted_what_they_use():
                         (TOP / "shared/registry/registry.lua").read_text())
     assert len(called) == len(re.findall(r"redis\.p?call\(", (
         TOP / "shared/registry/registry.lua").read_text()))
-    sent = ["fcall", "function|load", "config|get", "xgroup|create", "xreadgroup", "time"]
+    sent = ["fcall", "function|load", "role", "config|get", "set", "xgroup|create", "xreadgroup",
+            "time"]
     assert granted("mostro-push") == {
         "|".join(filter(None, words)).lower() for words in called} | set(sent)
     sources = "\n".join(file.read_text() for file in (TOP / "shared").rglob("*.c"))
@@ -713,14 +913,75 @@ def test_an_endpoint_of_very_many_goes_without_a_stop(make_api, pubkey, end):
 # ---- Full
 
 
+def metrics(stack):
+    """Series -> value."""
+    answer = stack.get("/api/metrics", port=stack.operator_port)
+    assert answer.status == 200
+    return {name: float(value) for name, value in (
+        line.rsplit(" ", 1) for line in answer.body.splitlines() if not line.startswith("#"))}
+
+
+def full_by_metrics(stack):
+    """What is, of the three that may be."""
+    found = {name.split('"')[1]: value for name, value in metrics(stack).items()
+             if name.startswith("mostro_full{")}
+    assert set(found) == {"redis", "registrations", "queue"}
+    return {what for what, value in found.items() if value == 1}
+
+
+def check_told_of_full(program, what):
+    """Once in ten seconds, however often it is met."""
+    line, = lines_with(program, " error: registry: ")
+    assert line.endswith(f": registry: {what}"), line
+
+
+QUEUE_HALF_FULL = ("the queue of wakes is half full, so that notifies are answered 503: see that a "
+                   "listener runs and that its pushes go out, or raise WAKES_MAX")
+REDIS_FULL = ("Redis is full, so that requests are answered 503 and events wait: raise its "
+              "maxmemory, or lower MAX_REGISTRATIONS")
+
+
+def test_an_operator_is_told_what_is_full(make_stack, relay, pubkey):
+    """While all is well otherwise: ready, and what is full in the logs, the metrics, and the answer
+    on the operator's address."""
+    stack = make_stack(WAKES_MAX="4", MAX_REGISTRATIONS="1")
+    stack.start_redis()
+    stack.start_api(1)
+    stack.start_listener(relay)
+    wait_for_reason(stack, 200, None)
+    assert full_by_metrics(stack) == set()
+    stack.register(pubkey, "token-1")
+    wait_for_reason(stack, 200, "MAX_REGISTRATIONS is reached")
+    assert full_by_metrics(stack) == {"registrations"}
+    assert stack.get("/api/ready").body == '{"status":"ready"}'
+    stack.post("/api/unregister", {"trade_pubkey": pubkey})
+    wait_for_reason(stack, 200, None)
+    # A listener that stalls, and has not been missed yet.
+    stack.listener.send_signal(signal.SIGSTOP)
+    for _ in range(2):
+        assert stack.notify(nostr.new_pubkey()).status == 202
+    wait_for_reason(stack, 200, "the queue of wakes is half full: do pushes go out?")
+    for _ in range(20):
+        check_unavailable(stack.notify(nostr.new_pubkey()))
+    check_told_of_full(stack.workers, QUEUE_HALF_FULL)
+    assert full_by_metrics(stack) == {"queue"}
+    stack.listener.send_signal(signal.SIGCONT)
+    wait_for_reason(stack, 200, None)
+
+
+
 def test_the_registry_holds_so_many(make_api, pubkey):
-    api = make_api(MAX_REGISTRATIONS="3")
+    api = make_api(1, MAX_REGISTRATIONS="3")
     pubkeys = [nostr.new_pubkey() for _ in range(3)]
     for i, each in enumerate(pubkeys):
         api.register(each, f"token-{i}", ("android", "ios")[i % 2])
-    answer = api.post("/api/register", registration(pubkey))
-    check_unavailable(answer)
+    assert operators_word(api)[1] == "no listener has a fresh heartbeat"
+    for _ in range(20):
+        check_unavailable(api.post("/api/register", registration(pubkey)))
     assert not api.is_registered(pubkey)
+    check_told_of_full(api.workers, "MAX_REGISTRATIONS is reached, so that new registrations are "
+                       "answered 503: raise it if Redis has the memory")
+    assert full_by_metrics(api) == {"registrations"}
     # Who is in may renew, change and leave; everything else works.
     for platform in ("ios", "android"):
         assert api.register(pubkeys[0], "token-x", platform).body == REGISTERED % platform
@@ -767,7 +1028,14 @@ def test_redis_itself_is_full(live, relay, phone, pubkey, device):
     wrap = nostr.gift_wrap(pubkey)
     relay.publish(wrap)
     live.wait_for_heartbeat()
+    wait_for_reason(live, 200, "Redis is full: raise its maxmemory")
+    assert full_by_metrics(live) == {"redis"}
     assert live.listener.is_alive() and live.workers.children() == workers
+    wait_until(lambda: lines_with(live.listener, " error: registry: "))
+    check_told_of_full(live.listener, REDIS_FULL)
+    # Of each worker.
+    told = lines_with(live.workers, " error: registry: ")
+    assert 1 <= len(told) <= len(workers) and all(line.endswith(REDIS_FULL) for line in told)
 
     live.redis.delete("mostro:filler")
     phone.next_push(timeout=15)  # what came meanwhile is taken now
@@ -1031,8 +1299,13 @@ class FakeRedis:
     def _answer(self, connection, words):
         name = words[1] if len(words) > 1 else ""
         if words[0] == "CONFIG":
-            value = "" if words[2] == "save" else "no"
-            connection.sendall(b"*2\r\n" + bulk(words[2]) + bulk(value))
+            values = {"save": "", "appendonly": "no"}
+            connection.sendall(b"*4\r\n" + b"".join(
+                bulk(name) + bulk(value) for name, value in values.items()))
+        elif words[0] == "ROLE":
+            connection.sendall(b"*3\r\n" + bulk("master") + b":0\r\n*0\r\n")
+        elif words[0] == "SET":
+            connection.sendall(b"$-1\r\n")
         elif words[0] == "FUNCTION":
             connection.sendall(bulk("mostro_push_2"))
         elif name in ("mostro2_address_key", "mostro2_add") or self.reply is None:

@@ -2,6 +2,8 @@
 
 #include "registry/registry.h"
 
+struct registry_state registry_stub_state;
+
 static enum registry_result answer;
 
 void registry_stub_answer(const char *text)
@@ -96,19 +98,25 @@ enum registry_result registry_count(struct registry *registry, uint64_t *android
     return answer;
 }
 
-enum registry_result registry_listeners(struct registry *registry,
-                                        struct registry_listeners *listeners)
+enum registry_result registry_state(struct registry *registry, struct registry_state *state)
 {
     (void)registry;
-    *listeners = (struct registry_listeners){.alive = 1, .relays_connected = 1};
+    *state = registry_stub_state;
+    state->listeners.alive = state->listeners.relays_connected = 1;
     return answer;
 }
 
 enum registry_result registry_metrics(struct registry *registry, struct registry_metrics *metrics)
 {
     (void)registry;
-    *metrics = (struct registry_metrics){.queued = UINT64_MAX};
+    *metrics = (struct registry_metrics){.state.queued = UINT64_MAX};
     return answer;
+}
+
+const char *registry_down_reason(const struct registry *registry)
+{
+    (void)registry;
+    return "it is \"out of order\"";
 }
 
 bool registry_is_refused(const struct registry *registry)

@@ -2,7 +2,12 @@
 #ifndef MOSTRO_REGISTRY_STUB_H
 #define MOSTRO_REGISTRY_STUB_H
 
+#include "registry/registry.h"
+
 /* Every following call's result: the digit that `text` begins with, as enum registry_result. */
 void registry_stub_answer(const char *text);
+
+/* What registry_state() gives, beside one listener that is connected to one relay. */
+extern struct registry_state registry_stub_state;
 
 #endif

@@ -29,6 +29,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+    registry_stub_state = (struct registry_state){.android = 0};
     response_clear(&response);
     responder_free(&responder);
     settings_free(&settings);
@@ -116,6 +117,71 @@ START_TEST(a_refusal_overrides_what_is_wrong_with_the_body)
 }
 END_TEST
 
+static void ask_ready(bool is_private, enum registry_result result)
+{
+    const struct request request = {
+        .method = "GET", .path = "/api/ready", .is_private = is_private};
+    const char digit[2] = {result_of(result), '\0'};
+
+    registry_stub_answer(digit);
+    response_clear(&response);
+    responder->readiness.asked = false;
+    responder_answer(responder, &request, &response);
+}
+
+static const char *answered(void)
+{
+    static char text[512];
+
+    ck_assert_uint_lt(response.body_len, sizeof text);
+    memcpy(text, response.body, response.body_len);
+    text[response.body_len] = '\0';
+    return text;
+}
+
+/* Whatever the reason is made of, it is a JSON string. */
+START_TEST(operators_alone_are_told_why_it_is_not_ready)
+{
+    ask_ready(true, REGISTRY_OK);
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_str_eq(answered(), "{\"status\":\"ready\"}");
+    ask_ready(true, REGISTRY_UNAVAILABLE);
+    ck_assert_int_eq(response.status, 503);
+    ck_assert_str_eq(answered(),
+                     "{\"status\":\"not ready\","
+                     "\"reason\":\"Redis may not be used: it is \\\"out of order\\\"\"}");
+    ask_ready(false, REGISTRY_UNAVAILABLE);
+    ck_assert_int_eq(response.status, 503);
+    ck_assert_str_eq(answered(), "{\"status\":\"not ready\"}");
+}
+END_TEST
+
+/* Ready all the same: what is full is for an operator to see to. */
+START_TEST(operators_are_told_what_is_full)
+{
+    static const struct {
+        struct registry_state state;
+        const char *says;
+    } cases[] = {
+        {{.redis_full = true, .registrations_full = true}, "Redis is full"},
+        {{.registrations_full = true, .queue_half_full = true}, "MAX_REGISTRATIONS"},
+        {{.queue_half_full = true}, "half full"},
+        {{.listeners.relays_may_hide_wraps = 1}, "gift wraps"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        registry_stub_state = cases[i].state;
+        ask_ready(true, REGISTRY_OK);
+        ck_assert_int_eq(response.status, 200);
+        ck_assert_ptr_nonnull(strstr(answered(), "{\"status\":\"ready\",\"reason\":\""));
+        ck_assert_msg(strstr(answered(), cases[i].says) != NULL, "%s", answered());
+        ask_ready(false, REGISTRY_OK);
+        ck_assert_int_eq(response.status, 200);
+        ck_assert_str_eq(answered(), "{\"status\":\"ready\"}");
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("responder");
@@ -125,6 +191,8 @@ int main(void)
     tcase_add_test(tcase, every_answer_to_notify_carries_an_id_of_its_own);
     tcase_add_test(tcase, no_client_address_is_an_error_of_ours);
     tcase_add_test(tcase, a_refusal_overrides_what_is_wrong_with_the_body);
+    tcase_add_test(tcase, operators_alone_are_told_why_it_is_not_ready);
+    tcase_add_test(tcase, operators_are_told_what_is_full);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);
 }

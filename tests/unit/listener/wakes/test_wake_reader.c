@@ -58,12 +58,6 @@ void registry_disconnect(struct registry *registry)
     ck_assert_int_eq(pipe(redis.fd), 0);
 }
 
-const char *registry_down_reason(const struct registry *registry)
-{
-    (void)registry;
-    return "told to be";
-}
-
 int registry_fd(const struct registry *registry)
 {
     (void)registry;

@@ -258,8 +258,23 @@ START_TEST(redacted_text_is_bounded)
 }
 END_TEST
 
+START_TEST(a_line_that_could_come_often_is_due_at_its_pace)
+{
+    struct log_pace pace = {0}, other = {0};
+
+    ck_assert(log_is_due(&pace, 5000, 10000));
+    ck_assert(!log_is_due(&pace, 5000, 10000));
+    ck_assert(!log_is_due(&pace, 14999, 10000));
+    ck_assert(log_is_due(&other, 14999, 10000));
+    ck_assert(log_is_due(&pace, 15000, 10000));
+    ck_assert(!log_is_due(&pace, 24999, 10000));
+    /* A machine that has just been started. */
+    ck_assert(log_is_due(&(struct log_pace){0}, 0, 10000));
+}
+END_TEST
+
 UNIT_MAIN("log", one_call_is_one_line, levels_below_the_threshold_are_silent,
           a_long_line_is_cut_and_ended, errno_is_kept, syslog_gets_each_line_and_stderr_none,
           syslog_is_used_like_stderr, stderr_is_not_syslog,
           a_pubkey_has_a_name_of_this_process_only, text_from_peers_loses_what_identifies,
-          redacted_text_is_bounded)
+          redacted_text_is_bounded, a_line_that_could_come_often_is_due_at_its_pace)

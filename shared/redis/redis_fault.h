@@ -1,0 +1,34 @@
+/* redis_fault: what an error reply says about the server or its ACL, as opposed to the command that
+ * it answers. Pure. */
+#ifndef MOSTRO_REDIS_FAULT_H
+#define MOSTRO_REDIS_FAULT_H
+
+enum redis_fault_kind {
+    REDIS_FAULT_NONE,    /* the error concerns the command alone */
+    REDIS_FAULT_FULL,    /* out of memory (maxmemory) */
+    REDIS_FAULT_PASSING, /* it ends by itself */
+    REDIS_FAULT_REFUSED  /* the server may not be used until an operator has mended it */
+};
+
+struct redis_fault {
+    const char *begins; /* such an error */
+    enum redis_fault_kind kind;
+    const char *what; /* a sentence for the log that says what to do, and repeats no answer */
+};
+
+#define REDIS_FAULT_REPLICA "it is a read-only replica: point REDIS_URL at the primary"
+
+/* Never NULL. */
+const struct redis_fault *redis_fault_of(const char *error);
+
+enum redis_denial {
+    REDIS_DENIAL_NONE,
+    REDIS_DENIAL_COMMAND, /* the ACL grants the user too few commands */
+    REDIS_DENIAL_KEY      /* or too few keys */
+};
+
+/* Sent directly, such a command gets NOPERM; called by a function, an ERR that Redis 7.0 words
+ * otherwise than 7.2, 8 and Valkey. */
+enum redis_denial redis_denial_of(const char *error);
+
+#endif

@@ -1,0 +1,34 @@
+/* redis_greeting: what is asked of a Redis on each new connection, and whether its answers let it
+ * be used: it must take the password of REDIS_URL, be a primary, persist nothing (unless allowed),
+ * and take writes of our keys. For redis.c alone.
+ *
+ * A refused Redis is left as it was found. An answer to AUTH is shown nowhere: some servers repeat
+ * in it what they were sent. */
+#ifndef MOSTRO_REDIS_GREETING_H
+#define MOSTRO_REDIS_GREETING_H
+
+#include <stdbool.h>
+
+#include "redis_url.h"
+#include "redis_wire.h"
+
+struct redis_greeting_options {
+    const struct redis_url *url;
+    const char *prefix; /* of every key */
+    bool allow_persistence;
+    unsigned timeout_ms; /* for all answers together */
+};
+
+#define REDIS_PROBLEM_SIZE 256
+
+struct redis_greeting {
+    char problem[REDIS_PROBLEM_SIZE]; /* why it cannot be used, for the log; "" if it can */
+    bool refused;                     /* then, only an operator can change that */
+    bool full;                        /* it takes no more data: its maxmemory is reached */
+    bool may_evict;                   /* registrations, by its maxmemory-policy */
+};
+
+void redis_greet(struct redis_wire *wire, const struct redis_greeting_options *options,
+                 struct redis_greeting *greeting);
+
+#endif

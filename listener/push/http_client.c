@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/wipe.h"
 #include "log/log.h"
+#include "settings/user_agent.h"
 
 #define IDLE_HANDLES_MAX     256
 #define IDLE_CONNECTIONS_MAX 128L
@@ -481,6 +482,7 @@ static bool set_up_policy(CURL *easy, struct http_client *client)
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_USERAGENT, USER_AGENT);
     SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
     SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
     SET(CURLOPT_SHARE, client->share);

@@ -10,6 +10,7 @@
 #include "base/resolver.h"
 #include "log/log.h"
 #include "relay_tls.h"
+#include "settings/user_agent.h"
 
 #define PIECE_SIZE      (16 * 1024)
 #define MAX_DESCRIPTORS 8 /* of one context: the connection and libwebsockets' own */
@@ -229,11 +230,23 @@ static void peer_closes(struct websocket *websocket, const unsigned char *frame,
                    (unsigned)(frame[0] << 8 | frame[1]), len > 2 ? ": " : "", words);
 }
 
+/* `*at` is where the next header of the upgrade is to be written. */
+static bool add_user_agent(struct lws *wsi, unsigned char **at, size_t room)
+{
+    static const char agent[] = USER_AGENT;
+
+    return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_USER_AGENT,
+                                        (const unsigned char *)agent, (int)strlen(agent), at,
+                                        *at + room) == 0;
+}
+
 /* A callback of the one connection. Non-zero closes it. */
 static int on_connection(struct websocket *websocket, enum lws_callback_reasons reason, void *in,
                          size_t len)
 {
     switch (reason) {
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+        return add_user_agent(websocket->connection, in, len) ? 0 : -1;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         websocket->state = STATE_OPEN;
         websocket->heard_ms = clock_monotonic_ms();

@@ -5,6 +5,7 @@ import contextlib
 import getpass
 import json
 import signal
+import socket
 import threading
 import time
 
@@ -74,6 +75,27 @@ def wake(stack, endpoints):
         one = nostr.new_pubkey()
         stack.register(one, endpoint)
         stack.notify(one)
+
+
+# ---- Who asks
+
+
+def test_every_request_names_this_server(make_stack, phone, google, google_settings, version):
+    """A relay's upgrade, a push of either kind, and the request for an access token."""
+    agent = f"mostro-push/{version}"
+    with socket.create_server((HOST, 0)) as relay:
+        relay.settimeout(10)
+        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", **google_settings)
+        stack.start_redis()
+        stack.start_api()
+        stack.spawn_listener([f"ws://{HOST}:{relay.getsockname()[1]}"])
+        with relay.accept()[0] as connection, connection.makefile("rb") as request:
+            lines = [line.rstrip() for line in iter(request.readline, b"\r\n")]
+        assert f"User-Agent: {agent}".lower().encode() in map(bytes.lower, lines)
+        wake(stack, ["fcm-token-1", phone.endpoint()])
+        assert phone.next_push().headers["User-Agent"] == agent
+        google.next_message()
+        assert google.user_agents == [agent] * 2
 
 
 # ---- HTTP/2

@@ -100,6 +100,7 @@ class Google(WebServer):
         self.oauth_asked = []  # when an access token was asked for
         self._answers = collections.defaultdict(collections.deque)
         self._arrived = queue.Queue()
+        self.user_agents = []  # of each request
         self.lifetime = lifetime
         self.messages = []
         self.claims = []  # of each assertion that was accepted
@@ -157,6 +158,7 @@ class Google(WebServer):
     # ---- In the server's threads
 
     def handle_request(self, method, path, headers, body):
+        self.user_agents.append(headers["User-Agent"])
         if method == "POST" and path == "/token":
             status, answer, more = self._oauth(headers, body)
         elif method == "POST" and path == f"/v1/projects/{self.PROJECT}/messages:send":

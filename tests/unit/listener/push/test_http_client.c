@@ -213,6 +213,8 @@ START_TEST(a_post_arrives_as_it_was_made)
     ck_assert(strncmp(server.request, "POST /a/../b?c HTTP/1.1\r\n", 25) == 0);
     ck_assert_ptr_nonnull(strstr(server.request, "\r\nTTL: 86400\r\n"));
     ck_assert_ptr_nonnull(strstr(server.request, "\r\nContent-Length: 11\r\n"));
+    ck_assert_ptr_nonnull(
+        strstr(server.request, "\r\nUser-Agent: mostro-push/" PACKAGE_VERSION "\r\n"));
     ck_assert_ptr_nonnull(strstr(server.request, "\r\n\r\n{\"a\":1} END"));
 }
 END_TEST

@@ -26,8 +26,11 @@
 #define SILENCE_KEPT_MS      600000
 #define AUTHORITY_MAX        255
 
-/* Each request under way has these, of 16 and 64 KB unless told otherwise. */
-#define RECEIVE_BUFFER    1024L
+/* Each request under way has these two. libcurl 7.88 stalls at an HTTP/2 answer that overflows the
+ * first, be it by one byte and with the headers: what is read for another request on the same
+ * connection piles up there, too. So all that a request may be answered fits; memory that is not
+ * written to costs nothing. */
+#define RECEIVE_BUFFER    ((long)HTTP_CLIENT_ANSWER_MAX + ANSWER_HEADERS_MAX)
 #define SEND_BUFFER       16384L /* the least there is; see release_send_buffers() */
 #define RETRY_AFTER_MAX_S 86400
 
@@ -51,7 +54,9 @@ struct exchange {
     size_t answer_len, answer_size, answer_limit;
     size_t header_bytes;
     bool headers_done;
+    bool sending; /* has begun to, and so has a connection */
     bool sent;
+    bool heard; /* something of the answer since libcurl was last called */
     int64_t retry_after_ms;
     http_done_fn *done;
     void *arg;
@@ -199,6 +204,7 @@ static int begin_sending(void *arg, char *peer_ip, char *local_ip, int peer_port
     if (*sending != NULL)
         release_send_buffer(*sending);
     *sending = exchange;
+    exchange->sending = true;
     return check_connection(exchange, peer_ip) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
@@ -239,6 +245,7 @@ static size_t take_header(char *data, size_t size, size_t count, void *arg)
     size_t len = size * count;
     long status = 0;
 
+    exchange->heard = true;
     exchange->header_bytes += len;
     if (exchange->header_bytes > ANSWER_HEADERS_MAX)
         return 0;
@@ -280,6 +287,7 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
     size_t len = size * count, room = exchange->answer_limit - exchange->answer_len;
     size_t taken = len < room ? len : room;
 
+    exchange->heard = true;
     if (!make_room(exchange, exchange->answer_len + taken + 1))
         return 0;
     memcpy(exchange->answer + exchange->answer_len, data, taken);
@@ -313,6 +321,24 @@ static enum http_result classify(const struct exchange *exchange, CURLcode code)
         return asked_at > 0 ? HTTP_TIMED_OUT : HTTP_UNREACHABLE;
     default:
         return HTTP_BROKEN;
+    }
+}
+
+/* ---- What libcurl has read and holds back ---------------------------------------------------- */
+
+/* An HTTP/2 answer that is ended before its time may leave behind what libcurl 7.88 has read of the
+ * others on its connection; libcurl then looks at that only when the socket becomes readable, which
+ * it never does if all has been read. The end of a pause makes it look at once. So it is told to
+ * for all where an answer was `broken_off`, and from then on for whoever has heard something, until
+ * nobody has. */
+static void look_at_rest(struct http_client *client, bool broken_off)
+{
+    for (struct exchange *it = client->first; it != NULL; it = it->next) {
+        if (it->heard || (broken_off && it->sending)) {
+            (void)curl_easy_pause(it->easy, CURLPAUSE_SEND);
+            (void)curl_easy_pause(it->easy, CURLPAUSE_CONT);
+        }
+        it->heard = false;
     }
 }
 
@@ -607,6 +633,7 @@ void http_client_wait(struct http_client *client, int fd, int timeout_ms)
     struct exchange *exchange = NULL;
     CURLMsg *message;
     long status = 0, version = 0;
+    bool broken_off = false;
     int running, left;
 
     /* A request just started makes libcurl's own timer due, so that this returns at once. */
@@ -630,8 +657,10 @@ void http_client_wait(struct http_client *client, int fd, int timeout_ms)
         answer.timed_out = message->data.result == CURLE_OPERATION_TIMEDOUT;
         if (answer.result == HTTP_TIMED_OUT)
             note_silence(client, exchange->url);
+        broken_off |= message->data.result != CURLE_OK && exchange->header_bytes > 0;
         finish(exchange, &answer);
     }
+    look_at_rest(client, broken_off);
 }
 
 void http_client_wakeup(struct http_client *client)

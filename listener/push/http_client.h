@@ -54,7 +54,8 @@ struct http_request {
     size_t body_len;
     long connect_timeout_ms;
     long timeout_ms;     /* of the whole request */
-    size_t answer_limit; /* bytes of body that are kept; more are not waited for */
+    size_t answer_limit; /* bytes of body that are kept, at most HTTP_CLIENT_ANSWER_MAX; more are
+                          * not waited for */
     bool allow_http;
     /* To wait for a connection that is being made rather than make another. Those who wait do so in
      * one line, whatever their host: not for hosts that strangers choose. */
@@ -62,6 +63,7 @@ struct http_request {
     http_address_fn *address_check; /* NULL: any address */
 };
 
+#define HTTP_CLIENT_ANSWER_MAX           (64 * 1024)
 #define HTTP_CLIENT_CONNECTIONS_PER_HOST 4
 
 /* Whether a certificate can be read from this file. */

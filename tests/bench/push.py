@@ -149,7 +149,7 @@ def memory():
             print(f"    {most} in flight: {taken[-1][1] / 1024:,.0f} KiB more")
     (few, little), (many, much) = taken
     each = (much - little) / (many - few)
-    row("memory of a push in flight", f"{each / 1024:.1f}", "KiB", "at most 8", each <= 8192)
+    row("memory of a push in flight", f"{each / 1024:.1f}", "KiB", "at most 20", each <= 20480)
 
 
 def latency():

@@ -2,8 +2,10 @@
 another, with the access token that they need."""
 import collections
 import contextlib
+import dataclasses
 import getpass
 import json
+import pathlib
 import signal
 import socket
 import threading
@@ -11,11 +13,14 @@ import time
 
 import pytest
 
+import google as fcm
 import nostr
 import phone as phones
 from google import Google
 from loopback import HOST, Port, Proxy
 from stack import FCGI, LISTENER, wait_until
+
+STANDINS = pathlib.Path(__file__).resolve().parents[1] / "standins"
 
 # nginx as Google has it: HTTP/2 over TLS, and which connection each request came by.
 HTTP2 = """
@@ -100,6 +105,7 @@ def test_every_request_names_this_server(make_stack, phone, google, google_setti
 
 # ---- HTTP/2
 
+AT_ONCE = 4      # seconds, no time-out among them
 IN_FLIGHT = 150  # more than one connection carries
 MESSAGES = 400
 
@@ -160,6 +166,62 @@ def test_twenty_at_once_to_a_host(make_stack, relay, phone, certificate, authori
         wait_until(lambda: len(server.requests("")) == len(paths))
         assert {protocol for protocol, _ in server.requests("")} == {"HTTP/2.0"}
         assert len({connection for _, connection in server.requests("")}) <= 4
+
+
+def start_http2(stack, certificate, port, behind, length):
+    """A front whose answers say how long they are, or do not."""
+    front = stack.start_program("http2", ["node", STANDINS / "http2.cjs", *certificate, port.number,
+                                          behind, length])
+    wait_until(lambda: "READY" in front.output())
+
+
+LENGTHS = ["with-length", "without-length"]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_what_fcm_answers_is_read_at_once(make_stack, relay, tmp_path, certificate, authority,
+                                          length):
+    """However long it is: an access token, and why a push was refused."""
+    with contextlib.closing(Port()) as port, Google(
+            tmp_path, url=f"https://{HOST}:{port.number}") as google:
+        google.access_token_bytes = 1024
+        stack = make_stack(
+            FCM_ENABLED="true", FCM_ENDPOINT=google.url, FIREBASE_PROJECT_ID=google.PROJECT,
+            FIREBASE_SERVICE_ACCOUNT_PATH=str(google.service_account),
+            TLS_CA_FILE=str(authority.certificate))
+        start_http2(stack, certificate, port, google.port, length)
+        start(stack, relay)
+        wait_until(lambda: "an access token is at hand" in stack.listener.output(), AT_ONCE)
+        pubkeys = []
+        for size in (0, 400, 900, 1024, 2048, 4096, 8192, 14000):
+            refusal = dataclasses.replace(fcm.UNREGISTERED, message="x" * size)
+            google.answer(f"fcm-token-{size}", [refusal])
+            pubkeys.append(nostr.new_pubkey())
+            stack.register(pubkeys[-1], f"fcm-token-{size}")
+            stack.notify(pubkeys[-1])
+        wait_until(lambda: not any(map(stack.is_registered, pubkeys)), AT_ONCE)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_what_a_distributor_answers_holds_up_nobody(make_stack, relay, phone, certificate,
+                                                    authority, length):
+    """However long it is: more than 4 KB are not waited for."""
+    with contextlib.closing(Port()) as port:
+        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true",
+                           TLS_CA_FILE=str(authority.certificate))
+        start_http2(stack, certificate, port, phone.port, length)
+        start(stack, relay)
+        alone = [1024, 2048, 65536]
+        together = [0, 1, 900, 1024, 1025, 2048, 4096, 4097, 16384, 40000, 65536, 200000, 0]
+        delivered = 0
+        for sizes in [*([size] for size in alone), together]:
+            for size in sizes:
+                path = phone.path()
+                phone.answer(f"/{path}", [phones.Answer(body=b"x" * size)])
+                wake(stack, [f"https://{HOST}:{port.number}/{path}"])
+            delivered += len(sizes)
+            wait_until(lambda: stack.stat("wakes_delivered_unifiedpush") == delivered, AT_ONCE)
+        assert stack.stat("push_retries") == 0 and len(phone.pushes) == delivered
 
 
 # ---- Fairness

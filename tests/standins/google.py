@@ -102,6 +102,7 @@ class Google(WebServer):
         self._arrived = queue.Queue()
         self.user_agents = []  # of each request
         self.lifetime = lifetime
+        self.access_token_bytes = 209  # real ones are longer, too: about 1,024
         self.messages = []
         self.claims = []  # of each assertion that was accepted
         self.rejected = []  # why assertions and messages were not even looked at
@@ -196,8 +197,9 @@ class Google(WebServer):
         except (ValueError, KeyError, TypeError) as error:
             self.rejected.append(f"assertion: {error}")
             return 400, {"error": "invalid_grant", "error_description": str(error)}, {}
-        # Real ones are of about this length and end in dots.
-        token = "ya29." + secrets.token_urlsafe(150) + "...."
+        # Real ones end in dots.
+        token = f"ya29.{secrets.token_urlsafe(self.access_token_bytes)}"
+        token = token[:self.access_token_bytes - 4] + "...."
         with self._lock:
             self.claims.append(claims)
             self._access_tokens.add(token)

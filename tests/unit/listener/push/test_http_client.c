@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "own_certificate.h"
 #include "unit.h"
 
 /* ---- A name that never resolves -------------------------------------------------------------- */
@@ -616,32 +615,6 @@ END_TEST
  */
 
 static char certificate_path[] = "/tmp/test_http_client.XXXXXX";
-
-/* Self-signed, for this name; its PEM goes to `file`. */
-static SSL_CTX *tls_of_its_own(const char *alt_name, FILE *file)
-{
-    EVP_PKEY *key = EVP_RSA_gen(2048);
-    X509 *certificate = X509_new();
-    X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, alt_name);
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-
-    (void)X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-    (void)X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-    (void)X509_set_version(certificate, X509_VERSION_3);
-    (void)X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
-                                     (const unsigned char *)"test", -1, -1, 0);
-    (void)X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
-    (void)X509_set_pubkey(certificate, key);
-    (void)X509_add_ext(certificate, name, -1);
-    ck_assert_int_gt(X509_sign(certificate, key, EVP_sha256()), 0);
-    ck_assert_int_eq(PEM_write_X509(file, certificate), 1);
-    ck_assert_int_eq(SSL_CTX_use_certificate(context, certificate), 1);
-    ck_assert_int_eq(SSL_CTX_use_PrivateKey(context, key), 1);
-    X509_EXTENSION_free(name);
-    X509_free(certificate);
-    EVP_PKEY_free(key);
-    return context;
-}
 
 START_TEST(tls_is_verified_with_the_operators_file_too)
 {

@@ -10,19 +10,19 @@
 
 #define LINES 8
 
-struct body {
+struct source {
     const uint8_t *data;
     size_t left;
 };
 
 static ssize_t read_body(void *arg, char *buffer, size_t size)
 {
-    struct body *body = arg;
-    size_t take = body->left < size ? body->left : size;
+    struct source *source = arg;
+    size_t take = source->left < size ? source->left : size;
 
-    memcpy(buffer, body->data, take);
-    body->data += take;
-    body->left -= take;
+    memcpy(buffer, source->data, take);
+    source->data += take;
+    source->left -= take;
     return (ssize_t)take;
 }
 
@@ -71,11 +71,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *line[LINES];
     struct response response = {0};
     struct request request = {.read = read_body};
-    struct body body;
+    struct source source;
 
     for (int i = 0; i < LINES; i++)
         line[i] = fuzz_line(&data, &size);
-    body = (struct body){.data = data, .left = size};
+    source = (struct source){.data = data, .left = size};
     registry_stub_answer(line[0]);
     request.method = line[1];
     request.path = line[2];
@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.fly_client_ip_count = request.fly_client_ip != NULL;
     request.forwarded_for = line[7][0] != '\0' ? line[7] : NULL;
     request.forwarded_for_count = request.forwarded_for != NULL;
-    request.read_arg = &body;
+    request.read_arg = &source;
 
     responder_answer(the_responder(), &request, &response);
     check(&response);

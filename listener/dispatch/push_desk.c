@@ -11,7 +11,7 @@
 #include "push/push.h"
 #include "push/unifiedpush.h"
 
-#define HOLD_ENDPOINT_MS 1000 /* on a 429 that names no time */
+#define HOLD_ENDPOINT_MS 1000 /* at least, whatever it asks for */
 #define NO_MEMORY_MS     1000
 #define SLOW_MS          2000 /* a push that takes so long is as bad as one without an answer */
 #define SLOW_SHARE       4    /* slow hosts may take one in so many of UnifiedPush's slots */
@@ -106,9 +106,24 @@ void push_desk_free(struct push_desk **desk)
     *desk = NULL;
 }
 
+/* They line up for another look. */
+static void call(struct push_desk *desk, struct wake_list *released)
+{
+    struct wake_target *target;
+
+    while ((target = wake_list_shift(released)) != NULL)
+        wake_queue_put_back(desk->queue, target, WAKE_LANE_UNIFIEDPUSH);
+}
+
 int64_t push_desk_run(struct push_desk *desk, int64_t now_ms)
 {
-    return desk->fcm != NULL ? fcm_run(desk->fcm, now_ms, clock_unix_s()) : INT64_MAX;
+    struct wake_list released = {0};
+    int64_t hosts_ms = host_slots_run(desk->hosts, now_ms, &released), fcm_ms = INT64_MAX;
+
+    call(desk, &released);
+    if (desk->fcm != NULL)
+        fcm_ms = fcm_run(desk->fcm, now_ms, clock_unix_s());
+    return fcm_ms < hosts_ms ? fcm_ms : hosts_ms;
 }
 
 /* ---- Slots ----------------------------------------------------------------------------------- */
@@ -174,17 +189,14 @@ static void release_slot(struct push_desk *desk, const struct flight *flight,
                          const struct push_result *result, int64_t now_ms)
 {
     struct wake_list released = {0};
-    struct wake_target *target;
 
     desk->in_flight[flight->lane]--;
     if (flight->lane != WAKE_LANE_UNIFIEDPUSH)
         return;
     if (result != NULL && (result->timed_out || now_ms - flight->started_ms >= SLOW_MS))
         host_slots_was_slow(desk->hosts, flight->host, now_ms);
-    host_slots_leave(desk->hosts, flight->host, result != NULL && result->multiplexed, now_ms,
-                     &released);
-    while ((target = wake_list_shift(&released)) != NULL)
-        wake_queue_put_back(desk->queue, target, WAKE_LANE_UNIFIEDPUSH);
+    host_slots_leave(desk->hosts, flight->host, result, now_ms, &released);
+    call(desk, &released);
 }
 
 /* UnifiedPush is as many backends as there are hosts, and strangers choose them: their failures
@@ -206,6 +218,7 @@ static void note_health(struct push_desk *desk, enum wake_lane lane,
     case PUSH_DELIVERED:
     case PUSH_DEAD_TOKEN:
     case PUSH_RETRY:
+    case PUSH_HELD_BACK:
     case PUSH_GIVEN_UP:
         if (result->answered && push_health_good(health, now_ms))
             log_info("%s works again", words[lane].name);
@@ -216,20 +229,52 @@ static void note_health(struct push_desk *desk, enum wake_lane lane,
 static void retry(struct push_desk *desk, const struct flight *flight,
                   const struct push_result *result, bool blamed, int64_t now_ms)
 {
-    char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
-    int64_t hold = result->retry_after_ms > 0 ? result->retry_after_ms : HOLD_ENDPOINT_MS;
     unsigned given_up;
 
-    if (result->hold_endpoint) {
-        if (hold > WAKE_RETRY_AFTER_MAX_MS)
-            hold = WAKE_RETRY_AFTER_MAX_MS;
-        host_slots_endpoint(endpoint, flight->token);
-        host_slots_hold(desk->hosts, endpoint, now_ms + hold, now_ms);
-    }
     if (wake_queue_retry(desk->queue, flight->target, now_ms, blamed, result->retry_after_ms,
                          &given_up))
         stats_add(desk->stats, STAT_PUSH_RETRIES, 1);
     count(desk, words[flight->lane].given_up, given_up);
+}
+
+/* Nothing else goes to this endpoint before its time, whichever trade key is to be woken there. */
+static void hold_endpoint(struct push_desk *desk, const struct flight *flight, int64_t hold_ms,
+                          int64_t now_ms)
+{
+    char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
+
+    if (hold_ms < HOLD_ENDPOINT_MS)
+        hold_ms = HOLD_ENDPOINT_MS;
+    if (hold_ms > WAKE_RETRY_AFTER_MAX_MS)
+        hold_ms = WAKE_RETRY_AFTER_MAX_MS;
+    host_slots_endpoint(endpoint, flight->token);
+    host_slots_hold(desk->hosts, endpoint, now_ms + hold_ms, now_ms);
+}
+
+/* Before its slot is given back, so that nobody else of a held host is called. Returns until when
+ * the push waits. */
+static int64_t hold(struct push_desk *desk, const struct flight *flight,
+                    const struct push_result *result, int64_t now_ms)
+{
+    if (result->outcome != PUSH_HELD_BACK || flight->lane != WAKE_LANE_UNIFIEDPUSH)
+        return now_ms;
+    if (result->holds_host)
+        return host_slots_hold_host(desk->hosts, flight->host, now_ms);
+    hold_endpoint(desk, flight, result->retry_after_ms, now_ms);
+    return now_ms;
+}
+
+/* It spends no try. An endpoint that only ever asks to wait is asked ever more rarely; a host is as
+ * a whole. */
+static void hold_back(struct push_desk *desk, const struct flight *flight,
+                      const struct push_result *result, int64_t held_until_ms, int64_t now_ms)
+{
+    if (!result->holds_host) {
+        retry(desk, flight, result, false, now_ms);
+        return;
+    }
+    wake_queue_hold_back(desk->queue, flight->target, held_until_ms);
+    stats_add(desk->stats, STAT_PUSH_RETRIES, 1);
 }
 
 static void add_dead(struct push_desk *desk, struct flight *flight)
@@ -253,6 +298,8 @@ static const char *outcome_text(enum push_outcome outcome)
         return "failed";
     case PUSH_BACKEND_FAULT:
         return "failed, perhaps with the backend";
+    case PUSH_HELD_BACK:
+        return "held back";
     case PUSH_UNAUTHORIZED:
         return "unauthorized";
     case PUSH_GIVEN_UP:
@@ -267,7 +314,7 @@ static void push_done(const struct push_result *result, void *arg)
 {
     struct flight *flight = arg;
     struct push_desk *desk = flight->desk;
-    int64_t now_ms = (int64_t)clock_monotonic_ms();
+    int64_t now_ms = (int64_t)clock_monotonic_ms(), held_until_ms;
     bool blamed =
         push_health_blames(&desk->health[flight->lane], wake_target_failing_ms(flight->target));
 
@@ -276,6 +323,7 @@ static void push_done(const struct push_result *result, void *arg)
     if (result->outcome != PUSH_CANCELLED)
         stats_add_push(desk->stats, words[flight->lane].first_bucket,
                        (uint64_t)(now_ms - flight->started_ms));
+    held_until_ms = hold(desk, flight, result, now_ms);
     release_slot(desk, flight, result, now_ms);
     note_health(desk, flight->lane, result, now_ms);
     switch (result->outcome) {
@@ -290,6 +338,9 @@ static void push_done(const struct push_result *result, void *arg)
         break;
     case PUSH_BACKEND_FAULT:
         retry(desk, flight, result, blamed, now_ms);
+        break;
+    case PUSH_HELD_BACK:
+        hold_back(desk, flight, result, held_until_ms, now_ms);
         break;
     case PUSH_UNAUTHORIZED:
         if (!wake_queue_once_more(desk->queue, flight->target, now_ms))

@@ -26,7 +26,8 @@ struct push_desk *push_desk_new(const struct settings *settings, struct http_cli
 /* Cancels the client's requests: pushes in flight are abandoned. */
 void push_desk_free(struct push_desk **desk);
 
-/* Keeps the backends ready; returns when to be called again. */
+/* Keeps the backends ready, and calls those whose distributor was held; returns when to be called
+ * again. */
 int64_t push_desk_run(struct push_desk *desk, int64_t now_ms);
 
 /* How many targets of a lane may be served now, and when that may be more than none without a push

@@ -16,15 +16,16 @@ enum push_outcome {
     PUSH_DEAD_TOKEN,    /* the registration with this token is to be removed */
     PUSH_RETRY,         /* this one may succeed later */
     PUSH_BACKEND_FAULT, /* the same, but it may well be the backend that fails, not this push */
-    PUSH_UNAUTHORIZED,  /* our credentials were refused: once more with new ones */
-    PUSH_GIVEN_UP,      /* it never will */
-    PUSH_CANCELLED      /* the server stops: nothing is known of this push */
+    PUSH_HELD_BACK, /* the peer takes fewer at a time: later, and nothing is wrong with this one */
+    PUSH_UNAUTHORIZED, /* our credentials were refused: once more with new ones */
+    PUSH_GIVEN_UP,     /* it never will */
+    PUSH_CANCELLED     /* the server stops: nothing is known of this push */
 };
 
 struct push_result {
     enum push_outcome outcome;
-    int64_t retry_after_ms; /* PUSH_RETRY, PUSH_BACKEND_FAULT: asked for by the peer; else -1 */
-    bool hold_endpoint;     /* PUSH_RETRY: nothing else may go to this endpoint before */
+    int64_t retry_after_ms; /* of those that come again: asked for by the peer; else -1 */
+    bool holds_host;        /* PUSH_HELD_BACK: it is all of this host that waits, not an endpoint */
     bool answered;          /* the peer itself has said so */
     bool timed_out;         /* it kept us waiting for as long as it could */
     bool multiplexed;       /* the peer takes many pushes over one connection */

@@ -158,7 +158,7 @@ static const struct rule {
     enum push_outcome outcome;
 } rules[] = {
     {200, 299, PUSH_DELIVERED},     {404, 404, PUSH_DEAD_TOKEN}, {410, 410, PUSH_DEAD_TOKEN},
-    {408, 408, PUSH_RETRY},         {425, 425, PUSH_RETRY},      {429, 429, PUSH_RETRY},
+    {408, 408, PUSH_RETRY},         {425, 425, PUSH_RETRY},      {429, 429, PUSH_HELD_BACK},
     {500, 599, PUSH_BACKEND_FAULT},
 };
 
@@ -191,10 +191,11 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
             break;
         }
     }
-    if (result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT) {
+    if (result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT ||
+        result.outcome == PUSH_HELD_BACK)
         result.retry_after_ms = answer->retry_after_ms;
-        result.hold_endpoint = answer->status == 429;
-    }
+    /* Who limits an endpoint says for how long; who does not counts all of ours (ntfy). */
+    result.holds_host = result.outcome == PUSH_HELD_BACK && result.retry_after_ms < 0;
     return result;
 }
 

@@ -442,6 +442,12 @@ bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int6
     return uncover(queue, target);
 }
 
+void wake_queue_hold_back(struct wake_queue *queue, struct wake_target *target, int64_t until_ms)
+{
+    target->retry_ms = until_ms;
+    (void)uncover(queue, target);
+}
+
 bool wake_queue_once_more(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)
 {
     if (target->once_more)

@@ -105,6 +105,10 @@ unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target,
 bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int64_t now_ms,
                       bool spends_try, int64_t retry_after_ms, unsigned *given_up);
 
+/* The begun push was not taken, and nothing is wrong with it: its wakes wait until `until_ms`,
+ * spend no try, and their back-off grows no longer. */
+void wake_queue_hold_back(struct wake_queue *queue, struct wake_target *target, int64_t until_ms);
+
 /* Once more at once, without spending a try; false if that has been done for this push before, and
  * the target is still the caller's. */
 bool wake_queue_once_more(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)

@@ -13,7 +13,7 @@ import pytest
 import google as fcm
 import nostr
 import phone as phones
-from distributors import Autopush, Distributor
+from distributors import Autopush, Distributor, Ntfy
 from loopback import HOST
 from stack import wait_until
 
@@ -368,6 +368,30 @@ def test_a_dead_endpoint_is_no_failure(live, phone, pubkey, device):
     live.notify(pubkey)
     wait_until(lambda: not live.is_registered(pubkey))
     assert told(live) == []
+
+
+def test_a_crowd_at_an_ntfy_is_woken_to_the_last(live, phone, pubkey):
+    """A hundred at once, where it takes 60 of one sender and then so many: what it refuses waits, and
+    holds up nobody else's phone."""
+    live.register(pubkey, phone.endpoint())
+    with Ntfy(refill=0.4) as ntfy:
+        crowd = {nostr.new_pubkey(): ntfy.endpoint() for _ in range(100)}
+        for one, endpoint in crowd.items():
+            live.register(one, endpoint)
+        for one in crowd:
+            live.notify(one)
+        wait_until(lambda: ntfy.refused > 0)
+        live.notify(pubkey)
+        phone.next_push(timeout=2)
+        live.wait_until_idle(60)
+        times = collections.Counter(push.path for push in ntfy.pushes)
+        assert len(times) == 100
+        assert sum(times.values()) == 100 + ntfy.refused
+        # It is asked so often, and not each wake by itself.
+        assert ntfy.refused < 40
+    wait_until(lambda: live.stat("wakes_delivered_unifiedpush") == 101)
+    assert live.stat("wakes_given_up_unifiedpush") == 0
+    assert told(live) == [("warn", "localhost answers 429")]
 
 
 @pytest.mark.parametrize("status, stays", [("201 Created", True), ("410 Gone", False)])

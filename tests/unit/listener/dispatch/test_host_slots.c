@@ -9,6 +9,7 @@
 #define SLOW 2
 
 #define TARGETS (3 * HOST_SLOTS_MAX)
+#define MORE    (3 * HOST_SLOTS_CALLED)
 
 static struct host_slots *slots;
 static struct wake_queue *queue;
@@ -17,7 +18,7 @@ static struct wake_target *targets[TARGETS];
 static void setup(void)
 {
     slots = host_slots_new(SLOW);
-    queue = wake_queue_new(TARGETS, NULL);
+    queue = wake_queue_new(TARGETS + MORE, NULL);
     for (unsigned i = 0; i < TARGETS; i++) {
         struct wake wake = {.via = WAKE_VIA_RELAY};
         unsigned merged;
@@ -44,15 +45,29 @@ static unsigned enter_all(unsigned *next)
             return n;
 }
 
-static unsigned leave_at(const char *host, bool multiplexed, int64_t now)
+static unsigned length(struct wake_list *list)
 {
-    struct wake_list released = {0};
     unsigned n = 0;
 
-    host_slots_leave(slots, host, multiplexed, now, &released);
-    while (wake_list_shift(&released) != NULL)
+    while (wake_list_shift(list) != NULL)
         n++;
     return n;
+}
+
+static unsigned leave_with(const char *host, const struct push_result *result, int64_t now)
+{
+    struct wake_list released = {0};
+
+    host_slots_leave(slots, host, result, now, &released);
+    return length(&released);
+}
+
+static unsigned leave_at(const char *host, bool multiplexed, int64_t now)
+{
+    const struct push_result delivered = {
+        .outcome = PUSH_DELIVERED, .answered = true, .multiplexed = multiplexed};
+
+    return leave_with(host, &delivered, now);
 }
 
 static unsigned leave(const char *host, bool multiplexed)
@@ -198,6 +213,219 @@ START_TEST(a_host_is_slow_for_five_minutes)
 }
 END_TEST
 
+/* ---- Hosts that are held ----------------------------------------------------------------------
+ */
+
+static const struct push_result held_back = {
+    .outcome = PUSH_HELD_BACK, .answered = true, .holds_host = true, .retry_after_ms = -1};
+
+/* A push to "a:443" is answered that there are too many; returns for how long it waits. */
+static int64_t refuse(int64_t now, unsigned *released)
+{
+    int64_t until = host_slots_hold_host(slots, "a:443", now);
+
+    *released = leave_with("a:443", &held_back, now);
+    return until - now;
+}
+
+/* Returns how many are called, and when there may be more. */
+static unsigned run(int64_t now, int64_t *next)
+{
+    struct wake_list released = {0};
+
+    *next = host_slots_run(slots, now, &released);
+    return length(&released);
+}
+
+START_TEST(a_held_host_calls_nobody_before_its_time)
+{
+    unsigned next = 0, released;
+    int64_t again;
+
+    ck_assert_uint_eq(enter_all(&next), HOST_SLOTS_FIRST);
+    for (unsigned i = 0; i < HOST_SLOTS_FIRST; i++) {
+        ck_assert_int_eq(refuse(100 + i, &released), HOST_SLOTS_HOLD_LEAST_MS - i);
+        ck_assert_uint_eq(released, 0);
+    }
+    for (unsigned i = 0; i < 20; i++)
+        ck_assert_int_eq(enter("a:443", next++, 200), HOST_WAITS);
+    ck_assert_int_eq(enter("b:443", next++, 200), HOST_ENTERED);
+    ck_assert_uint_eq(leave("b:443", false), 0);
+    ck_assert_uint_eq(run(99 + HOST_SLOTS_HOLD_LEAST_MS, &again), 0);
+    ck_assert_int_eq(again, 100 + HOST_SLOTS_HOLD_LEAST_MS);
+    ck_assert_uint_eq(run(again, &again), 21);
+}
+END_TEST
+
+START_TEST(afterwards_it_shows_how_many_it_takes)
+{
+    unsigned next = 0, released;
+    int64_t now = HOST_SLOTS_HOLD_LEAST_MS, again;
+
+    ck_assert_int_eq(enter("a:443", next++, 0), HOST_ENTERED);
+    (void)refuse(0, &released);
+    for (unsigned allowed = 1; allowed < HOST_SLOTS_FIRST; allowed *= 2) {
+        for (unsigned i = 0; i < allowed; i++)
+            ck_assert_int_eq(enter("a:443", next++, now), HOST_ENTERED);
+        for (unsigned i = 0; i < HOST_SLOTS_FIRST; i++)
+            ck_assert_int_eq(enter("a:443", next++, now), HOST_WAITS);
+        for (unsigned i = 1; i < allowed; i++)
+            ck_assert_uint_eq(leave_with("a:443", NULL, now), 1);
+        ck_assert_uint_gt(leave_at("a:443", false, now), 1);
+        (void)run(now + HOST_SLOTS_CALL_AGAIN_MS, &again);
+    }
+    ck_assert_int_eq(enter("a:443", 0, now), HOST_ENTERED);
+    next = 0;
+    ck_assert_uint_eq(enter_all(&next), HOST_SLOTS_FIRST - 1);
+}
+END_TEST
+
+START_TEST(a_host_that_says_nothing_else_is_held_for_longer)
+{
+    static const int64_t holds[] = {5000, 10000, 20000, 40000, 60000, 60000};
+    int64_t now = 0, again;
+    unsigned released;
+
+    for (unsigned round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof holds / sizeof holds[0]; i++) {
+            ck_assert_int_eq(enter("a:443", 0, now), HOST_ENTERED);
+            ck_assert_int_eq(refuse(now, &released), holds[i]);
+            now += holds[i];
+            ck_assert_uint_eq(run(now, &again), 0);
+        }
+        /* It takes one: from the beginning. */
+        ck_assert_int_eq(enter("a:443", 0, now), HOST_ENTERED);
+        ck_assert_uint_eq(leave_at("a:443", false, now), 0);
+    }
+}
+END_TEST
+
+START_TEST(a_failure_shows_nothing_of_how_many_it_takes)
+{
+    static const struct push_result failures[] = {
+        {.outcome = PUSH_BACKEND_FAULT, .answered = true},
+        {.outcome = PUSH_BACKEND_FAULT},
+        {.outcome = PUSH_CANCELLED},
+        {.outcome = PUSH_HELD_BACK, .answered = true, .retry_after_ms = 1000},
+    };
+    int64_t now = 5000;
+    unsigned released;
+
+    ck_assert_int_eq(enter("a:443", 0, 0), HOST_ENTERED);
+    (void)refuse(0, &released);
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+        ck_assert_int_eq(enter("a:443", 0, now), HOST_ENTERED);
+        ck_assert_int_eq(enter("a:443", 1, now), HOST_WAITS);
+        ck_assert_uint_eq(leave_with("a:443", &failures[i], now), 1);
+    }
+    ck_assert_int_eq(enter("a:443", 0, now), HOST_ENTERED);
+    ck_assert_int_eq(refuse(now, &released), 10000);
+}
+END_TEST
+
+/* What was under way when it was held is no news, whichever way it ends. */
+START_TEST(what_was_under_way_lengthens_no_hold)
+{
+    unsigned released;
+
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(enter("a:443", i, 0), HOST_ENTERED);
+    ck_assert_int_eq(refuse(0, &released), 5000);
+    ck_assert_uint_eq(leave_at("a:443", false, 1), 0);
+    ck_assert_int_eq(refuse(4999, &released), 1);
+    ck_assert_int_eq(enter("a:443", 0, 5000), HOST_ENTERED);
+    ck_assert_int_eq(enter("a:443", 1, 5000), HOST_WAITS);
+    ck_assert_int_eq(refuse(5000, &released), 10000);
+}
+END_TEST
+
+/* Those that are called may have gone elsewhere, so the next are called without them. */
+START_TEST(those_who_wait_are_called_until_one_enters)
+{
+    struct wake_target *many[MORE];
+    int64_t now = 5000, again;
+    unsigned released;
+
+    for (unsigned i = 0; i < MORE; i++) {
+        struct wake wake = {.via = WAKE_VIA_RELAY};
+        unsigned merged;
+
+        (void)snprintf(wake.id, sizeof wake.id, "%u-1", i);
+        (void)snprintf(wake.key.hex, sizeof wake.key.hex, "%064x", 1000 + i);
+        ck_assert_int_eq(wake_queue_add(queue, &wake, 0, 0, &merged), WAKE_ADDED);
+    }
+    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, 0, many, MORE), MORE);
+    ck_assert_int_eq(enter("a:443", 0, 0), HOST_ENTERED);
+    (void)refuse(0, &released);
+    for (unsigned i = 0; i < MORE; i++)
+        ck_assert_int_eq(host_slots_enter(slots, "a:443", many[i], 1), HOST_WAITS);
+    ck_assert_uint_eq(run(now, &again), HOST_SLOTS_CALLED);
+    ck_assert_int_eq(again, now + HOST_SLOTS_CALL_AGAIN_MS);
+    ck_assert_uint_eq(run(again, &again), HOST_SLOTS_CALLED);
+    now = again;
+    ck_assert_int_eq(enter("a:443", 0, now), HOST_ENTERED);
+    ck_assert_uint_eq(run(now + 1000000, &again), 0);
+    ck_assert_int_eq(again, INT64_MAX);
+    ck_assert_uint_eq(leave_at("a:443", false, now), HOST_SLOTS_CALLED);
+    ck_assert_uint_eq(run(now + HOST_SLOTS_HOLD_KEPT_MS, &again), 0);
+    ck_assert_int_eq(again, INT64_MAX);
+}
+END_TEST
+
+/* Strangers choose the hosts. */
+START_TEST(so_many_hosts_are_held_and_no_more)
+{
+    struct wake_list released = {0};
+    char host[32];
+    int64_t again;
+
+    for (unsigned i = 0; i <= HOST_SLOTS_HELD_MAX; i++) {
+        (void)snprintf(host, sizeof host, "h%u:443", i);
+        ck_assert_int_eq(enter(host, 0, 0), HOST_ENTERED);
+        ck_assert_int_eq(host_slots_hold_host(slots, host, 0), 5000);
+        host_slots_leave(slots, host, &held_back, 0, &released);
+    }
+    ck_assert_int_eq(enter("h0:443", 0, 1), HOST_WAITS);
+    ck_assert_int_eq(enter(host, 1, 1), HOST_ENTERED);
+    ck_assert_uint_eq(leave_at(host, false, 1), 0);
+    /* They are forgotten in time. */
+    ck_assert_uint_eq(run(5000, &again), 1);
+    ck_assert_uint_eq(run(5000 + HOST_SLOTS_HOLD_KEPT_MS, &again), 0);
+    ck_assert_int_eq(again, INT64_MAX);
+    ck_assert_int_eq(enter(host, 0, 100000), HOST_ENTERED);
+    ck_assert_int_eq(host_slots_hold_host(slots, host, 100000), 105000);
+    ck_assert_int_eq(enter(host, 1, 100001), HOST_WAITS);
+}
+END_TEST
+
+START_TEST(a_slow_host_can_be_held_as_well)
+{
+    unsigned released;
+    int64_t again;
+
+    time_out("b:443", 0);
+    time_out("a:443", 0);
+    ck_assert_int_eq(enter("a:443", 0, 1), HOST_ENTERED);
+    ck_assert_int_eq(enter("a:443", 1, 1), HOST_ENTERED);
+    ck_assert_int_eq(enter("b:443", 2, 1), HOST_WAITS);
+    (void)refuse(1, &released);
+    ck_assert_uint_eq(released, 1); /* the other one's */
+    ck_assert_int_eq(enter("b:443", 2, 1), HOST_ENTERED);
+    ck_assert_int_eq(enter("a:443", 3, 1), HOST_WAITS);
+    (void)refuse(1, &released);
+    ck_assert_uint_eq(released, 0);
+    ck_assert_uint_eq(run(5001, &again), 1);
+    ck_assert_int_eq(enter("a:443", 3, 5001), HOST_ENTERED);
+    ck_assert_int_eq(enter("c:443", 4, 5001), HOST_ENTERED);
+    host_slots_was_slow(slots, "c:443", 5001);
+    ck_assert_uint_eq(leave("c:443", false), 0);
+    ck_assert_uint_eq(leave_at("a:443", false, HOST_SLOTS_SLOW_MS), 0);
+    /* Slow no more, though it was remembered all the time. */
+    ck_assert_int_eq(enter("a:443", 5, HOST_SLOTS_SLOW_MS), HOST_ENTERED);
+    ck_assert_int_eq(enter("a:443", 6, HOST_SLOTS_SLOW_MS), HOST_ENTERED);
+}
+END_TEST
+
 /* ---- marks ----------------------------------------------------------------------------------- */
 
 START_TEST(marks_are_bounded_and_the_oldest_go_first)
@@ -225,4 +453,9 @@ END_TEST
 UNIT_MAIN_WITH("host_slots", setup, teardown, a_host_has_as_many_slots_as_it_can_serve,
                a_name_has_a_length, the_last_to_leave_releases_all, an_endpoint_is_held_back_alone,
                slow_hosts_share_a_few_slots, a_host_becomes_slow_with_all_it_has_in_flight,
-               a_host_is_slow_for_five_minutes, marks_are_bounded_and_the_oldest_go_first)
+               a_host_is_slow_for_five_minutes, a_held_host_calls_nobody_before_its_time,
+               afterwards_it_shows_how_many_it_takes,
+               a_host_that_says_nothing_else_is_held_for_longer,
+               a_failure_shows_nothing_of_how_many_it_takes, what_was_under_way_lengthens_no_hold,
+               those_who_wait_are_called_until_one_enters, so_many_hosts_are_held_and_no_more,
+               a_slow_host_can_be_held_as_well, marks_are_bounded_and_the_oldest_go_first)

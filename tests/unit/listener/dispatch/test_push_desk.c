@@ -91,6 +91,8 @@ static const struct http_answer busy = {
     .result = HTTP_ANSWERED, .status = 503, .body = "", .retry_after_ms = -1};
 static const struct http_answer later = {
     .result = HTTP_ANSWERED, .status = 429, .body = "", .retry_after_ms = -1};
+static const struct http_answer too_slow = {
+    .result = HTTP_ANSWERED, .status = 408, .body = "", .retry_after_ms = -1};
 static const struct http_answer gone = {
     .result = HTTP_ANSWERED, .status = 410, .body = "", .retry_after_ms = -1};
 static const struct http_answer silence = {
@@ -143,15 +145,24 @@ static void wake(unsigned who)
     ck_assert_int_eq(wake_queue_add(queue, &entry, now, now, &merged), WAKE_ADDED);
 }
 
-/* What pubkey number n is registered with: an endpoint at host hn.example, or FCM's token fcm-n. */
+/* What pubkey number n is registered with: an endpoint at host hn.example, or, below `at_ntfy`, at
+ * ntfy.example; or FCM's token fcm-n. */
 static bool by_fcm;
+static unsigned at_ntfy;
 
 static void make_token(char *token, unsigned long n)
 {
-    (void)snprintf(token, 64, by_fcm ? "fcm-%lu" : "https://h%lu.example/up", n);
+    if (by_fcm)
+        (void)snprintf(token, 64, "fcm-%lu", n);
+    else if (n < at_ntfy)
+        (void)snprintf(token, 64, "https://ntfy.example/up%lu", n);
+    else
+        (void)snprintf(token, 64, "https://h%lu.example/up", n);
 }
 
 #define EXPIRES_MS INT64_C(1700000000123)
+
+static unsigned looked_up; /* targets */
 
 /* Serves all whose turn it is. */
 static void serve(void)
@@ -162,6 +173,7 @@ static void serve(void)
     for (int lane = 0; lane < WAKE_LANES; lane++) {
         while (push_desk_slots(desk, (enum wake_lane)lane, now) > 0 &&
                wake_queue_take(queue, (enum wake_lane)lane, now, &target, 1) == 1) {
+            looked_up++;
             make_token(registration.token, strtoul(wake_target_key(target)->hex + 48, NULL, 16));
             push_desk_serve(desk, target, &registration, now);
         }
@@ -342,10 +354,16 @@ START_TEST(a_host_that_fails_at_once_is_given_up)
 }
 END_TEST
 
-/* It has said so itself. */
-START_TEST(a_host_that_asks_for_patience_is_given_up)
+/* Nothing is wrong with a push that is to wait, whether its endpoint is meant or all of the host.
+ */
+START_TEST(a_host_that_asks_for_patience_is_not_given_up)
 {
-    ck_assert_uint_eq(tries(&later, &silence), WAKE_TRIES_MAX);
+    struct http_answer soon = later;
+
+    soon.retry_after_ms = 1000;
+    ck_assert_uint_eq(tries(&later, &delivered), 10);
+    ck_assert_uint_eq(tries(&soon, &delivered), 10);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 0);
 }
 END_TEST
 
@@ -388,7 +406,7 @@ START_TEST(a_newer_wake_has_all_its_tries)
         if (i == WAKE_TRIES_MAX - 1)
             wake(1);
         serve();
-        answer("h1.", &later);
+        answer("h1.", &too_slow);
         now += 60000;
     }
     serve();
@@ -477,6 +495,22 @@ START_TEST(what_is_too_old_is_given_up)
 }
 END_TEST
 
+/* But not for ever. */
+START_TEST(what_only_waits_is_given_up_at_the_end_of_its_life)
+{
+    wake(1);
+    for (int64_t end = now + WAKE_LIFE_RELAY_MS; now <= end; now += 60000) {
+        serve();
+        if (is_asked("h1."))
+            answer("h1.", &later);
+    }
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 0);
+    now += 60000;
+    serve();
+    expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, 1);
+}
+END_TEST
+
 /* ---- Endpoints that are held back ------------------------------------------------------------ */
 
 /* One of two trade keys of a phone is answered 429; when are both pushed to again? */
@@ -508,9 +542,108 @@ START_TEST(an_endpoint_is_held_back_for_five_minutes_at_most)
 }
 END_TEST
 
-START_TEST(an_endpoint_that_does_not_say_for_how_long_is_held_back_for_a_second)
+START_TEST(an_endpoint_is_held_back_for_a_second_at_least)
 {
-    ck_assert_int_eq(held_for_ms(-1), 1000);
+    ck_assert_int_eq(held_for_ms(0), 1000);
+}
+END_TEST
+
+/* ---- Hosts that are held ----------------------------------------------------------------------
+ */
+
+#define CROWD 100
+
+/* ntfy with its default limits: 60 requests of one sender, then one more every 5 s. */
+struct ntfy {
+    unsigned room;
+    int64_t filled_ms;
+    unsigned delivered, refused;
+};
+
+static void answer_as_ntfy(struct ntfy *ntfy)
+{
+    for (; now - ntfy->filled_ms >= 5000; ntfy->filled_ms += 5000)
+        ntfy->room += ntfy->room < 60;
+    while (is_asked("ntfy.example")) {
+        answer("ntfy.example", ntfy->room > 0 ? &delivered : &later);
+        ntfy->delivered += ntfy->room > 0;
+        ntfy->refused += ntfy->room == 0;
+        ntfy->room -= ntfy->room > 0;
+    }
+}
+
+/* As the dispatcher does it. */
+static void step(struct ntfy *ntfy)
+{
+    (void)push_desk_run(desk, now);
+    serve();
+    answer_as_ntfy(ntfy);
+    now += 100;
+}
+
+START_TEST(a_crowd_at_an_ntfy_is_woken_to_the_last)
+{
+    struct ntfy ntfy = {.room = 60, .filled_ms = now};
+    int64_t began = now;
+
+    at_ntfy = CROWD;
+    for (unsigned who = 0; who < CROWD; who++)
+        wake(who);
+    while (wake_queue_backlog(queue) > 0 && now - began < 600000)
+        step(&ntfy);
+    ck_assert_uint_eq(ntfy.delivered, CROWD);
+    ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), CROWD);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 0);
+    /* As fast as it may be, within a tenth; asked little more often than that, and with no spin. */
+    ck_assert_int_lt(now - began, (CROWD - 60) * 5000 * 11 / 10);
+    ck_assert_uint_lt(ntfy.refused, 3 * (CROWD - 60));
+    ck_assert_uint_lt(looked_up, CROWD + 3 * (CROWD - 60) * (CROWD - 60));
+}
+END_TEST
+
+START_TEST(a_host_that_is_held_holds_up_no_other)
+{
+    struct ntfy ntfy = {.filled_ms = now};
+
+    at_ntfy = CROWD;
+    for (unsigned who = 0; who < CROWD; who++)
+        wake(who);
+    for (unsigned i = 0; i < 100; i++) {
+        if (i == 50)
+            looked_up = 0;
+        step(&ntfy);
+        wake(CROWD + i);
+        serve();
+        answer(".example", &delivered);
+        ck_assert_uint_eq(count(STAT_WAKES_DELIVERED_UNIFIEDPUSH), ntfy.delivered + i + 1);
+    }
+    ck_assert_uint_eq(push_desk_in_flight(desk), 0);
+    /* Whoever waits there is looked at when its time comes, which was once. */
+    ck_assert_uint_le(looked_up, 50 + 3 * HOST_SLOTS_CALLED);
+}
+END_TEST
+
+/* A wake that comes meanwhile waits as well. */
+START_TEST(a_held_host_is_asked_nothing)
+{
+    at_ntfy = 3;
+    wake(1);
+    serve();
+    answer("ntfy.example", &later);
+    wake(2);
+    for (int64_t end = now + HOST_SLOTS_HOLD_LEAST_MS; now < end; now += 100) {
+        ck_assert_int_le(push_desk_run(desk, now), end);
+        serve();
+        ck_assert(!is_asked("ntfy.example"));
+    }
+    ck_assert_uint_eq(count(STAT_PUSH_RETRIES), 1);
+    (void)push_desk_run(desk, now);
+    serve();
+    answer("ntfy.example", &delivered);
+    (void)push_desk_run(desk, now);
+    serve();
+    answer("ntfy.example", &delivered);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
 }
 END_TEST
 
@@ -966,7 +1099,8 @@ int main(void)
         a_host_alone_in_being_unreachable_is_given_up,
         a_host_alone_in_answering_5xx_is_given_up,
         a_host_that_fails_at_once_is_given_up,
-        a_host_that_asks_for_patience_is_given_up,
+        a_host_that_asks_for_patience_is_not_given_up,
+        what_only_waits_is_given_up_at_the_end_of_its_life,
         nobody_is_to_blame_while_nothing_is_answered,
         a_push_that_was_not_made_blames_nobody,
         an_earlier_success_blames_nobody,
@@ -977,7 +1111,10 @@ int main(void)
         what_is_too_old_is_given_up,
         an_endpoint_is_held_back_as_long_as_it_asks_up_to_five_minutes,
         an_endpoint_is_held_back_for_five_minutes_at_most,
-        an_endpoint_that_does_not_say_for_how_long_is_held_back_for_a_second,
+        an_endpoint_is_held_back_for_a_second_at_least,
+        a_crowd_at_an_ntfy_is_woken_to_the_last,
+        a_host_that_is_held_holds_up_no_other,
+        a_held_host_is_asked_nothing,
         of_few_slots_one_is_for_slow_hosts,
         stored_keys_that_are_none_are_given_up,
         what_is_in_flight_at_the_end_is_not_done_with,

@@ -145,8 +145,10 @@ START_TEST(statuses_are_classified)
             expected = PUSH_DELIVERED;
         else if (status == 404 || status == 410)
             expected = PUSH_DEAD_TOKEN;
-        else if (status == 408 || status == 425 || status == 429)
+        else if (status == 408 || status == 425)
             expected = PUSH_RETRY;
+        else if (status == 429)
+            expected = PUSH_HELD_BACK;
         else if (status >= 500)
             expected = PUSH_BACKEND_FAULT;
         ck_assert_msg(outcome_of(status) == expected, "%d", status);
@@ -154,19 +156,28 @@ START_TEST(statuses_are_classified)
 }
 END_TEST
 
-START_TEST(a_429_holds_its_endpoint_back)
+/* Its endpoint, for as long as it says; its host where it does not. */
+START_TEST(a_429_holds_back)
 {
-    struct http_answer answer = {
-        .result = HTTP_ANSWERED, .status = 429, .body = "", .retry_after_ms = 7000};
-    struct push_result result = unifiedpush_classify(&answer);
+    static const struct {
+        int status;
+        int64_t retry_after_ms;
+        bool holds_host;
+    } cases[] = {
+        {429, 7000, false}, {429, 0, false}, {429, -1, true}, {503, 7000, false}, {503, -1, false},
+    };
 
-    ck_assert(result.answered);
-    ck_assert(result.hold_endpoint);
-    ck_assert_int_eq(result.retry_after_ms, 7000);
-    answer.status = 503;
-    result = unifiedpush_classify(&answer);
-    ck_assert(!result.hold_endpoint);
-    ck_assert_int_eq(result.retry_after_ms, 7000);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct http_answer answer = {.result = HTTP_ANSWERED,
+                                     .status = cases[i].status,
+                                     .body = "",
+                                     .retry_after_ms = cases[i].retry_after_ms};
+        struct push_result result = unifiedpush_classify(&answer);
+
+        ck_assert(result.answered);
+        ck_assert(result.holds_host == cases[i].holds_host);
+        ck_assert_int_eq(result.retry_after_ms, cases[i].retry_after_ms);
+    }
 }
 END_TEST
 
@@ -470,7 +481,7 @@ END_TEST
 
 UNIT_MAIN("unifiedpush", endpoints_are_known_by_their_scheme, hosts_are_found,
           hosts_can_be_narrowed, origins_have_no_path_and_no_default_port,
-          the_message_is_the_contracts, statuses_are_classified, a_429_holds_its_endpoint_back,
+          the_message_is_the_contracts, statuses_are_classified, a_429_holds_back,
           failures_are_classified, without_keys_it_is_plain, strangers_are_trusted_with_little,
           with_keys_it_is_encrypted, with_keys_that_are_lost_it_is_empty,
           stored_keys_that_are_none_send_nothing, without_memory_nothing_is_sent,

@@ -421,6 +421,33 @@ START_TEST(a_peer_may_ask_for_five_minutes)
 }
 END_TEST
 
+/* Nothing is wrong with it: however often, it has its tries, and waits no longer than it has to. */
+START_TEST(what_is_held_back_loses_nothing)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+    int64_t now = 110;
+
+    add(1, 7, WAKE_VIA_RELAY, now);
+    target = begin(WAKE_LANE_UNKNOWN, now, &kind);
+    for (unsigned i = 0; i < 3 * WAKE_TRIES_MAX; i++) {
+        wake_queue_hold_back(queue, target, now + 5000);
+        ck_assert_int_eq(wake_queue_next_ms(queue), now + 5000);
+        ck_assert_ptr_null(take(WAKE_LANE_FCM, now + 4999));
+        now += 5000;
+        target = begin(WAKE_LANE_FCM, now, &kind);
+        ck_assert_int_eq(kind, PUSH_VISIBLE);
+    }
+    for (unsigned i = 1; i < WAKE_TRIES_MAX; i++) {
+        ck_assert(retry(target, now, true, -1));
+        ck_assert_int_eq(wake_queue_next_ms(queue), now + (WAKE_RETRY_LEAST_MS << (i - 1)));
+        now = wake_queue_next_ms(queue);
+        target = begin(WAKE_LANE_FCM, now, &kind);
+    }
+    ck_assert(!retry(target, now, true, -1));
+}
+END_TEST
+
 START_TEST(once_more_is_once)
 {
     enum push_kind kind;
@@ -764,6 +791,7 @@ int main(void)
     tcase_add_test(tcase, a_wake_does_not_inherit_the_tries_of_older_ones);
     tcase_add_test(tcase, a_fault_of_the_backend_spends_no_try);
     tcase_add_test(tcase, a_peer_may_ask_for_five_minutes);
+    tcase_add_test(tcase, what_is_held_back_loses_nothing);
     tcase_add_test(tcase, once_more_is_once);
     tcase_add_test(tcase, once_more_is_once_a_push);
     tcase_add_test(tcase, a_push_fails_since_the_one_before_it);

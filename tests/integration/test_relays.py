@@ -457,10 +457,10 @@ def test_what_no_start_would_get_over(make_stack, settings, says):
     assert says in refuses_to_start(make_stack, "nothing secret here", **settings)
 
 
-def test_a_relays_query_is_not_shown(make_stack):
-    """It may be what a relay knows its guests by."""
-    said = refuses_to_start(make_stack, "hidden", NOSTR_RELAYS="wss://[::1].x/path?token=hidden")
-    assert "NOSTR_RELAYS: 'wss://[::1].x/path'" in said
+def test_a_relays_path_and_query_are_not_shown(make_stack):
+    """They may be what a relay knows its guests by."""
+    said = refuses_to_start(make_stack, "hidden", NOSTR_RELAYS="wss://[::1].x/hidden?token=hidden")
+    assert "NOSTR_RELAYS: 'wss://[::1].x'" in said
 
 
 def test_fcm_that_would_be_off(make_stack):

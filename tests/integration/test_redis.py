@@ -164,6 +164,10 @@ REFUSED = {
     "replica": (["--replicaof", "127.0.0.1", "1"],
                 "it is a read-only replica: point REDIS_URL at the primary",
                 lambda client: client.replicaof("NO", "ONE")),
+    # It takes writes, and loses them.
+    "writable replica": (["--replicaof", "127.0.0.1", "1", "--replica-read-only", "no"],
+                         "it is a read-only replica: point REDIS_URL at the primary",
+                         lambda client: client.replicaof("NO", "ONE")),
     "too few replicas": (["--min-replicas-to-write", "1"],
                          "it takes no writes without its replicas: start them, or see its "
                          "min-replicas-to-write",
@@ -551,6 +555,23 @@ def test_a_command_that_is_not_granted_is_told_of_and_fills_no_log(with_acl):
         assert acl.stack.post("/api/register", registration).status == 503
     said = [line for line in acl.stack.workers.output().splitlines() if "refused a command" in line]
     assert len(said) == 1 and "users.acl.example" in said[0]
+
+
+def test_functions_that_may_not_be_loaded_are_told_of(with_acl):
+    """The same where a program sends the command itself."""
+    acl = with_acl()
+    acl.stack.redis.execute_command("ACL", "SETUSER", "mostro-push", "-function|load")
+    acl.stack.start_api(workers=1)
+    check_unavailable(acl.stack.get("/api/status"))
+    said, = lines_with(acl.stack.workers, "refused a command")
+    assert "users.acl.example" in said
+
+
+def test_a_prefix_that_the_acl_does_not_have(with_acl, relay):
+    acl = with_acl(REDIS_PREFIX="other:")
+    acl.stack.start_api(workers=1)
+    acl.stack.spawn_listener([relay])
+    check_refused(acl.stack, "its ACL lacks ~other:* (compare users.acl.example)")
 
 
 def test_the_programs_are_granted_what_they_use():

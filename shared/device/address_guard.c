@@ -37,9 +37,9 @@ static const struct range special[] = {
     V4(4, 224),           /* multicast: RFC 5771 */
     V4(4, 240),           /* reserved, and broadcast: RFC 1112, RFC 919 */
 
-    /* Global unicast is 2000::/3 (RFC 4291). Below it lie ::, ::1, IPv4-compatible and IPv4-mapped
-     * addresses, NAT64 (64:ff9b::/96, 64:ff9b:1::/48) and discard-only (100::/64); above it
-     * SRv6 (5f00::/16), unique-local, link-local, site-local and multicast. */
+    /* Global unicast is 2000::/3 (RFC 4291). Below it lie ::, ::1, IPv4-compatible, IPv4-mapped and
+     * IPv4-translated addresses, a network's own NAT64 (64:ff9b:1::/48) and discard-only
+     * (100::/64); above it SRv6 (5f00::/16), unique-local, link-local, site-local and multicast. */
     V6(3, 0),                       /* 0000::/3 */
     V6(2, 0x40),                    /* 4000::/2 */
     V6(1, 0x80),                    /* 8000::/1 */
@@ -49,6 +49,10 @@ static const struct range special[] = {
     V6(48, 0x26, 0x20, 0x00, 0x4f, 0x80, 0x00), /* AS112: RFC 7534 */
     V6(20, 0x3f, 0xff),                         /* documentation: RFC 9637 */
 };
+
+/* NAT64, RFC 6052: behind it lies whatever the last four bytes are the IPv4 address of. The other
+ * ranges that embed one lead to tunnels that are withdrawn, or nowhere. */
+static const struct range nat64 = V6(96, 0x00, 0x64, 0xff, 0x9b);
 
 static bool in_range(const struct range *range, const uint8_t *address)
 {
@@ -60,26 +64,33 @@ static bool in_range(const struct range *range, const uint8_t *address)
     return rest == 0 || ((range->prefix[whole] ^ address[whole]) & mask) == 0;
 }
 
+static bool is_special(sa_family_t family, const uint8_t *address)
+{
+    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++) {
+        if (special[i].family == family && in_range(&special[i], address))
+            return true;
+    }
+    return false;
+}
+
 bool address_guard_is_public(const struct sockaddr *address, socklen_t len)
 {
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
-    const uint8_t *bytes;
 
     if (len < sizeof *address)
         return false;
     if (address->sa_family == AF_INET && len >= sizeof v4) {
         memcpy(&v4, address, sizeof v4);
-        bytes = (const uint8_t *)&v4.sin_addr;
-    } else if (address->sa_family == AF_INET6 && len >= sizeof v6) {
+        return !is_special(AF_INET, (const uint8_t *)&v4.sin_addr);
+    }
+    if (address->sa_family == AF_INET6 && len >= sizeof v6) {
+        const uint8_t *bytes = v6.sin6_addr.s6_addr;
+
         memcpy(&v6, address, sizeof v6);
-        bytes = v6.sin6_addr.s6_addr;
-    } else {
-        return false;
+        if (in_range(&nat64, bytes))
+            return !is_special(AF_INET, bytes + nat64.bits / 8);
+        return !is_special(AF_INET6, bytes);
     }
-    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++) {
-        if (special[i].family == address->sa_family && in_range(&special[i], bytes))
-            return false;
-    }
-    return true;
+    return false;
 }

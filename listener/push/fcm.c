@@ -16,11 +16,13 @@
 #define BODY               "You have an update on your trade"
 #define TAG                "mostro-trade"
 #define CHANNEL            "mostro_notifications"
-#define DIGITS_MAX         20 /* of a 64-bit number, with its sign */
+#define COLLAPSE_KEY       "mostro-wake" /* without one FCM keeps up to 100 for a phone that is off */
+#define DIGITS_MAX         20            /* of a 64-bit number, with its sign */
 #define ANSWER_MAX         (16 * 1024)
 #define CONNECT_TIMEOUT_MS 5000
 #define TIMEOUT_MS         10000
 #define COMPLAIN_EVERY_MS  60000
+#define TOO_MANY_MS        60000 /* after a 429 that names no time, as Google's documentation has it */
 
 struct fcm {
     struct http_client *client;
@@ -54,7 +56,7 @@ static const char visible_message[] =
 static const char silent_message[] =
     "{\"message\":{\"token\":%s,"
     "\"data\":{\"type\":\"chat_wake\",\"source\":\"" SOURCE "\",\"timestamp\":\"%lld\"},"
-    "\"android\":{\"priority\":\"high\"},"
+    "\"android\":{\"priority\":\"high\",\"collapse_key\":\"" COLLAPSE_KEY "\"},"
     "\"apns\":{\"headers\":{\"apns-priority\":\"5\",\"apns-push-type\":\"background\"},"
     "\"payload\":{\"aps\":{\"content-available\":1}}}}}";
 
@@ -295,6 +297,8 @@ static struct push_result judge(struct fcm *fcm, const struct http_answer *answe
     case FCM_RETRY:
         result.outcome = PUSH_RETRY;
         result.retry_after_ms = answer->retry_after_ms;
+        if (answer->status == 429 && result.retry_after_ms < 0)
+            result.retry_after_ms = TOO_MANY_MS;
         break;
     case FCM_FAULT:
         result.outcome = PUSH_BACKEND_FAULT;

@@ -157,7 +157,7 @@ def test_notify_through_fcm(with_google, google, pubkey):
     assert with_google.notify(pubkey).status == 202
     assert check_message(google.next_message(timeout=15).message, "fcm-token-1") == {
         "data": {"type": "chat_wake", "source": SOURCE},
-        "android": {"priority": "high"},
+        "android": {"priority": "high", "collapse_key": "mostro-wake"},
         "apns": {
             "headers": {"apns-priority": "5", "apns-push-type": "background"},
             "payload": {"aps": {"content-available": 1}},

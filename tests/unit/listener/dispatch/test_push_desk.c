@@ -1013,6 +1013,14 @@ START_TEST(every_refused_access_token_is_replaced_at_once)
 }
 END_TEST
 
+START_TEST(fcm_has_too_many)
+{
+    grant_access();
+    push_by_fcm(1, &later);
+    ck_assert_int_eq(wake_queue_next_ms(queue), now + 60000);
+}
+END_TEST
+
 START_TEST(fcm_says_when)
 {
     struct http_answer in_a_minute = busy;
@@ -1084,6 +1092,7 @@ int main(void)
         without_an_access_token_nothing_begins,
         each_backend_has_slots_of_its_own,
         every_refused_access_token_is_replaced_at_once,
+        fcm_has_too_many,
         fcm_says_when,
         an_operators_mistake_is_told_once_a_minute,
         a_sender_mismatch_is_believed_after_a_success_alone,

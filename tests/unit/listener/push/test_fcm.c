@@ -21,8 +21,9 @@ static const char visible[] =
     "'mostro-trade'}}}}}";
 static const char silent[] =
     "{'message':{'token':'T','data':{'type':'chat_wake','source':'mostro-push-server','timestamp':"
-    "'1700000000'},'android':{'priority':'high'},'apns':{'headers':{'apns-priority':'5',"
-    "'apns-push-type':'background'},'payload':{'aps':{'content-available':1}}}}}";
+    "'1700000000'},'android':{'priority':'high','collapse_key':'mostro-wake'},'apns':{'headers':{"
+    "'apns-priority':'5','apns-push-type':'background'},'payload':{'aps':{'content-available':1}}}}"
+    "}";
 
 static void expect_message(enum push_kind kind, const char *expected)
 {
@@ -112,6 +113,7 @@ static const struct answer_case {
     {429, DETAIL("QUOTA_EXCEEDED"), true, FCM_RETRY},
     {500, DETAIL("INTERNAL"), true, FCM_FAULT},
     {503, DETAIL("UNREGISTERED"), true, FCM_FAULT},
+    {507, "", true, FCM_FAULT},
     {599, "", true, FCM_FAULT},
     {301, "", true, FCM_GIVEN_UP},
     {402, "", true, FCM_GIVEN_UP},

@@ -66,7 +66,7 @@ static bool ca_file_is_good(const char *path)
 }
 
 /* No reason not to start, but what an operator who asks wants to know. */
-static void warn_if_fcm_off(const struct settings *settings)
+static void warn_about_fcm(const struct settings *settings)
 {
     const char *path = settings->firebase_service_account_path, *why = NULL;
     struct oauth_account *account;
@@ -77,9 +77,12 @@ static void warn_if_fcm_off(const struct settings *settings)
     if (account == NULL)
         (void)fprintf(stderr, "FIREBASE_SERVICE_ACCOUNT_PATH='%s': %s; FCM will be off\n", path,
                       why);
-    else if (!fcm_has_project(settings))
+    else if (fcm_project(settings, account) == NULL)
         (void)fputs("FIREBASE_PROJECT_ID is not set, or no project's id; FCM will be off\n",
                     stderr);
+    else if (fcm_project_differs(settings, account))
+        (void)fprintf(stderr, "FIREBASE_PROJECT_ID='%s': the service account is of '%s'\n",
+                      settings->firebase_project_id, oauth_account_project(account));
     oauth_account_free(&account);
 }
 
@@ -138,7 +141,7 @@ int main(int argc, char **argv)
         !relays_are_good(&settings->relays) || !ca_file_is_good(settings->tls_ca_file)) {
         status = 2;
     } else if (mode == STARTUP_CHECK) {
-        warn_if_fcm_off(settings);
+        warn_about_fcm(settings);
     } else if (mode == STARTUP_RUN) {
         if (settings->without_effect[0] != '\0')
             log_warn("settings that have no effect:%s", settings->without_effect);

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/wipe.h"
 #include "log/log.h"
-#include "oauth.h"
 
 #define SOURCE             "mostro-push-server"
 #define TITLE              "Mostro"
@@ -201,44 +200,74 @@ enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven)
 
 /* ---- The service ----------------------------------------------------------------------------- */
 
-bool fcm_has_project(const struct settings *settings)
+static bool is_project(const char *id)
 {
     static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._:";
-    const char *id = settings->firebase_project_id;
 
     return id != NULL && *id != '\0' && strspn(id, good) == strlen(id);
 }
 
-struct fcm *fcm_new(const struct settings *settings, struct http_client *client)
+const char *fcm_project(const struct settings *settings, const struct oauth_account *account)
 {
-    struct oauth_account *account;
-    const char *why = NULL;
-    struct fcm *fcm;
+    const char *id = settings->firebase_project_id;
 
-    if (!settings->fcm_enabled)
-        return NULL;
-    if (!fcm_has_project(settings) || settings->firebase_service_account_path == NULL) {
-        log_warn("FCM is off: %s", settings->firebase_service_account_path == NULL
-                                       ? "FIREBASE_SERVICE_ACCOUNT_PATH is not set"
-                                       : "FIREBASE_PROJECT_ID is not set, or no project's id");
-        return NULL;
-    }
-    account = oauth_account_read(settings->firebase_service_account_path, &why);
-    if (account == NULL) {
-        log_warn("FCM is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: %s", why);
-        return NULL;
-    }
-    fcm = calloc(1, sizeof *fcm);
+    if (id == NULL)
+        id = oauth_account_project(account);
+    return is_project(id) ? id : NULL;
+}
+
+bool fcm_project_differs(const struct settings *settings, const struct oauth_account *account)
+{
+    const char *set = settings->firebase_project_id, *own = oauth_account_project(account);
+
+    return is_project(set) && is_project(own) && strcmp(set, own) != 0;
+}
+
+/* Takes the account over. */
+static struct fcm *make(const struct settings *settings, struct http_client *client,
+                        struct oauth_account *account, const char *project)
+{
+    struct fcm *fcm = calloc(1, sizeof *fcm);
+
     if (fcm == NULL) {
         oauth_account_free(&account);
         return NULL;
     }
     fcm->client = client;
+    if (asprintf(&fcm->url, "%s/v1/projects/%s/messages:send", settings->fcm_endpoint, project) < 0)
+        fcm->url = NULL;
     fcm->oauth = oauth_new(client, account);
-    if (fcm->oauth == NULL || asprintf(&fcm->url, "%s/v1/projects/%s/messages:send",
-                                       settings->fcm_endpoint, settings->firebase_project_id) < 0)
+    if (fcm->oauth == NULL || fcm->url == NULL)
         fcm_free(&fcm);
     return fcm;
+}
+
+struct fcm *fcm_new(const struct settings *settings, struct http_client *client)
+{
+    const char *path = settings->firebase_service_account_path, *project, *why = NULL;
+    struct oauth_account *account;
+
+    if (!settings->fcm_enabled)
+        return NULL;
+    if (path == NULL) {
+        log_warn("FCM is off: FIREBASE_SERVICE_ACCOUNT_PATH is not set");
+        return NULL;
+    }
+    account = oauth_account_read(path, &why);
+    if (account == NULL) {
+        log_warn("FCM is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: %s", why);
+        return NULL;
+    }
+    project = fcm_project(settings, account);
+    if (project == NULL) {
+        log_warn("FCM is off: FIREBASE_PROJECT_ID is not set, or no project's id");
+        oauth_account_free(&account);
+        return NULL;
+    }
+    if (fcm_project_differs(settings, account))
+        log_warn("FIREBASE_PROJECT_ID is '%s', but the service account is of '%s'", project,
+                 oauth_account_project(account));
+    return make(settings, client, account, project);
 }
 
 void fcm_free(struct fcm **fcm)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "http_client.h"
+#include "oauth.h"
 #include "push.h"
 #include "settings/settings.h"
 
@@ -34,8 +35,13 @@ enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven);
 
 struct fcm;
 
-/* Whether FIREBASE_PROJECT_ID is set, and may be one. */
-bool fcm_has_project(const struct settings *settings);
+/* The project to push to: FIREBASE_PROJECT_ID, or the account's own where that is not set. NULL
+ * where neither may be one. It lives as long as both. */
+const char *fcm_project(const struct settings *settings, const struct oauth_account *account);
+
+/* Whether the two are there and differ. An account may be allowed to push to another project; most
+ * often it is the wrong file. */
+bool fcm_project_differs(const struct settings *settings, const struct oauth_account *account);
 
 /* NULL where FCM is off: disabled, or (with a warning) without a usable service account or
  * project. */

@@ -34,7 +34,8 @@
 struct oauth_account {
     char *email;
     char *token_uri;
-    char *key_id; /* NULL where the file has none */
+    char *key_id;  /* NULL where the file has none */
+    char *project; /* the same */
     EVP_PKEY *key;
 };
 
@@ -44,9 +45,10 @@ struct oauth {
     char *token;
     uint64_t generation;
     int64_t expires_ms;
-    int64_t ask_ms;    /* when to ask for the next */
-    unsigned failures; /* of the token endpoint, in a row */
-    unsigned refusals; /* of its tokens by FCM, in a row */
+    int64_t ask_ms;              /* when to ask for the next */
+    unsigned failures;           /* of the token endpoint, in a row */
+    unsigned refusals;           /* of its tokens by FCM, in a row */
+    char told[OAUTH_ERROR_SIZE]; /* the token endpoint's last word that was logged */
     bool asking;
 };
 
@@ -78,6 +80,7 @@ static const char *take_fields(struct oauth_account *account, const json_t *root
     const char *uri = json_string_value(json_object_get(root, "token_uri"));
     const char *pem = json_string_value(json_object_get(root, "private_key"));
     const char *key_id = json_string_value(json_object_get(root, "private_key_id"));
+    const char *project = json_string_value(json_object_get(root, "project_id"));
 
     if (email == NULL || *email == '\0')
         return "it has no client_email";
@@ -90,8 +93,10 @@ static const char *take_fields(struct oauth_account *account, const json_t *root
     account->email = strdup(email);
     account->token_uri = strdup(uri);
     account->key_id = key_id != NULL ? strdup(key_id) : NULL;
+    account->project = project != NULL ? strdup(project) : NULL;
     if (account->email == NULL || account->token_uri == NULL ||
-        (key_id != NULL && account->key_id == NULL))
+        (key_id != NULL && account->key_id == NULL) ||
+        (project != NULL && account->project == NULL))
         return "memory is out";
     return NULL;
 }
@@ -161,9 +166,15 @@ void oauth_account_free(struct oauth_account **account)
     free((*account)->email);
     free((*account)->token_uri);
     free((*account)->key_id);
+    free((*account)->project);
     EVP_PKEY_free((*account)->key); /* wipes it */
     free(*account);
     *account = NULL;
+}
+
+const char *oauth_account_project(const struct oauth_account *account)
+{
+    return account->project;
 }
 
 /* ---- The JWT --------------------------------------------------------------------------------- */
@@ -260,6 +271,20 @@ bool oauth_parse_answer(const char *body, size_t len, char **token, int64_t *lif
     return *token != NULL;
 }
 
+bool oauth_parse_error(const char *body, size_t len, char word[OAUTH_ERROR_SIZE])
+{
+    static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    json_t *root = json_loadb(body, len, 0, NULL);
+    const char *text = json_string_value(json_object_get(root, "error"));
+    size_t text_len = text != NULL ? strlen(text) : 0;
+
+    *word = '\0';
+    if (text_len > 0 && text_len < OAUTH_ERROR_SIZE && strspn(text, good) == text_len)
+        memcpy(word, text, text_len + 1);
+    json_decref(root);
+    return *word != '\0';
+}
+
 int64_t oauth_renew_in_ms(int64_t lifetime_ms)
 {
     int64_t early = lifetime_ms / 2;
@@ -306,18 +331,44 @@ static void back_off(struct oauth *oauth, int64_t now_ms)
     oauth->ask_ms = now_ms + wait - (int64_t)random_up_to((uint64_t)wait / 2);
 }
 
-/* One line when it begins to fail, one when it works again. */
+/* What to mend at the words that Google's endpoint is known to say. */
+static const char *error_hint(const char *word)
+{
+    static const struct {
+        const char *word, *hint;
+    } hints[] = {
+        {"invalid_grant", ": this host's clock is wrong, or the account or its key is no more"},
+        {"invalid_client", ": the account or its key is no more"},
+        {"unauthorized_client", ": the account may not ask for access tokens"},
+        {"invalid_scope", ": the account may not send messages"},
+    };
+
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (strcmp(hints[i].word, word) == 0)
+            return hints[i].hint;
+    return "";
+}
+
+/* One line when it begins to fail, one when another error is given, one when it works again. */
 static void failed(struct oauth *oauth, const struct http_answer *answer, int64_t now_ms)
 {
-    if (oauth->failures++ == 0) {
-        if (answer->result == HTTP_ANSWERED)
-            log_error("FCM: the token endpoint answered %d without an access token; trying again "
-                      "in the background",
-                      answer->status);
-        else
-            log_error("FCM: the token endpoint cannot be reached; trying again in the background");
-    }
+    bool begins = oauth->failures++ == 0;
+    char word[OAUTH_ERROR_SIZE] = "";
+
     back_off(oauth, now_ms);
+    if (answer->result == HTTP_ANSWERED && answer->status != 200 &&
+        oauth_parse_error(answer->body, answer->body_len, word)) {
+        if (begins || strcmp(word, oauth->told) != 0)
+            log_error("FCM: the token endpoint answered %d, %s%s; trying again in the background",
+                      answer->status, word, error_hint(word));
+        memcpy(oauth->told, word, sizeof word);
+    } else if (begins && answer->result == HTTP_ANSWERED) {
+        log_error("FCM: the token endpoint answered %d without an access token; trying again in "
+                  "the background",
+                  answer->status);
+    } else if (begins) {
+        log_error("FCM: the token endpoint cannot be reached; trying again in the background");
+    }
 }
 
 static void take_answer(const struct http_answer *answer, void *arg)
@@ -340,6 +391,7 @@ static void take_answer(const struct http_answer *answer, void *arg)
     oauth->token = token;
     oauth->generation++;
     oauth->failures = 0;
+    oauth->told[0] = '\0';
     oauth->expires_ms = now_ms + lifetime_ms;
     oauth->ask_ms = now_ms + oauth_renew_in_ms(lifetime_ms);
 }

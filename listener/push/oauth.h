@@ -16,6 +16,7 @@
 
 #define OAUTH_ACCOUNT_MAX_SIZE (64 * 1024)
 #define OAUTH_TOKEN_MAX        4096
+#define OAUTH_ERROR_SIZE       49
 
 /* ---- The service account: pure, the file aside ----------------------------------------------- */
 
@@ -29,6 +30,9 @@ struct oauth_account *oauth_account_parse(const char *json, size_t len, const ch
 struct oauth_account *oauth_account_read(const char *path, const char **why);
 void oauth_account_free(struct oauth_account **account);
 
+/* The project that the account belongs to; NULL where it names none. */
+const char *oauth_account_project(const struct oauth_account *account);
+
 /* A JWT that asks for the scope of FCM, valid for an hour from `unix_s`. NULL when out of memory;
  * wiped and freed by the caller. */
 char *oauth_account_jwt(const struct oauth_account *account, int64_t unix_s);
@@ -36,6 +40,11 @@ char *oauth_account_jwt(const struct oauth_account *account, int64_t unix_s);
 /* What the token endpoint answered: an access token (wiped and freed by the caller) and how long it
  * lives. False if it is none that could be sent on in a header. */
 bool oauth_parse_answer(const char *body, size_t len, char **token, int64_t *lifetime_ms);
+
+/* The error word of RFC 6749 section 5.2 in a refusal. False, and then it is "", where there is
+ * none or one of more than letters, digits and `_`, which no word of any RFC has: it goes into the
+ * log. */
+bool oauth_parse_error(const char *body, size_t len, char word[OAUTH_ERROR_SIZE]);
 
 /* In how many milliseconds a token of this lifetime is to be renewed: at least 60 s early where it
  * lives longer than two minutes. */

@@ -61,7 +61,7 @@
     SETTING(FCM_ENABLED, fcm_enabled, SWITCH, "true", 0, 0, "", LISTENER,                          \
             "Push to device tokens through Firebase Cloud Messaging.")                             \
     SETTING(FIREBASE_PROJECT_ID, firebase_project_id, TEXT, "", 1, 128, "text", LISTENER,          \
-            "The Firebase project that the tokens belong to.")                                     \
+            "The Firebase project of the tokens; unset: the service account's.")                   \
     SETTING(FIREBASE_SERVICE_ACCOUNT_PATH, firebase_service_account_path, TEXT, "", 1, 4096,       \
             "path", LISTENER, "The service account's JSON file; unreadable: FCM is off.")          \
     SETTING(FCM_ENDPOINT, fcm_endpoint, HTTPS, "https://fcm.googleapis.com", 9, 1024, "https URL", \

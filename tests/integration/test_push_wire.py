@@ -16,6 +16,7 @@ import pytest
 import google as fcm
 import nostr
 import phone as phones
+from certificates import openssl
 from google import Google
 from loopback import HOST, Port, Proxy
 from stack import FCGI, LISTENER, wait_until
@@ -393,6 +394,33 @@ def test_a_service_account_that_everybody_can_read(make_stack, relay, google, go
     wake(stack, ["fcm-token-1"])
     google.next_message()
     assert "can be read by every user" in stack.listener.output()
+
+
+def test_the_project_of_the_service_account(make_stack, relay, google, google_settings):
+    """Is pushed to where none is set; another one that is set is, too, with a warning."""
+    stack = make_stack(**{**google_settings, "FIREBASE_PROJECT_ID": ""})
+    start(stack, relay)
+    wake(stack, ["fcm-token-1"])
+    assert google.next_message().path == f"/v1/projects/{google.PROJECT}/messages:send"
+    assert "FIREBASE_PROJECT_ID" not in stack.listener.output()
+    assert stack.listener.stop() == 0
+    stack.start_listener(relay, FIREBASE_PROJECT_ID="another")
+    assert (f"FIREBASE_PROJECT_ID is 'another', but the service account is of '{google.PROJECT}'"
+            in stack.listener.output())
+    wake(stack, ["fcm-token-2"])
+    wait_until(lambda: google.rejected == ["POST /v1/projects/another/messages:send"])
+
+
+def test_a_key_that_is_no_more(make_stack, relay, google, google_settings):
+    """What the token endpoint says of it is told in a word, and nothing else that it says."""
+    account = json.loads(google.service_account.read_text())
+    account["private_key"] = openssl("genpkey", "-algorithm", "RSA").decode()
+    google.service_account.write_text(json.dumps(account))
+    stack = make_stack(**google_settings)
+    start(stack, relay)
+    wait_until(lambda: "the token endpoint answered 400, invalid_grant: this host's clock is wrong"
+               in stack.listener.output())
+    assert "signature" not in stack.listener.output()
 
 
 @pytest.fixture

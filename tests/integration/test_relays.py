@@ -473,10 +473,16 @@ def test_fcm_that_would_be_off(make_stack):
     assert "FIREBASE_SERVICE_ACCOUNT_PATH='/nowhere/account.json': " in asked.output()
 
 
-@pytest.mark.parametrize("project", ["", "no/project"])
-def test_fcm_that_would_be_off_for_its_project(make_stack, google_settings, project):
+@pytest.mark.parametrize("project, said", [
+    ("no/project", "FIREBASE_PROJECT_ID is not set, or no project's id"),
+    ("another", "FIREBASE_PROJECT_ID='another': the service account is of 'mostro-test'"),
+    ("mostro-test", ""),
+    ("", ""),
+])
+def test_the_project_of_fcm(make_stack, google_settings, project, said):
+    """The service account has one of its own."""
     stack = make_stack(**{**google_settings, "NOSTR_RELAYS": "ws://127.0.0.1:1",
                           "FIREBASE_PROJECT_ID": project})
     asked = stack.start_program("asked", [LISTENER, "--check-config"])
     assert asked.wait() == 0
-    assert "FIREBASE_PROJECT_ID is not set, or no project's id" in asked.output()
+    assert asked.output().strip() == said or said and said in asked.output()

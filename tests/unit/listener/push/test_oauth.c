@@ -296,6 +296,66 @@ START_TEST(tokens_that_could_not_be_sent_are_refused)
 }
 END_TEST
 
+/* The account's text with this project, which may be no string. */
+static struct oauth_account *account_of(json_t *project)
+{
+    char *text = account_text(key), *changed;
+    json_t *root = json_loads(text, 0, NULL);
+    struct oauth_account *account;
+    const char *why = NULL;
+
+    json_object_set_new(root, "project_id", project);
+    changed = json_dumps(root, 0);
+    account = oauth_account_parse(changed, strlen(changed), &why);
+    ck_assert_msg(account != NULL, "%s", why);
+    json_decref(root);
+    free(changed);
+    free(text);
+    return account;
+}
+
+START_TEST(an_account_may_name_its_project)
+{
+    struct oauth_account *account = account_of(json_string("mostro-1"));
+
+    ck_assert_str_eq(oauth_account_project(account), "mostro-1");
+    oauth_account_free(&account);
+    account = account_of(json_integer(1));
+    ck_assert_ptr_null(oauth_account_project(account));
+    oauth_account_free(&account);
+}
+END_TEST
+
+/* RFC 6749 section 5.2; what comes from outside is logged as a word or not at all. */
+START_TEST(an_error_is_a_word)
+{
+    static const char *const none[] = {"",
+                                       "[]",
+                                       "{}",
+                                       "invalid_grant",
+                                       "{\"error\":\"\"}",
+                                       "{\"error\":7}",
+                                       "{\"error\":{\"status\":\"x\"}}",
+                                       "{\"error\":\"a b\"}",
+                                       "{\"error\":\"a\\nb\"}",
+                                       "{\"error\":\"a\\u0000b\"}",
+                                       "{\"error\":\"https://x.example\"}",
+                                       "{\"error\":\"\\u00e4\"}"};
+    char word[OAUTH_ERROR_SIZE], text[128];
+
+    ck_assert(oauth_parse_error("{\"error\":\"invalid_grant\"}", 25, word));
+    ck_assert_str_eq(word, "invalid_grant");
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        ck_assert_msg(!oauth_parse_error(none[i], strlen(none[i]), word), "%s", none[i]);
+        ck_assert_str_eq(word, "");
+    }
+    for (int len = OAUTH_ERROR_SIZE - 1; len <= OAUTH_ERROR_SIZE; len++) {
+        (void)snprintf(text, sizeof text, "{\"error\":\"%0*d\"}", len, 1);
+        ck_assert(oauth_parse_error(text, strlen(text), word) == (len < OAUTH_ERROR_SIZE));
+    }
+}
+END_TEST
+
 START_TEST(a_token_is_renewed_before_it_expires)
 {
     ck_assert_int_eq(oauth_renew_in_ms(3600000), 3300000);
@@ -450,6 +510,38 @@ START_TEST(failures_are_tried_again_ever_more_slowly)
 }
 END_TEST
 
+/* How often this is in the log once a request was refused so. */
+static unsigned told(int status, const char *error, const char *line)
+{
+    char body[128];
+
+    until_asked();
+    (void)snprintf(body, sizeof body, "{\"error\":\"%s\",\"error_description\":\"x\"}", error);
+    answer(status, body);
+    return logged(log_fd, line);
+}
+
+/* Once, however often it is said; a refusal that follows an outage is news, too. */
+START_TEST(the_error_word_is_told)
+{
+    static const char grant[] = "error: FCM: the token endpoint answered 400, invalid_grant: this "
+                                "host's clock is wrong, or ";
+
+    until_asked();
+    answer(503, "");
+    ck_assert_uint_eq(told(400, "invalid_grant", grant), 1);
+    ck_assert_uint_eq(told(400, "invalid_grant", "error:"), 0);
+    ck_assert_uint_eq(
+        told(401, "unauthorized_client", "answered 401, unauthorized_client: the account may not "),
+        1);
+    ck_assert_uint_eq(told(403, "no_such_word", "answered 403, no_such_word; trying"), 1);
+    ck_assert_uint_eq(told(400, "two words", "error:"), 0);
+    until_asked();
+    answer(200, GRANT("a"));
+    ck_assert_uint_eq(told(400, "invalid_grant", grant), 1);
+}
+END_TEST
+
 START_TEST(a_token_in_another_answer_than_200_is_none)
 {
     static const int statuses[] = {201, 302, 400, 500};
@@ -528,12 +620,15 @@ int main(void)
     tcase_add_test(tcase, files_are_bounded);
     tcase_add_test(tcase, a_file_that_all_can_read_is_warned_about);
     tcase_add_test(tcase, tokens_that_could_not_be_sent_are_refused);
+    tcase_add_test(tcase, an_account_may_name_its_project);
+    tcase_add_test(tcase, an_error_is_a_word);
     tcase_add_test(tcase, a_token_is_renewed_before_it_expires);
     suite_add_tcase(suite, tcase);
     tcase_add_checked_fixture(state, setup, teardown);
     tcase_add_test(state, one_request_at_a_time);
     tcase_add_test(state, a_token_is_used_until_it_expires);
     tcase_add_test(state, failures_are_tried_again_ever_more_slowly);
+    tcase_add_test(state, the_error_word_is_told);
     tcase_add_test(state, a_token_in_another_answer_than_200_is_none);
     tcase_add_test(state, a_refused_token_is_replaced_at_once);
     tcase_add_test(state, one_refused_token_after_the_other_backs_off);

@@ -95,7 +95,7 @@ static void judge_role(struct redis_greeting *greeting,
         return;
     if (is_denied(reply))
         refuse(greeting, "its ACL hides whether it is a primary: grant +role" COMPARE);
-    else if (strcmp(role, "slave") == 0)
+    else if (strcmp(role, "slave") == 0 || strcmp(role, "replica") == 0)
         refuse(greeting, REDIS_FAULT_REPLICA);
     else if (strcmp(role, "sentinel") == 0)
         refuse(greeting, "it is a Sentinel: point REDIS_URL at the primary");

@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/key_file.h"
 #include "env_file.h"
 #include "settings_table.h"
@@ -178,6 +179,20 @@ static bool name_after_host(struct settings *settings, FILE *errors)
     return settings->listener_name != NULL;
 }
 
+/* A key in the place of its file's name is as secret as in its own. */
+static void print_file_error(const char *name, const char *path, const char *problem, FILE *errors)
+{
+    uint8_t key[32];
+    bool is_key = hex_decode(key, sizeof key, path, strlen(path)) ||
+                  strncasecmp(path, "nsec1", 5) == 0 || strstr(path, "-----BEGIN") != NULL;
+
+    explicit_bzero(key, sizeof key);
+    if (is_key)
+        (void)fprintf(errors, "%s=(not shown): expected a file's name, not the key\n", name);
+    else
+        (void)fprintf(errors, "%s=%s: %s\n", name, path, problem);
+}
+
 /* A key may come from a file instead; from both is a mistake. */
 static bool read_key_file(const char *name, const char *path, struct settings_key *key,
                           FILE *errors)
@@ -188,7 +203,7 @@ static bool read_key_file(const char *name, const char *path, struct settings_ke
         return true;
     problem = key->set ? "the key itself is set as well" : key_file_read(path, key->bytes);
     if (problem != NULL) {
-        (void)fprintf(errors, "%s=%s: %s\n", name, path, problem);
+        print_file_error(name, path, problem, errors);
         return false;
     }
     key->set = !settings_type_is_placeholder(key->bytes);
@@ -204,7 +219,7 @@ static bool read_vapid_key_file(enum settings_who who, struct settings *settings
         return true;
     settings->vapid_key = vapid_key_read(path, &problem);
     if (settings->vapid_key == NULL) {
-        (void)fprintf(errors, "VAPID_PRIVATE_KEY_FILE=%s: %s\n", path, problem);
+        print_file_error("VAPID_PRIVATE_KEY_FILE", path, problem, errors);
         return false;
     }
     memcpy(settings->vapid_public_key, vapid_key_public(settings->vapid_key),

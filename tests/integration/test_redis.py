@@ -114,6 +114,10 @@ def wait_for_reason(stack, status, reason):
                what=f"{operators_word(stack)} is {status}, {reason}")
 
 
+def connections_made(stack):
+    return stack.redis.info("stats")["total_connections_received"]
+
+
 def check_refused(stack, reason):
     """What is written while a Redis may not be used: the worker and the listener stay, say what to
     do, once, and whoever asks is told that much."""
@@ -124,8 +128,9 @@ def check_refused(stack, reason):
         assert stack.get("/api/health").status == 200
         assert stack.get("/api/ready").body == '{"status":"not ready"}'
     wait_for_reason(stack, 503, f"Redis may not be used: {reason}")
-    # Some attempts of every thread's later.
-    time.sleep(4 * HOLD_OFF)
+    # Some attempts of every thread's later; each is a connection of its own.
+    before = connections_made(stack)
+    wait_until(lambda: connections_made(stack) > before + 12)
     for program in (stack.workers, stack.listener):
         wait_until(lambda program=program: lines_with(program, "cannot be used"))
         line, = lines_with(program, "cannot be used")

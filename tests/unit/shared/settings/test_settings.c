@@ -272,6 +272,27 @@ START_TEST(a_bad_key_for_relays_is_named_and_not_shown)
 }
 END_TEST
 
+START_TEST(a_key_in_the_place_of_its_files_name_is_not_shown)
+{
+    static const char *const names[] = {"SERVER_PRIVATE_KEY_FILE", "NOSTR_AUTH_PRIVATE_KEY_FILE",
+                                        "VAPID_PRIVATE_KEY_FILE"};
+    static const char *const keys[] = {KEY, "nsec1aaaaaaaaaaaaaaaa",
+                                       "-----BEGIN PRIVATE KEY-----aaaaaaaaaaaaaaaa"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        for (size_t j = 0; j < sizeof keys / sizeof keys[0]; j++) {
+            const char *pairs[] = {names[i], keys[j], RELAYS, NULL, NULL};
+
+            ck_assert_ptr_null(read_pairs(SETTINGS_BOTH, pairs));
+            ck_assert_msg(strstr(complaint, "=(not shown): expected a file's name, not the key") !=
+                              NULL,
+                          "%s", complaint);
+            ck_assert_msg(strstr(complaint, names[i]) == complaint, "%s", complaint);
+            ck_assert_ptr_null(strstr(complaint, "aaaaaaaa"));
+        }
+}
+END_TEST
+
 START_TEST(what_may_be_a_secret_in_a_relays_url_is_not_shown)
 {
     ck_assert_ptr_null(READ(SETTINGS_LISTENER, "NOSTR_RELAYS",
@@ -478,6 +499,7 @@ UNIT_MAIN("settings", defaults_are_the_contracts, a_proxys_header_may_be_named,
           what_may_be_a_secret_in_another_url_is_not_shown,
           the_key_for_relays_comes_from_either_variable,
           a_bad_key_for_relays_is_named_and_not_shown,
+          a_key_in_the_place_of_its_files_name_is_not_shown,
           what_may_be_a_secret_in_a_relays_url_is_not_shown, every_error_is_told_at_once,
           relays_are_normalised_and_counted_once, a_comma_at_the_end_of_a_list_is_no_error,
           as_many_relays_as_there_is_room_for, rust_log_counts_only_where_log_level_is_unset,

@@ -10,7 +10,7 @@ void relay_gaps_init(struct relay_gaps *gaps, const struct settings_kinds *kinds
     for (size_t i = 0; i < gaps->count; i++) {
         struct relay_gaps_kind *it = &gaps->kind[i];
 
-        it->live_ms = it->before_ms = it->to_ms = RELAY_GAPS_NONE;
+        it->live_ms = it->before.to_ms = it->to_ms = RELAY_GAPS_NONE;
         it->gap_ms = it->from_ms = it->cursor_ms = RELAY_GAPS_NONE;
         catch_up_init(&it->catch_up, kinds->kind[i]);
     }
@@ -51,7 +51,7 @@ static void add_gap(const struct relay_gaps *gaps, struct relay_gaps_kind *kind,
         kind->gap_ms = from;
 }
 
-/* The second in which it begins was before it for the most part. */
+/* Rounded up: event dates are whole seconds, and most of that second lies before our data begin. */
 static void add_first_gap(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t from,
                           int64_t now)
 {
@@ -71,9 +71,9 @@ static void go_live(const struct relay_gaps *gaps, struct relay_gaps_kind *kind,
 {
     int64_t had = kind->distrusted ? kind->to_ms : later(kind->to_ms, kind->cursor_ms);
 
-    kind->before_ms = kind->to_ms;
-    kind->began = kind->begins;
-    kind->connected = kind->connects;
+    kind->before.to_ms = kind->to_ms;
+    kind->before.begins = kind->begins;
+    kind->before.connects = kind->connects;
     if (had >= now)
         had = now;
     else if (kind->connects && had == kind->to_ms && now - had < RELAY_GAPS_FIRST_MS)
@@ -100,9 +100,9 @@ void relay_gaps_was_not_live(struct relay_gaps *gaps, size_t kind)
     struct relay_gaps_kind *it = &gaps->kind[kind];
 
     if (it->live && gaps->known) {
-        it->to_ms = it->before_ms;
-        it->begins = it->began;
-        it->connects = it->connected;
+        it->to_ms = it->before.to_ms;
+        it->begins = it->before.begins;
+        it->connects = it->before.connects;
         it->distrusted = true;
     }
     it->live = false;
@@ -171,10 +171,10 @@ void relay_gaps_report(const struct relay_gaps *gaps, bool nothing,
 static void begin_now(struct relay_gaps_kind *kind, int64_t now)
 {
     cancel(kind);
-    kind->before_ms = kind->to_ms = kind->from_ms = now;
+    kind->before.to_ms = kind->to_ms = kind->from_ms = now;
     kind->begins = !kind->live;
-    kind->began = true;
-    kind->connected = false;
+    kind->before.begins = true;
+    kind->before.connects = false;
     kind->distrusted = false;
     if (kind->live)
         kind->live_ms = now;
@@ -185,10 +185,10 @@ static void begin(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, i
     if (kind->cursor_ms == RELAY_GAPS_NONE) {
         begin_now(kind, now);
         kind->connects = !kind->live;
-        kind->connected = true;
+        kind->before.connects = true;
         return;
     }
-    kind->before_ms = kind->to_ms = kind->from_ms = kind->cursor_ms;
+    kind->before.to_ms = kind->to_ms = kind->from_ms = kind->cursor_ms;
     if (kind->live)
         go_live(gaps, kind, now);
 }
@@ -201,7 +201,7 @@ static void jump(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, in
     int64_t back = by_ms < 0 ? -by_ms : 0;
 
     kind->to_ms -= back;
-    kind->before_ms -= back;
+    kind->before.to_ms -= back;
     kind->from_ms -= back;
     if (kind->gap_ms != RELAY_GAPS_NONE)
         kind->gap_ms -= back;
@@ -227,7 +227,7 @@ bool relay_gaps_learn(struct relay_gaps *gaps, const struct registry_now *now,
 
     gaps->sure = now->epoch[0] != '\0';
     if (!gaps->sure)
-        return false; /* nobody has noticed yet: what is said of now is said soon */
+        return false; /* no listener has drawn an epoch yet; ask again shortly */
     gaps->clock_ms = clock_ms;
     memcpy(gaps->epoch, now->epoch, sizeof gaps->epoch);
     for (size_t i = 0; i < gaps->count; i++) {

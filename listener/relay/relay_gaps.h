@@ -25,10 +25,17 @@
 #include "registry/registry.h"
 #include "settings/settings.h"
 
-#define RELAY_GAPS_NONE     REGISTRY_NO_MOMENT
-#define RELAY_GAPS_JUMP_MS  5000 /* by so much the clocks move apart only by a jump */
-#define RELAY_GAPS_FIRST_MS 5000 /* connecting takes as long: where data begin that is no gap */
-#define RELAY_GAPS_SURE_MS  2000 /* what a clock may be misread by, amply */
+#define RELAY_GAPS_NONE REGISTRY_NO_MOMENT
+
+/* A larger difference between two readings of Redis's clock means that a clock was set or the
+ * machine slept. */
+#define RELAY_GAPS_JUMP_MS 5000
+
+/* A shorter hole before the first connection is not a gap. */
+#define RELAY_GAPS_FIRST_MS 5000
+
+/* Generous bound on the error of one clock reading. */
+#define RELAY_GAPS_SURE_MS 2000
 
 struct relay_gaps_kind {
     bool live;
@@ -36,13 +43,14 @@ struct relay_gaps_kind {
     bool connects;   /* for the first time */
     bool distrusted; /* the cursor: we have moved it too far */
     int64_t live_ms; /* since when it is live without a break, if it is */
-    int64_t before_ms; /* to_ms, */
-    bool began;        /* begins */
-    bool connected;    /* and connects before it became live */
-    int64_t to_ms;     /* up to here, the gap aside */
-    int64_t gap_ms;    /* where the gap begins; RELAY_GAPS_NONE: there is none */
-    int64_t from_ms;   /* since then without a break, counting the gap as had */
+    int64_t to_ms;   /* up to here, the gap aside */
+    int64_t gap_ms;  /* where the gap begins; RELAY_GAPS_NONE: there is none */
+    int64_t from_ms; /* start of the unbroken range, if the gap gets filled */
     int64_t cursor_ms; /* as last learnt, or RELAY_GAPS_NONE */
+    struct {
+        int64_t to_ms;
+        bool begins, connects;
+    } before; /* it became live */
     struct catch_up catch_up;
 };
 
@@ -61,7 +69,7 @@ void relay_gaps_init(struct relay_gaps *gaps, const struct settings_kinds *kinds
 /* The subscription of the kind at this index has become live. */
 void relay_gaps_live(struct relay_gaps *gaps, size_t kind, int64_t now_ms);
 
-/* It never was: what it showed was not all. */
+/* The relay had been withholding events: undo relay_gaps_live(). */
 void relay_gaps_was_not_live(struct relay_gaps *gaps, size_t kind);
 
 /* It has been closed. */

@@ -181,7 +181,7 @@ static uint64_t page_due_ms(const struct relay_session *session, const struct ca
     due = catch_up_due_ms(page);
     if (catch_up_is_busy(page))
         return due;
-    if (due < session->verdict_ms) /* to whom it does not know yet a relay may hide events */
+    if (due < session->verdict_ms) /* a relay may hide events until it has accepted our AUTH */
         due = session->verdict_ms;
     return due < session->page_ms ? session->page_ms : due;
 }
@@ -519,7 +519,7 @@ static void on_ok(struct relay_session *session, const struct relay_message *mes
     session->verdict_ms = 0;
     session->authenticated |= message->accepted;
     if (!message->accepted && may_log(session, now_ms))
-        log_warn("relay %s: does not take our authentication (%s)", session->options.name,
+        log_warn("relay %s: rejected our AUTH (%s)", session->options.name,
                  log_redact(reason, message->text.text, message->text.len));
     if (is_first && may_log(session, now_ms))
         log_info("relay %s: authenticated", session->options.name);

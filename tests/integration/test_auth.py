@@ -85,7 +85,7 @@ def test_a_relay_that_does_not_admit_us(make_stack, phone, turns_away):
     with Relay(auth=Auth(admits=frozenset(), turns_away=turns_away)) as relay:
         stack = start(make_stack, relay)
         wait_until(lambda: "subscribed to kind 14" in stack.listener.output())
-        complaint = ("does not take our authentication (restricted: you are not a member)"
+        complaint = ("rejected our AUTH (restricted: you are not a member)"
                      if turns_away else "this relay will not show us those events")
         wait_until(lambda: complaint in stack.listener.output())
         pubkey = nostr.new_pubkey()

@@ -398,6 +398,25 @@ START_TEST(so_many_hosts_are_held_and_no_more)
 }
 END_TEST
 
+/* Who takes as many as ever is no longer one of them. */
+START_TEST(a_host_that_recovers_makes_room_for_another)
+{
+    int64_t now = 0;
+    unsigned released;
+
+    for (unsigned i = 0; i <= HOST_SLOTS_HELD_MAX; i++) {
+        ck_assert_int_eq(enter("a:443", 0, now), HOST_ENTERED);
+        ck_assert_int_eq(refuse(now, &released), HOST_SLOTS_HOLD_LEAST_MS);
+        ck_assert_int_eq(enter("a:443", 0, now), HOST_WAITS);
+        now += HOST_SLOTS_HOLD_LEAST_MS;
+        for (unsigned allowed = 1; allowed < HOST_SLOTS_FIRST; allowed *= 2) {
+            ck_assert_int_eq(enter("a:443", 0, now), HOST_ENTERED);
+            (void)leave_at("a:443", false, now);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_slow_host_can_be_held_as_well)
 {
     unsigned released;
@@ -416,13 +435,26 @@ START_TEST(a_slow_host_can_be_held_as_well)
     ck_assert_uint_eq(released, 0);
     ck_assert_uint_eq(run(5001, &again), 1);
     ck_assert_int_eq(enter("a:443", 3, 5001), HOST_ENTERED);
-    ck_assert_int_eq(enter("c:443", 4, 5001), HOST_ENTERED);
+    ck_assert_int_eq(enter("a:443", 4, 5001), HOST_WAITS);
+    ck_assert_int_eq(enter("c:443", 5, 5001), HOST_ENTERED);
     host_slots_was_slow(slots, "c:443", 5001);
-    ck_assert_uint_eq(leave("c:443", false), 0);
-    ck_assert_uint_eq(leave_at("a:443", false, HOST_SLOTS_SLOW_MS), 0);
-    /* Slow no more, though it was remembered all the time. */
-    ck_assert_int_eq(enter("a:443", 5, HOST_SLOTS_SLOW_MS), HOST_ENTERED);
-    ck_assert_int_eq(enter("a:443", 6, HOST_SLOTS_SLOW_MS), HOST_ENTERED);
+    ck_assert_int_eq(enter("b:443", 6, 5001), HOST_WAITS);
+}
+END_TEST
+
+/* It is remembered after its hold, but not as a slow one any more. */
+START_TEST(a_held_host_is_slow_for_five_minutes)
+{
+    const int64_t late = HOST_SLOTS_SLOW_MS - 1;
+    unsigned released;
+
+    time_out("a:443", 0);
+    ck_assert_int_eq(enter("a:443", 0, late), HOST_ENTERED);
+    (void)refuse(late, &released);
+    time_out("b:443", late);
+    ck_assert_int_eq(enter("b:443", 1, late), HOST_ENTERED);
+    ck_assert_int_eq(enter("b:443", 2, late), HOST_ENTERED);
+    ck_assert_int_eq(enter("a:443", 0, late + HOST_SLOTS_HOLD_LEAST_MS), HOST_ENTERED);
 }
 END_TEST
 
@@ -458,4 +490,5 @@ UNIT_MAIN_WITH("host_slots", setup, teardown, a_host_has_as_many_slots_as_it_can
                a_host_that_says_nothing_else_is_held_for_longer,
                a_failure_shows_nothing_of_how_many_it_takes, what_was_under_way_lengthens_no_hold,
                those_who_wait_are_called_until_one_enters, so_many_hosts_are_held_and_no_more,
-               a_slow_host_can_be_held_as_well, marks_are_bounded_and_the_oldest_go_first)
+               a_host_that_recovers_makes_room_for_another, a_slow_host_can_be_held_as_well,
+               a_held_host_is_slow_for_five_minutes, marks_are_bounded_and_the_oldest_go_first)

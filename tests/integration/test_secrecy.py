@@ -303,13 +303,14 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     # Pushes that fail, each in its own way.
     for what, answer in (
         ("a dead phone", phones.Answer(410)),
-        ("a phone that refuses", phones.Answer(400, body=secret.encode())),
+        ("a phone that refuses", phones.Answer(400, body=json.dumps(
+            {"errno": 110, "message": secret, "more_info": url}).encode())),
         ("a phone that redirects", phones.Answer(302, {"Location": url})),
         ("a phone to be tried again", phones.Answer(503, {"Retry-After": "600"})),
     ):
         key = plant(f"pubkey of {what}", nostr.new_pubkey())
         target = endpoint(what)
-        phone.answer(target, [answer])
+        phone.answer(target, [answer] * 2)  # whoever refuses a message gets an empty one
         stack.register(key, target)
         relay.publish(wrap(f"an event for {what}", key))
         wait_until(lambda: any(phone.url + push.path == target for push in list(phone.pushes)))

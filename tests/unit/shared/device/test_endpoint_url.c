@@ -18,8 +18,8 @@ START_TEST(public_endpoints)
         "HTTPS://Push.Example.Org/x",      "https://push.example.org:443/x",
         "https://push.example.org:8443/x", "https://8.8.8.8/x",
         "https://[2606:4700::1111]/x",     "https://[2606:4700::1111]:1024/x",
-        "https://a-b.example.org/%7Ex",    "https://xn--bcher-kva.example/x",
-        "https://push.example.org?x=://",
+        "https://[64:ff9b::808:808]/x",    "https://a-b.example.org/%7Ex",
+        "https://xn--bcher-kva.example/x", "https://push.example.org?x=://",
     };
 
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {

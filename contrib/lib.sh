@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What contrib/quickstart and contrib/check share: messages, Debian packages, the build.
+# What contrib/quickstart, contrib/check and tests/debian/run share: messages, Debian packages, the
+# build.
 # Sourced, not run; the caller has set -euo pipefail.
 
 TREE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -12,7 +13,14 @@ readonly PACKAGES=(
     autoconf automake gcc make pkg-config libc6-dev
     libcurl4-openssl-dev libfcgi-dev libhiredis-dev libjansson-dev libsecp256k1-dev libssl-dev
     libwebsockets-dev
-    curl lighttpd python3 python3-websockets redis-server spawn-fcgi util-linux
+    ca-certificates curl lighttpd python3 python3-websockets redis-server spawn-fcgi util-linux
+)
+# And what the unit and integration tests need beside: they watch processes with procps, and look at
+# certificates with openssl.
+# shellcheck disable=SC2034
+readonly TEST_PACKAGES=(
+    check lighttpd-mod-openssl nginx openssl procps python3-cryptography python3-pytest
+    python3-pytest-xdist python3-redis redis-tools
 )
 
 say() {

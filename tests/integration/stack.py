@@ -23,6 +23,9 @@ BUILD_DIR = pathlib.Path(os.environ.get("BUILD_DIR", TOP)).resolve()
 FCGI = BUILD_DIR / "mostro-push-fcgi"
 LISTENER = BUILD_DIR / "mostro-push-listener"
 
+# Or valkey-server, say.
+REDIS_SERVER = os.environ.get("REDIS_SERVER", "redis-server")
+
 # From the caller's environment, so that sanitizers and unusual places of libraries work.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
 # Limits so slow that a bucket does not refill during a test: one request a minute.
@@ -207,8 +210,8 @@ class Stack:
         # No option for this: Redis enters the example's folder, not everybody's, as it reads it.
         text = re.sub(r"(?m)^dir .*", f"dir {self.directory}",
                       (TOP / "contrib/redis.conf.example").read_text())
-        self.redis_server = Program("redis", ["redis-server", "-", "--unixsocket", self.socket,
-                                              *options], self.directory, self.settings, text)
+        arguments = [REDIS_SERVER, "-", "--unixsocket", self.socket, *options]
+        self.redis_server = Program("redis", arguments, self.directory, self.settings, text)
         self.programs.append(self.redis_server)
 
         def answers():

@@ -1,5 +1,5 @@
 """Fixtures: those of the integration tests, and npm's packages, which are in BUILD_DIR/interop and
-never in the source tree (contrib/check puts them there)."""
+never in the source tree (contrib/check puts them and other peers there)."""
 import importlib.util
 import os
 import pathlib
@@ -16,6 +16,10 @@ _spec.loader.exec_module(_module)
 globals().update({name: value for name, value in vars(_module).items() if name[:2] != "__"})
 
 from stack import BUILD_DIR  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: meets what takes minutes to build")
 
 
 @pytest.fixture(scope="session")

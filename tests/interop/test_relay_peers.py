@@ -156,4 +156,5 @@ def test_without_a_key_each_connection_has_its_own(start_peer, start, auth):
     peers = [start_peer(auth=auth), start_peer(auth=auth)]
     for peer in peers:
         start(peer)
+        wait_until(peer.auths, what="the peer tells of our AUTH")
     assert len({event["pubkey"] for peer in peers for event in peer.auths()}) == 2

@@ -4,7 +4,6 @@ import asyncio
 import json
 import pathlib
 import socket
-import subprocess
 
 from loopback import HOST, Port
 from stack import BUILD_DIR, Program, wait_until
@@ -16,6 +15,7 @@ class RelayProgram:
     """A subclass names its program, writes its configuration and knows the command line."""
 
     program = None
+    configuration = None  # its file's name
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
@@ -23,8 +23,7 @@ class RelayProgram:
         self._process = None
         self.port = self._port.number
         self.url = f"ws://{HOST}:{self.port}"
-        self.configuration = self.directory / "configuration"
-        self.configuration.write_text(self.configure())
+        (self.directory / self.configuration).write_text(self.configure())
 
     def configure(self):
         raise NotImplementedError
@@ -77,6 +76,7 @@ class NostrRelay(RelayProgram):
     """PyPI's nostr-relay, on SQLite. Its `until` is exclusive."""
 
     program = PEERS / "venv/bin/nostr-relay"
+    configuration = "relay.yaml"  # JSON is YAML, too
 
     def configure(self):
         return json.dumps({
@@ -94,6 +94,7 @@ class NostrRsRelay(RelayProgram):
     EOSE."""
 
     program = PEERS / "nostr-rs-relay"
+    configuration = "relay.toml"
 
     def configure(self):
         return f'[database]\ndata_directory = "{self.directory}"\n' \

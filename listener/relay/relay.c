@@ -20,7 +20,7 @@
 #include "relay_session.h"
 #include "websocket.h"
 
-#define NEVER                UINT64_MAX
+#define NEVER                RELAY_SESSION_NEVER
 #define CURSORS_EVERY_MS     1000
 #define CURSORS_SOON_MS      100 /* at first, and until an epoch is drawn */
 #define CURSOR_DIGEST_DIGITS 8
@@ -127,20 +127,18 @@ static void flush(struct relay *relay, uint64_t now)
 /* Tells Redis what has been taken of this relay's, and learns what others have taken. */
 static void move_cursors(struct relay *relay, uint64_t now)
 {
-    struct relay_gaps *gaps = relay_session_gaps(relay->session);
-    struct registry_cursor cursors[SETTINGS_MAX_KINDS];
+    struct relay_report report;
     struct registry_now answer;
+    bool answered;
 
     if (now < relay->cursors_ms)
         return;
-    relay->cursors_ms = now + (gaps->sure ? CURSORS_EVERY_MS : CURSORS_SOON_MS);
-    relay_gaps_our_clock(gaps, clock_unix_ms(), (int64_t)clock_monotonic_ms());
-    relay_gaps_report(gaps, intake_held(relay->intake) > 0 || intake_has_lost(relay->intake),
-                      cursors);
-    if (registry_cursors(relay->registry, relay->cursor_name, gaps->epoch, cursors, gaps->count,
-                         &answer) != REGISTRY_OK)
-        relay_gaps_unsure(gaps);
-    else if (relay_gaps_learn(gaps, &answer, cursors, (int64_t)clock_monotonic_ms()))
+    relay_session_report(relay->session, clock_unix_ms(), clock_monotonic_ms(), &report);
+    relay->cursors_ms = now + (report.sure ? CURSORS_EVERY_MS : CURSORS_SOON_MS);
+    answered = registry_cursors(relay->registry, relay->cursor_name, report.epoch, report.cursors,
+                                report.count, &answer) == REGISTRY_OK;
+    if (relay_session_learn(relay->session, answered ? &answer : NULL, &report,
+                            clock_monotonic_ms()))
         log_info("relay %s: Redis has lost its data: events from before now are not asked for",
                  relay->url.name);
 }

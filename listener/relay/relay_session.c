@@ -1,4 +1,4 @@
-#include "relay_session.h"
+#include "relay_session_priv.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,9 +7,12 @@
 #include "log/log.h"
 #include "nostr/event_scan.h"
 #include "nostr/relay_message.h"
+#include "nostr/subscription.h"
 #include "wrap_guard.h"
 
 #define LINES_WINDOW_MS 60000
+
+_Static_assert(RELAY_SESSION_NEVER == SUBSCRIPTION_NEVER, "never is never");
 
 /* How a relay has refused a kind's subscription, or its pages, in this connection. */
 struct refusals {
@@ -99,6 +102,28 @@ void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint
     }
     if (!intake_has_lost(intake))
         relay_gaps_taken(&session->gaps, (int64_t)heard_ms);
+}
+
+void relay_session_report(struct relay_session *session, int64_t unix_ms, uint64_t now_ms,
+                          struct relay_report *report)
+{
+    const struct intake *intake = session->options.intake;
+
+    relay_gaps_our_clock(&session->gaps, unix_ms, (int64_t)now_ms);
+    relay_gaps_report(&session->gaps, intake_held(intake) > 0 || intake_has_lost(intake),
+                      report->cursors);
+    report->sure = session->gaps.sure;
+    report->epoch = session->gaps.epoch;
+    report->count = session->gaps.count;
+}
+
+bool relay_session_learn(struct relay_session *session, const struct registry_now *answer,
+                         const struct relay_report *report, uint64_t now_ms)
+{
+    if (answer != NULL)
+        return relay_gaps_learn(&session->gaps, answer, report->cursors, (int64_t)now_ms);
+    relay_gaps_unsure(&session->gaps);
+    return false;
 }
 
 struct relay_gaps *relay_session_gaps(struct relay_session *session)

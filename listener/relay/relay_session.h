@@ -21,14 +21,14 @@
 #include "intake.h"
 #include "nostr/event.h"
 #include "nostr/relay_auth.h"
-#include "nostr/subscription.h"
-#include "relay_gaps.h"
+#include "registry/registry.h"
 #include "settings/settings.h"
 
 #define RELAY_SESSION_FRAME_SIZE RELAY_AUTH_FRAME_SIZE
 #define RELAY_SESSION_PAGE_MS    500 /* at least, from one page to the next */
 #define RELAY_SESSION_MAX_BAD    100 /* senseless frames in a row, of a relay that serves nothing */
 #define RELAY_SESSION_MAX_LINES  20  /* log lines a minute for what a relay says */
+#define RELAY_SESSION_NEVER      UINT64_MAX
 
 struct relay_session_options {
     const char *name; /* of the relay, for the log */
@@ -55,15 +55,28 @@ void relay_session_end(struct relay_session *session);
  * by its owner. */
 void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms);
 
-/* What of this relay's events is in Redis: to be told to registry_cursors() about once a second,
- * and its answer to this. */
-struct relay_gaps *relay_session_gaps(struct relay_session *session);
+/* What of this relay's events is in Redis: arguments of registry_cursors(). */
+struct relay_report {
+    bool sure;         /* else to be made again soon: too little is known to ask for anything */
+    const char *epoch; /* the session's: valid until it learns another */
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS];
+    size_t count;
+};
+
+/* To be told to Redis about once a second. `unix_ms` is of our clock. */
+void relay_session_report(struct relay_session *session, int64_t unix_ms, uint64_t now_ms,
+                          struct relay_report *report);
+
+/* What Redis answered to the last report, in `report`, too; `answer` NULL: nothing. `now_ms` is
+ * read after it. True: Redis had lost its data, and events from before now are not asked for. */
+bool relay_session_learn(struct relay_session *session, const struct registry_now *answer,
+                         const struct relay_report *report, uint64_t now_ms);
 
 /* The next frame to send, if one is due: its length, or 0. */
 size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
                                 char out[RELAY_SESSION_FRAME_SIZE]);
 
-/* When relay_session_next_frame() will have something; SUBSCRIPTION_NEVER if it will not. */
+/* When relay_session_next_frame() will have something; RELAY_SESSION_NEVER if it will not. */
 uint64_t relay_session_due_ms(struct relay_session *session);
 
 /* One whole text frame arrived. False: the relay makes no sense, drop the connection. */

@@ -9,6 +9,7 @@
 
 #include "fuzz_input.h"
 #include "log/log.h"
+#include "nostr/subscription.h"
 #include "relay/relay_session.h"
 
 #define IDS       4
@@ -85,15 +86,14 @@ static void receive(struct relay_session *session, const char *line, size_t len,
 
 static void learn(struct relay_session *session, uint64_t now_ms)
 {
-    struct relay_gaps *gaps = relay_session_gaps(session);
-    struct registry_cursor cursors[SETTINGS_MAX_KINDS];
+    struct relay_report report;
     struct registry_now now = {.epoch = "00000000000000aa",
                                .now_ms = INT64_C(1800000000000) + (int64_t)now_ms};
 
-    relay_gaps_report(gaps, false, cursors);
-    for (size_t i = 0; i < gaps->count; i++)
-        cursors[i].cursor_ms = now.now_ms - 100000;
-    (void)relay_gaps_learn(gaps, &now, cursors, (int64_t)now_ms);
+    relay_session_report(session, now.now_ms, now_ms, &report);
+    for (size_t i = 0; i < report.count; i++)
+        report.cursors[i].cursor_ms = now.now_ms - 100000;
+    (void)relay_session_learn(session, &now, &report, now_ms);
 }
 
 static void act(struct relay_session *session, const char *line, size_t len, uint64_t *now_ms)

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "log/log.h"
-#include "relay/relay_session.h"
+#include "relay/relay_session_priv.h"
 #include "unit.h"
 
 #define T0     UINT64_C(5000000)

@@ -54,9 +54,21 @@ fetch() { # PACKAGE[=VERSION]...
 fetch apache2-bin=2.4.71-1~deb12u1 caddy=2.6.2-5 lighttpd=1.4.69-1 libapr1 libaprutil1 \
     libnettle8 libxxhash0 libpcre2-8-0
 
-read -r responder lighttpd apache caddy < <(python3 -c 'import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
-print(*(s.getsockname()[1] for s in held))')
+# Ports that are free, and below those that outgoing connections take.
+free_ports() { # COUNT
+    python3 - "$1" <<'END'
+import random, socket, sys
+
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
+    except OSError:
+        pass
+print(*(each.getsockname()[1] for each in held))
+END
+}
+read -r responder lighttpd apache caddy < <(free_ports 4)
 
 # A responder that takes one request a connection, and answers what it was told of the body.
 cat >"$work/responder.py" <<'END'
@@ -149,6 +161,7 @@ cat >"$work/Caddyfile" <<END
     storage file_system $work/caddy
 }
 http://127.0.0.1:$caddy {
+    bind 127.0.0.1
     reverse_proxy 127.0.0.1:$responder {
         transport fastcgi
     }
@@ -178,8 +191,13 @@ counted() { # NAME PORT BYTES
 
 look() {
     for port in "$lighttpd" "$apache" "$caddy"; do
-        for ((i = 0; i < 100; i++)); do
+        for ((i = 0; ; i++)); do
             ! curl -sf --noproxy '*' "http://127.0.0.1:$port/" >"$work/first" || break
+            if ((i == 100)); then
+                echo "could not be run: nothing answers on port $port" >&2
+                tail -n 5 "$work"/*.log >&2
+                exit 2
+            fi
             sleep 0.2
         done
     done

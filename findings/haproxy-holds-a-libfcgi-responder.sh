@@ -47,9 +47,21 @@ fetch() { # PACKAGE[=VERSION]...
 fetch haproxy=2.6.12-1+deb12u4 libfcgi-dev=2.4.2-2+deb12u1 libfcgi0ldbl=2.4.2-2+deb12u1 \
     liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 libpcre2-8-0
 
-read -r kept closed shared < <(python3 -c 'import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-print(*(s.getsockname()[1] for s in held))')
+# Ports that are free, and below those that outgoing connections take.
+free_ports() { # COUNT
+    python3 - "$1" <<'END'
+import random, socket, sys
+
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
+    except OSError:
+        pass
+print(*(each.getsockname()[1] for each in held))
+END
+}
+read -r kept closed shared < <(free_ports 3)
 
 cat >"$work/responder.c" <<'END'
 #include <fcgiapp.h>
@@ -103,8 +115,13 @@ front kept "$kept" kept
 front closed "$closed" closed
 front shared "$shared" kept 'http-reuse always'
 begin haproxy.log "$work/root/usr/sbin/haproxy" -db -f "$work/haproxy.cfg"
-for ((i = 0; i < 100; i++)); do
+for ((i = 0; ; i++)); do
     ! (exec 3<>"/dev/tcp/127.0.0.1/$shared") 2>/dev/null || break
+    if ((i == 100)); then
+        echo 'could not be run: HAProxy does not start' >&2
+        cat "$work/haproxy.log" >&2
+        exit 2
+    fi
     sleep 0.1
 done
 

@@ -50,9 +50,21 @@ fetch() { # PACKAGE[=VERSION]...
 }
 fetch lighttpd=1.4.69-1 nginx=1.22.1-9+deb12u11 libnettle8 libxxhash0 libpcre2-8-0
 
-read -r responder lighttpd nginx < <(python3 -c 'import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-print(*(s.getsockname()[1] for s in held))')
+# Ports that are free, and below those that outgoing connections take.
+free_ports() { # COUNT
+    python3 - "$1" <<'END'
+import random, socket, sys
+
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
+    except OSError:
+        pass
+print(*(each.getsockname()[1] for each in held))
+END
+}
+read -r responder lighttpd nginx < <(free_ports 3)
 
 # A responder that takes one request a connection and looks for words among its parameters.
 cat >"$work/responder.py" <<'END'
@@ -142,8 +154,13 @@ begin lighttpd.log "$work/root/usr/sbin/lighttpd" -D -m "$work/root/usr/lib/ligh
     -f "$work/lighttpd.conf"
 begin nginx.log "$work/root/usr/sbin/nginx" -e stderr -c "$work/nginx.conf"
 for port in "$lighttpd" "$nginx"; do
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; ; i++)); do
         ! curl -sf --noproxy '*' "http://127.0.0.1:$port/ready" >"$work/first" || break
+        if ((i == 100)); then
+            echo "could not be run: nothing answers on port $port" >&2
+            tail -n 5 "$work"/*.log >&2
+            exit 2
+        fi
         sleep 0.2
     done
 done

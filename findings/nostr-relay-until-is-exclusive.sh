@@ -38,8 +38,21 @@ python3 -m venv "$work/venv"
 "$work/venv/bin/pip" -q --disable-pip-version-check install nostr-relay==1.14 SQLAlchemy==2.1.9 \
     aiosqlite==0.22.1 coincurve==21.0.0 websockets==17.4 falcon==4.4.0 uvicorn==0.54.0 \
     gunicorn==27.0.1 aionostr==0.20.0
-port=$(python3 -c 'import socket
-print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
+# Ports that are free, and below those that outgoing connections take.
+free_ports() { # COUNT
+    python3 - "$1" <<'END'
+import random, socket, sys
+
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
+    except OSError:
+        pass
+print(*(each.getsockname()[1] for each in held))
+END
+}
+port=$(free_ports 1)
 cat >"$work/relay.yaml" <<END
 storage:
   sqlalchemy.url: sqlite+aiosqlite:///$work/relay.sqlite3

@@ -58,8 +58,21 @@ LD_LIBRARY_PATH=$library PROTOC=$work/root/usr/bin/protoc nice cargo build --qui
 cd "$OLDPWD"
 
 npm install --silent --ignore-scripts --prefix "$work" nostr-tools@2.20.0 ws@8.23.0 >"$work/npm"
-port=$(python3 -c 'import socket
-print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
+# Ports that are free, and below those that outgoing connections take.
+free_ports() { # COUNT
+    python3 - "$1" <<'END'
+import random, socket, sys
+
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
+    except OSError:
+        pass
+print(*(each.getsockname()[1] for each in held))
+END
+}
+port=$(free_ports 1)
 cat >"$work/config.toml" <<END
 [info]
 relay_url = "ws://127.0.0.1:$port/"

@@ -51,9 +51,21 @@ fetch() { # PACKAGE=VERSION...
 fetch redis-server=5:7.0.15-1~deb12u10 redis-tools=5:7.0.15-1~deb12u10 \
     libjemalloc2 liblzf1 libatomic1
 
-read -r primary replica < <(python3 -c 'import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-print(*(s.getsockname()[1] for s in held))')
+# Ports that are free, and below those that outgoing connections take.
+free_ports() { # COUNT
+    python3 - "$1" <<'END'
+import random, socket, sys
+
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
+    except OSError:
+        pass
+print(*(each.getsockname()[1] for each in held))
+END
+}
+read -r primary replica < <(free_ports 2)
 
 start() { # PORT OPTION...
     redis-server --bind 127.0.0.1 --port "$1" --save '' --dir "$work" \

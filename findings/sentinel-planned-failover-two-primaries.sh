@@ -53,9 +53,21 @@ fetch() { # PACKAGE[=VERSION]...
 fetch redis-server=5:7.0.15-1~deb12u10 redis-tools=5:7.0.15-1~deb12u10 \
     libjemalloc2 liblzf1 libatomic1
 
-read -r -a ports < <(python3 -c 'import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
-print(*(s.getsockname()[1] for s in held))')
+# Ports that are free, and below those that outgoing connections take.
+free_ports() { # COUNT
+    python3 - "$1" <<'END'
+import random, socket, sys
+
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
+    except OSError:
+        pass
+print(*(each.getsockname()[1] for each in held))
+END
+}
+read -r -a ports < <(free_ports 5)
 readonly old=${ports[0]} new=${ports[1]} sentinel=${ports[2]}
 
 ask() { # PORT COMMAND...
@@ -96,16 +108,22 @@ END
     started+=($!)
 }
 
+give_up() {
+    echo 'could not be run: the servers did not find one another' >&2
+    tail -n 5 "$work"/log.* >&2
+    exit 2
+}
+
 set_up() {
     start_redis "$old"
     start_redis "$new" --replicaof 127.0.0.1 "$old"
-    await 20 'master_link_status:up' ask "$new" INFO replication
+    await 20 'master_link_status:up' ask "$new" INFO replication || give_up
     for port in "${ports[@]:2}"; do
         start_sentinel "$port"
     done
     # Each Sentinel has to know the replica and the other two.
     for port in "${ports[@]:2}"; do
-        await 30 'slaves=1,sentinels=3' ask "$port" INFO sentinel
+        await 30 'slaves=1,sentinels=3' ask "$port" INFO sentinel || give_up
     done
 }
 

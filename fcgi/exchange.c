@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+#include "body.h"
+#include "request.h"
+#include "responder.h"
+#include "response.h"
+
 /* The parameters that this program looks at; a header that the client sends twice, or under a name
  * that the web server maps to the same parameter, may be there twice. */
 static void read_parameter(struct request *request, const char *entry)

@@ -6,7 +6,7 @@
 
 #include <fcgiapp.h>
 
-#include "responder.h"
+struct responder;
 
 /* Answers an accepted request. The caller finishes it (FCGX_Finish_r). */
 void exchange_answer(FCGX_Request *fcgx, struct responder *responder);

@@ -15,6 +15,7 @@
 #include "exchange.h"
 #include "log/log.h"
 #include "responder.h"
+#include "settings/settings.h"
 #include "settings/startup.h"
 
 #define LISTEN_FD 0
@@ -89,7 +90,7 @@ static int serve(struct responder *responder, const sigset_t *stop)
             break;
         }
         /* After the answer: what needs no Redis does not wait for it. */
-        if (now - ticked_ms >= TICK_MS && (rc >= 0 || responder->counted)) {
+        if (now - ticked_ms >= TICK_MS && (rc >= 0 || responder_wants_tick(responder))) {
             ticked_ms = now;
             responder_tick(responder);
         }
@@ -111,8 +112,7 @@ static int run(struct responder *responder)
     }
     wiping_json_init();
     block_stop_signals(&stop);
-    /* Without requests, too, the log is to be told again what is wrong with Redis. */
-    responder->counted = registry_check(responder->registry) != REGISTRY_OK;
+    responder_begin(responder);
     return bound_the_wait() ? serve(responder, &stop) : EXIT_FAILURE;
 }
 

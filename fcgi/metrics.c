@@ -1,6 +1,7 @@
 /* metrics: what happens here, for Prometheus (text exposition format 0.0.4), where the web server
  * says that the address is a private one; elsewhere there is no such page, because counters next to
  * one notify would tell whose pubkey is registered. */
+#include "responder_priv.h"
 #include "routes.h"
 
 #include <inttypes.h>

@@ -3,6 +3,7 @@
  * The privacy contract: nothing here looks a pubkey up, so that the answer, its headers and its
  * timing are the same for who is registered and who is not. The wake is queued either way; the
  * dispatcher finds out. */
+#include "responder_priv.h"
 #include "routes.h"
 
 #define NOTIFY_BODY_MAX (8 * 1024)

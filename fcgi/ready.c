@@ -1,6 +1,7 @@
 /* ready: whether this server does its work at all: Redis may be used, and a listener is connected
  * to a relay. For load balancers and operators; only the latter are told what is wrong, and also
  * what they have to see to while the rest works. */
+#include "responder_priv.h"
 #include "routes.h"
 
 #include <jansson.h>

@@ -1,4 +1,5 @@
 /* register: a phone says how it can be woken for a trade, or takes that back. */
+#include "responder_priv.h"
 #include "routes.h"
 
 #include <string.h>

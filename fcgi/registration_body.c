@@ -6,8 +6,11 @@
 
 #include "base/base64url.h"
 #include "device/endpoint_url.h"
+#include "device/token_crypto.h"
 #include "device/web_push_keys.h"
 #include "json_members.h"
+#include "response.h"
+#include "whitelist.h"
 
 /* The members as they came; an empty one counts as absent. */
 struct fields {

@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "device/token_crypto.h"
 #include "registry/registry.h"
-#include "response.h"
-#include "settings/settings.h"
-#include "whitelist.h"
+
+struct response;
+struct token_crypto;
+struct whitelist;
 
 /* What the rows depend on. */
 struct registration_rules {

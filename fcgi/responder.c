@@ -1,4 +1,4 @@
-#include "responder.h"
+#include "responder_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +6,10 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "client_address.h"
+#include "device/token_crypto.h"
 #include "log/log.h"
 #include "routes.h"
+#include "whitelist.h"
 
 #define SECONDS_PER_MINUTE 60
 
@@ -97,6 +99,17 @@ static void learn_address_key(struct responder *responder)
 {
     if (registry_address_key(responder->registry, responder->address_key) == REGISTRY_OK)
         responder->has_address_key = true;
+}
+
+/* Without requests, too, the log is to be told again what is wrong with Redis. */
+void responder_begin(struct responder *responder)
+{
+    responder->counted = registry_check(responder->registry) != REGISTRY_OK;
+}
+
+bool responder_wants_tick(const struct responder *responder)
+{
+    return responder->counted;
 }
 
 void responder_tick(struct responder *responder)

@@ -6,46 +6,20 @@
 #define MOSTRO_RESPONDER_H
 
 #include <stdbool.h>
-#include <stdint.h>
+#include <stdio.h>
 
-#include "body.h"
-#include "refused_addresses.h"
-#include "registration_body.h"
-#include "registry/registry.h"
-#include "registry/stats.h"
-#include "request.h"
-#include "response.h"
-#include "settings/settings.h"
-
-struct responder {
-    const struct settings *settings;
-    struct registry *registry;
-    struct stats stats;
-    struct token_crypto *crypto; /* NULL: no server key */
-    struct whitelist *whitelist; /* NULL: not active */
-    struct registration_rules rules;
-    bool has_address_key;
-    uint8_t address_key[ADDRESS_KEY_SIZE];
-    bool counted; /* something waits in stats */
-    bool warned_of_proxy;
-    unsigned notify_retry_after_s;
-    unsigned register_retry_after_s;
-    struct refused_addresses refused;
-    uint8_t random[32 * RESPONSE_RANDOM_SIZE]; /* for request ids; drawn in one go */
-    size_t random_left;
-    struct readiness {
-        bool asked; /* then, at asked_ms, this was the answer */
-        uint64_t asked_ms;
-        bool is_ready;
-        char reason[256]; /* for operators; "": all is well */
-    } readiness;
-    struct body body;
-};
+struct request;
+struct responder;
+struct response;
+struct settings;
 
 /* `settings` must outlive it. NULL, with lines on `errors`, when the server's key is none, the
  * whitelist cannot be read, or memory runs out. */
 struct responder *responder_new(const struct settings *settings, FILE *errors);
 void responder_free(struct responder **responder);
+
+/* To be called before the first request: looks whether Redis may be used, and loads our library. */
+void responder_begin(struct responder *responder);
 
 /* Fills `response` (cleared by the caller before and after). */
 void responder_answer(struct responder *responder, const struct request *request,
@@ -55,25 +29,7 @@ void responder_answer(struct responder *responder, const struct request *request
  * the address hashes anew, so that all programs agree on it also after Redis has lost its data. */
 void responder_tick(struct responder *responder);
 
-/* ---- For the handlers --------------------------------------------------------------------------
- */
-
-enum responder_limit {
-    RESPONDER_LIMITED,   /* *address is to be spent */
-    RESPONDER_UNLIMITED, /* no limit applies to this request */
-    RESPONDER_REFUSED,   /* Redis has refused *address and would do so now */
-    RESPONDER_NO_ADDRESS,
-    RESPONDER_NO_KEY /* Redis cannot be reached, so the address cannot be hashed */
-};
-
-/* Whose bucket a request spends. */
-enum responder_limit responder_client(struct responder *responder, const struct request *request,
-                                      enum registry_bucket bucket, struct address_hash *address);
-
-/* The answer to anything but REGISTRY_OK that has one for every route. `address` (or NULL) is
- * remembered where it is the one refused. */
-void responder_refuse(struct responder *responder, struct response *response,
-                      enum registry_result result, enum registry_bucket bucket,
-                      const struct address_hash *address);
+/* Whether a tick has something to do where no request has come. */
+bool responder_wants_tick(const struct responder *responder);
 
 #endif

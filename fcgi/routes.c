@@ -3,14 +3,27 @@
 #include <string.h>
 
 static const struct route routes[] = {
-    {"/api/notify", true, true, false, STAT_REQUESTS_NOTIFY_200, notify_handle},
-    {"/api/register", true, false, false, STAT_REQUESTS_REGISTER_200, register_handle},
-    {"/api/unregister", true, false, false, STAT_REQUESTS_UNREGISTER_200, unregister_handle},
-    {"/api/health", false, false, false, STAT_REQUESTS_HEALTH_200, health_handle},
-    {"/api/info", false, false, false, STAT_REQUESTS_INFO_200, info_handle},
-    {"/api/status", false, false, false, STAT_REQUESTS_STATUS_200, status_handle},
-    {"/api/ready", false, false, false, STAT_REQUESTS_READY_200, ready_handle},
-    {"/api/metrics", false, false, true, STAT_REQUESTS_METRICS_200, metrics_handle},
+    {.path = "/api/notify",
+     .is_post = true,
+     .has_request_id = true,
+     .counter = STAT_REQUESTS_NOTIFY_200,
+     .handle = notify_handle},
+    {.path = "/api/register",
+     .is_post = true,
+     .counter = STAT_REQUESTS_REGISTER_200,
+     .handle = register_handle},
+    {.path = "/api/unregister",
+     .is_post = true,
+     .counter = STAT_REQUESTS_UNREGISTER_200,
+     .handle = unregister_handle},
+    {.path = "/api/health", .counter = STAT_REQUESTS_HEALTH_200, .handle = health_handle},
+    {.path = "/api/info", .counter = STAT_REQUESTS_INFO_200, .handle = info_handle},
+    {.path = "/api/status", .counter = STAT_REQUESTS_STATUS_200, .handle = status_handle},
+    {.path = "/api/ready", .counter = STAT_REQUESTS_READY_200, .handle = ready_handle},
+    {.path = "/api/metrics",
+     .is_private = true,
+     .counter = STAT_REQUESTS_METRICS_200,
+     .handle = metrics_handle},
 };
 
 const struct route *routes_find(const char *request_uri)

@@ -5,7 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "responder.h"
+#include "registry/stats.h"
+
+struct request;
+struct responder;
+struct response;
 
 typedef void routes_handler_fn(struct responder *responder, const struct request *request,
                                struct response *response);

@@ -1,7 +1,10 @@
 /* status: the answers that concern nobody in particular: health, info, status. */
+#include "responder_priv.h"
 #include "routes.h"
 
 #include <inttypes.h>
+
+#include "device/token_crypto.h"
 
 void health_handle(struct responder *responder, const struct request *request,
                    struct response *response)

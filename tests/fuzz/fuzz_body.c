@@ -2,9 +2,12 @@
  * there, and checked row by row. */
 #include <jansson.h>
 
+#include "device/token_crypto.h"
 #include "fuzz_input.h"
 #include "json_members.h"
 #include "registration_body.h"
+#include "response.h"
+#include "whitelist.h"
 
 #define MEMBERS 2
 

@@ -6,7 +6,10 @@
 #include "fuzz_input.h"
 #include "log/log.h"
 #include "registry_stub.h"
+#include "request.h"
 #include "responder.h"
+#include "response.h"
+#include "settings/settings.h"
 
 #define LINES 8
 

@@ -4,7 +4,10 @@
 #include <stdio.h>
 
 #include "base/hex.h"
+#include "device/token_crypto.h"
 #include "registration_body.h"
+#include "response.h"
+#include "whitelist.h"
 
 #define PUBKEY  "00a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"
 #define TRUSTED "11a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "registry_stub.h"
-#include "responder.h"
+#include "responder_priv.h"
 
 #define ACCEPTED "{\"accepted\":true}"
 #define BODY \

@@ -220,6 +220,7 @@ static void note_health(struct push_desk *desk, enum wake_lane lane,
     case PUSH_RETRY:
     case PUSH_HELD_BACK:
     case PUSH_GIVEN_UP:
+    case PUSH_MISTAKE:
         if (result->answered && push_health_good(health, now_ms))
             log_info("%s works again", words[lane].name);
         break;
@@ -304,6 +305,8 @@ static const char *outcome_text(enum push_outcome outcome)
         return "unauthorized";
     case PUSH_GIVEN_UP:
         return "given up";
+    case PUSH_MISTAKE:
+        return "given up for a mistake of the operator's";
     case PUSH_CANCELLED:
         return "cancelled";
     }
@@ -347,6 +350,7 @@ static void push_done(const struct push_result *result, void *arg)
             settle(desk, flight->target, words[flight->lane].given_up, now_ms);
         break;
     case PUSH_GIVEN_UP:
+    case PUSH_MISTAKE:
         settle(desk, flight->target, words[flight->lane].given_up, now_ms);
         break;
     case PUSH_CANCELLED:

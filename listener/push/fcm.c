@@ -153,35 +153,35 @@ static const struct rule {
     int least, most;                    /* status */
     bool (*applies)(const json_t *err); /* NULL: whatever it says */
     bool if_proven;
-    enum fcm_verdict verdict;
+    enum push_outcome outcome;
 } rules[] = {
-    {200, 299, NULL, false, FCM_DELIVERED},
-    {400, 400, is_invalid_token, false, FCM_DEAD_TOKEN},
-    {404, 404, is_unregistered, false, FCM_DEAD_TOKEN},
-    {403, 403, is_other_sender, true, FCM_DEAD_TOKEN},
-    {401, 401, is_third_party, false, FCM_MISTAKE},
-    {401, 401, NULL, false, FCM_UNAUTHORIZED},
-    {403, 404, NULL, false, FCM_MISTAKE},
-    {408, 408, NULL, false, FCM_RETRY},
-    {425, 425, NULL, false, FCM_RETRY},
-    {429, 429, NULL, false, FCM_RETRY},
-    {500, 599, NULL, false, FCM_FAULT},
+    {200, 299, NULL, false, PUSH_DELIVERED},
+    {400, 400, is_invalid_token, false, PUSH_DEAD_TOKEN},
+    {404, 404, is_unregistered, false, PUSH_DEAD_TOKEN},
+    {403, 403, is_other_sender, true, PUSH_DEAD_TOKEN},
+    {401, 401, is_third_party, false, PUSH_MISTAKE},
+    {401, 401, NULL, false, PUSH_UNAUTHORIZED},
+    {403, 404, NULL, false, PUSH_MISTAKE},
+    {408, 408, NULL, false, PUSH_RETRY},
+    {425, 425, NULL, false, PUSH_RETRY},
+    {429, 429, NULL, false, PUSH_RETRY},
+    {500, 599, NULL, false, PUSH_BACKEND_FAULT},
 };
 
-enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven)
+enum push_outcome fcm_classify(const struct http_answer *answer, bool proven)
 {
-    enum fcm_verdict verdict = FCM_GIVEN_UP;
+    enum push_outcome outcome = PUSH_GIVEN_UP;
     /* What is to be done about these depends on what the body says. */
     bool body_counts = answer->status >= 400 && answer->status <= 499;
     json_t *root = NULL;
     const json_t *error;
 
     if (answer->result == HTTP_INVALID || answer->result == HTTP_ADDRESS_REFUSED)
-        return FCM_GIVEN_UP;
+        return PUSH_GIVEN_UP;
     if (answer->result != HTTP_ANSWERED)
-        return FCM_FAULT;
+        return PUSH_BACKEND_FAULT;
     if (body_counts && answer->cut_short)
-        return FCM_RETRY;
+        return PUSH_RETRY;
     if (body_counts)
         root = json_loadb(answer->body, answer->body_len, 0, NULL);
     error = json_object_get(root, "error");
@@ -190,12 +190,12 @@ enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven)
 
         if (answer->status >= rule->least && answer->status <= rule->most &&
             (rule->applies == NULL || rule->applies(error)) && (!rule->if_proven || proven)) {
-            verdict = rule->verdict;
+            outcome = rule->outcome;
             break;
         }
     }
     json_decref(root);
-    return verdict;
+    return outcome;
 }
 
 /* ---- The service ----------------------------------------------------------------------------- */
@@ -306,37 +306,33 @@ static void complain(struct fcm *fcm, int status, int64_t now_ms)
 static struct push_result judge(struct fcm *fcm, const struct http_answer *answer,
                                 uint64_t generation, int64_t now_ms)
 {
-    struct push_result result = {.outcome = PUSH_GIVEN_UP,
+    struct push_result result = {.outcome = fcm_classify(answer, fcm->proven),
                                  .retry_after_ms = -1,
                                  .answered = answer->result == HTTP_ANSWERED};
 
-    switch (fcm_classify(answer, fcm->proven)) {
-    case FCM_DELIVERED:
+    switch (result.outcome) {
+    case PUSH_DELIVERED:
         fcm->proven = true;
         oauth_accepted(fcm->oauth, generation);
-        result.outcome = PUSH_DELIVERED;
         break;
-    case FCM_DEAD_TOKEN:
-        result.outcome = PUSH_DEAD_TOKEN;
-        break;
-    case FCM_UNAUTHORIZED:
+    case PUSH_UNAUTHORIZED:
         oauth_refused(fcm->oauth, generation, now_ms);
-        result.outcome = PUSH_UNAUTHORIZED;
         break;
-    case FCM_RETRY:
-        result.outcome = PUSH_RETRY;
+    case PUSH_RETRY:
         result.retry_after_ms = answer->retry_after_ms;
         if (answer->status == 429 && result.retry_after_ms < 0)
             result.retry_after_ms = TOO_MANY_MS;
         break;
-    case FCM_FAULT:
-        result.outcome = PUSH_BACKEND_FAULT;
+    case PUSH_BACKEND_FAULT:
         result.retry_after_ms = answer->retry_after_ms;
         break;
-    case FCM_MISTAKE:
+    case PUSH_MISTAKE:
         complain(fcm, answer->status, now_ms);
         break;
-    case FCM_GIVEN_UP:
+    case PUSH_DEAD_TOKEN:
+    case PUSH_HELD_BACK:
+    case PUSH_GIVEN_UP:
+    case PUSH_CANCELLED:
         break;
     }
     return result;

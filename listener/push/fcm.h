@@ -18,18 +18,8 @@
 /* The request's body. NULL when out of memory; wiped and freed by the caller. */
 char *fcm_message(enum push_kind kind, const char *token, int64_t unix_s);
 
-enum fcm_verdict {
-    FCM_DELIVERED,
-    FCM_DEAD_TOKEN,
-    FCM_UNAUTHORIZED,
-    FCM_RETRY,
-    FCM_FAULT,   /* of the service, or of the way to it */
-    FCM_MISTAKE, /* the operator's: project, permission or a key in the console is wrong */
-    FCM_GIVEN_UP
-};
-
 /* `proven`: FCM has accepted a push with these credentials before. */
-enum fcm_verdict fcm_classify(const struct http_answer *answer, bool proven);
+enum push_outcome fcm_classify(const struct http_answer *answer, bool proven);
 
 /* ---- The service ----------------------------------------------------------------------------- */
 

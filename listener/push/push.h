@@ -19,6 +19,7 @@ enum push_outcome {
     PUSH_HELD_BACK, /* the peer takes fewer at a time: later, and nothing is wrong with this one */
     PUSH_UNAUTHORIZED, /* our credentials were refused: once more with new ones */
     PUSH_GIVEN_UP,     /* it never will */
+    PUSH_MISTAKE,      /* the same, by the operator's mistake: he has been told */
     PUSH_CANCELLED     /* the server stops: nothing is known of this push */
 };
 

@@ -65,61 +65,61 @@ static const struct answer_case {
     int status;
     const char *body;
     bool proven;
-    enum fcm_verdict verdict;
+    enum push_outcome outcome;
 } cases[] = {
-    {200, "{\"name\":\"projects/p/messages/1\"}", false, FCM_DELIVERED},
-    {200, "", false, FCM_DELIVERED},
-    {404, DETAIL("UNREGISTERED"), false, FCM_DEAD_TOKEN},
-    {404, DETAIL("UNREGISTERED"), true, FCM_DEAD_TOKEN},
-    {404, "{\"error\":{\"status\":\"NOT_FOUND\"}}", true, FCM_MISTAKE},
-    {404, "<html>UNREGISTERED</html>", true, FCM_MISTAKE},
-    {404, "", true, FCM_MISTAKE},
-    {404, DETAIL("SENDER_ID_MISMATCH"), true, FCM_MISTAKE},
-    {403, DETAIL("SENDER_ID_MISMATCH"), false, FCM_MISTAKE},
-    {403, DETAIL("SENDER_ID_MISMATCH"), true, FCM_DEAD_TOKEN},
-    {403, "{\"error\":{\"status\":\"PERMISSION_DENIED\"}}", true, FCM_MISTAKE},
-    {403, DETAIL("UNREGISTERED"), true, FCM_MISTAKE},
-    {400, DETAIL("UNREGISTERED"), true, FCM_GIVEN_UP},
-    {400, DETAIL("INVALID_ARGUMENT"), true, FCM_GIVEN_UP},
+    {200, "{\"name\":\"projects/p/messages/1\"}", false, PUSH_DELIVERED},
+    {200, "", false, PUSH_DELIVERED},
+    {404, DETAIL("UNREGISTERED"), false, PUSH_DEAD_TOKEN},
+    {404, DETAIL("UNREGISTERED"), true, PUSH_DEAD_TOKEN},
+    {404, "{\"error\":{\"status\":\"NOT_FOUND\"}}", true, PUSH_MISTAKE},
+    {404, "<html>UNREGISTERED</html>", true, PUSH_MISTAKE},
+    {404, "", true, PUSH_MISTAKE},
+    {404, DETAIL("SENDER_ID_MISMATCH"), true, PUSH_MISTAKE},
+    {403, DETAIL("SENDER_ID_MISMATCH"), false, PUSH_MISTAKE},
+    {403, DETAIL("SENDER_ID_MISMATCH"), true, PUSH_DEAD_TOKEN},
+    {403, "{\"error\":{\"status\":\"PERMISSION_DENIED\"}}", true, PUSH_MISTAKE},
+    {403, DETAIL("UNREGISTERED"), true, PUSH_MISTAKE},
+    {400, DETAIL("UNREGISTERED"), true, PUSH_GIVEN_UP},
+    {400, DETAIL("INVALID_ARGUMENT"), true, PUSH_GIVEN_UP},
     {400,
      "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"The registration token is not a "
      "valid FCM registration token\"}}",
-     false, FCM_DEAD_TOKEN},
+     false, PUSH_DEAD_TOKEN},
     {400,
      "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"Request contains an invalid "
      "argument.\",\"details\":[{\"errorCode\":\"INVALID_ARGUMENT\"},{\"fieldViolations\":[{"
      "\"field\":\"message.token\",\"description\":\"Invalid registration token\"}]}]}}",
-     false, FCM_DEAD_TOKEN},
+     false, PUSH_DEAD_TOKEN},
     {400,
      "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"registration token\",\"details\":[{"
      "\"fieldViolations\":[{\"field\":\"message.android.ttl\"}]}]}}",
-     true, FCM_GIVEN_UP},
+     true, PUSH_GIVEN_UP},
     {400,
      "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"Invalid Registration Token\"}}",
-     false, FCM_DEAD_TOKEN},
+     false, PUSH_DEAD_TOKEN},
     {400,
      "{\"error\":{\"details\":[{\"errorCode\":\"INVALID_ARGUMENT\"},{\"fieldViolations\":[{"
      "\"field\":\"message.token\"}]}]}}",
-     false, FCM_DEAD_TOKEN},
+     false, PUSH_DEAD_TOKEN},
     {400, "{\"error\":{\"status\":\"FAILED_PRECONDITION\",\"message\":\"registration token\"}}",
-     true, FCM_GIVEN_UP},
+     true, PUSH_GIVEN_UP},
     {400, "{\"error\":{\"status\":[],\"message\":{},\"details\":[1,null,{\"errorCode\":3}]}}", true,
-     FCM_GIVEN_UP},
-    {401, "", false, FCM_UNAUTHORIZED},
-    {401, DETAIL("UNAUTHENTICATED"), true, FCM_UNAUTHORIZED},
-    {401, DETAIL("THIRD_PARTY_AUTH_ERROR"), true, FCM_MISTAKE},
-    {408, "", true, FCM_RETRY},
-    {425, "", true, FCM_RETRY},
-    {429, DETAIL("QUOTA_EXCEEDED"), true, FCM_RETRY},
-    {500, DETAIL("INTERNAL"), true, FCM_FAULT},
-    {503, DETAIL("UNREGISTERED"), true, FCM_FAULT},
-    {507, "", true, FCM_FAULT},
-    {599, "", true, FCM_FAULT},
-    {301, "", true, FCM_GIVEN_UP},
-    {402, "", true, FCM_GIVEN_UP},
-    {405, "", true, FCM_GIVEN_UP},
-    {410, DETAIL("UNREGISTERED"), true, FCM_GIVEN_UP},
-    {413, "", true, FCM_GIVEN_UP},
+     PUSH_GIVEN_UP},
+    {401, "", false, PUSH_UNAUTHORIZED},
+    {401, DETAIL("UNAUTHENTICATED"), true, PUSH_UNAUTHORIZED},
+    {401, DETAIL("THIRD_PARTY_AUTH_ERROR"), true, PUSH_MISTAKE},
+    {408, "", true, PUSH_RETRY},
+    {425, "", true, PUSH_RETRY},
+    {429, DETAIL("QUOTA_EXCEEDED"), true, PUSH_RETRY},
+    {500, DETAIL("INTERNAL"), true, PUSH_BACKEND_FAULT},
+    {503, DETAIL("UNREGISTERED"), true, PUSH_BACKEND_FAULT},
+    {507, "", true, PUSH_BACKEND_FAULT},
+    {599, "", true, PUSH_BACKEND_FAULT},
+    {301, "", true, PUSH_GIVEN_UP},
+    {402, "", true, PUSH_GIVEN_UP},
+    {405, "", true, PUSH_GIVEN_UP},
+    {410, DETAIL("UNREGISTERED"), true, PUSH_GIVEN_UP},
+    {413, "", true, PUSH_GIVEN_UP},
 };
 
 START_TEST(answers_are_classified)
@@ -128,7 +128,7 @@ START_TEST(answers_are_classified)
     struct http_answer answer = {
         .result = HTTP_ANSWERED, .status = c->status, .body = c->body, .body_len = strlen(c->body)};
 
-    ck_assert_msg(fcm_classify(&answer, c->proven) == c->verdict, "%d %s", c->status, c->body);
+    ck_assert_msg(fcm_classify(&answer, c->proven) == c->outcome, "%d %s", c->status, c->body);
 }
 END_TEST
 
@@ -141,11 +141,11 @@ START_TEST(an_error_that_did_not_arrive_whole_is_tried_again)
                                  .body_len = 27};
 
     for (answer.status = 400; answer.status < 500; answer.status++)
-        ck_assert_int_eq(fcm_classify(&answer, true), FCM_RETRY);
+        ck_assert_int_eq(fcm_classify(&answer, true), PUSH_RETRY);
     answer.status = 200;
-    ck_assert_int_eq(fcm_classify(&answer, true), FCM_DELIVERED);
+    ck_assert_int_eq(fcm_classify(&answer, true), PUSH_DELIVERED);
     answer.status = 503;
-    ck_assert_int_eq(fcm_classify(&answer, true), FCM_FAULT);
+    ck_assert_int_eq(fcm_classify(&answer, true), PUSH_BACKEND_FAULT);
 }
 END_TEST
 
@@ -153,13 +153,13 @@ START_TEST(no_answer_is_a_fault)
 {
     struct http_answer answer = {.result = HTTP_UNREACHABLE, .body = ""};
 
-    ck_assert_int_eq(fcm_classify(&answer, true), FCM_FAULT);
+    ck_assert_int_eq(fcm_classify(&answer, true), PUSH_BACKEND_FAULT);
     answer.result = HTTP_TIMED_OUT;
-    ck_assert_int_eq(fcm_classify(&answer, true), FCM_FAULT);
+    ck_assert_int_eq(fcm_classify(&answer, true), PUSH_BACKEND_FAULT);
     answer.result = HTTP_BROKEN;
-    ck_assert_int_eq(fcm_classify(&answer, true), FCM_FAULT);
+    ck_assert_int_eq(fcm_classify(&answer, true), PUSH_BACKEND_FAULT);
     answer.result = HTTP_INVALID;
-    ck_assert_int_eq(fcm_classify(&answer, true), FCM_GIVEN_UP);
+    ck_assert_int_eq(fcm_classify(&answer, true), PUSH_GIVEN_UP);
 }
 END_TEST
 

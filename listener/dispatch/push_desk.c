@@ -21,6 +21,7 @@ struct flight {
     struct push_desk *desk;
     struct flight *next;
     struct wake_target *target;
+    struct log_name name; /* its, for the debug log */
     enum wake_lane lane;
     int64_t started_ms;
     char *token;
@@ -169,6 +170,24 @@ unsigned push_desk_in_flight(const struct push_desk *desk)
 
 /* ---- Outcomes -------------------------------------------------------------------------------- */
 
+static void tell_outcome(const struct flight *flight, const struct push_result *result)
+{
+    static const char *const texts[] = {
+        [PUSH_DELIVERED] = "delivered",
+        [PUSH_DEAD_TOKEN] = "its token is dead",
+        [PUSH_RETRY] = "failed",
+        [PUSH_BACKEND_FAULT] = "failed, perhaps with the back end",
+        [PUSH_HELD_BACK] = "held back",
+        [PUSH_UNAUTHORIZED] = "our credentials were refused",
+        [PUSH_GIVEN_UP] = "given up",
+        [PUSH_MISTAKE] = "given up, for a mistake of the operator's",
+        [PUSH_CANCELLED] = "cancelled, for this server stops",
+    };
+
+    log_debug("push: %s was pushed to by %s (%s): %s", flight->name.text, words[flight->lane].name,
+              result->answer, texts[result->outcome]);
+}
+
 /* One push had this outcome, for so many of the wakes it covered. */
 static void count(struct push_desk *desk, enum stats_counter outcome, unsigned wakes)
 {
@@ -210,7 +229,7 @@ static void note_health(struct push_desk *desk, enum wake_lane lane,
     switch (result->outcome) {
     case PUSH_BACKEND_FAULT:
         if (lane == WAKE_LANE_FCM && push_health_fault(health, now_ms))
-            log_error("FCM cannot be reached or answers 5xx alone; its wakes wait");
+            log_error("push: FCM cannot be reached or answers 5xx alone; its wakes wait");
         break;
     case PUSH_UNAUTHORIZED: /* oauth deals with that */
     case PUSH_CANCELLED:
@@ -222,7 +241,7 @@ static void note_health(struct push_desk *desk, enum wake_lane lane,
     case PUSH_GIVEN_UP:
     case PUSH_MISTAKE:
         if (result->answered && push_health_good(health, now_ms))
-            log_info("%s works again", words[lane].name);
+            log_info("push: %s works again", words[lane].name);
         break;
     }
 }
@@ -235,6 +254,9 @@ static void retry(struct push_desk *desk, const struct flight *flight,
     if (wake_queue_retry(desk->queue, flight->target, now_ms, blamed, result->retry_after_ms,
                          &given_up))
         stats_add(desk->stats, STAT_PUSH_RETRIES, 1);
+    if (given_up > 0)
+        log_debug("push: %s has had %d tries: %u of its wakes are given up", flight->name.text,
+                  WAKE_TRIES_MAX, given_up);
     count(desk, words[flight->lane].given_up, given_up);
 }
 
@@ -288,31 +310,6 @@ static void add_dead(struct push_desk *desk, struct flight *flight)
     desk->dead_last = flight;
 }
 
-static const char *outcome_text(enum push_outcome outcome)
-{
-    switch (outcome) {
-    case PUSH_DELIVERED:
-        return "delivered";
-    case PUSH_DEAD_TOKEN:
-        return "dead token";
-    case PUSH_RETRY:
-        return "failed";
-    case PUSH_BACKEND_FAULT:
-        return "failed, perhaps with the backend";
-    case PUSH_HELD_BACK:
-        return "held back";
-    case PUSH_UNAUTHORIZED:
-        return "unauthorized";
-    case PUSH_GIVEN_UP:
-        return "given up";
-    case PUSH_MISTAKE:
-        return "given up for a mistake of the operator's";
-    case PUSH_CANCELLED:
-        return "cancelled";
-    }
-    return "";
-}
-
 static void push_done(const struct push_result *result, void *arg)
 {
     struct flight *flight = arg;
@@ -321,8 +318,7 @@ static void push_done(const struct push_result *result, void *arg)
     bool blamed =
         push_health_blames(&desk->health[flight->lane], wake_target_failing_ms(flight->target));
 
-    log_debug("push to %s by %s: %s", log_pubkey(wake_target_key(flight->target)).text,
-              words[flight->lane].name, outcome_text(result->outcome));
+    tell_outcome(flight, result);
     if (result->outcome != PUSH_CANCELLED)
         stats_add_push(desk->stats, words[flight->lane].first_bucket,
                        (uint64_t)(now_ms - flight->started_ms));
@@ -381,6 +377,9 @@ void push_desk_forgotten(struct push_desk *desk, bool renewed, int64_t now_ms)
     desk->dead_first = flight->next;
     if (desk->dead_first == NULL)
         desk->dead_last = NULL;
+    log_debug(renewed ? "push: %s stays registered, for it has registered anew meanwhile"
+                      : "push: %s is unregistered, for its token is dead",
+              flight->name.text);
     if (renewed)
         wake_queue_abandon(desk->queue, flight->target);
     else
@@ -401,6 +400,7 @@ static struct flight *flight_new(struct push_desk *desk, struct wake_target *tar
         return NULL;
     flight->desk = desk;
     flight->target = target;
+    flight->name = log_debug_name(wake_target_key(target));
     flight->lane = lane;
     flight->started_ms = now_ms;
     flight->expires_ms = registration->expires_ms;
@@ -412,6 +412,17 @@ static struct flight *flight_new(struct push_desk *desk, struct wake_target *tar
     return flight;
 }
 
+static void tell_begun(const struct flight *flight, bool begun, enum push_kind kind,
+                       unsigned expired)
+{
+    if (expired > 0)
+        log_debug("push: %s has waited for too long: %u of its wakes are given up",
+                  flight->name.text, expired);
+    if (begun)
+        log_debug("push: %s is pushed to by %s%s", flight->name.text, words[flight->lane].name,
+                  kind == PUSH_VISIBLE ? ", visibly where that can be" : ", silently");
+}
+
 /* The slot is taken; every way out of here gives it back in the end. */
 static void take_off(struct push_desk *desk, struct flight *flight,
                      const struct registration *registration, int64_t now_ms)
@@ -420,14 +431,17 @@ static void take_off(struct push_desk *desk, struct flight *flight,
     unsigned expired, given_up;
     enum push_start started = PUSH_STARTED;
 
+    bool begun;
+
     desk->in_flight[flight->lane]++;
-    if (!wake_queue_begin(desk->queue, flight->target, flight->lane, now_ms, &kind, &expired)) {
-        stats_add(desk->stats, words[flight->lane].given_up, expired);
+    begun = wake_queue_begin(desk->queue, flight->target, flight->lane, now_ms, &kind, &expired);
+    stats_add(desk->stats, words[flight->lane].given_up, expired);
+    tell_begun(flight, begun, kind, expired);
+    if (!begun) {
         release_slot(desk, flight, NULL, now_ms);
         flight_free(flight);
         return;
     }
-    stats_add(desk->stats, words[flight->lane].given_up, expired);
     if (flight->lane == WAKE_LANE_UNIFIEDPUSH)
         started =
             unifiedpush_push(desk->unifiedpush, registration, clock_unix_s(), push_done, flight);
@@ -438,9 +452,11 @@ static void take_off(struct push_desk *desk, struct flight *flight,
         return;
     release_slot(desk, flight, NULL, now_ms);
     if (started == PUSH_BAD_REGISTRATION) {
+        log_debug("push: %s cannot be pushed to, for its registration is damaged: given up",
+                  flight->name.text);
         settle(desk, flight->target, words[flight->lane].given_up, now_ms);
     } else {
-        log_warn("%s: a push could not be started for want of memory; it will be tried again",
+        log_warn("push: %s: a push could not be started for want of memory; it will be tried again",
                  words[flight->lane].name);
         (void)wake_queue_retry(desk->queue, flight->target, now_ms, false, NO_MEMORY_MS, &given_up);
     }
@@ -458,12 +474,15 @@ static bool may_enter(struct push_desk *desk, struct flight *flight,
     if (registration->platform != PLATFORM_ANDROID ||
         !unifiedpush_host(registration->token, &settings->unifiedpush_allowed_hosts,
                           settings->unifiedpush_allow_private, flight->host)) {
+        log_debug("push: %s cannot be pushed to, for its endpoint is not admitted: given up",
+                  flight->name.text);
         settle(desk, flight->target, STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, now_ms);
         return false;
     }
     host_slots_endpoint(endpoint, registration->token);
     held_until = host_slots_held_until(desk->hosts, endpoint, now_ms);
     if (held_until > now_ms) {
+        log_debug("push: %s waits, for its endpoint takes nothing yet", flight->name.text);
         wake_queue_postpone(desk->queue, flight->target, WAKE_LANE_UNIFIEDPUSH, held_until);
         return false;
     }
@@ -471,12 +490,21 @@ static bool may_enter(struct push_desk *desk, struct flight *flight,
     case HOST_ENTERED:
         return true;
     case HOST_WAITS:
+        log_debug("push: %s waits, for its distributor takes nothing yet", flight->name.text);
         return false;
     case HOST_NO_MEMORY:
         break;
     }
     wake_queue_postpone(desk->queue, flight->target, WAKE_LANE_UNIFIEDPUSH, now_ms + NO_MEMORY_MS);
     return false;
+}
+
+/* Once, however often it is looked at while it waits. */
+static void tell_waiting(const struct wake_target *target, enum wake_lane lane)
+{
+    if (wake_target_lane(target) != lane)
+        log_debug("push: %s waits, for %s is down or busy",
+                  log_debug_name(wake_target_key(target)).text, words[lane].name);
 }
 
 void push_desk_serve(struct push_desk *desk, struct wake_target *target,
@@ -486,15 +514,20 @@ void push_desk_serve(struct push_desk *desk, struct wake_target *target,
     struct flight *flight;
 
     if (registration == NULL) {
+        log_debug("push: %s is not registered, or no longer: not pushed to",
+                  log_debug_name(wake_target_key(target)).text);
         settle(desk, target, STAT_WAKES_UNREGISTERED, now_ms);
         return;
     }
     lane = unifiedpush_is_endpoint(registration->token) ? WAKE_LANE_UNIFIEDPUSH : WAKE_LANE_FCM;
     if (lane_is_off(desk, lane)) {
+        log_debug("push: %s cannot be pushed to, for %s is off: given up",
+                  log_debug_name(wake_target_key(target)).text, words[lane].name);
         settle(desk, target, words[lane].given_up, now_ms);
         return;
     }
     if (push_desk_slots(desk, lane, now_ms) == 0) {
+        tell_waiting(target, lane);
         wake_queue_put_back(desk->queue, target, lane);
         return;
     }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/wipe.h"
 #include "log/log.h"
+#include "push_answer.h"
 
 #define SOURCE             "mostro-push-server"
 #define TITLE              "Mostro"
@@ -250,22 +251,23 @@ struct fcm *fcm_new(const struct settings *settings, struct http_client *client)
     if (!settings->fcm_enabled)
         return NULL;
     if (path == NULL) {
-        log_warn("FCM is off: FIREBASE_SERVICE_ACCOUNT_PATH is not set");
+        log_warn("FCM: it is off: FIREBASE_SERVICE_ACCOUNT_PATH is not set");
         return NULL;
     }
     account = oauth_account_read(path, &why);
     if (account == NULL) {
-        log_warn("FCM is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: %s", why);
+        log_warn("FCM: it is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: %s",
+                 why);
         return NULL;
     }
     project = fcm_project(settings, account);
     if (project == NULL) {
-        log_warn("FCM is off: FIREBASE_PROJECT_ID is not set, or no project's id");
+        log_warn("FCM: it is off: FIREBASE_PROJECT_ID is not set, or no project's id");
         oauth_account_free(&account);
         return NULL;
     }
     if (fcm_project_differs(settings, account))
-        log_warn("FIREBASE_PROJECT_ID is '%s', but the service account is of '%s'", project,
+        log_warn("FCM: FIREBASE_PROJECT_ID is '%s', but the service account is of '%s'", project,
                  oauth_account_project(account));
     return make(settings, client, account, project);
 }
@@ -299,7 +301,7 @@ static void complain(struct fcm *fcm, int status, int64_t now_ms)
         return;
     fcm->complained = true;
     fcm->complained_ms = now_ms;
-    log_error("FCM answers %d: check FIREBASE_PROJECT_ID, the service account's permissions%s",
+    log_error("FCM: it answers %d: check FIREBASE_PROJECT_ID, the service account's permissions%s",
               status, status == 401 ? " and the APNs key in the Firebase console" : "");
 }
 
@@ -346,6 +348,8 @@ static void take_answer(const struct http_answer *answer, void *arg)
     free(arg);
     if (answer->result != HTTP_CANCELLED)
         result = judge(push.fcm, answer, push.generation, (int64_t)clock_monotonic_ms());
+    if (log_is_debug())
+        push_answer_describe(result.answer, answer);
     push.done(&result, push.arg);
 }
 

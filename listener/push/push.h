@@ -23,6 +23,7 @@ enum push_outcome {
     PUSH_CANCELLED     /* the server stops: nothing is known of this push */
 };
 
+#define PUSH_ANSWER_SIZE 64
 struct push_result {
     enum push_outcome outcome;
     int64_t retry_after_ms; /* of those that come again: asked for by the peer; else -1 */
@@ -30,6 +31,7 @@ struct push_result {
     bool answered;          /* the peer itself has said so */
     bool timed_out;         /* it kept us waiting for as long as it could */
     bool multiplexed;       /* the peer takes many pushes over one connection */
+    char answer[PUSH_ANSWER_SIZE]; /* what it said, where log_is_debug(): push_answer_describe() */
 };
 
 /* Whether a push was started; if not, nobody is told how it ended. */

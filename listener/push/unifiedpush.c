@@ -10,6 +10,8 @@
 #include "device/address_guard.h"
 #include "device/endpoint_url.h"
 #include "device/web_push_keys.h"
+#include "log/log.h"
+#include "push_answer.h"
 #include "push_notices.h"
 #include "vapid.h"
 #include "web_push.h"
@@ -364,6 +366,8 @@ static void take_answer(const struct http_answer *answer, void *arg)
         result.outcome = PUSH_RETRY; /* for want of memory */
     }
     tell(push->unifiedpush, push->url, answer, result.outcome);
+    if (log_is_debug())
+        push_answer_describe(result.answer, answer);
     push->done(&result, push->arg);
     push_free(push);
 }

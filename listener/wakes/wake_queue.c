@@ -286,6 +286,11 @@ const struct trade_pubkey *wake_target_key(const struct wake_target *target)
     return &target->key;
 }
 
+enum wake_lane wake_target_lane(const struct wake_target *target)
+{
+    return target->lane;
+}
+
 void wake_queue_put_back(struct wake_queue *queue, struct wake_target *target, enum wake_lane lane)
 {
     target->state = TARGET_LINED_UP;

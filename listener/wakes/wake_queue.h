@@ -79,6 +79,9 @@ size_t wake_queue_take(struct wake_queue *queue, enum wake_lane lane, int64_t no
 
 const struct trade_pubkey *wake_target_key(const struct wake_target *target);
 
+/* Where it was last put. */
+enum wake_lane wake_target_lane(const struct wake_target *target);
+
 /* When the begun target's push before this one began, if that failed; else when this one did. */
 int64_t wake_target_failing_ms(const struct wake_target *target);
 

@@ -146,6 +146,16 @@ struct log_name log_pubkey(const struct trade_pubkey *key)
     return name;
 }
 
+bool log_is_debug(void)
+{
+    return the_log.level >= LOG_LEVEL_DEBUG;
+}
+
+struct log_name log_debug_name(const struct trade_pubkey *key)
+{
+    return log_is_debug() ? log_pubkey(key) : (struct log_name){""};
+}
+
 static bool is_word(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||

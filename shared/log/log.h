@@ -48,6 +48,13 @@ struct log_name {
 };
 struct log_name log_pubkey(const struct trade_pubkey *key);
 
+/* Whether log_debug() writes anything: to be asked before a text is made for it. */
+bool log_is_debug(void);
+
+/* For log_debug(): log_pubkey(), or, where that writes nothing, "" and no hash is computed. Lines
+ * that say what was decided on a pubkey read `module: <name> is ...`. */
+struct log_name log_debug_name(const struct trade_pubkey *key);
+
 /* Text from a peer for a log line: cut at 120 characters, and whatever could be a key, an id, a
  * token, a URL or an address replaced by `[...]`. `out` always ends as a string. */
 #define LOG_REDACTED_SIZE 160

@@ -167,7 +167,7 @@ def test_a_wrong_service_account_empties_no_registry(with_google, google, mistak
     with_google.wait_until_idle()
     assert len(google.messages) == 12
     assert '"total":12' in with_google.get("/api/status").body
-    assert "FCM answers" in with_google.listener.output()
+    assert "FCM: it answers" in with_google.listener.output()
 
 
 def test_fcm_is_down_for_a_while(with_google, relay, google):

@@ -378,7 +378,7 @@ def test_a_service_account_that_cannot_be_used(make_stack, relay, phone, tmp_pat
                       (tmp_path, "it cannot be read"), (broken, "it is not a JSON object"),
                       (no_key, "its private_key is not an RSA key in PEM")):
         stack.start_listener(relay, FIREBASE_SERVICE_ACCOUNT_PATH=str(path))
-        assert f"FCM is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: {why}" in (
+        assert f"FCM: it is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: {why}" in (
             stack.listener.output())
         wake(stack, ["fcm-token-1", phone.endpoint()])
         phone.next_push()

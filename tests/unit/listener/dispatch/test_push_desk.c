@@ -942,7 +942,7 @@ START_TEST(an_operators_mistake_is_told_once_a_minute)
             push_by_fcm(1, &no_permission);
             now += 1000;
         }
-        ck_assert_uint_eq(logged(log, "error: FCM answers 403: check FIREBASE_PROJECT_ID"), 1);
+        ck_assert_uint_eq(logged(log, "error: FCM: it answers 403: check FIREBASE_PROJECT_ID"), 1);
     }
     (void)close(log);
 }
@@ -1062,14 +1062,14 @@ START_TEST(without_a_project_or_an_account_fcm_is_off)
     char *project = settings.firebase_project_id;
 
     settings.firebase_project_id = NULL;
-    expect_off("warn: FCM is off: FIREBASE_PROJECT_ID", 1);
+    expect_off("warn: FCM: it is off: FIREBASE_PROJECT_ID", 1);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         settings.firebase_project_id = bad[i];
-        expect_off("warn: FCM is off: FIREBASE_PROJECT_ID", 1);
+        expect_off("warn: FCM: it is off: FIREBASE_PROJECT_ID", 1);
     }
     settings.firebase_project_id = project;
     settings.firebase_service_account_path = NULL;
-    expect_off("warn: FCM is off: FIREBASE_SERVICE_ACCOUNT_PATH is not set", 1);
+    expect_off("warn: FCM: it is off: FIREBASE_SERVICE_ACCOUNT_PATH is not set", 1);
     settings.firebase_service_account_path = nowhere;
     expect_off("cannot be used: there is no such file", 1);
     settings.firebase_service_account_path = account_path;

@@ -216,6 +216,20 @@ START_TEST(a_pubkey_has_a_name_of_this_process_only)
 }
 END_TEST
 
+START_TEST(a_name_for_debug_lines_is_made_only_where_they_are_written)
+{
+    struct trade_pubkey key;
+
+    ck_assert(trade_pubkey_parse(&key, PUBKEY, 64));
+    log_open("test", LOG_LEVEL_INFO, LOG_TARGET_STDERR);
+    ck_assert(!log_is_debug());
+    ck_assert_str_eq(log_debug_name(&key).text, "");
+    log_open("test", LOG_LEVEL_DEBUG, LOG_TARGET_STDERR);
+    ck_assert(log_is_debug());
+    ck_assert_str_eq(log_debug_name(&key).text, log_pubkey(&key).text);
+}
+END_TEST
+
 START_TEST(text_from_peers_loses_what_identifies)
 {
     static const struct {
@@ -276,5 +290,7 @@ END_TEST
 UNIT_MAIN("log", one_call_is_one_line, levels_below_the_threshold_are_silent,
           a_long_line_is_cut_and_ended, errno_is_kept, syslog_gets_each_line_and_stderr_none,
           syslog_is_used_like_stderr, stderr_is_not_syslog,
-          a_pubkey_has_a_name_of_this_process_only, text_from_peers_loses_what_identifies,
-          redacted_text_is_bounded, a_line_that_could_come_often_is_due_at_its_pace)
+          a_pubkey_has_a_name_of_this_process_only,
+          a_name_for_debug_lines_is_made_only_where_they_are_written,
+          text_from_peers_loses_what_identifies, redacted_text_is_bounded,
+          a_line_that_could_come_often_is_due_at_its_pace)

@@ -1,0 +1,11 @@
+/* push_answer: what came back for a push, in a few words for the debug log: `404 UNREGISTERED`, `no
+ * answer in time`. Nothing of a URL, of a body only a code that is known. Pure. */
+#ifndef MOSTRO_PUSH_ANSWER_H
+#define MOSTRO_PUSH_ANSWER_H
+
+#include "http_client.h"
+#include "push.h"
+
+void push_answer_describe(char out[PUSH_ANSWER_SIZE], const struct http_answer *answer);
+
+#endif

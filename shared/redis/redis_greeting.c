@@ -208,8 +208,10 @@ void redis_greet(struct redis_wire *wire, const struct redis_greeting_options *o
         .words = {"CONFIG", "GET", "save", "appendonly", "maxmemory-policy"},
         .count = 5,
         .judge = judge_config};
-    struct step steps[STEPS_MAX];
     char database[12], probe[REDIS_PROBLEM_SIZE];
+    const struct step select = {.words = {"SELECT", database}, .count = 2, .judge = judge_select};
+    const struct step set = {.words = {"SET", probe, "1", "XX"}, .count = 4, .judge = judge_probe};
+    struct step steps[STEPS_MAX];
     const char *problem;
     size_t count = 0;
 
@@ -218,15 +220,13 @@ void redis_greet(struct redis_wire *wire, const struct redis_greeting_options *o
         add_login(&steps[count++], options->url);
     if (options->url->database != 0) {
         (void)snprintf(database, sizeof database, "%d", options->url->database);
-        steps[count++] =
-            (struct step){.words = {"SELECT", database}, .count = 2, .judge = judge_select};
+        steps[count++] = select;
     }
     steps[count++] = role;
     steps[count++] = config;
     /* Changes nothing, as there is no such key; refused wherever a write would be. */
     (void)snprintf(probe, sizeof probe, "%sprobe", options->prefix);
-    steps[count++] =
-        (struct step){.words = {"SET", probe, "1", "XX"}, .count = 4, .judge = judge_probe};
+    steps[count++] = set;
     problem = ask(wire, steps, count);
     if (problem != NULL)
         fail(greeting, problem, false);

@@ -1,4 +1,4 @@
-/* off_clock: preloaded into a program, its Unix clock is off by as many seconds as CLOCK_OFF says. */
+/* off_clock: preloaded into a program, its Unix clock is as many seconds off as CLOCK_OFF says. */
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/time.h>

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "device/address_hash.h"
-#include "registry/registry.h"
+#include "registry/registry_api.h"
 
 #define REFUSED_ADDRESSES_PLACES 1024 /* a power of two */
 

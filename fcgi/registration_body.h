@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "registry/registry.h"
+#include "registry/registration.h"
 
 struct response;
 struct token_crypto;

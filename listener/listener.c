@@ -13,10 +13,14 @@
 #include "endpoints/endpoint_keeper.h"
 #include "log/log.h"
 #include "nostr/relay_url.h"
-#include "registry/registry.h"
+#include "registry/registry_endpoints.h"
+#include "registry/registry_events.h"
+#include "registry/registry_listener.h"
+#include "registry/registry_stats.h"
 #include "registry/stats.h"
 #include "relay/relay.h"
 #include "relay/taken_ids.h"
+#include "settings/settings.h"
 
 #define INSTANCE_DIGITS    16
 #define TAKEN_IDS_CAPACITY 131072 /* event ids, about 5 MB */

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "settings/settings.h"
+struct settings;
 
 /* How often listener_beat() is to be called. */
 #define LISTENER_BEAT_MS 1000

@@ -14,6 +14,7 @@
 #include "push/fcm.h"
 #include "push/http_client.h"
 #include "push/oauth.h"
+#include "settings/settings.h"
 #include "settings/startup.h"
 
 #define GENERATE "--generate-vapid-key"

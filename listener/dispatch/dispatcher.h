@@ -8,11 +8,10 @@
 
 #include <stdbool.h>
 
-#include "registry/registry.h"
-#include "registry/stats.h"
-#include "settings/settings.h"
-
 struct dispatcher;
+struct lease;
+struct settings;
+struct stats;
 
 struct dispatcher_status {
     unsigned in_flight; /* pushes */

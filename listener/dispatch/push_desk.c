@@ -10,6 +10,9 @@
 #include "push/fcm.h"
 #include "push/push.h"
 #include "push/unifiedpush.h"
+#include "registry/registration.h"
+#include "registry/stats.h"
+#include "settings/settings.h"
 
 #define HOLD_ENDPOINT_MS 1000 /* at least, whatever it asks for */
 #define NO_MEMORY_MS     1000

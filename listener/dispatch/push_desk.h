@@ -11,13 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "push/http_client.h"
-#include "registry/registry.h"
-#include "registry/stats.h"
-#include "settings/settings.h"
 #include "wakes/wake_queue.h"
 
+struct http_client;
 struct push_desk;
+struct registration;
+struct settings;
+struct stats;
 
 /* The arguments must outlive the desk. NULL when out of memory. */
 struct push_desk *push_desk_new(const struct settings *settings, struct http_client *client,

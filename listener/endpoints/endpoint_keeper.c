@@ -12,7 +12,9 @@
 #include "endpoint_file.h"
 #include "endpoint_text.h"
 #include "log/log.h"
-#include "registry/registry.h"
+#include "registry/registry_endpoints.h"
+#include "registry/stats.h"
+#include "settings/settings.h"
 
 #define BEAT_MS  1000
 #define SOON_MS  250

@@ -14,8 +14,8 @@
 
 #include <stdbool.h>
 
-#include "registry/stats.h"
-#include "settings/settings.h"
+struct settings;
+struct stats;
 
 /* What UNIFIEDPUSH_ENDPOINTS_FILE says where there shall be no file. */
 bool endpoint_keeper_is_off(const struct settings *settings);

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "registry/registry.h"
+#include "registry/registry_endpoints.h"
 
 #define ENDPOINT_TEXT_MAX ((size_t)64 * 1024 * 1024)
 

@@ -10,6 +10,7 @@
 #include "base/wipe.h"
 #include "log/log.h"
 #include "push_answer.h"
+#include "settings/settings.h"
 
 #define SOURCE             "mostro-push-server"
 #define TITLE              "Mostro"

@@ -11,7 +11,8 @@
 #include "http_client.h"
 #include "oauth.h"
 #include "push.h"
-#include "settings/settings.h"
+
+struct settings;
 
 /* ---- What is said: pure ---------------------------------------------------------------------- */
 

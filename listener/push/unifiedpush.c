@@ -13,6 +13,8 @@
 #include "log/log.h"
 #include "push_answer.h"
 #include "push_notices.h"
+#include "registry/registration.h"
+#include "settings/settings.h"
 #include "vapid.h"
 #include "web_push.h"
 

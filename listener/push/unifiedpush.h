@@ -19,8 +19,10 @@
 
 #include "http_client.h"
 #include "push.h"
-#include "registry/registry.h"
-#include "settings/settings.h"
+
+struct registration;
+struct settings;
+struct settings_regex;
 
 /* Whether a device token is an endpoint URL. */
 bool unifiedpush_is_endpoint(const char *token);

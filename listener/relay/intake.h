@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 #include "nostr/event.h"
-#include "registry/registry.h"
+#include "registry/registry_events.h"
 #include "registry/stats.h"
 #include "taken_ids.h"
 

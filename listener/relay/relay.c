@@ -16,8 +16,11 @@
 #include "nostr/relay_auth.h"
 #include "nostr/relay_message.h"
 #include "nostr/relay_url.h"
-#include "registry/registry.h"
+#include "registry/registry_events.h"
+#include "registry/stats.h"
 #include "relay_session.h"
+#include "settings/settings.h"
+#include "taken_ids.h"
 #include "websocket.h"
 
 #define NEVER                RELAY_SESSION_NEVER

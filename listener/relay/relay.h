@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "registry/stats.h"
-#include "settings/settings.h"
-#include "taken_ids.h"
+struct settings;
+struct stats;
+struct taken_ids;
 
 /* Everything pointed to must outlive the relay. */
 struct relay_options {

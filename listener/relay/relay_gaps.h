@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "nostr/catch_up.h"
-#include "registry/registry.h"
+#include "registry/registry_events.h"
 #include "settings/settings.h"
 
 #define RELAY_GAPS_NONE REGISTRY_NO_MOMENT

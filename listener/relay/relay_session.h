@@ -21,7 +21,7 @@
 #include "intake.h"
 #include "nostr/event.h"
 #include "nostr/relay_auth.h"
-#include "registry/registry.h"
+#include "registry/registry_events.h"
 #include "settings/settings.h"
 
 #define RELAY_SESSION_FRAME_SIZE RELAY_AUTH_FRAME_SIZE

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "registry/registry.h"
+#include "registry/registry_wakes.h"
 
 #define TAKEOVER_EVERY_MS 5000
 #define TAKEOVER_PAGE     128

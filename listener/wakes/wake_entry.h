@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/hash_table.h"
-#include "registry/registry.h"
+#include "registry/registry_wakes.h"
 #include "wake_queue.h"
 
 struct wake_entry {

@@ -19,7 +19,7 @@
 
 #include "device/trade_pubkey.h"
 #include "push/push.h"
-#include "registry/registry.h"
+#include "registry/registry_wakes.h"
 
 #define WAKE_SOON_MS            20 /* due so soon, a wake counts as due where wakes are merged */
 #define WAKE_TRIES_MAX          5  /* each wake's own */

@@ -6,7 +6,9 @@
 
 #include "base/clock.h"
 #include "log/log.h"
-#include "registry/registry.h"
+#include "registry/registry_wakes.h"
+#include "registry/stats.h"
+#include "settings/settings.h"
 
 #define BATCH          128
 #define BLOCK_MS       2000

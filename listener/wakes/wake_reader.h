@@ -15,9 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "settings/settings.h"
 #include "wake_queue.h"
 
+struct settings;
+struct stats;
 struct wake_reader;
 
 /* Reads nothing yet. NULL when out of memory. */

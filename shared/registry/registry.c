@@ -80,11 +80,6 @@ bool registry_is_refused(const struct registry *registry)
     return redis_is_refused(registry->redis);
 }
 
-int registry_fd(const struct registry *registry)
-{
-    return redis_fd(registry->redis);
-}
-
 void registry_disconnect(struct registry *registry)
 {
     redis_close(registry->redis);

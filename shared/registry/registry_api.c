@@ -1,4 +1,5 @@
-/* What the API's responders ask of the registry. */
+#include "registry_api.h"
+
 #include <string.h>
 
 #include "base/hex.h"

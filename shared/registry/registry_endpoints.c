@@ -1,4 +1,5 @@
-/* What the keeper of the endpoint file asks of the registry. */
+#include "registry_endpoints.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* What the readers of the relays ask of the registry. */
+#include "registry_events.h"
+
 #include <string.h>
 
 #include "base/hex.h"

@@ -1,4 +1,5 @@
-/* A listener's name: its heartbeats, and its leave. */
+#include "registry_listener.h"
+
 #include "registry_priv.h"
 
 enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat,
@@ -39,4 +40,11 @@ enum registry_result registry_leave(struct registry *registry, const char *insta
     registry_add(registry, instance);
     registry_add(registry, ended ? "ends" : "begins");
     return registry_call_for_integer(registry, &ignored);
+}
+
+enum registry_result registry_trim(struct registry *registry, int64_t *trimmed)
+{
+    *trimmed = 0;
+    REGISTRY_BEGIN(registry, "trim");
+    return registry_call_for_integer(registry, trimmed);
 }

@@ -5,8 +5,11 @@
 #ifndef MOSTRO_REGISTRY_PRIV_H
 #define MOSTRO_REGISTRY_PRIV_H
 
+#include "device/trade_pubkey.h"
 #include "redis/redis.h"
 #include "registry.h"
+#include "settings/settings.h"
+#include "stats.h"
 
 #define REGISTRY_NUMBER_SIZE     24
 #define REGISTRY_COMMAND_WORDS   (2 * REGISTRY_BATCH_MAX + 8)

@@ -1,4 +1,5 @@
-/* Housekeeping: counters, what has expired. */
+#include "registry_stats.h"
+
 #include "registry_priv.h"
 
 enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats)
@@ -21,11 +22,4 @@ enum registry_result registry_flush_stats(struct registry *registry, struct stat
     for (int i = 0; result != REGISTRY_OK && i < STAT_COUNT; i++)
         stats_add(stats, (enum stats_counter)i, taken[i]);
     return result;
-}
-
-enum registry_result registry_trim(struct registry *registry, int64_t *trimmed)
-{
-    *trimmed = 0;
-    REGISTRY_BEGIN(registry, "trim");
-    return registry_call_for_integer(registry, trimmed);
 }

@@ -1,4 +1,5 @@
-/* What the dispatcher asks of the registry. */
+#include "registry_wakes.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,11 @@ enum registry_result registry_wakes_ask(struct registry *registry, const char *a
     registry_add(registry, after != NULL ? after : ">");
     return registry_result_of(
         registry, redis_ask(registry->redis, command->count, command->word, command->len));
+}
+
+int registry_fd(const struct registry *registry)
+{
+    return redis_fd(registry->redis);
 }
 
 /* A stream id: milliseconds, a dash, a number. */

@@ -1,6 +1,6 @@
 #include "registry_stub.h"
 
-#include "registry/registry.h"
+#include "registry/registry_stats.h"
 
 struct registry_state registry_stub_state;
 

@@ -2,7 +2,7 @@
 #ifndef MOSTRO_REGISTRY_STUB_H
 #define MOSTRO_REGISTRY_STUB_H
 
-#include "registry/registry.h"
+#include "registry/registry_api.h"
 
 /* Every following call's result: the digit that `text` begins with, as enum registry_result. */
 void registry_stub_answer(const char *text);

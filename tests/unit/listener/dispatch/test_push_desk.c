@@ -9,6 +9,9 @@
 
 #include "captured_log.h"
 #include "dispatch/host_slots.h"
+#include "registry/registration.h"
+#include "registry/stats.h"
+#include "settings/settings.h"
 #include "told_clock.h"
 #include "unit.h"
 

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "registry/registry.h"
+#include "registry/registry_endpoints.h"
+#include "registry/stats.h"
+#include "settings/settings.h"
 #include "unit.h"
 
 /* ---- A registry that answers as it is told --------------------------------------------------- */

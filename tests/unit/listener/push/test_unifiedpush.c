@@ -7,6 +7,8 @@
 #include "captured_log.h"
 #include "device/address_guard.h"
 #include "push/web_push.h"
+#include "registry/registration.h"
+#include "settings/settings.h"
 #include "unit.h"
 
 /* ---- An HTTP client that keeps what it is given -----------------------------------------------

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "registry/stats.h"
+#include "settings/settings.h"
 #include "unit.h"
 
 /* ---- A clock, and a Redis, that do as they are told ------------------------------------------ */

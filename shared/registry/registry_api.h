@@ -1,0 +1,76 @@
+/* registry_api: what the API's workers ask of the registry. They look no registration up. */
+#ifndef MOSTRO_REGISTRY_API_H
+#define MOSTRO_REGISTRY_API_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device/address_hash.h"
+#include "device/trade_pubkey.h"
+#include "registration.h"
+#include "registry.h"
+#include "stats.h"
+
+enum registry_bucket { REGISTRY_BUCKET_NOTIFY, REGISTRY_BUCKET_REGISTER };
+
+/* The key of the address hashes: the one in Redis, or, where it has none, `key` (which becomes
+ * it). */
+enum registry_result registry_address_key(struct registry *registry, uint8_t key[ADDRESS_KEY_SIZE]);
+
+/* Spends one request of an address and does nothing else (a malformed request). */
+enum registry_result registry_spend(struct registry *registry, enum registry_bucket bucket,
+                                    const struct address_hash *address);
+
+/* After REGISTRY_REFUSED_ADDRESS: whole milliseconds, rounded down, for which that holds. */
+unsigned registry_refused_for_ms(const struct registry *registry);
+
+/* Spends the address's and the pubkey's limits and queues a wake, whoever is registered. */
+enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
+                                     const struct trade_pubkey *key);
+
+/* As register takes it, and Redis holds it. */
+const char *platform_name(enum platform platform);
+
+/* `address` NULL: no limit applies. */
+enum registry_result registry_register(struct registry *registry,
+                                       const struct address_hash *address,
+                                       const struct trade_pubkey *key,
+                                       const struct registration *registration);
+enum registry_result registry_unregister(struct registry *registry,
+                                         const struct address_hash *address,
+                                         const struct trade_pubkey *key);
+
+enum registry_result registry_count(struct registry *registry, uint64_t *android, uint64_t *ios);
+
+/* Sums over the listeners whose heartbeat is fresh. */
+struct registry_listeners {
+    uint64_t alive;
+    uint64_t relays_connected;
+    uint64_t relays_configured;
+    uint64_t in_flight;
+    uint64_t backlog;
+    uint64_t relays_may_hide_wraps;
+};
+
+struct registry_state {
+    uint64_t android, ios; /* live registrations */
+    uint64_t queued;       /* wakes that wait or are under way */
+    struct registry_listeners listeners;
+    /* For each of these requests are answered 503. */
+    bool redis_full;         /* its maxmemory is reached */
+    bool registrations_full; /* MAX_REGISTRATIONS is reached */
+    bool queue_half_full;    /* half of WAKES_MAX is reached */
+};
+
+/* Makes a new connection first, so that the answer also says that Redis may be used now. */
+enum registry_result registry_state(struct registry *registry, struct registry_state *state);
+
+struct registry_metrics {
+    struct registry_state state;
+    uint64_t counter[STAT_COUNT];
+};
+
+/* On a new connection, too. */
+enum registry_result registry_metrics(struct registry *registry, struct registry_metrics *metrics);
+
+#endif

@@ -1,12 +1,13 @@
 #include "unifiedpush.h"
 
-#include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/must.h"
+#include "base/url.h"
 #include "device/address_guard.h"
 #include "device/endpoint_url.h"
 #include "device/web_push_keys.h"
@@ -57,95 +58,32 @@ bool unifiedpush_is_endpoint(const char *token)
 
 /* ---- The endpoint ---------------------------------------------------------------------------- */
 
-struct parts {
-    char *scheme, *host, *port; /* in lower case, but for the port; the port is always there */
-    bool is_default_port;
-};
-
-static void lower(char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text >= 'A' && *text <= 'Z')
-            *text = (char)(*text - 'A' + 'a');
-    }
-}
-
-static void wipe_part(char *text)
-{
-    if (text != NULL)
-        OPENSSL_cleanse(text, strlen(text));
-    curl_free(text);
-}
-
-static void parts_free(struct parts *parts)
-{
-    wipe_part(parts->scheme);
-    wipe_part(parts->host);
-    wipe_part(parts->port);
-}
-
-/* To be freed whatever it returns. */
-static bool take_apart(struct parts *parts, const char *url)
-{
-    CURLU *parser = curl_url();
-    bool ok;
-
-    *parts = (struct parts){.scheme = NULL};
-    ok = parser != NULL && curl_url_set(parser, CURLUPART_URL, url, 0) == CURLUE_OK &&
-         curl_url_get(parser, CURLUPART_SCHEME, &parts->scheme, 0) == CURLUE_OK &&
-         curl_url_get(parser, CURLUPART_HOST, &parts->host, 0) == CURLUE_OK &&
-         curl_url_get(parser, CURLUPART_PORT, &parts->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
-    curl_url_cleanup(parser);
-    if (ok) {
-        lower(parts->host);
-        parts->is_default_port =
-            (strcmp(parts->scheme, "https") == 0 && strcmp(parts->port, "443") == 0) ||
-            (strcmp(parts->scheme, "http") == 0 && strcmp(parts->port, "80") == 0);
-    }
-    return ok;
-}
-
-bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_http,
+bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_private,
                       char host[UNIFIEDPUSH_HOST_MAX])
 {
-    struct parts parts;
-    bool ok = take_apart(&parts, url);
-    int len;
+    size_t len = strlen(url);
+    struct url parts;
 
-    if (ok)
-        ok =
-            strcmp(parts.scheme, "https") == 0 || (allow_http && strcmp(parts.scheme, "http") == 0);
-    if (ok && allowed->set)
-        ok = endpoint_url_host_matches(url, strlen(url), &allowed->compiled);
-    if (ok) {
-        len = snprintf(host, UNIFIEDPUSH_HOST_MAX, "%s:%s", parts.host, parts.port);
-        ok = len > 0 && len < UNIFIEDPUSH_HOST_MAX;
-    }
-    parts_free(&parts);
-    return ok;
-}
-
-/* It goes into JSON as it is. */
-static bool is_plain_host(const char *host)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]";
-
-    return host[strspn(host, plain)] == '\0';
+    if (!endpoint_url_is_valid(url, len, allow_private) ||
+        (allowed->set && !endpoint_url_host_matches(url, len, &allowed->compiled)))
+        return false;
+    MUST(endpoint_url_parse(&parts, url, len, allow_private));
+    url_write_authority(host, &parts, true);
+    return true;
 }
 
 bool unifiedpush_origin(const char *url, char origin[UNIFIEDPUSH_ORIGIN_MAX])
 {
-    struct parts parts;
-    bool ok = take_apart(&parts, url) && is_plain_host(parts.host);
-    int len;
+    struct url parts;
+    bool is_https;
 
-    if (ok) {
-        len = snprintf(origin, UNIFIEDPUSH_ORIGIN_MAX, "%s://%s%s%s", parts.scheme, parts.host,
-                       parts.is_default_port ? "" : ":", parts.is_default_port ? "" : parts.port);
-        ok = len > 0 && (size_t)len < UNIFIEDPUSH_ORIGIN_MAX;
-    }
-    parts_free(&parts);
-    return ok;
+    if (url_parse(&parts, url, strlen(url), URL_USERINFO_OF_AUTHORITY) != URL_GOOD ||
+        !url_is_for_http(&parts))
+        return false;
+    is_https = url_scheme_is(&parts, "https");
+    (void)strcpy(origin, is_https ? "https://" : "http://");
+    url_write_authority(origin + strlen(origin), &parts, !url_has_default_port(&parts));
+    return true;
 }
 
 /* ---- The message and its answer -------------------------------------------------------------- */
@@ -207,13 +145,15 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
 static void tell(struct unifiedpush *it, const char *url, const struct http_answer *answer,
                  enum push_outcome outcome)
 {
-    struct parts parts;
+    struct url parts;
+    char host[URL_HOST_SIZE];
 
     if (outcome == PUSH_DELIVERED || outcome == PUSH_DEAD_TOKEN || outcome == PUSH_CANCELLED)
         return;
-    if (take_apart(&parts, url))
-        push_notices_failed(it->notices, parts.host, answer, (int64_t)clock_monotonic_ms());
-    parts_free(&parts);
+    if (!endpoint_url_parse(&parts, url, strlen(url), true))
+        return;
+    url_write_host(host, &parts);
+    push_notices_failed(it->notices, host, answer, (int64_t)clock_monotonic_ms());
 }
 
 /* ---- Pushing --------------------------------------------------------------------------------- */

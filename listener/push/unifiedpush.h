@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/url.h"
 #include "http_client.h"
 #include "push.h"
 
@@ -27,11 +28,11 @@ struct settings_regex;
 /* Whether a device token is an endpoint URL. */
 bool unifiedpush_is_endpoint(const char *token);
 
-#define UNIFIEDPUSH_HOST_MAX 264 /* a host name, a colon, a port, a NUL */
+#define UNIFIEDPUSH_HOST_MAX URL_AUTHORITY_SIZE
 
-/* The endpoint's host in lower case and its port, `host:port`. False for what is no URL that may be
- * pushed to: its syntax, its scheme, or (with `allowed` set) its host. Pure. */
-bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_http,
+/* The endpoint's host in its one spelling (url_write_host()) and its port, `host:port`. False for
+ * what may not be registered, by the same functions, and so is not pushed to. Pure. */
+bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_private,
                       char host[UNIFIEDPUSH_HOST_MAX]);
 
 /* The endpoint's origin (RFC 6454, section 6.2): without path, and without the scheme's own port.

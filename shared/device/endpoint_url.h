@@ -9,17 +9,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/url.h"
+
 /* A token is taken for an endpoint URL if it contains this. */
 #define ENDPOINT_URL_MARK "://"
 
-/* https without userinfo or fragment, on port 443 or over 1023, to a name of several labels that is
+/* The parts of what may be an endpoint at all: https (with `allow_http` http, too) without userinfo
+ * and fragment to a DNS name or an address. Whoever registers or pushes takes them from here. */
+bool endpoint_url_parse(struct url *parts, const char *url, size_t len, bool allow_http)
+    __attribute__((warn_unused_result));
+
+/* Such a URL on port 443 or over 1023, to a name of several labels that is
  * not one of a local network, or to a literal public address. `allow_private` admits http, any port
  * and any host as well. */
 bool endpoint_url_is_valid(const char *url, size_t len, bool allow_private);
 
-/* Whether the URL's host, in lower case and without its port, matches
- * (UNIFIEDPUSH_ALLOWED_HOSTS_REGEX). The one matcher for who registers and for what is pushed to,
- * so that nobody is told that he is registered and is then never woken. */
+/* Whether the URL's host, in lower case (an IPv6 address as RFC 5952 has it, in brackets) and
+ * without its port, matches (UNIFIEDPUSH_ALLOWED_HOSTS_REGEX). The one matcher for who registers
+ * and for what is pushed to, so that nobody is told that he is registered and is then never woken.
+ */
 bool endpoint_url_host_matches(const char *url, size_t len, const regex_t *hosts);
 
 #endif

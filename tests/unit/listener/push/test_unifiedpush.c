@@ -6,6 +6,7 @@
 
 #include "captured_log.h"
 #include "device/address_guard.h"
+#include "device/endpoint_url.h"
 #include "push/web_push.h"
 #include "registry/registration.h"
 #include "settings/settings.h"
@@ -54,11 +55,11 @@ bool http_client_start(struct http_client *client, const struct http_request *re
 
 static const struct settings_regex any;
 
-static const char *host_of(const char *url, bool allow_http)
+static const char *host_of(const char *url, bool allow_private)
 {
     static char host[UNIFIEDPUSH_HOST_MAX];
 
-    return unifiedpush_host(url, &any, allow_http, host) ? host : "";
+    return unifiedpush_host(url, &any, allow_private, host) ? host : "";
 }
 
 START_TEST(endpoints_are_known_by_their_scheme)
@@ -79,6 +80,44 @@ START_TEST(hosts_are_found)
     ck_assert_str_eq(host_of("file:///etc/passwd", true), "");
     ck_assert_str_eq(host_of("https://", true), "");
     ck_assert_str_eq(host_of("://x", true), "");
+    /* One server has one name, however it is written. */
+    ck_assert_str_eq(host_of("https://[2606:4700:0:0::0001]:0443/x", false), "[2606:4700::1]:443");
+}
+END_TEST
+
+/* What cannot be registered is not pushed to, whoever has put it into Redis. */
+START_TEST(hosts_are_those_that_registration_takes)
+{
+    static const char *const urls[] = {
+        "https://push.example.org/up1",
+        "https://push.example.org:80/up1",
+        "https://push.example.org:/up1",
+        "https://user:pass@push.example.org/up1",
+        "https://push.example.org/up1#f",
+        "https://push.example.org./up1",
+        "https://push%2eexample.org/up1",
+        "https://intranet/up1",
+        "https://printer.local/up1",
+        "https://127.1/up1",
+        "https://2130706433/up1",
+        "https://10.0.0.1/up1",
+        "https://[::1]/up1",
+        "https://[fe80::1%25eth0]/up1",
+        "http://push.example.org/up1",
+        "https://push.example.org/up 1",
+        "https://[2606:4700::1]:1024/up",
+    };
+    unsigned taken = 0;
+
+    for (size_t i = 0; i < 2 * sizeof urls / sizeof urls[0]; i++) {
+        const char *url = urls[i / 2];
+        bool allow_private = i % 2;
+        bool registers = endpoint_url_is_valid(url, strlen(url), allow_private);
+
+        ck_assert_msg((*host_of(url, allow_private) != '\0') == registers, "%s", url);
+        taken += registers;
+    }
+    ck_assert_uint_eq(taken, 10);
 }
 END_TEST
 
@@ -482,12 +521,12 @@ START_TEST(failures_are_told_and_nothing_else)
 END_TEST
 
 UNIT_MAIN("unifiedpush", endpoints_are_known_by_their_scheme, hosts_are_found,
-          hosts_can_be_narrowed, origins_have_no_path_and_no_default_port,
-          the_message_is_the_contracts, statuses_are_classified, a_429_holds_back,
-          failures_are_classified, without_keys_it_is_plain, strangers_are_trusted_with_little,
-          with_keys_it_is_encrypted, with_keys_that_are_lost_it_is_empty,
-          stored_keys_that_are_none_send_nothing, without_memory_nothing_is_sent,
-          with_a_vapid_key_both_are_signed, a_plain_message_that_is_refused_is_sent_empty,
-          an_empty_one_is_sent_once, a_signed_one_that_is_refused_is_sent_unsigned,
-          an_empty_one_stays_signed, without_memory_for_another_form_it_is_tried_again,
-          failures_are_told_and_nothing_else)
+          hosts_are_those_that_registration_takes, hosts_can_be_narrowed,
+          origins_have_no_path_and_no_default_port, the_message_is_the_contracts,
+          statuses_are_classified, a_429_holds_back, failures_are_classified,
+          without_keys_it_is_plain, strangers_are_trusted_with_little, with_keys_it_is_encrypted,
+          with_keys_that_are_lost_it_is_empty, stored_keys_that_are_none_send_nothing,
+          without_memory_nothing_is_sent, with_a_vapid_key_both_are_signed,
+          a_plain_message_that_is_refused_is_sent_empty, an_empty_one_is_sent_once,
+          a_signed_one_that_is_refused_is_sent_unsigned, an_empty_one_stays_signed,
+          without_memory_for_another_form_it_is_tried_again, failures_are_told_and_nothing_else)

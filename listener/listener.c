@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "base/clock.h"
+#include "base/must.h"
 #include "base/random.h"
 #include "base/wiping_json.h"
 #include "dispatch/dispatcher.h"
@@ -48,9 +49,11 @@ static bool is_listed_before(const struct settings_relays *relays, size_t i,
 {
     struct relay_url other;
 
-    for (size_t before = 0; before < i; before++)
-        if (relay_url_parse(&other, relays->url[before]) && relay_url_is_same(&other, url))
+    for (size_t before = 0; before < i; before++) {
+        MUST(relay_url_parse(&other, relays->url[before]));
+        if (relay_url_is_same(&other, url))
             return true;
+    }
     return false;
 }
 
@@ -59,8 +62,10 @@ static bool is_listed_before(const struct settings_relays *relays, size_t i,
 static bool is_to_be_followed(const struct settings_relays *relays, size_t i)
 {
     struct relay_url url;
-    bool is_again = relay_url_parse(&url, relays->url[i]) && is_listed_before(relays, i, &url);
+    bool is_again;
 
+    MUST(relay_url_parse(&url, relays->url[i]));
+    is_again = is_listed_before(relays, i, &url);
     if (is_again || relays->is_repeated[i])
         log_warn("relay %s: named more than once in NOSTR_RELAYS, and followed once", url.name);
     return !is_again;

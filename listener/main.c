@@ -10,7 +10,6 @@
 #include "listener.h"
 #include "log/log.h"
 #include "nostr/relay_auth.h"
-#include "nostr/relay_url.h"
 #include "push/fcm.h"
 #include "push/http_client.h"
 #include "push/oauth.h"
@@ -40,22 +39,6 @@ static bool auth_key_is_good(const struct settings_key *key)
         return true;
     (void)fputs("NOSTR_AUTH_PRIVATE_KEY, or its file: not a private key of secp256k1\n", stderr);
     return false;
-}
-
-/* What is behind the host may be a secret. */
-static bool relays_are_good(const struct settings_relays *relays)
-{
-    struct relay_url parts;
-
-    for (size_t i = 0; i < relays->count; i++)
-        if (!relay_url_parse(&parts, relays->url[i])) {
-            const char *host = strstr(relays->url[i], "//") + 2;
-
-            (void)fprintf(stderr, "NOSTR_RELAYS: '%.*s' is not a relay's URL\n",
-                          (int)(host - relays->url[i]) + (int)strcspn(host, "/?#"), relays->url[i]);
-            return false;
-        }
-    return true;
 }
 
 static bool ca_file_is_good(const char *path)
@@ -139,7 +122,7 @@ int main(int argc, char **argv)
     if (mode == STARTUP_FAILED)
         return 2;
     if (!auth_key_is_good(&settings->nostr_auth_private_key) ||
-        !relays_are_good(&settings->relays) || !ca_file_is_good(settings->tls_ca_file)) {
+        !ca_file_is_good(settings->tls_ca_file)) {
         status = 2;
     } else if (mode == STARTUP_CHECK) {
         warn_about_fcm(settings);

@@ -2,75 +2,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-#define PORT_WS  80
-#define PORT_WSS 443
-
-/* Reads `:port` or nothing up to `end`. */
-static bool read_port(struct relay_url *parts, const char *at, const char *end)
-{
-    unsigned port = 0;
-
-    parts->port = parts->tls ? PORT_WSS : PORT_WS;
-    if (at == end)
-        return true;
-    if (*at++ != ':')
-        return false;
-    if (at == end)
-        return true;
-    for (; at < end; at++) {
-        if (*at < '0' || *at > '9')
-            return false;
-        port = port * 10 + (unsigned)(*at - '0');
-        if (port > UINT16_MAX)
-            return false;
-    }
-    parts->port = (uint16_t)port;
-    return port > 0;
-}
-
-static bool read_authority(struct relay_url *parts, const char *at, const char *end)
-{
-    const char *user_end = memrchr(at, '@', (size_t)(end - at));
-    const char *host, *host_end;
-    bool ipv6;
-    size_t len;
-
-    host = user_end == NULL ? at : user_end + 1;
-    ipv6 = host < end && *host == '[';
-    host += ipv6;
-    if (host >= end)
-        return false;
-    host_end = memchr(host, ipv6 ? ']' : ':', (size_t)(end - host));
-    if (host_end == NULL && ipv6)
-        return false;
-    if (host_end == NULL)
-        host_end = end;
-    len = (size_t)(host_end - host);
-    if (len == 0 || len >= sizeof parts->host)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)host[i];
-
-        if (c <= ' ' || c >= 0x7f)
-            return false;
-        parts->host[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-    }
-    parts->host[len] = '\0';
-    return read_port(parts, host_end + ipv6, end);
-}
-
-static void write_authority(struct relay_url *parts)
-{
-    bool ipv6 = strchr(parts->host, ':') != NULL;
-    char port[7] = "";
-
-    if (parts->port != (parts->tls ? PORT_WSS : PORT_WS))
-        (void)snprintf(port, sizeof port, ":%u", (unsigned)parts->port);
-    (void)snprintf(parts->authority, sizeof parts->authority, "%s%s%s%s", ipv6 ? "[" : "",
-                   parts->host, ipv6 ? "]" : "", port);
-}
+#include "base/url.h"
 
 /* Of the path before its query, less a slash at its end. */
 static size_t place_len(const char *path)
@@ -89,34 +22,44 @@ bool relay_url_is_same(const struct relay_url *a, const struct relay_url *b)
            strcmp(a->path + strcspn(a->path, "?"), b->path + strcspn(b->path, "?")) == 0;
 }
 
+/* A zone says through which of this machine's interfaces: no part of the Host header. */
+static void write_host(struct relay_url *parts, const struct url *url)
+{
+    char host[URL_HOST_SIZE];
+    bool is_ipv6 = url->host_kind == URL_HOST_IPV6;
+
+    url_write_authority(parts->authority, url, !url_has_default_port(url));
+    url_write_host(host, url);
+    if (is_ipv6)
+        host[strlen(host) - 1] = '\0';
+    (void)snprintf(parts->host, sizeof parts->host, "%s%s%.*s", host + is_ipv6,
+                   url->zone.text != NULL ? "%" : "", (int)url->zone.len,
+                   url->zone.text != NULL ? url->zone.text : "");
+}
+
 bool relay_url_parse(struct relay_url *parts, const char *url)
 {
-    const char *authority, *path;
-    int path_len;
+    struct url split;
+    const char *scheme;
+    int path_len, query_len;
 
     memset(parts, 0, sizeof *parts);
-    if (strlen(url) > RELAY_URL_MAX_LEN)
+    if (strlen(url) > RELAY_URL_MAX_LEN ||
+        url_parse(&split, url, strlen(url), URL_USERINFO_OF_AUTHORITY) != URL_GOOD)
         return false;
-    if (strncasecmp(url, "wss://", 6) == 0)
-        parts->tls = true;
-    else if (strncasecmp(url, "ws://", 5) != 0)
+    parts->tls = url_scheme_is(&split, "wss");
+    if (!parts->tls && !url_scheme_is(&split, "ws"))
         return false;
-    authority = url + (parts->tls ? 6 : 5);
-    path = authority + strcspn(authority, "/?#");
-    if (!read_authority(parts, authority, path))
-        return false;
-    write_authority(parts);
-    path_len = (int)strcspn(path, "#");
-    (void)snprintf(parts->path, sizeof parts->path, "%s%.*s", *path == '/' ? "" : "/", path_len,
-                   path);
-    for (const char *p = parts->path; *p != '\0'; p++) {
-        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
-            return false;
-    }
-    path_len = (int)strcspn(path, "?#");
-    (void)snprintf(parts->place, sizeof parts->place, "%s://%s%.*s", parts->tls ? "wss" : "ws",
-                   parts->authority, path_len, path);
-    (void)snprintf(parts->name, sizeof parts->name, "%s://%s%s", parts->tls ? "wss" : "ws",
-                   parts->authority, parts->path[1] != '\0' ? "/[...]" : "");
+    scheme = parts->tls ? "wss" : "ws";
+    parts->port = url_port(&split);
+    write_host(parts, &split);
+    path_len = (int)split.path.len;
+    query_len = split.query.text != NULL ? (int)split.query.len + 1 : 0; /* with its ? */
+    (void)snprintf(parts->path, sizeof parts->path, "%s%.*s", path_len == 0 ? "/" : "",
+                   path_len + query_len, split.path.text);
+    (void)snprintf(parts->place, sizeof parts->place, "%s://%s%.*s", scheme, parts->authority,
+                   path_len, split.path.text);
+    (void)snprintf(parts->name, sizeof parts->name, "%s://%s%s", scheme, parts->authority,
+                   parts->path[1] != '\0' ? "/[...]" : "");
     return true;
 }

@@ -5,16 +5,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/url.h"
+
 #define RELAY_URL_MAX_LEN 1024
 
 struct relay_url {
     bool tls;
     uint16_t port;
-    char host[256];                    /* lower case; an IPv6 address without its brackets */
-    char authority[256 + 8];           /* for the Host header */
-    char path[RELAY_URL_MAX_LEN + 2];  /* with the query; begins with a slash */
-    char place[RELAY_URL_MAX_LEN + 9]; /* without user information and query */
-    char name[256 + 8 + 12];           /* for the log, where paths may be secrets, too */
+    char host[URL_HOST_SIZE];           /* lower case; an IPv6 address without its brackets */
+    char authority[URL_AUTHORITY_SIZE]; /* for the Host header */
+    char path[RELAY_URL_MAX_LEN + 2];   /* with the query; begins with a slash */
+    char place[RELAY_URL_MAX_LEN + 9];  /* without user information and query */
+    char name[URL_AUTHORITY_SIZE + 12]; /* for the log, where paths may be secrets, too */
 };
 
 /* Whether both lead to one relay: alike but for what the parts above do not hold, and for a slash

@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/url.h"
 #include "base/wipe.h"
 #include "log/log.h"
 #include "settings/user_agent.h"
@@ -24,7 +25,6 @@
 #define UNACKNOWLEDGED_MS    10000 /* then a connection is dead, whatever libcurl thinks of it */
 #define SILENCES_MAX         32
 #define SILENCE_KEPT_MS      600000
-#define AUTHORITY_MAX        255
 
 /* Each request under way has these two. libcurl 7.88 stalls at an HTTP/2 answer that overflows the
  * first, be it by one byte and with the headers: what is read for another request on the same
@@ -65,7 +65,7 @@ struct exchange {
 /* A host that let a request wait in vain: what connection that was on may be dead without anybody
  * having said so, and libcurl would give it to the next request, and the next. */
 struct silence {
-    char authority[AUTHORITY_MAX + 1];
+    char authority[URL_AUTHORITY_SIZE];
     uint64_t since_ms;
 };
 
@@ -344,20 +344,14 @@ static void look_at_rest(struct http_client *client, bool broken_off)
 
 /* ---- Hosts that are silent ------------------------------------------------------------------- */
 
-/* Host and port of a URL, as written; false if it is longer than any host's. */
-static bool authority_of(const char *url, char authority[AUTHORITY_MAX + 1])
+/* Host and port of a URL; false where it is none. */
+static bool authority_of(const char *url, char authority[URL_AUTHORITY_SIZE])
 {
-    const char *begin = strstr(url, "://");
-    size_t len;
+    struct url parts;
 
-    if (begin == NULL)
+    if (url_parse(&parts, url, strlen(url), URL_USERINFO_OF_AUTHORITY) != URL_GOOD)
         return false;
-    begin += strlen("://");
-    len = strcspn(begin, "/?#");
-    if (len > AUTHORITY_MAX)
-        return false;
-    memcpy(authority, begin, len);
-    authority[len] = '\0';
+    url_write_authority(authority, &parts, true);
     return true;
 }
 
@@ -371,7 +365,7 @@ static struct silence *find_silence(struct http_client *client, const char *auth
 
 static void note_silence(struct http_client *client, const char *url)
 {
-    char authority[AUTHORITY_MAX + 1];
+    char authority[URL_AUTHORITY_SIZE];
     struct silence *silence;
 
     if (!authority_of(url, authority))
@@ -388,7 +382,7 @@ static void note_silence(struct http_client *client, const char *url)
 /* Seconds for which a connection may have been open if it is to be used for this; 0 is no limit. */
 static long connection_life_s(struct http_client *client, const char *url)
 {
-    char authority[AUTHORITY_MAX + 1];
+    char authority[URL_AUTHORITY_SIZE];
     const struct silence *silence;
     uint64_t ms;
 

@@ -16,6 +16,7 @@
 #include "base/base64url.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/url.h"
 #include "base/wipe.h"
 #include "log/log.h"
 
@@ -81,10 +82,11 @@ static const char *take_fields(struct oauth_account *account, const json_t *root
     const char *pem = json_string_value(json_object_get(root, "private_key"));
     const char *key_id = json_string_value(json_object_get(root, "private_key_id"));
     const char *project = json_string_value(json_object_get(root, "project_id"));
+    struct url url;
 
     if (email == NULL || *email == '\0')
         return "it has no client_email";
-    if (uri == NULL || strncmp(uri, "https://", 8) != 0)
+    if (uri == NULL || !url_parse_https(&url, uri))
         return "its token_uri is missing or no https URL";
     if (pem == NULL)
         return "it has no private_key";

@@ -8,6 +8,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/must.h"
 #include "base/random.h"
 #include "base/thread.h"
 #include "device/device_id.h"
@@ -259,13 +260,10 @@ struct relay *relay_start(const struct relay_options *options)
 
     if (relay == NULL)
         return NULL;
-    if (!relay_url_parse(&relay->url, options->url)) {
-        log_error("a relay's URL cannot be used");
-    } else if (!make_parts(relay, options) || !start_thread(relay)) {
-        log_error("relay %s: cannot be started", relay->url.name);
-    } else {
+    MUST(relay_url_parse(&relay->url, options->url));
+    if (make_parts(relay, options) && start_thread(relay))
         return relay;
-    }
+    log_error("relay %s: cannot be started", relay->url.name);
     relay_free(&relay);
     return NULL;
 }

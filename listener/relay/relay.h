@@ -16,7 +16,7 @@ struct taken_ids;
 
 /* Everything pointed to must outlive the relay. */
 struct relay_options {
-    const char *url;
+    const char *url; /* one that relay_url_parse() takes */
     const struct settings *settings;
     struct taken_ids *taken_ids;
     struct stats *stats;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/url.h"
+
 #define PORT_DEFAULT  6379
 #define DATABASES_MAX 1024
 
@@ -12,7 +14,6 @@
 #define SOCKET_PATH_MAX 107
 
 static const char no_query[] = "there is no ? in it, and no query";
-static const char no_host[] = "the host is a name or an address (an IPv6 address in brackets)";
 
 static bool copy_part(char out[REDIS_URL_PART_MAX], const char *text, size_t len)
 {
@@ -36,61 +37,31 @@ static bool copy_part(char out[REDIS_URL_PART_MAX], const char *text, size_t len
     return true;
 }
 
-static bool parse_digits(const char *text, size_t len, int most, int *number)
+static bool parse_database(int *database, struct url_part path)
 {
     int value = 0;
 
-    if (len == 0 || len > 5)
+    if (path.len <= 1)
+        return true; /* nothing, or the slash alone */
+    if (path.len > 1 + 5)
         return false;
-    for (size_t i = 0; i < len; i++) {
-        if (!isdigit((unsigned char)text[i]))
+    for (size_t i = 1; i < path.len; i++) {
+        if (!isdigit((unsigned char)path.text[i]))
             return false;
-        value = value * 10 + (text[i] - '0');
+        value = value * 10 + (path.text[i] - '0');
     }
-    *number = value;
-    return value <= most;
+    *database = value;
+    return value <= DATABASES_MAX;
 }
 
-static bool parse_credentials(struct redis_url *parsed, const char *text, size_t len)
+static bool parse_credentials(struct redis_url *parsed, struct url_part userinfo)
 {
-    const char *colon = memchr(text, ':', len);
+    const char *text = userinfo.text, *colon = memchr(text, ':', userinfo.len);
 
     if (colon == NULL)
         return false;
     return copy_part(parsed->user, text, (size_t)(colon - text)) &&
-           copy_part(parsed->password, colon + 1, len - (size_t)(colon - text) - 1);
-}
-
-/* A name, an IPv4 address, or, from between brackets, an IPv6 address with its zone. */
-static bool is_host(const char *host, bool in_brackets)
-{
-    const char *marks = in_brackets ? ".:%-_" : ".-_";
-
-    for (const char *c = host; *c != '\0'; c++)
-        if (!isalnum((unsigned char)*c) && strchr(marks, *c) == NULL)
-            return false;
-    return host[0] != '\0';
-}
-
-/* host or [address], then :port or nothing. */
-static const char *parse_host(struct redis_url *parsed, const char *text, size_t len)
-{
-    const char *bracket = len > 0 && text[0] == '[' ? memchr(text, ']', len) : NULL;
-    const char *after = bracket != NULL ? bracket + 1 : text;
-    const char *colon = memchr(after, ':', len - (size_t)(after - text));
-    size_t host_len = colon != NULL ? (size_t)(colon - text) : len;
-
-    if (len > 0 && text[0] == '[' && bracket == NULL)
-        return no_host;
-    if (colon != NULL &&
-        (!parse_digits(colon + 1, len - host_len - 1, 65535, &parsed->port) || parsed->port == 0))
-        return "a port is a number from 1 to 65535";
-    if (bracket != NULL && after != text + host_len)
-        return no_host;
-    if (!copy_part(parsed->host, text + (bracket != NULL), host_len - (bracket != NULL ? 2 : 0)) ||
-        !is_host(parsed->host, bracket != NULL))
-        return no_host;
-    return NULL;
+           copy_part(parsed->password, colon + 1, userinfo.len - (size_t)(colon - text) - 1);
 }
 
 static const char *parse_path(struct redis_url *parsed, const char *path)
@@ -105,35 +76,46 @@ static const char *parse_path(struct redis_url *parsed, const char *path)
     return NULL;
 }
 
-static const char *parse_server(struct redis_url *parsed, const char *rest)
+static const char *parse_server(struct redis_url *parsed, const struct url *url,
+                                enum url_fault fault)
 {
-    const char *at = strrchr(rest, '@'), *slash;
-
-    if (at != NULL && !parse_credentials(parsed, rest, (size_t)(at - rest)))
+    if (url->userinfo.text != NULL && !parse_credentials(parsed, url->userinfo))
         return "before the @ come user:password or :password, and % begins an escape";
-    if (at != NULL)
-        rest = at + 1;
-    if (strchr(rest, '?') != NULL)
+    if (fault == URL_BAD_HOST)
+        return "the host is a name or an address (an IPv6 address in brackets)";
+    if (fault == URL_BAD_PORT ||
+        (fault == URL_GOOD && url->port.text != NULL && url->port.len == 0))
+        return "a port is a number from 1 to 65535";
+    if (url->query.text != NULL)
         return no_query;
-    slash = rest + strcspn(rest, "/");
-    if (slash[0] == '/' && slash[1] != '\0' &&
-        !parse_digits(slash + 1, strlen(slash + 1), DATABASES_MAX, &parsed->database))
+    if (fault != URL_GOOD || url->fragment.text != NULL ||
+        !parse_database(&parsed->database, url->path))
         return "after the host comes nothing but /NUMBER, of a database";
-    return parse_host(parsed, rest, (size_t)(slash - rest));
+    (void)snprintf(parsed->host, sizeof parsed->host, "%.*s%s%.*s", (int)url->host.len,
+                   url->host.text, url->zone.text != NULL ? "%" : "", (int)url->zone.len,
+                   url->zone.text != NULL ? url->zone.text : "");
+    if (url->port_number != 0)
+        parsed->port = url->port_number;
+    return NULL;
 }
 
-const char *redis_url_parse(struct redis_url *parsed, const char *url)
+const char *redis_url_parse(struct redis_url *parsed, const char *text)
 {
+    struct url url;
+    enum url_fault fault = url_parse(&url, text, strlen(text), URL_USERINFO_TO_LAST_AT);
+
     memset(parsed, 0, sizeof *parsed);
     parsed->port = PORT_DEFAULT;
-    if (strncmp(url, "unix://", 7) == 0)
-        return parse_path(parsed, url + 7);
-    if (strncmp(url, "redis://", 8) == 0)
-        return parse_server(parsed, url + 8);
-    if (strncmp(url, "rediss://", 9) == 0)
-        return "TLS is not spoken: use stunnel or WireGuard";
-    if (url[0] == '/')
+    if (fault == URL_TOO_LONG)
+        return "it is too long";
+    if (strncmp(text, "unix://", 7) == 0)
+        return parse_path(parsed, text + 7);
+    if (text[0] == '/')
         return "a path is written unix:///run/redis/redis.sock";
+    if (url_scheme_is(&url, "redis"))
+        return parse_server(parsed, &url, fault);
+    if (url_scheme_is(&url, "rediss"))
+        return "TLS is not spoken: use stunnel or WireGuard";
     return "it begins with unix:// or redis://";
 }
 

@@ -27,7 +27,7 @@ enum settings_who {
 /* Strings are owned by the settings and NULL where unset. */
 struct settings {
     struct settings_relays {
-        char *url[SETTINGS_MAX_RELAYS];        /* lower-case scheme and host, as given otherwise */
+        char *url[SETTINGS_MAX_RELAYS]; /* good for relay_url_parse(); in lower case to the path */
         bool is_repeated[SETTINGS_MAX_RELAYS]; /* named again, in the same words */
         size_t count;
     } relays;

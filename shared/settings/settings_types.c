@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/hex.h"
+#include "base/url.h"
 #include "redis/redis_url.h"
 #include "regex_check.h"
 #include "settings.h"
@@ -99,42 +100,18 @@ static bool parse_target(enum log_target *member, const char *value)
     return is_syslog || strcmp(value, "stderr") == 0;
 }
 
-static bool is_port(const char *text, size_t len)
-{
-    char digits[6];
-    int64_t port;
-
-    if (len == 0 || len >= sizeof digits)
-        return false;
-    memcpy(digits, text, len);
-    digits[len] = '\0';
-    return parse_number(digits, 1, 65535, &port);
-}
-
 /* Lower-cases the scheme and the host of a relay's URL in place; false if it is none. */
-static bool normalise_relay(char *url)
+static bool normalise_relay(char *text)
 {
-    char *authority = NULL, *end, *colon;
+    struct url url;
 
-    for (char *c = url; *c != '\0'; c++)
-        if (*c <= ' ' || *c >= 0x7f || *c == '"' || *c == '\\')
-            return false;
-    if (strncasecmp(url, "ws://", 5) == 0)
-        authority = url + 5;
-    else if (strncasecmp(url, "wss://", 6) == 0)
-        authority = url + 6;
-    else
+    if (url_parse(&url, text, strlen(text), URL_USERINFO_OF_AUTHORITY) != URL_GOOD ||
+        (!url_scheme_is(&url, "ws") && !url_scheme_is(&url, "wss")) || url.userinfo.text != NULL ||
+        (url.port.text != NULL && url.port.len == 0))
         return false;
-    end = authority + strcspn(authority, "/?#");
-    for (char *c = url; c < end; c++)
+    for (char *c = text; c < url.path.text; c++)
         *c = (char)tolower((unsigned char)*c);
-    colon = memchr(authority, ']', (size_t)(end - authority));
-    colon = memchr(colon != NULL ? colon : authority, ':',
-                   (size_t)(end - (colon != NULL ? colon : authority)));
-    if (memchr(authority, '@', (size_t)(end - authority)) != NULL || authority == end ||
-        colon == authority)
-        return false;
-    return colon == NULL || is_port(colon + 1, (size_t)(end - colon - 1));
+    return true;
 }
 
 static bool add_relay(struct settings_relays *relays, const char *text, size_t len)
@@ -206,15 +183,14 @@ static bool parse_list(void *list, const char *value, add_item_fn *add)
     }
 }
 
-/* Without user information, query and fragment: a path is put behind it. */
+/* Without query and fragment: a path is put behind it. An @ in the path may be in a password. */
 static bool parse_https(const struct settings_rule *rule, char **member, const char *value)
 {
     size_t len = strlen(value);
+    struct url url;
 
-    for (const char *c = value; *c != '\0'; c++)
-        if (*c <= ' ' || *c >= 0x7f || strchr("@?#", *c) != NULL)
-            return false;
-    if (strncasecmp(value, "https://", 8) != 0 || !parse_text(rule, member, value))
+    if (!url_parse_https(&url, value) || strpbrk(value, "@?#") != NULL ||
+        !parse_text(rule, member, value))
         return false;
     if ((*member)[len - 1] == '/')
         (*member)[len - 1] = '\0';
@@ -224,8 +200,9 @@ static bool parse_https(const struct settings_rule *rule, char **member, const c
 /* Characters of a URI alone (RFC 3986, section 2), so that it needs no escaping in JSON. */
 static bool parse_contact(const struct settings_rule *rule, char **member, const char *value)
 {
-    static const char mail[] = "mailto:", web[] = "https://";
+    static const char mail[] = "mailto:";
     const char *at;
+    struct url url;
 
     for (const char *c = value; *c != '\0'; c++)
         if (!isalnum((unsigned char)*c) && strchr("-._~:/?#[]@!$&'()*+,;=%", *c) == NULL)
@@ -235,12 +212,7 @@ static bool parse_contact(const struct settings_rule *rule, char **member, const
         return at != NULL && at > value + sizeof mail - 1 && at[1] != '\0' &&
                parse_text(rule, member, value);
     }
-    if (strncasecmp(value, web, sizeof web - 1) != 0)
-        return false;
-    value += sizeof web - 1;
-    /* Distributors are told all of it: no user and password. */
-    return isalnum((unsigned char)*value) && memchr(value, '@', strcspn(value, "/?#")) == NULL &&
-           parse_text(rule, member, value - (sizeof web - 1));
+    return url_parse_https(&url, value) && parse_text(rule, member, value);
 }
 
 static bool parse_regex(const struct settings_rule *rule, struct settings_regex *member,

@@ -449,7 +449,7 @@ def test_a_key_in_order(make_stack, tmp_path):
 # ---- Settings that only a start would show to be bad
 
 @pytest.mark.parametrize("settings, says", [
-    ({"NOSTR_RELAYS": "wss://[::1].x"}, "NOSTR_RELAYS: 'wss://[::1].x'"),
+    ({"NOSTR_RELAYS": "wss://[::1].x"}, "NOSTR_RELAYS=wss://[::1].x: expected"),
     ({"TLS_CA_FILE": "/nowhere/ca.pem"}, "TLS_CA_FILE='/nowhere/ca.pem'"),
     ({"TLS_CA_FILE": "/dev/null"}, "TLS_CA_FILE='/dev/null'"),
 ], ids=["relay", "no-file", "no-certificate"])
@@ -460,7 +460,7 @@ def test_what_no_start_would_get_over(make_stack, settings, says):
 def test_a_relays_path_and_query_are_not_shown(make_stack):
     """They may be what a relay knows its guests by."""
     said = refuses_to_start(make_stack, "hidden", NOSTR_RELAYS="wss://[::1].x/hidden?token=hidden")
-    assert "NOSTR_RELAYS: 'wss://[::1].x'" in said
+    assert "NOSTR_RELAYS=wss://[::1].x/[...]: expected" in said
 
 
 def test_fcm_that_would_be_off(make_stack):

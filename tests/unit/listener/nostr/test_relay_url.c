@@ -1,6 +1,8 @@
 #include <string.h>
 
 #include "nostr/relay_url.h"
+#include "settings/settings.h"
+#include "settings/settings_types.h"
 #include "unit.h"
 
 START_TEST(takes_urls_apart)
@@ -23,6 +25,10 @@ START_TEST(takes_urls_apart)
         {"ws://[::1]:7777", "::1", "[::1]:7777", "/", "ws://[::1]:7777", "ws://[::1]:7777", false,
          7777},
         {"ws://[::1]", "::1", "[::1]", "/", "ws://[::1]", "ws://[::1]", false, 80},
+        {"ws://[2001:DB8:0:0::0001]:80/", "2001:db8::1", "[2001:db8::1]", "/",
+         "ws://[2001:db8::1]/", "ws://[2001:db8::1]", false, 80},
+        {"ws://[fe80::1%25eth0]:7777", "fe80::1%eth0", "[fe80::1]:7777", "/", "ws://[fe80::1]:7777",
+         "ws://[fe80::1]:7777", false, 7777},
         {"wss://user:secret@relay.example?token=secret#top", "relay.example", "relay.example",
          "/?token=secret", "wss://relay.example", "wss://relay.example/[...]", true, 443},
         {"wss://relay.example:/x", "relay.example", "relay.example", "/x", "wss://relay.example/x",
@@ -57,6 +63,10 @@ START_TEST(refuses_what_is_no_relay_url)
         "wss://user@",
         "ws://[::1",
         "ws://[]",
+        "ws://[relay]",
+        "ws://rel%61y.example",
+        "ws://relay,example",
+        "ws://relay.example/\"",
         "ws://[::1]7777",
         "ws://relay.example:0",
         "ws://relay.example:65536",
@@ -91,6 +101,7 @@ START_TEST(knows_a_relay_under_its_other_spellings)
         {"wss://relay.example?x=1", "wss://relay.example/?x=1", true},
         {"wss://relay.example/a?x=1", "wss://relay.example/a/?x=1", true},
         {"ws://[::1]:7000", "ws://[::1]:7000/", true},
+        {"ws://[::1]:7000", "ws://[0::0:1]:7000", true},
         {"wss://relay.example", "ws://relay.example", false},
         {"wss://relay.example:443", "ws://relay.example:443", false},
         {"wss://relay.example", "wss://relay.example:444", false},
@@ -141,5 +152,52 @@ START_TEST(bounds_lengths)
 }
 END_TEST
 
+/* Whatever NOSTR_RELAYS may hold can be followed. */
+START_TEST(settings_take_no_other_urls)
+{
+    static const struct settings_rule rule = {.type = SETTINGS_RELAYS};
+    static const char *const urls[] = {
+        "wss://relay.example",
+        "WS://Relay.Example:80/a?b#c",
+        "ws://[::1]:7000",
+        "ws://[fe80::1%25eth0]",
+        "ws://127.1",
+        "wss://relay.example:",
+        "wss://relay.example.:443/",
+        "ws://[relay]",
+        "ws://relay%2eexample",
+        "ws://u@relay.example",
+        "ws://relay.example/\"",
+        "ws://relay.example:65536",
+        "https://relay.example",
+    };
+    char longest[513 + 1];
+    unsigned taken = 0;
+
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        struct settings_relays relays = {.count = 0};
+        struct relay_url url;
+        bool is_setting = settings_type_parse(&rule, &relays, urls[i]);
+
+        ck_assert_msg(!is_setting || relay_url_parse(&url, relays.url[0]), "%s", urls[i]);
+        ck_assert_msg(!is_setting || relay_url_parse(&url, urls[i]), "%s", urls[i]);
+        taken += is_setting;
+        settings_type_free(&rule, &relays);
+    }
+    ck_assert_uint_eq(taken, 6);
+    memset(longest, 'a', sizeof longest);
+    memcpy(longest, "ws://h/", 7);
+    for (size_t len = 512; len <= 513; len++) {
+        struct settings_relays relays = {.count = 0};
+
+        longest[len] = '\0';
+        ck_assert(settings_type_parse(&rule, &relays, longest) == (len == 512));
+        settings_type_free(&rule, &relays);
+        longest[len] = 'a';
+    }
+    ck_assert_int_gt(RELAY_URL_MAX_LEN, 512);
+}
+END_TEST
+
 UNIT_MAIN("relay_url", takes_urls_apart, refuses_what_is_no_relay_url,
-          knows_a_relay_under_its_other_spellings, bounds_lengths)
+          knows_a_relay_under_its_other_spellings, bounds_lengths, settings_take_no_other_urls)

@@ -171,6 +171,8 @@ START_TEST(bad_accounts_are_refused)
     expect_refused("token_uri", NULL, "token_uri");
     expect_refused("token_uri", json_string("file:///etc/passwd"), "token_uri");
     expect_refused("token_uri", json_string("http://oauth.example/token"), "token_uri");
+    expect_refused("token_uri", json_string("https://u:p@oauth.example/token"), "token_uri");
+    expect_refused("token_uri", json_string("https://oauth.example:x/token"), "token_uri");
     expect_refused("private_key", NULL, "private_key");
     expect_refused("private_key", json_string("-----BEGIN"), "PEM");
     expect_refused("private_key", json_string(pem), "RSA");

@@ -76,6 +76,7 @@ START_TEST(says_what_is_wrong_and_nothing_of_the_url)
         {"redis://h secret", "the host is"},
         {"redis://[::1", "the host is"},
         {"redis://[]", "the host is"},
+        {"redis://[h]", "the host is"},
         {"redis://[::1]secret", "the host is"},
         {"redis://[h@secret]", "user:password"},
     };

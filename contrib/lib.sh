@@ -16,11 +16,11 @@ readonly PACKAGES=(
     ca-certificates curl lighttpd python3 python3-websockets redis-server spawn-fcgi util-linux
 )
 # And what the unit and integration tests need beside: they watch processes with procps, and look at
-# certificates with openssl.
+# certificates with openssl; node is an HTTP/2 server that answers in frames of any size.
 # shellcheck disable=SC2034
 readonly TEST_PACKAGES=(
-    check lighttpd-mod-openssl nginx openssl procps python3-cryptography python3-pytest
-    python3-pytest-xdist python3-redis redis-tools
+    check lighttpd-mod-openssl nginx nodejs openssl procps python3-cryptography
+    python3-pytest python3-pytest-xdist python3-redis redis-tools
 )
 
 say() {

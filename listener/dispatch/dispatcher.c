@@ -10,11 +10,13 @@
 #include "base/thread.h"
 #include "log/log.h"
 #include "push/http_client.h"
+#include "push/push_backend.h"
 #include "push_desk.h"
 #include "registry/registry_listener.h"
 #include "registry/registry_wakes.h"
 #include "registry/stats.h"
 #include "settings/settings.h"
+#include "turns.h"
 #include "wakes/takeover.h"
 #include "wakes/wake_queue.h"
 #include "wakes/wake_reader.h"
@@ -35,7 +37,9 @@ struct dispatcher {
     struct registry *registry;
     struct registration *registrations; /* LOOKUP_BATCH of them */
     int64_t registry_retry_ms;          /* they fail until then */
-    int64_t sort_due_ms[WAKE_LANES];    /* see lookups() */
+    int64_t *sort_due_ms;               /* by lane: see lookups() */
+    struct turns turns;                 /* made of the queue and the desk */
+    struct push_ended_list dead;        /* pushes whose registration is to be removed */
     struct lease lease;                 /* under which wakes are read */
     struct takeover takeover;
     pthread_t thread;
@@ -67,17 +71,28 @@ static bool succeeded(struct dispatcher *dispatcher, enum registry_result result
     return false;
 }
 
+/* Brings to the queue what has ended. */
+static void settle(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    struct push_ended *dead;
+
+    while ((dead = turns_settle(&dispatcher->turns, now_ms)) != NULL)
+        STAILQ_INSERT_TAIL(&dispatcher->dead, dead, next);
+}
+
 /* A dead token first leaves the registry, then its wakes are done with. */
 static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    struct push_desk_dead dead;
+    struct push_ended *dead;
 
-    while (commands_work(dispatcher, now_ms) && push_desk_first_dead(dispatcher->desk, &dead)) {
-        enum registry_result result =
-            registry_forget(dispatcher->registry, dead.key, dead.token, dead.expires_ms);
+    while (commands_work(dispatcher, now_ms) && (dead = STAILQ_FIRST(&dispatcher->dead)) != NULL) {
+        enum registry_result result = registry_forget(
+            dispatcher->registry, wake_target_key(dead->target), dead->token, dead->expires_ms);
 
-        if (succeeded(dispatcher, result))
-            push_desk_forgotten(dispatcher->desk, result == REGISTRY_NOT_FOUND, now_ms);
+        if (!succeeded(dispatcher, result))
+            continue; /* commands do not work now */
+        STAILQ_REMOVE_HEAD(&dispatcher->dead, next);
+        turns_settle_dead(&dispatcher->turns, &dead, result == REGISTRY_NOT_FOUND, now_ms);
     }
 }
 
@@ -96,12 +111,10 @@ static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 /* Whether there is something that Redis is still to be told. */
 static bool has_news(const struct dispatcher *dispatcher)
 {
-    struct push_desk_dead dead;
     const char *id;
 
-    return push_desk_first_dead(dispatcher->desk, &dead) ||
-           (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
-            !wake_reader_reads_own(dispatcher->reader));
+    return !STAILQ_EMPTY(&dispatcher->dead) || (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
+                                                !wake_reader_reads_own(dispatcher->reader));
 }
 
 /* ---- Whose wakes they are -------------------------------------------------------------------- */
@@ -144,7 +157,7 @@ static void take_over(struct dispatcher *dispatcher, int64_t now_ms)
 /* How many of a lane's targets are to be looked up now. A backend that is down takes no pushes, but
  * some of those that wait for it have gone meanwhile, to the other one or altogether: a few at a
  * time are looked up anyway, and line up again behind the rest if they have not. */
-static size_t lookups(struct dispatcher *dispatcher, enum wake_lane lane, int64_t now_ms)
+static size_t lookups(struct dispatcher *dispatcher, unsigned lane, int64_t now_ms)
 {
     size_t n = push_desk_slots(dispatcher->desk, lane, now_ms);
 
@@ -157,8 +170,7 @@ static size_t lookups(struct dispatcher *dispatcher, enum wake_lane lane, int64_
 }
 
 /* When lookups() may be more than none without a push ending first. */
-static int64_t next_lookup_ms(const struct dispatcher *dispatcher, enum wake_lane lane,
-                              int64_t now_ms)
+static int64_t next_lookup_ms(const struct dispatcher *dispatcher, unsigned lane, int64_t now_ms)
 {
     int64_t next = push_desk_next_slot_ms(dispatcher->desk, lane, now_ms);
 
@@ -168,7 +180,7 @@ static int64_t next_lookup_ms(const struct dispatcher *dispatcher, enum wake_lan
 }
 
 /* Looks up one batch of those whose turn it is in this lane, right before they are pushed. */
-static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64_t now_ms)
+static void serve_lane(struct dispatcher *dispatcher, unsigned lane, int64_t now_ms)
 {
     struct wake_target *targets[LOOKUP_BATCH];
     struct trade_pubkey keys[LOOKUP_BATCH];
@@ -183,8 +195,8 @@ static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64
     if (succeeded(dispatcher, registry_lookup(dispatcher->registry, dispatcher->lease.since_us,
                                               keys, n, dispatcher->registrations, found))) {
         for (size_t i = 0; i < n; i++)
-            push_desk_serve(dispatcher->desk, targets[i],
-                            found[i] ? &dispatcher->registrations[i] : NULL, now_ms);
+            turns_serve(&dispatcher->turns, targets[i],
+                        found[i] ? &dispatcher->registrations[i] : NULL, now_ms);
     } else {
         for (size_t i = 0; i < n; i++)
             wake_queue_put_back(dispatcher->queue, targets[i], lane);
@@ -195,8 +207,9 @@ static void serve_lane(struct dispatcher *dispatcher, enum wake_lane lane, int64
 
 static void serve(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    for (int lane = 0; lane < WAKE_LANES && commands_work(dispatcher, now_ms); lane++)
-        serve_lane(dispatcher, (enum wake_lane)lane, now_ms);
+    for (unsigned lane = 0;
+         lane < push_desk_lanes(dispatcher->desk) && commands_work(dispatcher, now_ms); lane++)
+        serve_lane(dispatcher, lane, now_ms);
 }
 
 /* ---- The thread ------------------------------------------------------------------------------ */
@@ -212,9 +225,9 @@ static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
 {
     int64_t next = wake_queue_next_ms(dispatcher->queue);
 
-    for (int lane = 0; lane < WAKE_LANES; lane++) {
-        if (wake_queue_waiting(dispatcher->queue, (enum wake_lane)lane))
-            next = earlier(next, next_lookup_ms(dispatcher, (enum wake_lane)lane, now_ms));
+    for (unsigned lane = 0; lane < push_desk_lanes(dispatcher->desk); lane++) {
+        if (wake_queue_waiting(dispatcher->queue, lane))
+            next = earlier(next, next_lookup_ms(dispatcher, lane, now_ms));
     }
     if (dispatcher->takeover.since_us != 0)
         next = earlier(next, dispatcher->takeover.due_ms);
@@ -239,10 +252,9 @@ static void stop_clocks(struct dispatcher *dispatcher, int64_t now_ms)
 {
     bool redis_away = !wake_reader_is_up(dispatcher->reader) || !commands_work(dispatcher, now_ms);
 
-    for (int lane = 0; lane < WAKE_LANES; lane++)
-        wake_queue_stop_clock(dispatcher->queue, (enum wake_lane)lane,
-                              redis_away ||
-                                  push_desk_is_down(dispatcher->desk, (enum wake_lane)lane, now_ms),
+    for (unsigned lane = 0; lane < push_desk_lanes(dispatcher->desk); lane++)
+        wake_queue_stop_clock(dispatcher->queue, lane,
+                              redis_away || push_desk_is_down(dispatcher->desk, lane, now_ms),
                               now_ms);
 }
 
@@ -251,10 +263,11 @@ static void work(struct dispatcher *dispatcher)
     while (!atomic_load(&dispatcher->stop)) {
         int64_t now_ms = (int64_t)clock_monotonic_ms(), next_ms;
 
+        settle(dispatcher, now_ms);
         follow_tenure(dispatcher, now_ms);
         take_over(dispatcher, now_ms);
         next_ms = wake_reader_run(dispatcher->reader, dispatcher->queue, now_ms);
-        next_ms = earlier(next_ms, push_desk_run(dispatcher->desk, now_ms));
+        next_ms = earlier(next_ms, turns_run(&dispatcher->turns, now_ms));
         stop_clocks(dispatcher, now_ms);
         serve(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
@@ -274,6 +287,7 @@ static void tell_the_rest(struct dispatcher *dispatcher)
     while (has_news(dispatcher) && now_ms < deadline_ms) {
         wait_until(dispatcher, earlier(dispatcher->registry_retry_ms, deadline_ms));
         now_ms = (int64_t)clock_monotonic_ms();
+        settle(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
     }
@@ -286,6 +300,7 @@ static void drain(struct dispatcher *dispatcher)
 
     wake_reader_stop(dispatcher->reader);
     for (;;) {
+        settle(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
         publish_status(dispatcher);
@@ -298,6 +313,7 @@ static void drain(struct dispatcher *dispatcher)
         log_warn("dispatcher: %u pushes did not end in time; they will be made again",
                  push_desk_in_flight(dispatcher->desk));
     http_client_cancel_all(dispatcher->client);
+    settle(dispatcher, now_ms);
     tell_the_rest(dispatcher);
     log_info("dispatcher: stopped; %zu wakes stay in Redis", wake_queue_backlog(dispatcher->queue));
     publish_status(dispatcher);
@@ -316,6 +332,19 @@ static bool start_thread(struct dispatcher *dispatcher)
     return dispatcher->running;
 }
 
+/* With a lane for each of the desk's back ends. */
+static bool make_turns(struct dispatcher *dispatcher, const struct settings *settings,
+                       struct stats *stats)
+{
+    unsigned lanes = push_desk_lanes(dispatcher->desk);
+
+    dispatcher->queue = wake_queue_new((size_t)settings->wakes_max, lanes, random_up_to);
+    dispatcher->sort_due_ms = calloc(lanes, sizeof *dispatcher->sort_due_ms);
+    dispatcher->turns =
+        (struct turns){.queue = dispatcher->queue, .desk = dispatcher->desk, .stats = stats};
+    return dispatcher->queue != NULL && dispatcher->sort_due_ms != NULL;
+}
+
 struct dispatcher *dispatcher_start(const struct settings *settings, struct stats *stats)
 {
     struct dispatcher *dispatcher = calloc(1, sizeof *dispatcher);
@@ -323,15 +352,17 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
     if (dispatcher == NULL)
         return NULL;
     dispatcher->registry_retry_ms = INT64_MIN;
+    STAILQ_INIT(&dispatcher->dead);
     dispatcher->client = http_client_new(settings->tls_ca_file);
-    dispatcher->queue = wake_queue_new((size_t)settings->wakes_max, random_up_to);
+    if (dispatcher->client != NULL)
+        dispatcher->desk =
+            push_desk_new(push_backends, push_backends_count, settings, dispatcher->client);
     dispatcher->reader = wake_reader_new(settings, stats);
     dispatcher->registry = registry_new(settings, stats);
     dispatcher->registrations = calloc(LOOKUP_BATCH, sizeof *dispatcher->registrations);
-    if (dispatcher->client != NULL && dispatcher->queue != NULL)
-        dispatcher->desk = push_desk_new(settings, dispatcher->client, dispatcher->queue, stats);
     if (dispatcher->desk == NULL || dispatcher->reader == NULL || dispatcher->registry == NULL ||
-        dispatcher->registrations == NULL || !start_thread(dispatcher)) {
+        dispatcher->registrations == NULL || !make_turns(dispatcher, settings, stats) ||
+        !start_thread(dispatcher)) {
         log_error("dispatcher: cannot be started");
         dispatcher_free(&dispatcher);
     }
@@ -365,6 +396,7 @@ void dispatcher_stop(struct dispatcher *dispatcher)
 void dispatcher_free(struct dispatcher **dispatcher)
 {
     struct dispatcher *it = *dispatcher;
+    struct push_ended *dead;
 
     if (it == NULL)
         return;
@@ -372,12 +404,17 @@ void dispatcher_free(struct dispatcher **dispatcher)
         dispatcher_stop(it);
         (void)pthread_join(it->thread, NULL);
     }
+    while ((dead = STAILQ_FIRST(&it->dead)) != NULL) {
+        STAILQ_REMOVE_HEAD(&it->dead, next);
+        push_ended_free(&dead);
+    }
     push_desk_free(&it->desk);
     http_client_free(&it->client);
     wake_reader_free(&it->reader);
     registry_free(&it->registry);
     wake_queue_free(&it->queue);
     free(it->registrations);
+    free(it->sort_due_ms);
     free(it);
     *dispatcher = NULL;
 }

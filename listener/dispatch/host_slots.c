@@ -13,7 +13,7 @@
 struct host {
     struct hash_table_item item; /* by name; first */
     struct due_item call;        /* see plan() */
-    char name[UNIFIEDPUSH_HOST_MAX];
+    char name[PUSH_HOST_MAX];
     unsigned in_flight;
     unsigned most;
     unsigned allowed; /* of these, since it was held: 1, doubling; 0: all */

@@ -23,7 +23,7 @@
 #include "device/device_id.h"
 #include "push/http_client.h"
 #include "push/push.h"
-#include "push/unifiedpush.h"
+#include "push/push_backend.h"
 #include "wakes/wake_queue.h"
 
 #define HOST_SLOTS_MAX     20

@@ -4,237 +4,251 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/must.h"
 #include "base/wipe.h"
 #include "host_slots.h"
 #include "log/log.h"
-#include "push/fcm.h"
-#include "push/push.h"
-#include "push/unifiedpush.h"
+#include "push/http_client.h"
+#include "push/push_backend.h"
 #include "registry/registration.h"
-#include "registry/stats.h"
 #include "settings/settings.h"
 
 #define HOLD_ENDPOINT_MS 1000 /* at least, whatever it asks for */
-#define NO_MEMORY_MS     1000
 #define SLOW_MS          2000 /* a push that takes so long is as bad as one without an answer */
-#define SLOW_SHARE       4    /* slow hosts may take one in so many of UnifiedPush's slots */
+#define SLOW_SHARE       4    /* slow hosts may take one in so many of a back end's slots */
 
-/* A push under way, or one whose token turned out to be dead and is still to be removed. */
-struct flight {
+struct push_flight {
+    struct push_ended ended; /* first, so that what has ended is its flight */
     struct push_desk *desk;
-    struct flight *next;
-    struct wake_target *target;
-    struct log_name name; /* its, for the debug log */
-    enum wake_lane lane;
-    int64_t started_ms;
-    char *token;
-    int64_t expires_ms; /* the registration's */
-    char host[];        /* UNIFIEDPUSH_HOST_MAX in WAKE_LANE_UNIFIEDPUSH, none in the other */
+    int64_t started_ms, failing_ms;
+    char host[]; /* PUSH_HOST_MAX, where the back end has hosts; else none */
+};
+
+/* A back end, and what becomes of its pushes. */
+struct lane {
+    const struct push_backend *backend;
+    void *service;            /* NULL: off */
+    struct host_slots *hosts; /* NULL: there is one peer */
+    struct push_health health;
+    unsigned in_flight;
+    struct wake_list called;
 };
 
 struct push_desk {
-    const struct settings *settings;
     struct http_client *client;
-    struct wake_queue *queue;
-    struct stats *stats;
-    struct fcm *fcm; /* NULL: off */
-    struct unifiedpush *unifiedpush;
-    struct host_slots *hosts;
-    struct push_health health[WAKE_LANES];
-    unsigned in_flight[WAKE_LANES];
-    struct flight *dead_first, *dead_last;
-};
-
-static const struct lane_words {
-    const char *name;
-    enum stats_counter delivered, dead, given_up, first_bucket;
-} words[WAKE_LANES] = {
-    [WAKE_LANE_FCM] = {"FCM", STAT_WAKES_DELIVERED_FCM, STAT_WAKES_DEAD_FCM,
-                       STAT_WAKES_GIVEN_UP_FCM, STAT_PUSH_FCM_10},
-    [WAKE_LANE_UNIFIEDPUSH] = {"UnifiedPush", STAT_WAKES_DELIVERED_UNIFIEDPUSH,
-                               STAT_WAKES_DEAD_UNIFIEDPUSH, STAT_WAKES_GIVEN_UP_UNIFIEDPUSH,
-                               STAT_PUSH_UNIFIEDPUSH_10},
+    unsigned most; /* pushes in flight, a lane */
+    struct push_ended_list ended;
+    unsigned count;
+    struct lane lanes[]; /* from 1 on */
 };
 
 /* ---- The desk -------------------------------------------------------------------------------- */
 
-static unsigned slow_slots(const struct settings *settings)
+static struct lane *lane_of(struct push_desk *desk, unsigned lane)
 {
-    unsigned share = (unsigned)settings->push_max_in_flight / SLOW_SHARE;
-
-    return share > 0 ? share : 1;
+    MUST(lane > WAKE_LANE_UNKNOWN && lane <= desk->count);
+    return &desk->lanes[lane];
 }
 
-struct push_desk *push_desk_new(const struct settings *settings, struct http_client *client,
-                                struct wake_queue *queue, struct stats *stats)
+static const struct lane *lane_in(const struct push_desk *desk, unsigned lane)
 {
-    struct push_desk *desk = calloc(1, sizeof *desk);
+    MUST(lane > WAKE_LANE_UNKNOWN && lane <= desk->count);
+    return &desk->lanes[lane];
+}
+
+static unsigned slow_slots(const struct push_desk *desk)
+{
+    return desk->most >= SLOW_SHARE ? desk->most / SLOW_SHARE : 1;
+}
+
+static bool open_lane(const struct push_desk *desk, struct lane *lane,
+                      const struct push_backend *backend, const struct settings *settings)
+{
+    lane->backend = backend;
+    push_health_init(&lane->health);
+    if (backend->host != NULL && (lane->hosts = host_slots_new(slow_slots(desk))) == NULL)
+        return false;
+    return backend->open(settings, desk->client, &lane->service);
+}
+
+struct push_desk *push_desk_new(const struct push_backend *const *backends, unsigned count,
+                                const struct settings *settings, struct http_client *client)
+{
+    struct push_desk *desk = calloc(1, sizeof *desk + (count + 1) * sizeof desk->lanes[0]);
 
     if (desk == NULL)
         return NULL;
-    desk->settings = settings;
     desk->client = client;
-    desk->queue = queue;
-    desk->stats = stats;
-    for (int lane = 0; lane < WAKE_LANES; lane++)
-        push_health_init(&desk->health[lane]);
-    desk->fcm = fcm_new(settings, client);
-    desk->unifiedpush = unifiedpush_new(settings, client);
-    desk->hosts = host_slots_new(slow_slots(settings));
-    if (desk->unifiedpush == NULL || desk->hosts == NULL)
-        push_desk_free(&desk);
+    desk->most = (unsigned)settings->push_max_in_flight;
+    STAILQ_INIT(&desk->ended);
+    while (desk->count < count) {
+        struct lane *lane = &desk->lanes[desk->count + 1];
+
+        desk->count++;
+        if (!open_lane(desk, lane, backends[desk->count - 1], settings)) {
+            push_desk_free(&desk);
+            return NULL;
+        }
+    }
     return desk;
 }
 
-static void flight_free(struct flight *flight)
+static void flight_free(struct push_flight *flight)
 {
-    wipe_free(flight->token);
+    wipe_free(flight->ended.token);
     free(flight);
+}
+
+void push_ended_free(struct push_ended **ended)
+{
+    flight_free((struct push_flight *)*ended);
+    *ended = NULL;
 }
 
 void push_desk_free(struct push_desk **desk)
 {
-    struct flight *flight;
+    struct push_ended *ended;
 
     if (*desk == NULL)
         return;
     http_client_cancel_all((*desk)->client);
-    while ((flight = (*desk)->dead_first) != NULL) {
-        (*desk)->dead_first = flight->next;
-        flight_free(flight);
+    while ((ended = push_desk_take_ended(*desk)) != NULL)
+        push_ended_free(&ended);
+    for (unsigned i = 1; i <= (*desk)->count; i++) {
+        struct lane *lane = &(*desk)->lanes[i];
+
+        if (lane->service != NULL)
+            lane->backend->close(lane->service);
+        host_slots_free(&lane->hosts);
     }
-    fcm_free(&(*desk)->fcm);
-    unifiedpush_free(&(*desk)->unifiedpush);
-    host_slots_free(&(*desk)->hosts);
     free(*desk);
     *desk = NULL;
 }
 
-/* They line up for another look. */
-static void call(struct push_desk *desk, struct wake_list *released)
+unsigned push_desk_lanes(const struct push_desk *desk)
 {
-    struct wake_target *target;
+    return desk->count + 1;
+}
 
-    while ((target = wake_list_shift(released)) != NULL)
-        wake_queue_put_back(desk->queue, target, WAKE_LANE_UNIFIEDPUSH);
+const struct push_backend *push_desk_backend(const struct push_desk *desk, unsigned lane)
+{
+    return lane_in(desk, lane)->backend;
+}
+
+static int64_t run_lane(struct lane *lane, int64_t now_ms)
+{
+    int64_t hosts_ms = INT64_MAX, service_ms = INT64_MAX;
+
+    if (lane->hosts != NULL)
+        hosts_ms = host_slots_run(lane->hosts, now_ms, &lane->called);
+    if (lane->service != NULL && lane->backend->run != NULL)
+        service_ms = lane->backend->run(lane->service, now_ms, clock_unix_s());
+    return hosts_ms < service_ms ? hosts_ms : service_ms;
 }
 
 int64_t push_desk_run(struct push_desk *desk, int64_t now_ms)
 {
-    struct wake_list released = {0};
-    int64_t hosts_ms = host_slots_run(desk->hosts, now_ms, &released), fcm_ms = INT64_MAX;
+    int64_t next_ms = INT64_MAX;
 
-    call(desk, &released);
-    if (desk->fcm != NULL)
-        fcm_ms = fcm_run(desk->fcm, now_ms, clock_unix_s());
-    return fcm_ms < hosts_ms ? fcm_ms : hosts_ms;
+    for (unsigned i = 1; i <= desk->count; i++) {
+        int64_t lane_ms = run_lane(&desk->lanes[i], now_ms);
+
+        next_ms = lane_ms < next_ms ? lane_ms : next_ms;
+    }
+    return next_ms;
 }
 
 /* ---- Slots ----------------------------------------------------------------------------------- */
 
-static bool lane_is_off(const struct push_desk *desk, enum wake_lane lane)
+static bool is_ready(const struct lane *lane, int64_t now_ms)
 {
-    return (lane == WAKE_LANE_FCM && desk->fcm == NULL) ||
-           (lane == WAKE_LANE_UNIFIEDPUSH && !desk->settings->unifiedpush_enabled);
+    return lane->backend->ready == NULL || lane->backend->ready(lane->service, now_ms);
 }
 
-size_t push_desk_slots(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms)
+size_t push_desk_slots(const struct push_desk *desk, unsigned number, int64_t now_ms)
 {
-    if (lane == WAKE_LANE_UNKNOWN || lane_is_off(desk, lane))
+    const struct lane *lane;
+
+    if (number == WAKE_LANE_UNKNOWN)
         return SIZE_MAX; /* finding out, or giving up, needs no slot */
-    if (lane == WAKE_LANE_FCM && !fcm_ready(desk->fcm, now_ms))
+    lane = lane_in(desk, number);
+    if (lane->service == NULL)
+        return SIZE_MAX;
+    if (!is_ready(lane, now_ms))
         return 0;
-    return push_health_slots(&desk->health[lane], now_ms, desk->in_flight[lane],
-                             (unsigned)desk->settings->push_max_in_flight);
+    return push_health_slots(&lane->health, now_ms, lane->in_flight, desk->most);
 }
 
-int64_t push_desk_next_slot_ms(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms)
+int64_t push_desk_next_slot_ms(const struct push_desk *desk, unsigned number, int64_t now_ms)
 {
-    const struct push_health *health = &desk->health[lane];
+    const struct push_health *health;
 
-    if (push_desk_slots(desk, lane, now_ms) > 0)
+    if (push_desk_slots(desk, number, now_ms) > 0)
         return now_ms;
+    health = &lane_in(desk, number)->health;
     if (push_health_is_down(health) && health->probe_at_ms > now_ms)
         return health->probe_at_ms;
     return INT64_MAX; /* a push that ends, or push_desk_run(), makes room */
 }
 
-bool push_desk_is_down(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms)
+bool push_desk_is_down(const struct push_desk *desk, unsigned number, int64_t now_ms)
 {
-    if (lane == WAKE_LANE_FCM && desk->fcm != NULL && !fcm_ready(desk->fcm, now_ms))
-        return true;
-    return push_health_is_down(&desk->health[lane]);
+    const struct lane *lane;
+
+    if (number == WAKE_LANE_UNKNOWN)
+        return false;
+    lane = lane_in(desk, number);
+    return lane->service != NULL && (!is_ready(lane, now_ms) || push_health_is_down(&lane->health));
 }
 
 unsigned push_desk_in_flight(const struct push_desk *desk)
 {
-    return desk->in_flight[WAKE_LANE_FCM] + desk->in_flight[WAKE_LANE_UNIFIEDPUSH];
+    unsigned n = 0;
+
+    for (unsigned i = 1; i <= desk->count; i++)
+        n += desk->lanes[i].in_flight;
+    return n;
+}
+
+struct wake_target *push_desk_called(struct push_desk *desk, unsigned *number)
+{
+    for (unsigned i = 1; i <= desk->count; i++) {
+        struct wake_target *target = wake_list_shift(&desk->lanes[i].called);
+
+        if (target != NULL) {
+            *number = i;
+            return target;
+        }
+    }
+    return NULL;
 }
 
 /* ---- Outcomes -------------------------------------------------------------------------------- */
 
-static void tell_outcome(const struct flight *flight, const struct push_result *result)
-{
-    static const char *const texts[] = {
-        [PUSH_DELIVERED] = "delivered",
-        [PUSH_DEAD_TOKEN] = "its token is dead",
-        [PUSH_RETRY] = "failed",
-        [PUSH_BACKEND_FAULT] = "failed, perhaps with the back end",
-        [PUSH_HELD_BACK] = "held back",
-        [PUSH_UNAUTHORIZED] = "our credentials were refused",
-        [PUSH_GIVEN_UP] = "given up",
-        [PUSH_MISTAKE] = "given up, for a mistake of the operator's",
-        [PUSH_CANCELLED] = "cancelled, for this server stops",
-    };
-
-    log_debug("push: %s was pushed to by %s (%s): %s", flight->name.text, words[flight->lane].name,
-              result->answer, texts[result->outcome]);
-}
-
-/* One push had this outcome, for so many of the wakes it covered. */
-static void count(struct push_desk *desk, enum stats_counter outcome, unsigned wakes)
-{
-    if (wakes == 0)
-        return;
-    stats_add(desk->stats, outcome, 1);
-    stats_add(desk->stats, STAT_WAKES_MERGED, wakes - 1);
-}
-
-static void settle(struct push_desk *desk, struct wake_target *target, enum stats_counter outcome,
-                   int64_t now_ms)
-{
-    count(desk, outcome, wake_queue_finish(desk->queue, target, now_ms));
-}
-
 /* `result` NULL: no push was made. */
-static void release_slot(struct push_desk *desk, const struct flight *flight,
+static void release_slot(struct lane *lane, const struct push_flight *flight,
                          const struct push_result *result, int64_t now_ms)
 {
-    struct wake_list released = {0};
-
-    desk->in_flight[flight->lane]--;
-    if (flight->lane != WAKE_LANE_UNIFIEDPUSH)
+    lane->in_flight--;
+    if (lane->hosts == NULL)
         return;
     if (result != NULL && (result->timed_out || now_ms - flight->started_ms >= SLOW_MS))
-        host_slots_was_slow(desk->hosts, flight->host, now_ms);
-    host_slots_leave(desk->hosts, flight->host, result, now_ms, &released);
-    call(desk, &released);
+        host_slots_was_slow(lane->hosts, flight->host, now_ms);
+    host_slots_leave(lane->hosts, flight->host, result, now_ms, &lane->called);
 }
 
-/* UnifiedPush is as many backends as there are hosts, and strangers choose them: their failures
+/* A back end with hosts is as many as there are of them, and strangers choose them: their failures
  * must not hold up anybody else, so it is never down as a whole; but while there is nothing else,
  * no push is to be blamed for them. What was not answered says nothing good of the network. */
-static void note_health(struct push_desk *desk, enum wake_lane lane,
-                        const struct push_result *result, int64_t now_ms)
+static void note_health(struct lane *lane, const struct push_result *result, int64_t now_ms)
 {
-    struct push_health *health = &desk->health[lane];
-
     switch (result->outcome) {
     case PUSH_BACKEND_FAULT:
-        if (lane == WAKE_LANE_FCM && push_health_fault(health, now_ms))
-            log_error("push: FCM cannot be reached or answers 5xx alone; its wakes wait");
+        if (lane->hosts == NULL && push_health_fault(&lane->health, now_ms))
+            log_error("push: %s cannot be reached or answers 5xx alone; its wakes wait",
+                      lane->backend->name);
         break;
-    case PUSH_UNAUTHORIZED: /* oauth deals with that */
+    case PUSH_UNAUTHORIZED: /* the back end deals with that */
     case PUSH_CANCELLED:
         break;
     case PUSH_DELIVERED:
@@ -243,29 +257,14 @@ static void note_health(struct push_desk *desk, enum wake_lane lane,
     case PUSH_HELD_BACK:
     case PUSH_GIVEN_UP:
     case PUSH_MISTAKE:
-        if (result->answered && push_health_good(health, now_ms))
-            log_info("push: %s works again", words[lane].name);
+        if (result->answered && push_health_good(&lane->health, now_ms))
+            log_info("push: %s works again", lane->backend->name);
         break;
     }
 }
 
-static void retry(struct push_desk *desk, const struct flight *flight,
-                  const struct push_result *result, bool blamed, int64_t now_ms)
-{
-    unsigned given_up;
-
-    if (wake_queue_retry(desk->queue, flight->target, now_ms, blamed, result->retry_after_ms,
-                         &given_up))
-        stats_add(desk->stats, STAT_PUSH_RETRIES, 1);
-    if (given_up > 0)
-        log_debug("push: %s has had %d tries: %u of its wakes are given up", flight->name.text,
-                  WAKE_TRIES_MAX, given_up);
-    count(desk, words[flight->lane].given_up, given_up);
-}
-
 /* Nothing else goes to this endpoint before its time, whichever trade key is to be woken there. */
-static void hold_endpoint(struct push_desk *desk, const struct flight *flight, int64_t hold_ms,
-                          int64_t now_ms)
+static void hold_endpoint(struct lane *lane, const char *token, int64_t hold_ms, int64_t now_ms)
 {
     char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
 
@@ -273,272 +272,146 @@ static void hold_endpoint(struct push_desk *desk, const struct flight *flight, i
         hold_ms = HOLD_ENDPOINT_MS;
     if (hold_ms > WAKE_RETRY_AFTER_MAX_MS)
         hold_ms = WAKE_RETRY_AFTER_MAX_MS;
-    host_slots_endpoint(endpoint, flight->token);
-    host_slots_hold(desk->hosts, endpoint, now_ms + hold_ms, now_ms);
+    host_slots_endpoint(endpoint, token);
+    host_slots_hold(lane->hosts, endpoint, now_ms + hold_ms, now_ms);
 }
 
 /* Before its slot is given back, so that nobody else of a held host is called. Returns until when
  * the push waits. */
-static int64_t hold(struct push_desk *desk, const struct flight *flight,
+static int64_t hold(struct lane *lane, const struct push_flight *flight,
                     const struct push_result *result, int64_t now_ms)
 {
-    if (result->outcome != PUSH_HELD_BACK || flight->lane != WAKE_LANE_UNIFIEDPUSH)
+    if (result->outcome != PUSH_HELD_BACK || lane->hosts == NULL)
         return now_ms;
     if (result->holds_host)
-        return host_slots_hold_host(desk->hosts, flight->host, now_ms);
-    hold_endpoint(desk, flight, result->retry_after_ms, now_ms);
+        return host_slots_hold_host(lane->hosts, flight->host, now_ms);
+    hold_endpoint(lane, flight->ended.token, result->retry_after_ms, now_ms);
     return now_ms;
-}
-
-/* It spends no try. An endpoint that only ever asks to wait is asked ever more rarely; a host is as
- * a whole. */
-static void hold_back(struct push_desk *desk, const struct flight *flight,
-                      const struct push_result *result, int64_t held_until_ms, int64_t now_ms)
-{
-    if (!result->holds_host) {
-        retry(desk, flight, result, false, now_ms);
-        return;
-    }
-    wake_queue_hold_back(desk->queue, flight->target, held_until_ms);
-    stats_add(desk->stats, STAT_PUSH_RETRIES, 1);
-}
-
-static void add_dead(struct push_desk *desk, struct flight *flight)
-{
-    flight->next = NULL;
-    if (desk->dead_last != NULL)
-        desk->dead_last->next = flight;
-    else
-        desk->dead_first = flight;
-    desk->dead_last = flight;
 }
 
 static void push_done(const struct push_result *result, void *arg)
 {
-    struct flight *flight = arg;
+    struct push_flight *flight = arg;
     struct push_desk *desk = flight->desk;
-    int64_t now_ms = (int64_t)clock_monotonic_ms(), held_until_ms;
-    bool blamed =
-        push_health_blames(&desk->health[flight->lane], wake_target_failing_ms(flight->target));
+    struct lane *lane = lane_of(desk, flight->ended.lane);
+    int64_t now_ms = (int64_t)clock_monotonic_ms();
 
-    tell_outcome(flight, result);
-    if (result->outcome != PUSH_CANCELLED)
-        stats_add_push(desk->stats, words[flight->lane].first_bucket,
-                       (uint64_t)(now_ms - flight->started_ms));
-    held_until_ms = hold(desk, flight, result, now_ms);
-    release_slot(desk, flight, result, now_ms);
-    note_health(desk, flight->lane, result, now_ms);
-    switch (result->outcome) {
-    case PUSH_DELIVERED:
-        settle(desk, flight->target, words[flight->lane].delivered, now_ms);
-        break;
-    case PUSH_DEAD_TOKEN:
-        add_dead(desk, flight);
-        return;
-    case PUSH_RETRY:
-        retry(desk, flight, result, true, now_ms);
-        break;
-    case PUSH_BACKEND_FAULT:
-        retry(desk, flight, result, blamed, now_ms);
-        break;
-    case PUSH_HELD_BACK:
-        hold_back(desk, flight, result, held_until_ms, now_ms);
-        break;
-    case PUSH_UNAUTHORIZED:
-        if (!wake_queue_once_more(desk->queue, flight->target, now_ms))
-            settle(desk, flight->target, words[flight->lane].given_up, now_ms);
-        break;
-    case PUSH_GIVEN_UP:
-    case PUSH_MISTAKE:
-        settle(desk, flight->target, words[flight->lane].given_up, now_ms);
-        break;
-    case PUSH_CANCELLED:
-        wake_queue_abandon(desk->queue, flight->target);
-        break;
+    flight->ended.result = *result;
+    flight->ended.took_ms = now_ms - flight->started_ms;
+    flight->ended.blamed = push_health_blames(&lane->health, flight->failing_ms);
+    flight->ended.held_until_ms = hold(lane, flight, result, now_ms);
+    release_slot(lane, flight, result, now_ms);
+    note_health(lane, result, now_ms);
+    STAILQ_INSERT_TAIL(&desk->ended, &flight->ended, next);
+}
+
+struct push_ended *push_desk_take_ended(struct push_desk *desk)
+{
+    struct push_ended *first = STAILQ_FIRST(&desk->ended);
+
+    if (first != NULL)
+        STAILQ_REMOVE_HEAD(&desk->ended, next);
+    return first;
+}
+
+/* ---- Beginning ------------------------------------------------------------------------------- */
+
+unsigned push_desk_lane_of(const struct push_desk *desk, const struct registration *registration)
+{
+    for (unsigned i = 1; i <= desk->count; i++) {
+        if (desk->lanes[i].backend->accepts(registration))
+            return i;
     }
-    flight_free(flight);
+    return WAKE_LANE_UNKNOWN;
 }
 
-bool push_desk_first_dead(const struct push_desk *desk, struct push_desk_dead *dead)
+static struct push_flight *flight_new(struct push_desk *desk, unsigned lane,
+                                      struct wake_target *target,
+                                      const struct registration *registration, int64_t now_ms)
 {
-    const struct flight *first = desk->dead_first;
-
-    if (first == NULL)
-        return false;
-    *dead = (struct push_desk_dead){
-        .key = wake_target_key(first->target),
-        .token = first->token,
-        .expires_ms = first->expires_ms,
-    };
-    return true;
-}
-
-void push_desk_forgotten(struct push_desk *desk, bool renewed, int64_t now_ms)
-{
-    struct flight *flight = desk->dead_first;
-
-    desk->dead_first = flight->next;
-    if (desk->dead_first == NULL)
-        desk->dead_last = NULL;
-    log_debug(renewed ? "push: %s stays registered, for it has registered anew meanwhile"
-                      : "push: %s is unregistered, for its token is dead",
-              flight->name.text);
-    if (renewed)
-        wake_queue_abandon(desk->queue, flight->target);
-    else
-        settle(desk, flight->target, words[flight->lane].dead, now_ms);
-    flight_free(flight);
-}
-
-/* ---- Sending --------------------------------------------------------------------------------- */
-
-static struct flight *flight_new(struct push_desk *desk, struct wake_target *target,
-                                 const struct registration *registration, enum wake_lane lane,
-                                 int64_t now_ms)
-{
-    size_t host_size = lane == WAKE_LANE_UNIFIEDPUSH ? UNIFIEDPUSH_HOST_MAX : 0;
-    struct flight *flight = calloc(1, sizeof *flight + host_size);
+    size_t host_size = lane_of(desk, lane)->hosts != NULL ? PUSH_HOST_MAX : 0;
+    struct push_flight *flight = calloc(1, sizeof *flight + host_size);
 
     if (flight == NULL)
         return NULL;
     flight->desk = desk;
-    flight->target = target;
-    flight->name = log_debug_name(wake_target_key(target));
-    flight->lane = lane;
     flight->started_ms = now_ms;
-    flight->expires_ms = registration->expires_ms;
-    flight->token = strdup(registration->token);
-    if (flight->token == NULL) {
+    flight->ended.target = target;
+    flight->ended.lane = lane;
+    flight->ended.expires_ms = registration->expires_ms;
+    flight->ended.token = strdup(registration->token);
+    if (flight->ended.token == NULL) {
         free(flight);
         return NULL;
     }
     return flight;
 }
 
-static void tell_begun(const struct flight *flight, bool begun, enum push_kind kind,
-                       unsigned expired)
+static enum push_desk_entry enter_host(struct lane *lane, struct push_flight *flight,
+                                       const struct registration *registration, int64_t now_ms,
+                                       int64_t *until_ms)
 {
-    if (expired > 0)
-        log_debug("push: %s has waited for too long: %u of its wakes are given up",
-                  flight->name.text, expired);
-    if (begun)
-        log_debug("push: %s is pushed to by %s%s", flight->name.text, words[flight->lane].name,
-                  kind == PUSH_VISIBLE ? ", visibly where that can be" : ", silently");
-}
-
-/* The slot is taken; every way out of here gives it back in the end. */
-static void take_off(struct push_desk *desk, struct flight *flight,
-                     const struct registration *registration, int64_t now_ms)
-{
-    enum push_kind kind;
-    unsigned expired, given_up;
-    enum push_start started = PUSH_STARTED;
-
-    bool begun;
-
-    desk->in_flight[flight->lane]++;
-    begun = wake_queue_begin(desk->queue, flight->target, flight->lane, now_ms, &kind, &expired);
-    stats_add(desk->stats, words[flight->lane].given_up, expired);
-    tell_begun(flight, begun, kind, expired);
-    if (!begun) {
-        release_slot(desk, flight, NULL, now_ms);
-        flight_free(flight);
-        return;
-    }
-    if (flight->lane == WAKE_LANE_UNIFIEDPUSH)
-        started =
-            unifiedpush_push(desk->unifiedpush, registration, clock_unix_s(), push_done, flight);
-    else if (!fcm_push(desk->fcm, kind, registration->token, now_ms, clock_unix_s(), push_done,
-                       flight))
-        started = PUSH_NO_MEMORY;
-    if (started == PUSH_STARTED)
-        return;
-    release_slot(desk, flight, NULL, now_ms);
-    if (started == PUSH_BAD_REGISTRATION) {
-        log_debug("push: %s cannot be pushed to, for its registration is damaged: given up",
-                  flight->name.text);
-        settle(desk, flight->target, words[flight->lane].given_up, now_ms);
-    } else {
-        log_warn("push: %s: a push could not be started for want of memory; it will be tried again",
-                 words[flight->lane].name);
-        (void)wake_queue_retry(desk->queue, flight->target, now_ms, false, NO_MEMORY_MS, &given_up);
-    }
-    flight_free(flight);
-}
-
-/* Whether UnifiedPush may push to it now; if not, its wakes are given up or wait. */
-static bool may_enter(struct push_desk *desk, struct flight *flight,
-                      const struct registration *registration, int64_t now_ms)
-{
-    const struct settings *settings = desk->settings;
     char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
-    int64_t held_until;
 
-    if (registration->platform != PLATFORM_ANDROID ||
-        !unifiedpush_host(registration->token, &settings->unifiedpush_allowed_hosts,
-                          settings->unifiedpush_allow_private, flight->host)) {
-        log_debug("push: %s cannot be pushed to, for its endpoint is not admitted: given up",
-                  flight->name.text);
-        settle(desk, flight->target, STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, now_ms);
-        return false;
-    }
+    if (!lane->backend->host(lane->service, registration, flight->host))
+        return PUSH_DESK_NOT_ADMITTED;
     host_slots_endpoint(endpoint, registration->token);
-    held_until = host_slots_held_until(desk->hosts, endpoint, now_ms);
-    if (held_until > now_ms) {
-        log_debug("push: %s waits, for its endpoint takes nothing yet", flight->name.text);
-        wake_queue_postpone(desk->queue, flight->target, WAKE_LANE_UNIFIEDPUSH, held_until);
-        return false;
-    }
-    switch (host_slots_enter(desk->hosts, flight->host, flight->target, now_ms)) {
+    *until_ms = host_slots_held_until(lane->hosts, endpoint, now_ms);
+    if (*until_ms > now_ms)
+        return PUSH_DESK_HELD;
+    switch (host_slots_enter(lane->hosts, flight->host, flight->ended.target, now_ms)) {
     case HOST_ENTERED:
-        return true;
+        return PUSH_DESK_ENTERED;
     case HOST_WAITS:
-        log_debug("push: %s waits, for its distributor takes nothing yet", flight->name.text);
-        return false;
+        return PUSH_DESK_WAITS;
     case HOST_NO_MEMORY:
         break;
     }
-    wake_queue_postpone(desk->queue, flight->target, WAKE_LANE_UNIFIEDPUSH, now_ms + NO_MEMORY_MS);
-    return false;
+    return PUSH_DESK_NO_MEMORY;
 }
 
-/* Once, however often it is looked at while it waits. */
-static void tell_waiting(const struct wake_target *target, enum wake_lane lane)
+enum push_desk_entry push_desk_enter(struct push_desk *desk, unsigned number,
+                                     struct wake_target *target,
+                                     const struct registration *registration, int64_t now_ms,
+                                     struct push_flight **flight, int64_t *until_ms)
 {
-    if (wake_target_lane(target) != lane)
-        log_debug("push: %s waits, for %s is down or busy",
-                  log_debug_name(wake_target_key(target)).text, words[lane].name);
-}
+    struct lane *lane = lane_of(desk, number);
+    enum push_desk_entry entry = PUSH_DESK_ENTERED;
 
-void push_desk_serve(struct push_desk *desk, struct wake_target *target,
-                     const struct registration *registration, int64_t now_ms)
-{
-    enum wake_lane lane;
-    struct flight *flight;
-
-    if (registration == NULL) {
-        log_debug("push: %s is not registered, or no longer: not pushed to",
-                  log_debug_name(wake_target_key(target)).text);
-        settle(desk, target, STAT_WAKES_UNREGISTERED, now_ms);
-        return;
-    }
-    lane = unifiedpush_is_endpoint(registration->token) ? WAKE_LANE_UNIFIEDPUSH : WAKE_LANE_FCM;
-    if (lane_is_off(desk, lane)) {
-        log_debug("push: %s cannot be pushed to, for %s is off: given up",
-                  log_debug_name(wake_target_key(target)).text, words[lane].name);
-        settle(desk, target, words[lane].given_up, now_ms);
-        return;
-    }
-    if (push_desk_slots(desk, lane, now_ms) == 0) {
-        tell_waiting(target, lane);
-        wake_queue_put_back(desk->queue, target, lane);
-        return;
-    }
-    flight = flight_new(desk, target, registration, lane, now_ms);
-    if (flight == NULL)
-        wake_queue_postpone(desk->queue, target, lane, now_ms + NO_MEMORY_MS);
-    else if (lane == WAKE_LANE_FCM || may_enter(desk, flight, registration, now_ms))
-        take_off(desk, flight, registration, now_ms);
+    if (lane->service == NULL)
+        return PUSH_DESK_OFF;
+    if (push_desk_slots(desk, number, now_ms) == 0)
+        return PUSH_DESK_NO_SLOT;
+    *flight = flight_new(desk, number, target, registration, now_ms);
+    if (*flight == NULL)
+        return PUSH_DESK_NO_MEMORY;
+    if (lane->hosts != NULL)
+        entry = enter_host(lane, *flight, registration, now_ms, until_ms);
+    if (entry == PUSH_DESK_ENTERED)
+        lane->in_flight++;
     else
-        flight_free(flight);
+        flight_free(*flight);
+    return entry;
+}
+
+enum push_start push_desk_push(struct push_desk *desk, struct push_flight *flight,
+                               const struct registration *registration, enum push_kind kind,
+                               int64_t failing_ms, int64_t now_ms)
+{
+    struct lane *lane = lane_of(desk, flight->ended.lane);
+    const struct push_order order = {
+        .kind = kind, .registration = registration, .now_ms = now_ms, .unix_s = clock_unix_s()};
+    enum push_start started;
+
+    flight->failing_ms = failing_ms;
+    started = lane->backend->push(lane->service, &order, push_done, flight);
+    if (started != PUSH_STARTED)
+        push_desk_leave(desk, flight, now_ms);
+    return started;
+}
+
+void push_desk_leave(struct push_desk *desk, struct push_flight *flight, int64_t now_ms)
+{
+    release_slot(lane_of(desk, flight->ended.lane), flight, NULL, now_ms);
+    flight_free(flight);
 }

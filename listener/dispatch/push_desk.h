@@ -1,59 +1,113 @@
-/* push_desk: sends each target by the backend its registration asks for, and settles the outcome.
+/* push_desk: has each push made by the back end whose registration it is, and tells how it ended.
  *
- * Between the wake_queue, which knows whose turn it is, and the backends, which know how to push:
- * slots, hosts, whether a backend works, and what an outcome means for a wake. Speaks to no Redis:
- * registrations are handed in, dead tokens are asked for. Belongs to the dispatcher's thread; times
- * are milliseconds of clock_monotonic_ms(). */
+ * Knows slots, hosts, and whether a back end works; of wakes and their queue nothing: targets are
+ * handed in, and come back with the outcome, as a value. Knows no back end by name, and speaks to
+ * no Redis. Belongs to the dispatcher's thread; times are milliseconds of clock_monotonic_ms().
+ *
+ * A lane is WAKE_LANE_UNKNOWN or the row of a back end, counted from 1. */
 #ifndef MOSTRO_PUSH_DESK_H
 #define MOSTRO_PUSH_DESK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
+#include "push/push.h"
 #include "wakes/wake_queue.h"
 
+#define PUSH_DESK_NO_MEMORY_MS 1000 /* what there is no memory for waits so long */
+
 struct http_client;
+struct push_backend;
 struct push_desk;
 struct registration;
 struct settings;
-struct stats;
 
-/* The arguments must outlive the desk. NULL when out of memory. */
-struct push_desk *push_desk_new(const struct settings *settings, struct http_client *client,
-                                struct wake_queue *queue, struct stats *stats);
+/* With `count` back ends. The arguments must outlive the desk. NULL when out of memory. */
+struct push_desk *push_desk_new(const struct push_backend *const *backends, unsigned count,
+                                const struct settings *settings, struct http_client *client);
 
-/* Cancels the client's requests: pushes in flight are abandoned. */
+/* Cancels the client's requests; nobody is told of those that end by that, nor of those that have
+ * ended and were not asked for. */
 void push_desk_free(struct push_desk **desk);
 
-/* Keeps the backends ready, and calls those whose distributor was held; returns when to be called
+/* One more than there are back ends. */
+unsigned push_desk_lanes(const struct push_desk *desk);
+
+/* Of a lane that is not WAKE_LANE_UNKNOWN. */
+const struct push_backend *push_desk_backend(const struct push_desk *desk, unsigned lane);
+
+/* Keeps the back ends ready, and calls those whose host was held; returns when to be called
  * again. */
 int64_t push_desk_run(struct push_desk *desk, int64_t now_ms);
 
 /* How many targets of a lane may be served now, and when that may be more than none without a push
  * ending first (`now_ms` where it is, INT64_MAX where it never will be). */
-size_t push_desk_slots(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms);
-int64_t push_desk_next_slot_ms(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms);
+size_t push_desk_slots(const struct push_desk *desk, unsigned lane, int64_t now_ms);
+int64_t push_desk_next_slot_ms(const struct push_desk *desk, unsigned lane, int64_t now_ms);
 
-/* Whether nothing can be pushed in this lane at all. */
-bool push_desk_is_down(const struct push_desk *desk, enum wake_lane lane, int64_t now_ms);
-
-/* Pushes to a taken target, or has it wait for its turn. `registration` NULL: it has none. */
-void push_desk_serve(struct push_desk *desk, struct wake_target *target,
-                     const struct registration *registration, int64_t now_ms);
+/* Whether nothing can be pushed in this lane at all, for now. */
+bool push_desk_is_down(const struct push_desk *desk, unsigned lane, int64_t now_ms);
 
 unsigned push_desk_in_flight(const struct push_desk *desk);
 
-/* A registration that is to be removed, if it is still this one, because its token is dead. */
-struct push_desk_dead {
-    const struct trade_pubkey *key;
-    const char *token;
-    int64_t expires_ms;
+/* ---- Beginning ------------------------------------------------------------------------------- */
+
+/* The lane of a registration; WAKE_LANE_UNKNOWN where no back end accepts it. */
+unsigned push_desk_lane_of(const struct push_desk *desk, const struct registration *registration);
+
+/* Whether a target may be pushed to now. */
+enum push_desk_entry {
+    PUSH_DESK_ENTERED, /* it has a slot: push_desk_push() or push_desk_leave() comes next */
+    PUSH_DESK_NO_SLOT, /* it is to line up in its lane */
+    PUSH_DESK_WAITS,   /* its host takes no more: it is kept here until it is called */
+    PUSH_DESK_HELD,    /* not before `*until_ms`: its endpoint takes nothing yet */
+    PUSH_DESK_NO_MEMORY,
+    PUSH_DESK_OFF,         /* never: its back end is off */
+    PUSH_DESK_NOT_ADMITTED /* never: its endpoint is none that may be pushed to */
 };
 
-/* The first of them, until the desk is told that it has been removed, or (`renewed`) that it is
- * another by now; false where there is none. */
-bool push_desk_first_dead(const struct push_desk *desk, struct push_desk_dead *dead);
-void push_desk_forgotten(struct push_desk *desk, bool renewed, int64_t now_ms);
+/* A slot that is taken, and the push in it. */
+struct push_flight;
+
+enum push_desk_entry push_desk_enter(struct push_desk *desk, unsigned lane,
+                                     struct wake_target *target,
+                                     const struct registration *registration, int64_t now_ms,
+                                     struct push_flight **flight, int64_t *until_ms);
+
+/* Since `failing_ms` the target is pushed to without success (see wake_target_failing_ms()). Where
+ * it is not PUSH_STARTED the slot has been given back, and nothing more is heard of it. */
+enum push_start push_desk_push(struct push_desk *desk, struct push_flight *flight,
+                               const struct registration *registration, enum push_kind kind,
+                               int64_t failing_ms, int64_t now_ms)
+    __attribute__((warn_unused_result));
+
+/* There was nothing to push. */
+void push_desk_leave(struct push_desk *desk, struct push_flight *flight, int64_t now_ms);
+
+/* The next of the targets that were kept and are to be looked at again, in this lane; NULL: no
+ * more. They come of push_desk_run(), and of pushes that end. */
+struct wake_target *push_desk_called(struct push_desk *desk, unsigned *lane);
+
+/* ---- Ending ---------------------------------------------------------------------------------- */
+
+/* How a push that was started ended. */
+struct push_ended {
+    STAILQ_ENTRY(push_ended) next; /* its owner's */
+    struct wake_target *target;
+    unsigned lane;
+    struct push_result result;
+    int64_t took_ms;
+    bool blamed;           /* PUSH_BACKEND_FAULT: others have succeeded meanwhile */
+    int64_t held_until_ms; /* result.holds_host: until when it waits */
+    char *token;           /* that it was made with, and when the registration expires */
+    int64_t expires_ms;
+};
+STAILQ_HEAD(push_ended_list, push_ended);
+
+/* The first that has ended and was not asked for; the caller's from now on. NULL: none. */
+struct push_ended *push_desk_take_ended(struct push_desk *desk);
+void push_ended_free(struct push_ended **ended);
 
 #endif

@@ -8,8 +8,10 @@
 
 #include "base/clock.h"
 #include "base/wipe.h"
+#include "device/endpoint_url.h"
 #include "log/log.h"
 #include "push_answer.h"
+#include "registry/registration.h"
 #include "settings/settings.h"
 
 #define SOURCE             "mostro-push-server"
@@ -225,6 +227,15 @@ bool fcm_project_differs(const struct settings *settings, const struct oauth_acc
     return is_project(set) && is_project(own) && strcmp(set, own) != 0;
 }
 
+static void close_service(void *service)
+{
+    struct fcm *fcm = service;
+
+    oauth_free(&fcm->oauth);
+    free(fcm->url);
+    free(fcm);
+}
+
 /* Takes the account over. */
 static struct fcm *make(const struct settings *settings, struct http_client *client,
                         struct oauth_account *account, const char *project)
@@ -239,12 +250,15 @@ static struct fcm *make(const struct settings *settings, struct http_client *cli
     if (asprintf(&fcm->url, "%s/v1/projects/%s/messages:send", settings->fcm_endpoint, project) < 0)
         fcm->url = NULL;
     fcm->oauth = oauth_new(client, account);
-    if (fcm->oauth == NULL || fcm->url == NULL)
-        fcm_free(&fcm);
+    if (fcm->oauth == NULL || fcm->url == NULL) {
+        close_service(fcm);
+        return NULL;
+    }
     return fcm;
 }
 
-struct fcm *fcm_new(const struct settings *settings, struct http_client *client)
+/* NULL: off. */
+static struct fcm *make_if_on(const struct settings *settings, struct http_client *client)
 {
     const char *path = settings->firebase_service_account_path, *project, *why = NULL;
     struct oauth_account *account;
@@ -273,26 +287,31 @@ struct fcm *fcm_new(const struct settings *settings, struct http_client *client)
     return make(settings, client, account, project);
 }
 
-void fcm_free(struct fcm **fcm)
+static bool open_service(const struct settings *settings, struct http_client *client,
+                         void **service)
 {
-    if (*fcm == NULL)
-        return;
-    oauth_free(&(*fcm)->oauth);
-    free((*fcm)->url);
-    free(*fcm);
-    *fcm = NULL;
+    *service = make_if_on(settings, client);
+    return true;
 }
 
-int64_t fcm_run(struct fcm *fcm, int64_t now_ms, int64_t unix_s)
+/* Keeps the access token fresh. */
+static int64_t run(void *service, int64_t now_ms, int64_t unix_s)
 {
-    return oauth_run(fcm->oauth, now_ms, unix_s);
+    return oauth_run(((struct fcm *)service)->oauth, now_ms, unix_s);
 }
 
-bool fcm_ready(const struct fcm *fcm, int64_t now_ms)
+/* Whether there is an access token: without, nothing can be pushed yet. */
+static bool ready(const void *service, int64_t now_ms)
 {
     uint64_t generation;
 
-    return oauth_token(fcm->oauth, now_ms, &generation) != NULL;
+    return oauth_token(((const struct fcm *)service)->oauth, now_ms, &generation) != NULL;
+}
+
+/* Whatever is no URL. */
+static bool accepts(const struct registration *registration)
+{
+    return strstr(registration->token, ENDPOINT_URL_MARK) == NULL;
 }
 
 /* Loud, but not once a push. */
@@ -306,49 +325,45 @@ static void complain(struct fcm *fcm, int status, int64_t now_ms)
               status, status == 401 ? " and the APNs key in the Firebase console" : "");
 }
 
-static struct push_result judge(struct fcm *fcm, const struct http_answer *answer,
-                                uint64_t generation, int64_t now_ms)
+static struct push_result classify(const void *service, const struct http_answer *answer)
 {
-    struct push_result result = {.outcome = fcm_classify(answer, fcm->proven),
-                                 .retry_after_ms = -1,
-                                 .answered = answer->result == HTTP_ANSWERED};
+    const struct fcm *fcm = service;
+    struct push_result result = {.outcome = PUSH_CANCELLED, .retry_after_ms = -1};
 
-    switch (result.outcome) {
-    case PUSH_DELIVERED:
+    if (answer->result == HTTP_CANCELLED)
+        return result;
+    result.outcome = fcm_classify(answer, fcm->proven);
+    result.answered = answer->result == HTTP_ANSWERED;
+    if (result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT)
+        result.retry_after_ms = answer->retry_after_ms;
+    if (result.outcome == PUSH_RETRY && answer->status == 429 && result.retry_after_ms < 0)
+        result.retry_after_ms = TOO_MANY_MS;
+    return result;
+}
+
+/* What the next pushes are to know of this one. */
+static void learn(struct fcm *fcm, const struct http_answer *answer, enum push_outcome outcome,
+                  uint64_t generation)
+{
+    int64_t now_ms = (int64_t)clock_monotonic_ms();
+
+    if (outcome == PUSH_DELIVERED) {
         fcm->proven = true;
         oauth_accepted(fcm->oauth, generation);
-        break;
-    case PUSH_UNAUTHORIZED:
+    } else if (outcome == PUSH_UNAUTHORIZED) {
         oauth_refused(fcm->oauth, generation, now_ms);
-        break;
-    case PUSH_RETRY:
-        result.retry_after_ms = answer->retry_after_ms;
-        if (answer->status == 429 && result.retry_after_ms < 0)
-            result.retry_after_ms = TOO_MANY_MS;
-        break;
-    case PUSH_BACKEND_FAULT:
-        result.retry_after_ms = answer->retry_after_ms;
-        break;
-    case PUSH_MISTAKE:
+    } else if (outcome == PUSH_MISTAKE) {
         complain(fcm, answer->status, now_ms);
-        break;
-    case PUSH_DEAD_TOKEN:
-    case PUSH_HELD_BACK:
-    case PUSH_GIVEN_UP:
-    case PUSH_CANCELLED:
-        break;
     }
-    return result;
 }
 
 static void take_answer(const struct http_answer *answer, void *arg)
 {
     struct fcm_push push = *(struct fcm_push *)arg;
-    struct push_result result = {.outcome = PUSH_CANCELLED, .retry_after_ms = -1};
+    struct push_result result = classify(push.fcm, answer);
 
     free(arg);
-    if (answer->result != HTTP_CANCELLED)
-        result = judge(push.fcm, answer, push.generation, (int64_t)clock_monotonic_ms());
+    learn(push.fcm, answer, result.outcome, push.generation);
     if (log_is_debug())
         push_answer_describe(result.answer, answer);
     push.done(&result, push.arg);
@@ -373,25 +388,38 @@ static bool send_message(struct fcm *fcm, const char *authorization, const char 
     return http_client_start(fcm->client, &request, take_answer, push);
 }
 
-bool fcm_push(struct fcm *fcm, enum push_kind kind, const char *token, int64_t now_ms,
-              int64_t unix_s, push_done_fn *done, void *arg)
+static enum push_start push(void *service, const struct push_order *order, push_done_fn *done,
+                            void *arg)
 {
     char authorization[sizeof "Authorization: Bearer " + OAUTH_TOKEN_MAX];
-    struct fcm_push *push = malloc(sizeof *push);
-    char *message = fcm_message(kind, token, unix_s);
+    struct fcm *fcm = service;
+    struct fcm_push *made = malloc(sizeof *made);
+    char *message = fcm_message(order->kind, order->registration->token, order->unix_s);
     const char *access;
     uint64_t generation;
     bool started = false;
 
-    access = oauth_token(fcm->oauth, now_ms, &generation);
-    if (push != NULL && message != NULL && access != NULL) {
-        *push = (struct fcm_push){.fcm = fcm, .generation = generation, .done = done, .arg = arg};
+    access = oauth_token(fcm->oauth, order->now_ms, &generation);
+    if (made != NULL && message != NULL && access != NULL) {
+        *made = (struct fcm_push){.fcm = fcm, .generation = generation, .done = done, .arg = arg};
         (void)snprintf(authorization, sizeof authorization, "Authorization: Bearer %s", access);
-        started = send_message(fcm, authorization, message, push);
+        started = send_message(fcm, authorization, message, made);
         OPENSSL_cleanse(authorization, sizeof authorization);
     }
     wipe_free(message);
     if (!started)
-        free(push);
-    return started;
+        free(made);
+    return started ? PUSH_STARTED : PUSH_NO_MEMORY;
 }
+
+const struct push_backend fcm_backend = {
+    .name = "FCM",
+    .counters = PUSH_COUNTERS(FCM),
+    .accepts = accepts,
+    .open = open_service,
+    .close = close_service,
+    .run = run,
+    .ready = ready,
+    .push = push,
+    .classify = classify,
+};

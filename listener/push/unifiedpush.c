@@ -59,7 +59,7 @@ bool unifiedpush_is_endpoint(const char *token)
 /* ---- The endpoint ---------------------------------------------------------------------------- */
 
 bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_private,
-                      char host[UNIFIEDPUSH_HOST_MAX])
+                      char host[PUSH_HOST_MAX])
 {
     size_t len = strlen(url);
     struct url parts;
@@ -158,12 +158,27 @@ static void tell(struct unifiedpush *it, const char *url, const struct http_answ
 
 /* ---- Pushing --------------------------------------------------------------------------------- */
 
-struct unifiedpush *unifiedpush_new(const struct settings *settings, struct http_client *client)
+static void close_service(void *service)
 {
-    struct unifiedpush *it = calloc(1, sizeof *it);
+    struct unifiedpush *it = service;
 
+    web_push_free(&it->web_push);
+    vapid_free(&it->vapid);
+    push_notices_free(&it->notices);
+    free(it);
+}
+
+static bool open_service(const struct settings *settings, struct http_client *client,
+                         void **service)
+{
+    struct unifiedpush *it;
+
+    *service = NULL;
+    if (!settings->unifiedpush_enabled)
+        return true;
+    it = calloc(1, sizeof *it);
     if (it == NULL)
-        return NULL;
+        return false;
     it->settings = settings;
     it->client = client;
     it->web_push = web_push_new();
@@ -171,20 +186,27 @@ struct unifiedpush *unifiedpush_new(const struct settings *settings, struct http
     if (settings->vapid_key != NULL)
         it->vapid = vapid_new(settings->vapid_key, settings->vapid_subject);
     if (it->web_push == NULL || it->notices == NULL ||
-        (settings->vapid_key != NULL && it->vapid == NULL))
-        unifiedpush_free(&it);
-    return it;
+        (settings->vapid_key != NULL && it->vapid == NULL)) {
+        close_service(it);
+        return false;
+    }
+    *service = it;
+    return true;
 }
 
-void unifiedpush_free(struct unifiedpush **unifiedpush)
+static bool accepts(const struct registration *registration)
 {
-    if (*unifiedpush == NULL)
-        return;
-    web_push_free(&(*unifiedpush)->web_push);
-    vapid_free(&(*unifiedpush)->vapid);
-    push_notices_free(&(*unifiedpush)->notices);
-    free(*unifiedpush);
-    *unifiedpush = NULL;
+    return unifiedpush_is_endpoint(registration->token);
+}
+
+static bool find_host(const void *service, const struct registration *registration,
+                      char host[PUSH_HOST_MAX])
+{
+    const struct settings *settings = ((const struct unifiedpush *)service)->settings;
+
+    return registration->platform == PLATFORM_ANDROID &&
+           unifiedpush_host(registration->token, &settings->unifiedpush_allowed_hosts,
+                            settings->unifiedpush_allow_private, host);
 }
 
 /* Redis holds what a responder has checked, but others may write there. A device whose keys are
@@ -314,27 +336,45 @@ static void take_answer(const struct http_answer *answer, void *arg)
     push_free(push);
 }
 
-enum push_start unifiedpush_push(struct unifiedpush *unifiedpush,
-                                 const struct registration *registration, int64_t unix_s,
-                                 push_done_fn *done, void *arg)
+static enum push_start push(void *service, const struct push_order *order, push_done_fn *done,
+                            void *arg)
 {
+    struct unifiedpush *it = service;
+    const struct registration *registration = order->registration;
     size_t size = strlen(registration->token) + 1;
-    struct unifiedpush_push *push = calloc(1, sizeof *push + size);
+    struct unifiedpush_push *made = calloc(1, sizeof *made + size);
     enum push_start result;
 
-    if (push == NULL)
+    if (made == NULL)
         return PUSH_NO_MEMORY;
-    push->unifiedpush = unifiedpush;
-    push->done = done;
-    push->arg = arg;
-    push->begun_ms = (int64_t)clock_monotonic_ms();
-    push->unix_s = unix_s;
-    push->is_signed = unifiedpush->vapid != NULL;
-    memcpy(push->url, registration->token, size);
-    result = make_content(unifiedpush, registration, unix_s, &push->content);
+    made->unifiedpush = it;
+    made->done = done;
+    made->arg = arg;
+    made->begun_ms = (int64_t)clock_monotonic_ms();
+    made->unix_s = order->unix_s;
+    made->is_signed = it->vapid != NULL;
+    memcpy(made->url, registration->token, size);
+    result = make_content(it, registration, order->unix_s, &made->content);
     if (result == PUSH_STARTED)
-        result = send_push(push, TIMEOUT_MS);
+        result = send_push(made, TIMEOUT_MS);
     if (result != PUSH_STARTED)
-        push_free(push);
+        push_free(made);
     return result;
 }
+
+static struct push_result classify(const void *service, const struct http_answer *answer)
+{
+    (void)service;
+    return unifiedpush_classify(answer);
+}
+
+const struct push_backend unifiedpush_backend = {
+    .name = "UnifiedPush",
+    .counters = PUSH_COUNTERS(UNIFIEDPUSH),
+    .accepts = accepts,
+    .open = open_service,
+    .close = close_service,
+    .host = find_host,
+    .push = push,
+    .classify = classify,
+};

@@ -18,7 +18,7 @@ struct wake_entry {
     unsigned tries; /* spent */
     unsigned lease; /* the queue's when it was last added */
     int64_t due_ms;
-    int64_t stopped_ms[WAKE_LANES]; /* how long the lanes had stood still when it came */
+    int64_t stopped_ms[]; /* how long each lane had stood still when it came */
 };
 
 /* First in, first out; an entry is in at most one. Zero-initialised is empty. */

@@ -7,6 +7,7 @@
 
 #include "base/due_heap.h"
 #include "base/hash_table.h"
+#include "base/must.h"
 #include "wake_entry.h"
 
 enum target_state {
@@ -21,7 +22,7 @@ struct wake_target {
     struct wake_target *next;
     struct trade_pubkey key;
     enum target_state state;
-    enum wake_lane lane;
+    unsigned lane;
     struct wake_entries waiting;
     struct wake_entries begun; /* what the push in flight covers */
     struct due_item due;
@@ -32,8 +33,9 @@ struct wake_target {
     bool once_more;
 };
 
-struct lane_clock {
-    bool stopped;
+struct lane {
+    struct wake_list lined_up;
+    bool stopped; /* since then, and before for so long in all */
     int64_t since_ms;
     int64_t total_ms;
 };
@@ -45,9 +47,9 @@ struct wake_queue {
     wake_random_fn *random;
     struct hash_table *entries, *targets;
     struct due_heap heap; /* the targets that are not due yet */
-    struct wake_list lined_up[WAKE_LANES];
-    struct lane_clock clock[WAKE_LANES];
     struct wake_entries done;
+    unsigned lane_count;
+    struct lane lanes[];
 };
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
@@ -82,15 +84,27 @@ static void wait_until_due(struct wake_queue *queue, struct wake_target *target)
     due_heap_add(&queue->heap, &target->due, due > target->retry_ms ? due : target->retry_ms);
 }
 
+static size_t entry_size(const struct wake_queue *queue)
+{
+    return sizeof(struct wake_entry) + queue->lane_count * sizeof(int64_t);
+}
+
+static const struct lane *lane_of(const struct wake_queue *queue, unsigned lane)
+{
+    MUST(lane < queue->lane_count);
+    return &queue->lanes[lane];
+}
+
 /* ---- The queue ------------------------------------------------------------------------------- */
 
-struct wake_queue *wake_queue_new(size_t max, wake_random_fn *random)
+struct wake_queue *wake_queue_new(size_t max, unsigned lanes, wake_random_fn *random)
 {
-    struct wake_queue *queue = calloc(1, sizeof *queue);
+    struct wake_queue *queue = calloc(1, sizeof *queue + lanes * sizeof queue->lanes[0]);
 
     if (queue == NULL)
         return NULL;
     queue->max = max;
+    queue->lane_count = lanes;
     queue->random = random;
     queue->entries = hash_table_new();
     queue->targets = hash_table_new();
@@ -115,7 +129,7 @@ void wake_queue_free(struct wake_queue **queue)
 {
     if (*queue == NULL)
         return;
-    free_records(&(*queue)->entries, sizeof(struct wake_entry));
+    free_records(&(*queue)->entries, entry_size(*queue));
     free_records(&(*queue)->targets, sizeof(struct wake_target));
     due_heap_clear(&(*queue)->heap);
     free(*queue);
@@ -143,17 +157,17 @@ static void target_free(struct wake_queue *queue, struct wake_target *target)
     free(target);
 }
 
-static int64_t stopped_for(const struct wake_queue *queue, enum wake_lane lane, int64_t now_ms)
+static int64_t stopped_for(const struct wake_queue *queue, unsigned number, int64_t now_ms)
 {
-    const struct lane_clock *clock = &queue->clock[lane];
+    const struct lane *lane = lane_of(queue, number);
 
-    return clock->total_ms + (clock->stopped ? now_ms - clock->since_ms : 0);
+    return lane->total_ms + (lane->stopped ? now_ms - lane->since_ms : 0);
 }
 
 static struct wake_entry *entry_new(struct wake_queue *queue, const struct wake *wake,
                                     int64_t due_ms, int64_t now_ms)
 {
-    struct wake_entry *entry = calloc(1, sizeof *entry);
+    struct wake_entry *entry = calloc(1, entry_size(queue));
 
     if (entry == NULL)
         return NULL;
@@ -162,15 +176,15 @@ static struct wake_entry *entry_new(struct wake_queue *queue, const struct wake 
     entry->via = wake->via;
     entry->due_ms = due_ms;
     entry->lease = queue->lease;
-    for (int lane = 0; lane < WAKE_LANES; lane++)
-        entry->stopped_ms[lane] = stopped_for(queue, (enum wake_lane)lane, now_ms);
+    for (unsigned lane = 0; lane < queue->lane_count; lane++)
+        entry->stopped_ms[lane] = stopped_for(queue, lane, now_ms);
     return entry;
 }
 
 static void entry_free(struct wake_queue *queue, struct wake_entry *entry)
 {
     hash_table_remove(queue->entries, &entry->item);
-    OPENSSL_cleanse(entry, sizeof *entry);
+    OPENSSL_cleanse(entry, entry_size(queue));
     free(entry);
 }
 
@@ -230,14 +244,13 @@ size_t wake_queue_backlog(const struct wake_queue *queue)
     return hash_table_count(queue->entries) - queue->done_count;
 }
 
-void wake_queue_stop_clock(struct wake_queue *queue, enum wake_lane lane, bool stopped,
-                           int64_t now_ms)
+void wake_queue_stop_clock(struct wake_queue *queue, unsigned lane, bool stopped, int64_t now_ms)
 {
-    struct lane_clock *clock = &queue->clock[lane];
+    int64_t total_ms = stopped_for(queue, lane, now_ms);
 
-    clock->total_ms = stopped_for(queue, lane, now_ms);
-    clock->since_ms = now_ms;
-    clock->stopped = stopped;
+    queue->lanes[lane].total_ms = total_ms;
+    queue->lanes[lane].since_ms = now_ms;
+    queue->lanes[lane].stopped = stopped;
 }
 
 /* ---- Turns ----------------------------------------------------------------------------------- */
@@ -249,9 +262,9 @@ int64_t wake_queue_next_ms(const struct wake_queue *queue)
     return first != NULL ? first->ready_ms : INT64_MAX;
 }
 
-bool wake_queue_waiting(const struct wake_queue *queue, enum wake_lane lane)
+bool wake_queue_waiting(const struct wake_queue *queue, unsigned lane)
 {
-    return queue->lined_up[lane].first != NULL;
+    return lane_of(queue, lane)->lined_up.first != NULL;
 }
 
 static struct wake_target *target_of(struct due_item *item)
@@ -259,7 +272,7 @@ static struct wake_target *target_of(struct due_item *item)
     return (struct wake_target *)((char *)item - offsetof(struct wake_target, due));
 }
 
-size_t wake_queue_take(struct wake_queue *queue, enum wake_lane lane, int64_t now_ms,
+size_t wake_queue_take(struct wake_queue *queue, unsigned lane, int64_t now_ms,
                        struct wake_target **targets, size_t max)
 {
     size_t n = 0;
@@ -271,7 +284,7 @@ size_t wake_queue_take(struct wake_queue *queue, enum wake_lane lane, int64_t no
         due_heap_remove(&queue->heap, item);
         wake_queue_put_back(queue, due, due->lane);
     }
-    while (n < max && (targets[n] = wake_list_shift(&queue->lined_up[lane])) != NULL)
+    while (n < max && (targets[n] = wake_list_shift(&queue->lanes[lane].lined_up)) != NULL)
         targets[n++]->state = TARGET_TAKEN;
     return n;
 }
@@ -286,19 +299,20 @@ const struct trade_pubkey *wake_target_key(const struct wake_target *target)
     return &target->key;
 }
 
-enum wake_lane wake_target_lane(const struct wake_target *target)
+unsigned wake_target_lane(const struct wake_target *target)
 {
     return target->lane;
 }
 
-void wake_queue_put_back(struct wake_queue *queue, struct wake_target *target, enum wake_lane lane)
+void wake_queue_put_back(struct wake_queue *queue, struct wake_target *target, unsigned lane)
 {
+    MUST(lane < queue->lane_count);
     target->state = TARGET_LINED_UP;
     target->lane = lane;
-    wake_list_append(&queue->lined_up[lane], target);
+    wake_list_append(&queue->lanes[lane].lined_up, target);
 }
 
-void wake_queue_postpone(struct wake_queue *queue, struct wake_target *target, enum wake_lane lane,
+void wake_queue_postpone(struct wake_queue *queue, struct wake_target *target, unsigned lane,
                          int64_t until_ms)
 {
     target->lane = lane;
@@ -326,8 +340,8 @@ static void cover_due(struct wake_queue *queue, struct wake_target *target, int6
         wake_entries_append(entry->due_ms <= now_ms ? &target->begun : &target->waiting, entry);
 }
 
-static bool too_old(const struct wake_queue *queue, const struct wake_entry *entry,
-                    enum wake_lane lane, int64_t now_ms)
+static bool too_old(const struct wake_queue *queue, const struct wake_entry *entry, unsigned lane,
+                    int64_t now_ms)
 {
     int64_t stood_still = stopped_for(queue, lane, now_ms) - entry->stopped_ms[lane];
 
@@ -346,7 +360,7 @@ static void move_on(struct wake_queue *queue, struct wake_target *target)
         target_free(queue, target);
 }
 
-bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, enum wake_lane lane,
+bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, unsigned lane,
                       int64_t now_ms, enum push_kind *kind, unsigned *expired)
 {
     struct wake_entries due;
@@ -485,8 +499,8 @@ void wake_queue_disown(struct wake_queue *queue)
         due_heap_remove(&queue->heap, item);
         forget(queue, target_of(item));
     }
-    for (int lane = 0; lane < WAKE_LANES; lane++)
-        while ((target = wake_list_shift(&queue->lined_up[lane])) != NULL)
+    for (unsigned lane = 0; lane < queue->lane_count; lane++)
+        while ((target = wake_list_shift(&queue->lanes[lane].lined_up)) != NULL)
             forget(queue, target);
 }
 

@@ -29,8 +29,9 @@
 #define WAKE_LIFE_RELAY_MS      INT64_C(86400000)
 #define WAKE_LIFE_NOTIFY_MS     INT64_C(3600000)
 
-/* By which backend a target is pushed, as far as known. */
-enum wake_lane { WAKE_LANE_UNKNOWN, WAKE_LANE_FCM, WAKE_LANE_UNIFIEDPUSH, WAKE_LANES };
+/* Lanes are numbers: this one is of targets of which it is not known yet by which back end they are
+ * pushed, and each back end has one of its own after it. */
+#define WAKE_LANE_UNKNOWN 0
 
 struct wake_queue;
 struct wake_target;
@@ -43,8 +44,8 @@ struct wake_list {
 /* An evenly drawn number from 0 to `limit`. */
 typedef uint64_t wake_random_fn(uint64_t limit);
 
-/* Holds at most `max` wakes. NULL when out of memory. */
-struct wake_queue *wake_queue_new(size_t max, wake_random_fn *random);
+/* Holds at most `max` wakes, in so many lanes. NULL when out of memory. */
+struct wake_queue *wake_queue_new(size_t max, unsigned lanes, wake_random_fn *random);
 void wake_queue_free(struct wake_queue **queue);
 
 enum wake_added {
@@ -64,38 +65,37 @@ size_t wake_queue_room(const struct wake_queue *queue);
 size_t wake_queue_backlog(const struct wake_queue *queue);
 
 /* While a lane is stopped the clock by which its wakes are given up stands still. */
-void wake_queue_stop_clock(struct wake_queue *queue, enum wake_lane lane, bool stopped,
-                           int64_t now_ms);
+void wake_queue_stop_clock(struct wake_queue *queue, unsigned lane, bool stopped, int64_t now_ms);
 
 /* When the next target becomes due; INT64_MAX where none will. Targets that are due already and
  * wait in a lane do not count: wake_queue_waiting() tells of them. */
 int64_t wake_queue_next_ms(const struct wake_queue *queue);
-bool wake_queue_waiting(const struct wake_queue *queue, enum wake_lane lane);
+bool wake_queue_waiting(const struct wake_queue *queue, unsigned lane);
 
 /* Takes up to `max` due targets of a lane, in the order they became due. Each is the caller's until
  * he gives it to exactly one of the functions below. */
-size_t wake_queue_take(struct wake_queue *queue, enum wake_lane lane, int64_t now_ms,
+size_t wake_queue_take(struct wake_queue *queue, unsigned lane, int64_t now_ms,
                        struct wake_target **targets, size_t max);
 
 const struct trade_pubkey *wake_target_key(const struct wake_target *target);
 
 /* Where it was last put. */
-enum wake_lane wake_target_lane(const struct wake_target *target);
+unsigned wake_target_lane(const struct wake_target *target);
 
 /* When the begun target's push before this one began, if that failed; else when this one did. */
 int64_t wake_target_failing_ms(const struct wake_target *target);
 
 /* Not now: it waits in this lane for its turn. */
-void wake_queue_put_back(struct wake_queue *queue, struct wake_target *target, enum wake_lane lane);
+void wake_queue_put_back(struct wake_queue *queue, struct wake_target *target, unsigned lane);
 
 /* Not before `until_ms`. */
-void wake_queue_postpone(struct wake_queue *queue, struct wake_target *target, enum wake_lane lane,
+void wake_queue_postpone(struct wake_queue *queue, struct wake_target *target, unsigned lane,
                          int64_t until_ms);
 
 /* A push begins and covers all wakes of the target that are due. `*expired` gets the number of
  * those that were too old and are done with. False: nothing was left to push, the target is no
  * longer the caller's. */
-bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, enum wake_lane lane,
+bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, unsigned lane,
                       int64_t now_ms, enum push_kind *kind, unsigned *expired);
 
 /* The taken or begun target's wakes (those that were due) have their outcome; returns how many. */

@@ -9,6 +9,12 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+/* Those who push, a row each: B(X, NAME, name), where `name` is also that of the file and of the
+ * value that listener/push/push_backend.h asks for. */
+#define STATS_BACKENDS(B, X) \
+    B(X, FCM, fcm)           \
+    B(X, UNIFIEDPUSH, unifiedpush)
+
 /* X(COUNTER, field, family, labels) */
 #define STATS_EVENTS(X)                                                                          \
     X(EVENTS_RECEIVED, "events_received", "events_received_total", "")                           \
@@ -22,24 +28,22 @@
     X(FRAMES_UNUSABLE, "frames_unusable", "frames_unusable_total", "")                           \
     X(CATCH_UP_PAGES, "catch_up_pages", "catch_up_pages_total", "")
 
-#define STATS_WAKES(X)                                                                     \
-    X(WAKES_QUEUED, "wakes_queued", "relay_wakes_total", "queued=\"now\"")                 \
-    X(WAKES_DEFERRED, "wakes_deferred", "relay_wakes_total", "queued=\"deferred\"")        \
-    X(WAKES_COVERED, "wakes_covered", "relay_wakes_total", "queued=\"covered\"")           \
-    X(WAKES_MERGED, "wakes_merged", "wakes_total", "outcome=\"merged\",backend=\"any\"")   \
-    X(WAKES_UNREGISTERED, "wakes_unregistered", "wakes_total",                             \
-      "outcome=\"unregistered\",backend=\"none\"")                                         \
-    X(WAKES_DELIVERED_FCM, "wakes_delivered_fcm", "wakes_total",                           \
-      "outcome=\"delivered\",backend=\"fcm\"")                                             \
-    X(WAKES_DELIVERED_UNIFIEDPUSH, "wakes_delivered_unifiedpush", "wakes_total",           \
-      "outcome=\"delivered\",backend=\"unifiedpush\"")                                     \
-    X(WAKES_DEAD_FCM, "wakes_dead_fcm", "wakes_total", "outcome=\"dead\",backend=\"fcm\"") \
-    X(WAKES_DEAD_UNIFIEDPUSH, "wakes_dead_unifiedpush", "wakes_total",                     \
-      "outcome=\"dead\",backend=\"unifiedpush\"")                                          \
-    X(WAKES_GIVEN_UP_FCM, "wakes_given_up_fcm", "wakes_total",                             \
-      "outcome=\"given_up\",backend=\"fcm\"")                                              \
-    X(WAKES_GIVEN_UP_UNIFIEDPUSH, "wakes_given_up_unifiedpush", "wakes_total",             \
-      "outcome=\"given_up\",backend=\"unifiedpush\"")                                      \
+#define STATS_BACKEND_WAKES(X, BACKEND, backend)                             \
+    X(WAKES_DELIVERED_##BACKEND, "wakes_delivered_" #backend, "wakes_total", \
+      "outcome=\"delivered\",backend=\"" #backend "\"")                      \
+    X(WAKES_DEAD_##BACKEND, "wakes_dead_" #backend, "wakes_total",           \
+      "outcome=\"dead\",backend=\"" #backend "\"")                           \
+    X(WAKES_GIVEN_UP_##BACKEND, "wakes_given_up_" #backend, "wakes_total",   \
+      "outcome=\"given_up\",backend=\"" #backend "\"")
+
+#define STATS_WAKES(X)                                                                   \
+    X(WAKES_QUEUED, "wakes_queued", "relay_wakes_total", "queued=\"now\"")               \
+    X(WAKES_DEFERRED, "wakes_deferred", "relay_wakes_total", "queued=\"deferred\"")      \
+    X(WAKES_COVERED, "wakes_covered", "relay_wakes_total", "queued=\"covered\"")         \
+    X(WAKES_MERGED, "wakes_merged", "wakes_total", "outcome=\"merged\",backend=\"any\"") \
+    X(WAKES_UNREGISTERED, "wakes_unregistered", "wakes_total",                           \
+      "outcome=\"unregistered\",backend=\"none\"")                                       \
+    STATS_BACKENDS(STATS_BACKEND_WAKES, X)                                               \
     X(PUSH_RETRIES, "push_retries", "push_retries_total", "")
 
 #define STATS_TROUBLE(X)                                                           \
@@ -85,33 +89,31 @@
 
 /* How long pushes took, from the request to its answer: pushes up to so many milliseconds and over
  * the bucket before (added up when they are shown), then the sum of milliseconds. */
-#define STATS_PUSH_TIME(X, BACKEND, backend)                                              \
-    X(PUSH_##BACKEND##_10, "push_" backend "_10ms", "push_duration_seconds_bucket",       \
-      "backend=\"" backend "\",le=\"0.01\"")                                              \
-    X(PUSH_##BACKEND##_25, "push_" backend "_25ms", "push_duration_seconds_bucket",       \
-      "backend=\"" backend "\",le=\"0.025\"")                                             \
-    X(PUSH_##BACKEND##_50, "push_" backend "_50ms", "push_duration_seconds_bucket",       \
-      "backend=\"" backend "\",le=\"0.05\"")                                              \
-    X(PUSH_##BACKEND##_100, "push_" backend "_100ms", "push_duration_seconds_bucket",     \
-      "backend=\"" backend "\",le=\"0.1\"")                                               \
-    X(PUSH_##BACKEND##_250, "push_" backend "_250ms", "push_duration_seconds_bucket",     \
-      "backend=\"" backend "\",le=\"0.25\"")                                              \
-    X(PUSH_##BACKEND##_500, "push_" backend "_500ms", "push_duration_seconds_bucket",     \
-      "backend=\"" backend "\",le=\"0.5\"")                                               \
-    X(PUSH_##BACKEND##_1000, "push_" backend "_1000ms", "push_duration_seconds_bucket",   \
-      "backend=\"" backend "\",le=\"1\"")                                                 \
-    X(PUSH_##BACKEND##_2500, "push_" backend "_2500ms", "push_duration_seconds_bucket",   \
-      "backend=\"" backend "\",le=\"2.5\"")                                               \
-    X(PUSH_##BACKEND##_5000, "push_" backend "_5000ms", "push_duration_seconds_bucket",   \
-      "backend=\"" backend "\",le=\"5\"")                                                 \
-    X(PUSH_##BACKEND##_LONGER, "push_" backend "_longer", "push_duration_seconds_bucket", \
-      "backend=\"" backend "\",le=\"+Inf\"")                                              \
-    X(PUSH_##BACKEND##_SUM, "push_" backend "_ms", "push_duration_seconds_sum",           \
-      "backend=\"" backend "\"")
+#define STATS_PUSH_TIME(X, BACKEND, backend)                                               \
+    X(PUSH_##BACKEND##_10, "push_" #backend "_10ms", "push_duration_seconds_bucket",       \
+      "backend=\"" #backend "\",le=\"0.01\"")                                              \
+    X(PUSH_##BACKEND##_25, "push_" #backend "_25ms", "push_duration_seconds_bucket",       \
+      "backend=\"" #backend "\",le=\"0.025\"")                                             \
+    X(PUSH_##BACKEND##_50, "push_" #backend "_50ms", "push_duration_seconds_bucket",       \
+      "backend=\"" #backend "\",le=\"0.05\"")                                              \
+    X(PUSH_##BACKEND##_100, "push_" #backend "_100ms", "push_duration_seconds_bucket",     \
+      "backend=\"" #backend "\",le=\"0.1\"")                                               \
+    X(PUSH_##BACKEND##_250, "push_" #backend "_250ms", "push_duration_seconds_bucket",     \
+      "backend=\"" #backend "\",le=\"0.25\"")                                              \
+    X(PUSH_##BACKEND##_500, "push_" #backend "_500ms", "push_duration_seconds_bucket",     \
+      "backend=\"" #backend "\",le=\"0.5\"")                                               \
+    X(PUSH_##BACKEND##_1000, "push_" #backend "_1000ms", "push_duration_seconds_bucket",   \
+      "backend=\"" #backend "\",le=\"1\"")                                                 \
+    X(PUSH_##BACKEND##_2500, "push_" #backend "_2500ms", "push_duration_seconds_bucket",   \
+      "backend=\"" #backend "\",le=\"2.5\"")                                               \
+    X(PUSH_##BACKEND##_5000, "push_" #backend "_5000ms", "push_duration_seconds_bucket",   \
+      "backend=\"" #backend "\",le=\"5\"")                                                 \
+    X(PUSH_##BACKEND##_LONGER, "push_" #backend "_longer", "push_duration_seconds_bucket", \
+      "backend=\"" #backend "\",le=\"+Inf\"")                                              \
+    X(PUSH_##BACKEND##_SUM, "push_" #backend "_ms", "push_duration_seconds_sum",           \
+      "backend=\"" #backend "\"")
 
-#define STATS_PUSH_TIMES(X)        \
-    STATS_PUSH_TIME(X, FCM, "fcm") \
-    STATS_PUSH_TIME(X, UNIFIEDPUSH, "unifiedpush")
+#define STATS_PUSH_TIMES(X) STATS_BACKENDS(STATS_PUSH_TIME, X)
 
 #define STATS_TABLE(X) \
     STATS_REQUESTS(X)  \

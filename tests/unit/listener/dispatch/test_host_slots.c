@@ -18,7 +18,7 @@ static struct wake_target *targets[TARGETS];
 static void setup(void)
 {
     slots = host_slots_new(SLOW);
-    queue = wake_queue_new(TARGETS + MORE, NULL);
+    queue = wake_queue_new(TARGETS + MORE, 2, NULL);
     for (unsigned i = 0; i < TARGETS; i++) {
         struct wake wake = {.via = WAKE_VIA_RELAY};
         unsigned merged;
@@ -109,7 +109,7 @@ END_TEST
 
 START_TEST(a_name_has_a_length)
 {
-    char name[UNIFIEDPUSH_HOST_MAX + 1];
+    char name[PUSH_HOST_MAX + 1];
 
     memset(name, 'a', sizeof name);
     name[sizeof name - 1] = '\0';

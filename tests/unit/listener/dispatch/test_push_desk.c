@@ -1,4 +1,4 @@
-#include "dispatch/push_desk.h"
+#include "dispatch/turns.h"
 
 #include <jansson.h>
 #include <openssl/pem.h>
@@ -9,6 +9,7 @@
 
 #include "captured_log.h"
 #include "dispatch/host_slots.h"
+#include "push/push_backend.h"
 #include "registry/registration.h"
 #include "registry/stats.h"
 #include "settings/settings.h"
@@ -62,6 +63,8 @@ void http_client_cancel_all(struct http_client *client)
     cancel_all();
 }
 
+static void settle(void);
+
 /* The oldest request that has `host` in its URL, or how many there are. */
 static size_t find(const char *host)
 {
@@ -86,6 +89,7 @@ static void answer(const char *host, const struct http_answer *with)
     request = requests[i];
     memmove(&requests[i], &requests[i + 1], (--asked - i) * sizeof requests[0]);
     request.done(with, request.arg);
+    settle();
 }
 
 static const struct http_answer delivered = {
@@ -115,6 +119,8 @@ static struct settings settings;
 static struct stats stats;
 static struct wake_queue *queue;
 static struct push_desk *desk;
+static struct turns turns;
+static struct push_ended_list dead = STAILQ_HEAD_INITIALIZER(dead);
 static unsigned wakes;
 
 static uint64_t most(uint64_t limit)
@@ -122,17 +128,45 @@ static uint64_t most(uint64_t limit)
     return limit;
 }
 
+/* Their lanes, in the order of the rows. */
+enum { WAKE_LANE_FCM = 1, WAKE_LANE_UNIFIEDPUSH };
+
+static void make_desk(void)
+{
+    desk = push_desk_new(push_backends, push_backends_count, &settings, NULL);
+    ck_assert_ptr_nonnull(desk);
+    turns = (struct turns){.queue = queue, .desk = desk, .stats = &stats};
+}
+
 static void setup(void)
 {
     settings.unifiedpush_enabled = true;
     settings.push_max_in_flight = IN_FLIGHT;
-    queue = wake_queue_new(1000, most);
-    desk = push_desk_new(&settings, NULL, queue, &stats);
-    ck_assert_ptr_nonnull(desk);
+    queue = wake_queue_new(1000, push_backends_count + 1, most);
+    make_desk();
+}
+
+static void settle(void)
+{
+    struct push_ended *ended;
+
+    while ((ended = turns_settle(&turns, now)) != NULL)
+        STAILQ_INSERT_TAIL(&dead, ended, next);
+}
+
+/* The registry has removed the first of those whose token is dead, or another has replaced it. */
+static void forgotten(bool renewed)
+{
+    struct push_ended *first = STAILQ_FIRST(&dead);
+
+    STAILQ_REMOVE_HEAD(&dead, next);
+    turns_settle_dead(&turns, &first, renewed, now);
 }
 
 static void teardown(void)
 {
+    while (!STAILQ_EMPTY(&dead))
+        forgotten(true);
     push_desk_free(&desk);
     wake_queue_free(&queue);
 }
@@ -173,12 +207,12 @@ static void serve(void)
     struct registration registration = {.platform = PLATFORM_ANDROID, .expires_ms = EXPIRES_MS};
     struct wake_target *target;
 
-    for (int lane = 0; lane < WAKE_LANES; lane++) {
-        while (push_desk_slots(desk, (enum wake_lane)lane, now) > 0 &&
-               wake_queue_take(queue, (enum wake_lane)lane, now, &target, 1) == 1) {
+    for (unsigned lane = 0; lane < push_desk_lanes(desk); lane++) {
+        while (push_desk_slots(desk, lane, now) > 0 &&
+               wake_queue_take(queue, lane, now, &target, 1) == 1) {
             looked_up++;
             make_token(registration.token, strtoul(wake_target_key(target)->hex + 48, NULL, 16));
-            push_desk_serve(desk, target, &registration, now);
+            turns_serve(&turns, target, &registration, now);
         }
     }
 }
@@ -423,19 +457,17 @@ END_TEST
 
 START_TEST(a_dead_token_that_was_replaced_meanwhile_costs_no_wake)
 {
-    struct push_desk_dead dead;
-
     wake(1);
     serve();
     answer("h1.", &gone);
-    ck_assert(push_desk_first_dead(desk, &dead));
-    ck_assert_str_eq(dead.token, "https://h1.example/up");
-    ck_assert_int_eq(dead.expires_ms, EXPIRES_MS);
-    push_desk_forgotten(desk, true, now);
-    ck_assert(!push_desk_first_dead(desk, &dead));
+    ck_assert(!STAILQ_EMPTY(&dead));
+    ck_assert_str_eq(STAILQ_FIRST(&dead)->token, "https://h1.example/up");
+    ck_assert_int_eq(STAILQ_FIRST(&dead)->expires_ms, EXPIRES_MS);
+    forgotten(true);
+    ck_assert(STAILQ_EMPTY(&dead));
     serve();
     answer("h1.", &gone);
-    push_desk_forgotten(desk, false, now);
+    forgotten(false);
     serve();
     ck_assert(!is_asked("h1."));
     ck_assert_uint_eq(count(STAT_WAKES_DEAD_UNIFIEDPUSH), 1);
@@ -455,7 +487,7 @@ static void push_to(unsigned who, const char *token, enum platform platform)
     wake(who);
     ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, now, &target, 1), 1);
     (void)strcpy(registration.token, token);
-    push_desk_serve(desk, target, &registration, now);
+    turns_serve(&turns, target, &registration, now);
 }
 
 static void expect_given_up(enum stats_counter which, unsigned n)
@@ -481,6 +513,8 @@ START_TEST(what_is_off_is_given_up)
     push_to(1, "fcm-1", PLATFORM_ANDROID);
     expect_given_up(STAT_WAKES_GIVEN_UP_FCM, 1);
     settings.unifiedpush_enabled = false;
+    push_desk_free(&desk);
+    make_desk();
     push_to(1, "https://h1.example/up", PLATFORM_ANDROID);
     expect_given_up(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH, 1);
 }
@@ -578,7 +612,7 @@ static void answer_as_ntfy(struct ntfy *ntfy)
 /* As the dispatcher does it. */
 static void step(struct ntfy *ntfy)
 {
-    (void)push_desk_run(desk, now);
+    (void)turns_run(&turns, now);
     serve();
     answer_as_ntfy(ntfy);
     now += 100;
@@ -635,15 +669,15 @@ START_TEST(a_held_host_is_asked_nothing)
     answer("ntfy.example", &later);
     wake(2);
     for (int64_t end = now + HOST_SLOTS_HOLD_LEAST_MS; now < end; now += 100) {
-        ck_assert_int_le(push_desk_run(desk, now), end);
+        ck_assert_int_le(turns_run(&turns, now), end);
         serve();
         ck_assert(!is_asked("ntfy.example"));
     }
     ck_assert_uint_eq(count(STAT_PUSH_RETRIES), 1);
-    (void)push_desk_run(desk, now);
+    (void)turns_run(&turns, now);
     serve();
     answer("ntfy.example", &delivered);
-    (void)push_desk_run(desk, now);
+    (void)turns_run(&turns, now);
     serve();
     answer("ntfy.example", &delivered);
     ck_assert_uint_eq(wake_queue_backlog(queue), 0);
@@ -657,7 +691,7 @@ START_TEST(of_few_slots_one_is_for_slow_hosts)
 {
     settings.push_max_in_flight = 3;
     push_desk_free(&desk);
-    desk = push_desk_new(&settings, NULL, queue, &stats);
+    make_desk();
     wake(1);
     serve();
     answer("h1.", &silence);
@@ -680,7 +714,7 @@ START_TEST(stored_keys_that_are_none_are_given_up)
     for (unsigned i = 1; i <= 3 * IN_FLIGHT; i++) {
         wake(1);
         ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, now, &target, 1), 1);
-        push_desk_serve(desk, target, &registration, now);
+        turns_serve(&turns, target, &registration, now);
         ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), i);
     }
     ck_assert_uint_eq(asked, 0);
@@ -698,6 +732,7 @@ START_TEST(what_is_in_flight_at_the_end_is_not_done_with)
     wake(1);
     serve();
     cancel_all();
+    settle();
     ck_assert_uint_eq(push_desk_in_flight(desk), 0);
     ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 0);
     ck_assert_uint_eq(wake_queue_backlog(queue), 1);
@@ -792,10 +827,9 @@ static void pass(struct backend *backend, int64_t ms, bool events)
     for (int64_t end = now + ms; now < end; now += STEP_MS) {
         for (unsigned who = 0; events && now % 60000 == 0 && who < PHONES; who++)
             wake(who);
-        (void)push_desk_run(desk, now);
-        for (int lane = 0; lane < WAKE_LANES; lane++)
-            wake_queue_stop_clock(queue, (enum wake_lane)lane,
-                                  push_desk_is_down(desk, (enum wake_lane)lane, now), now);
+        (void)turns_run(&turns, now);
+        for (unsigned lane = 0; lane < push_desk_lanes(desk); lane++)
+            wake_queue_stop_clock(queue, lane, push_desk_is_down(desk, lane, now), now);
         serve();
         answer_all(backend);
         while ((n = wake_queue_done(queue, ids, 64)) > 0)
@@ -887,7 +921,7 @@ END_TEST
 
 static void grant_access(void)
 {
-    (void)push_desk_run(desk, now);
+    (void)turns_run(&turns, now);
     answer("oauth.example", &granted);
 }
 
@@ -895,7 +929,7 @@ START_TEST(without_an_access_token_nothing_begins)
 {
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
     ck_assert(push_desk_is_down(desk, WAKE_LANE_FCM, now));
-    (void)push_desk_run(desk, now);
+    (void)turns_run(&turns, now);
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
     answer("oauth.example", &granted);
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), IN_FLIGHT);
@@ -970,15 +1004,14 @@ START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
                            ERROR("PERMISSION_DENIED"), ERROR("UNAVAILABLE"),
                        };
     const int statuses[] = {404, 400, 429, 404, 403, 503};
-    struct push_desk_dead dead;
 
     mismatch.status = 403;
     grant_access();
     for (unsigned i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         others[i].status = statuses[i];
         push_by_fcm(10 + i, &others[i]);
-        if (push_desk_first_dead(desk, &dead))
-            push_desk_forgotten(desk, false, now);
+        if (!STAILQ_EMPTY(&dead))
+            forgotten(false);
     }
     by_fcm = false;
     wake(20);
@@ -986,11 +1019,11 @@ START_TEST(a_sender_mismatch_is_believed_after_a_success_alone)
     answer("h20.", &delivered);
     by_fcm = true;
     push_by_fcm(1, &mismatch);
-    ck_assert(!push_desk_first_dead(desk, &dead));
+    ck_assert(STAILQ_EMPTY(&dead));
     push_by_fcm(2, &granted);
     push_by_fcm(1, &mismatch);
-    ck_assert(push_desk_first_dead(desk, &dead));
-    ck_assert_str_eq(dead.token, "fcm-1");
+    ck_assert(!STAILQ_EMPTY(&dead));
+    ck_assert_str_eq(STAILQ_FIRST(&dead)->token, "fcm-1");
 }
 END_TEST
 
@@ -1004,7 +1037,7 @@ START_TEST(every_refused_access_token_is_replaced_at_once)
         grant_access();
         push_by_fcm(1, &granted);
         push_by_fcm(1, &unauthorized);
-        (void)push_desk_run(desk, now);
+        (void)turns_run(&turns, now);
         ck_assert(is_asked("oauth.example"));
         answer("oauth.example", &granted);
         serve();
@@ -1051,10 +1084,10 @@ static void expect_off(const char *why, unsigned warnings)
     int log = capture_log();
 
     push_desk_free(&desk);
-    desk = push_desk_new(&settings, NULL, queue, &stats);
+    make_desk();
     ck_assert_uint_eq(logged(log, why), warnings);
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), SIZE_MAX);
-    ck_assert_int_eq(push_desk_run(desk, now), INT64_MAX);
+    ck_assert_int_eq(turns_run(&turns, now), INT64_MAX);
     (void)close(log);
 }
 

@@ -57,7 +57,7 @@ static const struct settings_regex any;
 
 static const char *host_of(const char *url, bool allow_private)
 {
-    static char host[UNIFIEDPUSH_HOST_MAX];
+    static char host[PUSH_HOST_MAX];
 
     return unifiedpush_host(url, &any, allow_private, host) ? host : "";
 }
@@ -124,7 +124,7 @@ END_TEST
 START_TEST(hosts_can_be_narrowed)
 {
     struct settings_regex allowed = {.set = true};
-    char host[UNIFIEDPUSH_HOST_MAX];
+    char host[PUSH_HOST_MAX];
 
     ck_assert_int_eq(
         regcomp(&allowed.compiled, "^(.*\\.)?example\\.org$", REG_EXTENDED | REG_NOSUB), 0);
@@ -265,21 +265,25 @@ static void count(const struct push_result *result, void *arg)
 static enum push_start push(const struct settings *settings, const char *token, const char *p256dh,
                             const char *auth)
 {
-    struct unifiedpush *unifiedpush = unifiedpush_new(settings, NULL);
+    struct settings enabled = *settings;
     struct registration registration = {.platform = PLATFORM_ANDROID};
+    const struct push_order order = {.registration = &registration, .unix_s = 1700000000};
+    void *service;
     enum push_start started;
     unsigned ended_before = ended, requests_before = http.requests;
 
     (void)snprintf(registration.token, sizeof registration.token, "%s", token);
     (void)snprintf(registration.p256dh, sizeof registration.p256dh, "%s", p256dh);
     (void)snprintf(registration.auth, sizeof registration.auth, "%s", auth);
-    started = unifiedpush_push(unifiedpush, &registration, 1700000000, count, NULL);
+    enabled.unifiedpush_enabled = true;
+    ck_assert(unifiedpush_backend.open(&enabled, NULL, &service));
+    started = unifiedpush_backend.push(service, &order, count, NULL);
     ck_assert_uint_eq(ended - ended_before, started == PUSH_STARTED);
     if (http.statuses == NULL) {
         ck_assert_uint_eq(http.requests - requests_before, started == PUSH_STARTED);
         ck_assert(started != PUSH_STARTED || outcome == PUSH_DELIVERED);
     }
-    unifiedpush_free(&unifiedpush);
+    unifiedpush_backend.close(service);
     return started;
 }
 

@@ -7,6 +7,9 @@
 
 #define MAX 100
 
+/* Of two back ends. */
+enum { WAKE_LANE_FCM = 1, WAKE_LANE_UNIFIEDPUSH, LANES };
+
 static uint64_t most(uint64_t limit)
 {
     return limit;
@@ -32,14 +35,14 @@ static enum wake_added add(unsigned id, unsigned who, enum wake_via via, int64_t
     return add_at(id, who, via, due, 0);
 }
 
-static struct wake_target *take(enum wake_lane lane, int64_t now)
+static struct wake_target *take(unsigned lane, int64_t now)
 {
     struct wake_target *target = NULL;
 
     return wake_queue_take(queue, lane, now, &target, 1) == 1 ? target : NULL;
 }
 
-static struct wake_target *begin(enum wake_lane from, int64_t now, enum push_kind *kind)
+static struct wake_target *begin(unsigned from, int64_t now, enum push_kind *kind)
 {
     struct wake_target *target = take(from, now);
     unsigned expired;
@@ -69,7 +72,7 @@ static size_t done(void)
 
 static void setup(void)
 {
-    queue = wake_queue_new(MAX, most);
+    queue = wake_queue_new(MAX, LANES, most);
 }
 
 static void teardown(void)
@@ -340,7 +343,7 @@ START_TEST(jitter_is_full)
     struct wake_target *target;
 
     wake_queue_free(&queue);
-    queue = wake_queue_new(MAX, least);
+    queue = wake_queue_new(MAX, LANES, least);
     add(1, 7, WAKE_VIA_RELAY, 10);
     target = begin(WAKE_LANE_UNKNOWN, 10, &kind);
     for (int i = 0; i < 3; i++) {

@@ -134,7 +134,7 @@ static void setup(void)
 {
     redis.clock_ms = CLOCK_MS;
     ck_assert_int_eq(pipe(redis.fd), 0);
-    queue = wake_queue_new(100, most);
+    queue = wake_queue_new(100, 2, most);
     reader = wake_reader_new(&settings, &stats);
     ck_assert_ptr_nonnull(reader);
     wake_reader_restart(reader, true);

@@ -66,7 +66,7 @@ static bool bound_the_wait(void)
 
     if (setsockopt(LISTEN_FD, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0)
         return true;
-    log_error("cannot set up the listening socket: %s", strerror(errno));
+    log_error("worker: cannot set up the listening socket: %s", strerror(errno));
     return false;
 }
 
@@ -85,7 +85,7 @@ static int serve(struct responder *responder, const sigset_t *stop)
             exchange_answer(&fcgx, responder);
             FCGX_Finish_r(&fcgx);
         } else if (rc != -EAGAIN && rc != -EINTR) {
-            log_error("cannot accept a connection: %s", strerror(-rc));
+            log_error("worker: cannot accept a connection: %s", strerror(-rc));
             status = EXIT_FAILURE;
             break;
         }
@@ -107,7 +107,8 @@ static int run(struct responder *responder)
     sigset_t stop;
 
     if (FCGX_Init() != 0 || FCGX_IsCGI()) {
-        log_error("descriptor 0 is not a listening socket: start this program with spawn-fcgi");
+        log_error(
+            "worker: descriptor 0 is not a listening socket: start this program with spawn-fcgi");
         return 2;
     }
     wiping_json_init();

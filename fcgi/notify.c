@@ -3,12 +3,26 @@
  * The privacy contract: nothing here looks a pubkey up, so that the answer, its headers and its
  * timing are the same for who is registered and who is not. The wake is queued either way; the
  * dispatcher finds out. */
+#include "log/log.h"
 #include "responder_priv.h"
 #include "routes.h"
 
 #define NOTIFY_BODY_MAX (8 * 1024)
 
 #define BAD_PUBKEY "Invalid trade_pubkey format (expected 64 hex characters)"
+
+/* A debug log tells what a caller is told, and no more: nothing here knows a registration. */
+static void tell(const struct trade_pubkey *key, enum registry_result result)
+{
+    struct log_name name = log_debug_name(key);
+
+    if (result == REGISTRY_OK)
+        log_debug("notify: %s is notified: a wake is queued", name.text);
+    else if (result == REGISTRY_REFUSED_PUBKEY)
+        log_debug("notify: %s is over its limit: its one deferred wake waits", name.text);
+    else
+        log_debug("notify: %s is not notified: %s", name.text, responder_reason(result));
+}
 
 void notify_handle(struct responder *responder, const struct request *request,
                    struct response *response)
@@ -29,6 +43,7 @@ void notify_handle(struct responder *responder, const struct request *request,
         responder_refuse(responder, response, REGISTRY_UNAVAILABLE, REGISTRY_BUCKET_NOTIFY, NULL);
         return;
     case RESPONDER_REFUSED:
+        log_debug("notify: a request is refused unread: its address is over its limit");
         responder_refuse(responder, response, REGISTRY_REFUSED_ADDRESS, REGISTRY_BUCKET_NOTIFY,
                          NULL);
         return;
@@ -40,6 +55,8 @@ void notify_handle(struct responder *responder, const struct request *request,
     result = verdict == BODY_OK
                  ? registry_notify(responder->registry, &address, &key)
                  : registry_spend(responder->registry, REGISTRY_BUCKET_NOTIFY, &address);
+    if (verdict == BODY_OK)
+        tell(&key, result);
     if (result != REGISTRY_OK)
         responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY, &address);
     else if (verdict == BODY_TOO_LARGE)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "log/log.h"
+
 #define REGISTER_BODY_MAX   BODY_MAX
 #define UNREGISTER_BODY_MAX (8 * 1024)
 
@@ -70,6 +72,28 @@ static void spend_refused(struct responder *responder, const struct address_hash
         responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, spend);
 }
 
+static void tell_registered(const struct trade_pubkey *key, enum registry_result result)
+{
+    struct log_name name = log_debug_name(key);
+
+    if (result == REGISTRY_OK)
+        log_debug("register: %s is registered", name.text);
+    else
+        log_debug("register: %s is not registered: %s", name.text, responder_reason(result));
+}
+
+static void tell_unregistered(const struct trade_pubkey *key, enum registry_result result)
+{
+    struct log_name name = log_debug_name(key);
+
+    if (result == REGISTRY_OK)
+        log_debug("register: %s is unregistered, as its phone asks", name.text);
+    else if (result == REGISTRY_NOT_FOUND)
+        log_debug("register: %s is to be unregistered, and is not registered", name.text);
+    else
+        log_debug("register: %s stays as it is: %s", name.text, responder_reason(result));
+}
+
 void register_handle(struct responder *responder, const struct request *request,
                      struct response *response)
 {
@@ -86,6 +110,7 @@ void register_handle(struct responder *responder, const struct request *request,
         return;
     }
     result = registry_register(responder->registry, spend, &key, &registration);
+    tell_registered(&key, result);
     if (result == REGISTRY_OK)
         response_json(response, 200,
                       "{\"success\":true,\"message\":\"Token registered successfully\","
@@ -130,6 +155,7 @@ void unregister_handle(struct responder *responder, const struct request *reques
         return;
     }
     result = registry_unregister(responder->registry, spend, &key);
+    tell_unregistered(&key, result);
     if (result == REGISTRY_OK)
         response_constant(response, 200,
                           "{\"success\":true,\"message\":\"Token unregistered successfully\"}");

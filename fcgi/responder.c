@@ -127,7 +127,7 @@ enum responder_limit responder_client(struct responder *responder, const struct 
     bool shared = trusted == SETTINGS_PROXY_NONE && client_address_is_shared(request);
 
     if (shared && !responder->warned_of_proxy)
-        log_warn("a proxy forwards requests, but NOTIFY_TRUST_PROXY_HEADERS is not true: "
+        log_warn("worker: a proxy forwards requests, but NOTIFY_TRUST_PROXY_HEADERS is not true: "
                  "all its clients count as one address");
     responder->warned_of_proxy |= shared;
     if (bucket == REGISTRY_BUCKET_REGISTER &&
@@ -143,6 +143,20 @@ enum responder_limit responder_client(struct responder *responder, const struct 
     if (refused_addresses_has(&responder->refused, bucket, address, clock_monotonic_ms()))
         return RESPONDER_REFUSED;
     return RESPONDER_LIMITED;
+}
+
+const char *responder_reason(enum registry_result result)
+{
+    switch (result) {
+    case REGISTRY_REFUSED_ADDRESS:
+        return "the caller's address is over its limit";
+    case REGISTRY_QUEUE_FULL:
+        return "the queue of wakes, or Redis, is full";
+    case REGISTRY_FULL:
+        return "the registry, or Redis, is full";
+    default:
+        return "Redis cannot be used";
+    }
 }
 
 static void refuse_as_limited(const struct responder *responder, struct response *response,

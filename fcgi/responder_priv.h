@@ -60,4 +60,7 @@ void responder_refuse(struct responder *responder, struct response *response,
                       enum registry_result result, enum registry_bucket bucket,
                       const struct address_hash *address);
 
+/* Why the registry did not do what was asked, for the debug log. */
+const char *responder_reason(enum registry_result result);
+
 #endif

@@ -1,5 +1,6 @@
 #include "listener.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +117,7 @@ struct listener *listener_start(const struct settings *settings)
     listener->registry = registry_new(settings, &listener->stats);
     listener->taken_ids = taken_ids_new(TAKEN_IDS_CAPACITY);
     if (listener->registry == NULL || listener->taken_ids == NULL) {
-        log_error("out of memory");
+        log_error("listener: out of memory");
         (void)listener_stop(&listener);
         return NULL;
     }
@@ -147,8 +148,12 @@ static void trim_if_due(struct listener *listener)
 
     if (now - listener->trimmed_ms < interval)
         return;
-    if (registry_trim(listener->registry, &trimmed) == REGISTRY_OK && trimmed == 0)
+    if (registry_trim(listener->registry, &trimmed) != REGISTRY_OK)
+        return;
+    if (trimmed == 0)
         listener->trimmed_ms = now;
+    else
+        log_debug("listener: %" PRId64 " registrations have expired", trimmed);
 }
 
 /* Whether Redis has lost its data since the last beat; the relays find out by themselves. */
@@ -159,7 +164,7 @@ static void look_for_loss(struct listener *listener)
 
     random_hex(candidate, REGISTRY_EPOCH_LEN);
     if (registry_epoch(listener->registry, candidate, &lost) == REGISTRY_OK && lost)
-        log_warn("Redis has lost its data, or is new: phones must register (anew)");
+        log_warn("listener: Redis has lost its data, or is new: phones must register (anew)");
 }
 
 bool listener_beat(struct listener *listener)
@@ -176,7 +181,7 @@ bool listener_beat(struct listener *listener)
     beat.last_event_s = atomic_load(&listener->last_event_s);
     result = registry_heartbeat(listener->registry, &beat, &lease);
     if (result == REGISTRY_NOT_FOUND) {
-        log_error("another listener has taken the name %s: stopping",
+        log_error("listener: another listener has taken the name %s: stopping",
                   listener->settings->listener_name);
         return false;
     }

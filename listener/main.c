@@ -88,7 +88,7 @@ static int run(const struct settings *settings)
             break;
         }
     } while (sigtimedwait(&stop, NULL, &beat) < 0);
-    log_info("stopping");
+    log_info("listener: stopping");
     if (!listener_stop(&listener))
         _exit(status);
     return status;
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
         warn_about_fcm(settings);
     } else if (mode == STARTUP_RUN) {
         if (settings->without_effect[0] != '\0')
-            log_warn("settings that have no effect:%s", settings->without_effect);
+            log_warn("listener: settings that have no effect:%s", settings->without_effect);
         status = run(settings);
     }
     settings_free(&settings);

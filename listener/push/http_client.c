@@ -679,7 +679,7 @@ struct http_client *http_client_new(const char *ca_file)
     }
     client->system_ca_file = curl_version_info(CURLVERSION_NOW)->cainfo;
     if (ca_file != NULL && (client->authorities = read_authorities(ca_file)) == NULL) {
-        log_error("TLS_CA_FILE: no certificate can be read from it");
+        log_error("push: no certificate can be read from TLS_CA_FILE");
         http_client_free(&client);
         return NULL;
     }

@@ -132,8 +132,9 @@ static const char *read_file(const char *path, char *text, size_t size, size_t *
     *len = 0;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         if (st.st_mode & S_IROTH)
-            log_warn("FIREBASE_SERVICE_ACCOUNT_PATH: the file can be read by every user of this "
-                     "host");
+            log_warn(
+                "FCM: the file of FIREBASE_SERVICE_ACCOUNT_PATH can be read by every user of this "
+                "host");
         while (*len < size && (n = read(fd, text + *len, size - *len)) > 0)
             *len += (size_t)n;
     }

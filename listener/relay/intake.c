@@ -68,11 +68,26 @@ static void count_outcome(struct stats *stats, enum registry_event outcome)
     }
 }
 
+static void tell_outcome(const struct registry_relay_event *event)
+{
+    static const char *const texts[] = {
+        [REGISTRY_EVENT_UNREGISTERED] = "nobody is registered for it",
+        [REGISTRY_EVENT_QUEUED] = "a wake is queued",
+        [REGISTRY_EVENT_DEFERRED] = "over the limit, its one deferred wake waits",
+        [REGISTRY_EVENT_COVERED] = "a wake that is queued already covers it",
+        [REGISTRY_EVENT_REPEATED] = "it is repeated, and has woken before",
+    };
+
+    log_debug("intake: %s has a %s event: %s", log_debug_name(&event->key).text,
+              event->stored ? "stored" : "live", texts[event->outcome]);
+}
+
 /* Offers a command's worth, as far as it lies in one piece; how many were taken. */
 static size_t offer(struct intake *intake)
 {
     struct registry_relay_event *events = &intake->held[intake->first];
     size_t n = intake->options.max_held - intake->first, taken = 0;
+    bool was_stuck = intake->stuck;
 
     if (n > intake->count)
         n = intake->count;
@@ -80,9 +95,13 @@ static size_t offer(struct intake *intake)
         n = REGISTRY_EVENTS_MAX;
     intake->stuck =
         intake->options.take(intake->options.arg, events, n, &taken) != REGISTRY_OK || taken < n;
+    if (taken < n && !was_stuck)
+        log_debug("intake: %s has an event that Redis does not take yet: it waits, and %zu more",
+                  log_debug_name(&events[taken].key).text, intake->count - taken - 1);
     for (size_t i = 0; i < taken; i++) {
         taken_ids_add(intake->options.taken_ids, events[i].id);
         count_outcome(intake->options.stats, events[i].outcome);
+        tell_outcome(&events[i]);
     }
     explicit_bzero(events, taken * sizeof *events);
     intake->first = (intake->first + taken) % intake->options.max_held;
@@ -98,16 +117,20 @@ bool intake_flush(struct intake *intake)
         flushed += intake->count > 0 ? offer(intake) : 0;
     while (intake->count > 0 && !intake->stuck && flushed < INTAKE_FLUSH_MAX);
     if (intake->count == 0 && intake->lost > 0) {
-        log_warn("Redis takes events again; %" PRIu64 " are to be asked for anew", intake->lost);
+        log_warn("intake: Redis takes events again; %" PRIu64 " are to be asked for anew",
+                 intake->lost);
         intake->lost = 0;
     }
     return intake->count > 0 && !intake->stuck;
 }
 
-static void lose(struct intake *intake)
+static void lose(struct intake *intake, const struct event *event)
 {
+    log_debug("intake: %s has an event for which there is no room: it will be asked for anew",
+              log_debug_name(&event->trade_pubkey).text);
     if (intake->lost++ == 0)
-        log_warn("%zu events are held for Redis already: more will be asked for anew when it takes "
+        log_warn("intake: %zu events are held for Redis already: more will be asked for anew when "
+                 "it takes "
                  "them",
                  intake->options.max_held);
     intake->has_lost = true;
@@ -120,7 +143,7 @@ static struct registry_relay_event *hold(struct intake *intake, const struct eve
     struct registry_relay_event *new;
 
     if (intake->count == intake->options.max_held) {
-        lose(intake);
+        lose(intake, event);
         return NULL;
     }
     new = &intake->held[(intake->first + intake->count++) % intake->options.max_held];

@@ -326,6 +326,15 @@ static void count(struct relay_session *session, enum stats_counter which)
     stats_add(session->options.stats, which, 1);
 }
 
+/* For the debug log. Until it is verified an event only claims to be for this pubkey. */
+static void tell_event(const struct relay_session *session, const struct event *event,
+                       const char *what)
+{
+    if (event->addressed)
+        log_debug("relay %s: %s is named by an event %s", session->options.name,
+                  log_debug_name(&event->trade_pubkey).text, what);
+}
+
 static void refuse_event(struct relay_session *session, const char *why, uint64_t now_ms)
 {
     count(session, STAT_EVENTS_INVALID);
@@ -340,9 +349,10 @@ static void take_event(struct relay_session *session, const struct event *event,
     atomic_store(session->options.last_event_s, unix_s);
     if (event->kind == WRAP_GUARD_KIND)
         wrap_guard_shown(&session->guard);
-    if (event_has_expired(event, unix_s))
+    if (event_has_expired(event, unix_s)) {
         count(session, STAT_EVENTS_EXPIRED);
-    else if (topic.is == TOPIC_PAGE)
+        tell_event(session, event, "that has expired");
+    } else if (topic.is == TOPIC_PAGE)
         intake_stored(session->options.intake, event, session->gaps.kind[topic.kind].live_ms);
     else
         intake_live(session->options.intake, event);
@@ -360,10 +370,12 @@ static void verify_event(struct relay_session *session, const struct event *even
         count(session, STAT_EVENTS_UNADDRESSED);
         break;
     case EVENT_WRONG_ID:
+        tell_event(session, event, "that is refused: its id is wrong");
         refuse_event(session, "its id is wrong", now_ms);
         break;
     case EVENT_WRONG_SIGNATURE:
     case EVENT_MALFORMED:
+        tell_event(session, event, "that is refused: its signature is wrong");
         refuse_event(session, "its signature is wrong", now_ms);
         break;
     }
@@ -404,15 +416,18 @@ static void on_event(struct relay_session *session, const struct relay_text *sub
     if (topic.is == TOPIC_NONE)
         return; /* an answer to a subscription that was closed meanwhile */
     if (event->kind != session->subscriptions[topic.kind].kind) {
+        tell_event(session, event, "that is refused: its kind was not asked for");
         refuse_event(session, "it is of a kind that was not asked for", now_ms);
         return;
     }
     if (!belongs(session, topic, event, now_ms)) {
+        tell_event(session, event, "from before this subscription: catching up asks for it");
         count(session, STAT_EVENTS_STORED);
         return;
     }
     /* Only true events are in the set, so what claims such an id is a copy or worthless. */
     if (taken_ids_has(session->options.taken_ids, event->id)) {
+        tell_event(session, event, "that is repeated: it has been taken before");
         count(session, STAT_EVENTS_REPEATED);
         return;
     }

@@ -335,7 +335,7 @@ struct websocket *websocket_new(const struct websocket_options *options)
     if (websocket->message == NULL || websocket->tls == NULL) {
         websocket_free(&websocket);
     } else if (!make_context(websocket)) {
-        log_error("libwebsockets cannot be set up");
+        log_error("relays: libwebsockets cannot be set up");
         websocket_free(&websocket);
     }
     return websocket;

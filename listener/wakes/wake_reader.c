@@ -129,7 +129,7 @@ static void prepare(struct wake_reader *reader, int64_t now_ms)
         return;
     }
     if (!reader->up)
-        log_info("dispatcher: reading wakes");
+        log_info("wakes: being read from Redis");
     reader->up = true;
     reader->state = READER_READY;
     reader->own = false;
@@ -183,14 +183,41 @@ static int64_t due_ms(const struct wake_reader *reader, const struct wake *wake,
     return (due < now_ms ? due : now_ms) + pause;
 }
 
+/* For the debug log. One that is known was told of when it was added. */
+static void tell(const struct wake *wake, enum wake_added added, int64_t wait_ms, unsigned merged)
+{
+    static const char *const causes[] = {
+        [WAKE_VIA_NOTIFY] = "a notify",
+        [WAKE_VIA_QUIET] = "an event, silently",
+        [WAKE_VIA_RELAY] = "an event",
+    };
+    struct log_name name = log_debug_name(&wake->key);
+
+    if (added == WAKE_FULL)
+        log_debug("wakes: %s has a wake for which there is no room yet: it stays in Redis",
+                  name.text);
+    else if (added == WAKE_ADDED && merged > 0)
+        log_debug("wakes: %s is to be woken by %s: merged, for one push covers it and another",
+                  name.text, causes[wake->via]);
+    else if (added == WAKE_ADDED && !is_immediate(wake))
+        log_debug("wakes: %s is to be woken by %s: deferred by %lld ms", name.text,
+                  causes[wake->via], (long long)wait_ms);
+    else if (added == WAKE_ADDED)
+        log_debug("wakes: %s is to be woken by %s: at once", name.text, causes[wake->via]);
+}
+
 static void take(struct wake_reader *reader, struct wake_queue *queue, size_t n, int64_t now_ms)
 {
     for (size_t i = 0; i < n; i++) {
         const struct wake *wake = &reader->wakes[i];
         unsigned merged;
 
-        if (wake_queue_add(queue, wake, due_ms(reader, wake, now_ms), now_ms, &merged) == WAKE_FULL)
+        int64_t due = due_ms(reader, wake, now_ms);
+        enum wake_added added = wake_queue_add(queue, wake, due, now_ms, &merged);
+
+        if (added == WAKE_FULL)
             reader->overflow = true;
+        tell(wake, added, due - now_ms, merged);
         stats_add(reader->stats, STAT_WAKES_MERGED, merged);
     }
 }

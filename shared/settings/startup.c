@@ -24,7 +24,8 @@ void startup_keep_memory_private(void)
 
 static void warn_if_debuggable(void)
 {
-    log_warn("built with --enable-debuggable: core dumps and debuggers can read keys and tokens");
+    log_warn("startup: built with --enable-debuggable: core dumps and debuggers can read keys and "
+             "tokens");
 }
 #else
 void startup_keep_memory_private(void)

@@ -63,6 +63,8 @@ def test_a_name_that_moves_into_this_network(stack, start_listener, there):
             if "moves.example" in line]
     assert said == ["UnifiedPush: a.moves.example is at an address that is not public; "
                     "nothing is sent there"]
+    assert ("was pushed to by UnifiedPush (no public address): given up"
+            in stack.listener.output())
 
 
 def test_a_name_that_is_in_this_network_too(stack, start_listener, there):

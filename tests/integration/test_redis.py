@@ -132,8 +132,8 @@ def check_refused(stack, reason):
     before = connections_made(stack)
     wait_until(lambda: connections_made(stack) > before + 12)
     for program in (stack.workers, stack.listener):
-        wait_until(lambda program=program: lines_with(program, "cannot be used"))
-        line, = lines_with(program, "cannot be used")
+        wait_until(lambda program=program: lines_with(program, "cannot be used:"))
+        line, = lines_with(program, "cannot be used:")
         assert " error: redis: " in line and line.endswith(f" cannot be used: {reason}"), line
         assert lines_with(program, "in use again") == []
     assert stack.workers.children() == workers and stack.listener.is_alive()
@@ -205,7 +205,7 @@ def test_a_refusal_is_told_of_once_a_minute(make_stack, relay, tmp_path):
     for minutes in range(3):
         for program in (stack.workers, stack.listener):
             wait_until(lambda program=program: len(
-                lines_with(program, "cannot be used")) == minutes + 1)
+                lines_with(program, "cannot be used:")) == minutes + 1)
         written = tmp_path / "written"
         written.write_text(str(61 * (minutes + 1)))
         written.rename(clock)

@@ -990,7 +990,7 @@ START_TEST(logs_no_secret_that_a_relay_sends)
     (void)snprintf(text, sizeof text, "[\"%s\"]", secret);
     ck_assert(receive(text));
     give(id_14, gift_wrap);
-    ck_assert_uint_eq(lines_of(file, "d69c3509bb"), 6);
+    ck_assert_uint_eq(lines_of(file, "d69c3509bb"), 7);
     (void)fclose(file);
 }
 END_TEST

@@ -196,3 +196,55 @@ def test_wakes_that_are_merged(live, phone, pubkey, device):
     live.notify(pubkey)
     live.notify(pubkey)
     story.tells("wakes: is to be woken by a notify: merged, for one push covers it and another")
+
+
+def test_a_wake_that_is_too_old(live, pubkey, device):
+    story = Story(live.listener)
+    seconds, _ = live.redis.time()
+    live.redis.xadd("mostro:wakes", {"pk": pubkey, "via": "notify",
+                                     "not_before": (seconds - 2 * 3600) * 1000})
+    story.tells("push: has waited for too long: 1 of its wakes are given up")
+
+
+def test_a_push_that_waits(live, phone, pubkey, device):
+    """For another pubkey's phone, whose endpoint it is, too."""
+    phone.answer(device, [phones.Answer(429, {"Retry-After": "300"})])
+    story = Story(live.listener)
+    live.notify(pubkey)
+    story.tells("push: was pushed to by UnifiedPush (429): held back")
+    other = nostr.new_pubkey()
+    live.register(other, device)
+    story = Story(live.listener)
+    live.notify(other)
+    story.tells("push: waits, for its endpoint takes nothing yet")
+
+
+def test_fcm_that_is_not_ready(make_stack, relay, google, google_settings, pubkey):
+    gate = threading.Event()
+    google.hold_oauth(gate)
+    stack = make_stack(**google_settings)
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    stack.register(pubkey, "fcm-token")
+    story = Story(stack.listener)
+    stack.notify(pubkey)
+    story.tells("push: waits, for FCM is down or busy")
+    gate.set()
+    story.tells("push: was pushed to by FCM (200): delivered")
+    assert len([text for _, _, text in story.lines() if "is down or busy" in text]) == 1
+
+
+def test_a_registration_that_is_renewed_meanwhile(with_google, google, pubkey):
+    gate = threading.Event()
+    google.answer("fcm-token", [fcm.UNREGISTERED])
+    google.hold("fcm-token", gate)
+    with_google.register(pubkey, "fcm-token")
+    story = Story(with_google.listener)
+    with_google.notify(pubkey)
+    google.next_message()
+    with_google.register(pubkey, "fcm-token-2")
+    gate.set()
+    story.tells("push: was pushed to by FCM (404 UNREGISTERED): its token is dead",
+                "push: stays registered, for it has registered anew meanwhile",
+                "push: was pushed to by FCM (200): delivered")

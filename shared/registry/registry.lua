@@ -219,18 +219,21 @@ end
 
 -- spend(prefix; bucket, hash, interval, burst): microseconds to wait, 0 if admitted
 local function do_spend(keys, args)
-  return spend_address(keys[1], now_us(), args[1], args[2], args[3], args[4])
+  local bucket, hash, interval, burst = unpack(args)
+  return spend_address(keys[1], now_us(), bucket, hash, interval, burst)
 end
 
 -- notify(prefix; hash, interval, burst, pubkey, pubkey interval, pubkey burst, most wakes): 0 when
 -- admitted, microseconds to wait when refused by address, -1 when by pubkey, -2 with a full queue.
 -- Never looks at a registration: what it does depends on the limits and the queue alone.
 local function do_notify(keys, args)
-  local prefix, pubkey, now = keys[1], args[4], now_us()
-  local wait = spend_address(prefix, now, 'notify', args[1], args[2], args[3])
+  local hash, interval, burst, pubkey, pubkey_interval, pubkey_burst, most_wakes = unpack(args)
+  local prefix, now = keys[1], now_us()
+  local wait = spend_address(prefix, now, 'notify', hash, interval, burst)
   if wait > 0 then return wait end
-  if redis.call('XLEN', wakes_key(prefix)) >= tonumber(args[7]) then return -2 end
-  wait = spend(pubkey_limit_key(prefix, pubkey), now, tonumber(args[5]), tonumber(args[6]))
+  if redis.call('XLEN', wakes_key(prefix)) >= tonumber(most_wakes) then return -2 end
+  wait = spend(pubkey_limit_key(prefix, pubkey), now, tonumber(pubkey_interval),
+               tonumber(pubkey_burst))
   if wait == 0 then
     queue_wake(prefix, pubkey, 'notify', now)
     return 0
@@ -251,15 +254,17 @@ end
 --          p256dh, auth [, device id, where the token is an endpoint URL, or '' [, pubkey of the
 --          Mostro node that the phone has named, or '']])
 local function do_register(keys, args)
-  local prefix, pubkey, platform, now = keys[1], args[4], args[7], now_us()
-  local token, device_id, left = args[8], args[11] ~= '' and args[11], nil
-  local wait = spend_address(prefix, now, 'register', args[1], args[2], args[3])
+  local hash, interval, burst, pubkey, ttl_ms, most, platform, token, p256dh, auth, device_id,
+        mostro_pubkey = unpack(args)
+  local prefix, now, left = keys[1], now_us(), nil
+  if device_id == '' then device_id = nil end
+  local wait = spend_address(prefix, now, 'register', hash, interval, burst)
   if wait > 0 then return { 'address', wait } end
   local key = token_key(prefix, pubkey)
   if redis.call('EXISTS', key) == 0 then
     local live = 0
     for _, each in ipairs(PLATFORMS) do live = live + count_live(prefix, each, now) end
-    if live >= tonumber(args[6]) then return { 'full', 0 } end
+    if live >= tonumber(most) then return { 'full', 0 } end
     -- An event may have noted a deferral while nobody was there to be woken.
     redis.call('DEL', due_key(prefix, pubkey))
   else
@@ -267,11 +272,11 @@ local function do_register(keys, args)
   end
   local since = math.floor(now / 1000000)
   local fields = { 'token', token, 'platform', platform, 'registered_at', since }
-  add_field(fields, 'p256dh', args[9])
-  add_field(fields, 'auth', args[10])
+  add_field(fields, 'p256dh', p256dh)
+  add_field(fields, 'auth', auth)
   add_field(fields, 'device_id', device_id)
-  add_field(fields, 'mostro_pubkey', args[12])
-  local expiry = ms_down(now) + tonumber(args[5])
+  add_field(fields, 'mostro_pubkey', mostro_pubkey)
+  local expiry = ms_down(now) + tonumber(ttl_ms)
   redis.call('DEL', key)
   redis.call('HSET', key, unpack(fields))
   redis.call('PEXPIREAT', key, expiry)
@@ -281,7 +286,7 @@ local function do_register(keys, args)
   redis.call('ZADD', platform_key(prefix, platform), expiry, pubkey)
   if left and left ~= device_id then leave_endpoint(prefix, left, pubkey, now) end
   if device_id then
-    use_endpoint(prefix, device_id, token, since, args[9] ~= '', pubkey, expiry)
+    use_endpoint(prefix, device_id, token, since, p256dh ~= '', pubkey, expiry)
     relieve_endpoint(prefix, device_id, now)
     settle_endpoint(prefix, device_id, now)
   end
@@ -298,9 +303,10 @@ end
 
 -- unregister(prefix; hash, interval, burst, pubkey)
 local function do_unregister(keys, args)
-  local wait = spend_address(keys[1], now_us(), 'register', args[1], args[2], args[3])
+  local hash, interval, burst, pubkey = unpack(args)
+  local wait = spend_address(keys[1], now_us(), 'register', hash, interval, burst)
   if wait > 0 then return { 'address', wait } end
-  if remove(keys[1], args[4]) == 0 then return { 'absent', 0 } end
+  if remove(keys[1], pubkey) == 0 then return { 'absent', 0 } end
   return { 'ok', 0 }
 end
 
@@ -386,15 +392,16 @@ end
 -- order; 'full' and what follows it has not been taken
 local function do_events(keys, args)
   local prefix, now, outcomes = keys[1], now_us(), {}
-  local interval, burst = tonumber(args[1]), tonumber(args[2])
-  local room = tonumber(args[3]) - redis.call('XLEN', wakes_key(prefix))
+  local interval, burst, most_wakes = unpack(args, 1, 3)
+  local room = tonumber(most_wakes) - redis.call('XLEN', wakes_key(prefix))
   for i = 4, #args, 4 do
     if room <= 0 then
       outcomes[#outcomes + 1] = 'full'
       break
     end
-    local outcome = take_event(prefix, now, interval, burst, args[i], args[i + 1], args[i + 2],
-                               tonumber(args[i + 3]))
+    local id, pubkey, author, by_ms = unpack(args, i, i + 3)
+    local outcome = take_event(prefix, now, tonumber(interval), tonumber(burst), id, pubkey,
+                               author, tonumber(by_ms))
     if outcome == 'queued' or outcome == 'deferred' then room = room - 1 end
     outcomes[#outcomes + 1] = outcome
   end
@@ -410,7 +417,8 @@ end
 -- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth, expiry in ms },
 -- token false if absent. It comes right before the pushes, so 0 where the name is no longer held.
 local function do_lookup(keys, args)
-  if not holds(keys[1], args[1], args[2]) then return 0 end
+  local name, since = unpack(args, 1, 2)
+  if not holds(keys[1], name, since) then return 0 end
   local found = {}
   for i = 3, #args do
     local key = token_key(keys[1], args[i])
@@ -430,10 +438,11 @@ end
 -- forget(prefix; pubkey, token, expiry in ms): removes a registration that still has this token and
 -- has not been renewed since it was looked up
 local function do_forget(keys, args)
-  local key = token_key(keys[1], args[1])
-  if redis.call('HGET', key, 'token') ~= args[2] or
-     redis.call('PEXPIRETIME', key) ~= tonumber(args[3]) then return 0 end
-  return remove(keys[1], args[1])
+  local pubkey, token, expiry = unpack(args)
+  local key = token_key(keys[1], pubkey)
+  if redis.call('HGET', key, 'token') ~= token or
+     redis.call('PEXPIRETIME', key) ~= tonumber(expiry) then return 0 end
+  return remove(keys[1], pubkey)
 end
 
 -- A name changes hands, or nobody has held it. Whoever held it may still be finishing its pushes
@@ -451,10 +460,10 @@ end
 -- heartbeat(prefix; name, instance, 'first' or 'again', field, value ...): { since, 1 if the process
 -- that held the name before may still be finishing its pushes }; { 0, 0 } when another has taken it
 local function do_heartbeat(keys, args)
-  local name, instance = args[1], args[2]
+  local name, instance, which = unpack(args, 1, 3)
   local key, now = listener_key(keys[1], name), now_us()
   local holder = redis.call('HGET', key, 'instance')
-  if args[3] ~= 'first' and holder and holder ~= instance then return { 0, 0 } end
+  if which ~= 'first' and holder and holder ~= instance then return { 0, 0 } end
   if holder ~= instance then take_name(key, now, instance, holder) end
   redis.call('HSET', key, unpack(args, 4))
   redis.call('EXPIRE', key, HEARTBEAT_S)
@@ -470,8 +479,8 @@ end
 -- leave(prefix; name, instance, 'begins' or 'ends'): this process, which holds the name or has been
 -- replaced, begins no more pushes, or has come to the end of all
 local function do_leave(keys, args)
-  local name, instance, begins = args[1], args[2], args[3] == 'begins'
-  local key = listener_key(keys[1], name)
+  local name, instance, what = unpack(args)
+  local key, begins = listener_key(keys[1], name), what == 'begins'
   local leaves_by = begins and now_us() + LEAVE_US or 0
   local held = redis.call('HMGET', key, 'instance', 'before')
   if held[2] == instance then
@@ -506,9 +515,11 @@ end
 -- become those of `name`, up to `most` in one call; how many have, -1 where the name is not held.
 -- Not those of a live one, however long they wait: they may be deferred, or their backend paused.
 local function do_adopt(keys, args)
-  local prefix, name, most = keys[1], args[1], tonumber(args[3])
+  local name, since, most = unpack(args)
+  local prefix = keys[1]
   local wakes, adopted = wakes_key(prefix), 0
-  if not holds(prefix, name, args[2]) then return -1 end
+  if not holds(prefix, name, since) then return -1 end
+  most = tonumber(most)
   local consumers = redis.pcall('XINFO', 'CONSUMERS', wakes, GROUP)
   if consumers.err then return 0 end -- no queue yet, or no group
   for _, consumer in ipairs(consumers) do
@@ -526,7 +537,8 @@ end
 -- epoch(prefix; candidate): 1 if there was none: Redis has lost its data, or is new. The candidate
 -- stands for the data from now on.
 local function do_epoch(keys, args)
-  return redis.call('SET', epoch_key(keys[1]), args[1], 'NX') and 1 or 0
+  local candidate = args[1]
+  return redis.call('SET', epoch_key(keys[1]), candidate, 'NX') and 1 or 0
 end
 
 -- Moves the cursor of one kind of a relay's events, where all between the two moments has been
@@ -547,11 +559,13 @@ end
 -- are '' where there is nothing to tell. In another epoch than the caller's nothing is moved: his
 -- moments are of data that is gone.
 local function do_cursors(keys, args)
+  local relay, callers_epoch = unpack(args, 1, 2)
   local epoch, now = redis.call('GET', epoch_key(keys[1])) or '', ms_down(now_us())
-  local answer, same_epoch = { epoch, now }, epoch ~= '' and epoch == args[2]
+  local answer, same_epoch = { epoch, now }, epoch ~= '' and epoch == callers_epoch
   for i = 3, #args, 3 do
-    answer[#answer + 1] = move_cursor(cursor_key(keys[1], args[1], args[i]), now,
-                                      tonumber(args[i + 1]), same_epoch and tonumber(args[i + 2]))
+    local kind, from, to = unpack(args, i, i + 2)
+    answer[#answer + 1] = move_cursor(cursor_key(keys[1], relay, kind), now, tonumber(from),
+                                      same_epoch and tonumber(to))
   end
   return answer
 end
@@ -594,13 +608,17 @@ end
 
 -- address_key(prefix; candidate): the key of the address hashes, the candidate if there was none
 local function do_address_key(keys, args)
-  redis.call('SET', address_key_key(keys[1]), args[1], 'NX')
+  local candidate = args[1]
+  redis.call('SET', address_key_key(keys[1]), candidate, 'NX')
   return redis.call('GET', address_key_key(keys[1]))
 end
 
 -- add(prefix; counter, n ...)
 local function do_add(keys, args)
-  for i = 1, #args, 2 do redis.call('HINCRBY', stats_key(keys[1]), args[i], args[i + 1]) end
+  for i = 1, #args, 2 do
+    local counter, n = unpack(args, i, i + 1)
+    redis.call('HINCRBY', stats_key(keys[1]), counter, n)
+  end
   return 1
 end
 
@@ -632,7 +650,8 @@ end
 -- endpoints_state(prefix; name, instance): { 1 if it looks after the file, when the file was loaded into
 -- this data or 0, how often the endpoints have changed }
 local function do_endpoints_state(keys, args)
-  return { is_writer(keys[1], args[1], args[2]) and 1 or 0,
+  local name, instance = unpack(args)
+  return { is_writer(keys[1], name, instance) and 1 or 0,
            tonumber(redis.call('GET', endpoints_loaded_key(keys[1])) or 0),
            tonumber(redis.call('GET', endpoints_changes_key(keys[1])) or 0) }
 end
@@ -640,8 +659,9 @@ end
 -- endpoints_begin(prefix; name, instance): what the file holds is about to be loaded; 0 if this is not
 -- who looks after it
 local function do_endpoints_begin(keys, args)
-  if not is_writer(keys[1], args[1], args[2]) then return 0 end
-  redis.call('SET', endpoints_loading_key(keys[1]), args[2])
+  local name, instance = unpack(args)
+  if not is_writer(keys[1], name, instance) then return 0 end
+  redis.call('SET', endpoints_loading_key(keys[1]), instance)
   return 1
 end
 
@@ -655,18 +675,18 @@ end
 -- '' for now, 'encrypted' or ''): brings back what the file holds, to be woken; 0 if it has to be
 -- begun anew, or is another's to do
 local function do_endpoints_load(keys, args)
+  local name, instance, ttl_ms = unpack(args, 1, 3)
   local prefix, now = keys[1], now_us()
-  if not is_loading(prefix, args[1], args[2]) then return 0 end
-  local expiry = ms_down(now) + tonumber(args[3])
+  if not is_loading(prefix, name, instance) then return 0 end
+  local expiry = ms_down(now) + tonumber(ttl_ms)
   for i = 4, #args, 4 do
-    local device_id, url, since = args[i], args[i + 1], args[i + 2]
-    local encrypted = args[i + 3] ~= ''
-    local name = stand_in(device_id)
-    local key = token_key(prefix, name)
+    local device_id, url, since, mark = unpack(args, i, i + 3)
+    local pubkey, encrypted = stand_in(device_id), mark ~= ''
+    local key = token_key(prefix, pubkey)
     if since == '' then since = math.floor(now / 1000000) end
     -- Its phone may have registered anew already; its other trades have not.
     if redis.call('EXISTS', endpoint_key(prefix, device_id)) == 0 then
-      use_endpoint(prefix, device_id, url, since, encrypted, name, expiry)
+      use_endpoint(prefix, device_id, url, since, encrypted, pubkey, expiry)
       settle_endpoint(prefix, device_id, now)
     end
     if redis.call('EXISTS', key) == 0 then
@@ -682,7 +702,8 @@ end
 -- endpoints_loaded(prefix; name, instance): all that the file holds is here, and it may be written; 0
 -- as above
 local function do_endpoints_loaded(keys, args)
-  if not is_loading(keys[1], args[1], args[2]) then return 0 end
+  local name, instance = unpack(args)
+  if not is_loading(keys[1], name, instance) then return 0 end
   redis.call('SET', endpoints_loaded_key(keys[1]), now_us())
   redis.call('DEL', endpoints_loading_key(keys[1]))
   return 1
@@ -691,17 +712,18 @@ end
 -- endpoints_wake(prefix; name, instance, most wakes): queues the wakes of the next second for those that
 -- were brought back, evenly spread; how many of these have had their turn
 local function do_endpoints_wake(keys, args)
+  local name, instance, most_wakes = unpack(args)
   local prefix, now, taken = keys[1], now_us(), {}
-  if not is_writer(prefix, args[1], args[2]) then return 0 end
+  if not is_writer(prefix, name, instance) then return 0 end
   local waiting = redis.call('ZRANGE', endpoints_to_wake_key(prefix), 0, ENDPOINT_WAKES_PER_S - 1)
   local at = tonumber(redis.call('GET', endpoints_wake_at_key(prefix)) or now)
-  local room = tonumber(args[3]) - redis.call('XLEN', wakes_key(prefix))
+  local room = tonumber(most_wakes) - redis.call('XLEN', wakes_key(prefix))
   at = math.min(math.max(at, now), now + 1000000)
   for _, device_id in ipairs(waiting) do
     if room <= 0 or at >= now + 1000000 then break end
-    local name = stand_in(device_id)
-    if redis.call('EXISTS', token_key(prefix, name)) == 1 then
-      queue_wake(prefix, name, 'relay', at)
+    local pubkey = stand_in(device_id)
+    if redis.call('EXISTS', token_key(prefix, pubkey)) == 1 then
+      queue_wake(prefix, pubkey, 'relay', at)
       at, room = at + 1000000 / ENDPOINT_WAKES_PER_S, room - 1
     end
     taken[#taken + 1] = device_id
@@ -728,8 +750,8 @@ end
 -- endpoints_read(prefix; cursor): the next cursor, then device id and record of each. One may come
 -- twice.
 local function do_endpoints_read(keys, args)
-  local answer = { '' }
-  answer[1] = scan_endpoints(keys[1], args[1], function(device_id, record, is_used)
+  local cursor, answer = args[1], { '' }
+  answer[1] = scan_endpoints(keys[1], cursor, function(device_id, record, is_used)
     if not is_used then return end
     answer[#answer + 1] = device_id
     answer[#answer + 1] = record
@@ -740,7 +762,8 @@ end
 -- endpoints_sweep(prefix; cursor): drops some of those whose last registration has expired; the next
 -- cursor
 local function do_endpoints_sweep(keys, args)
-  return scan_endpoints(keys[1], args[1], function(device_id, _, is_used)
+  local cursor = args[1]
+  return scan_endpoints(keys[1], cursor, function(device_id, _, is_used)
     if not is_used then drop_endpoint(keys[1], device_id) end
   end)
 end

@@ -73,7 +73,7 @@ static bool bound_the_wait(void)
 static int serve(struct responder *responder, const sigset_t *stop)
 {
     FCGX_Request fcgx;
-    uint64_t ticked_ms = clock_monotonic_ms(), now;
+    int64_t ticked_ms = clock_monotonic_ms(), now;
     int status = EXIT_SUCCESS, rc;
 
     if (FCGX_InitRequest(&fcgx, LISTEN_FD, FCGI_FAIL_ACCEPT_ON_INTR) != 0)

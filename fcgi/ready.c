@@ -76,7 +76,7 @@ void ready_handle(struct responder *responder, const struct request *request,
                   struct response *response)
 {
     struct readiness *readiness = &responder->readiness;
-    uint64_t now = clock_monotonic_ms();
+    int64_t now = clock_monotonic_ms();
 
     if (!readiness->asked || now - readiness->asked_ms >= KEEP_MS) {
         find_out(readiness, responder->registry);

@@ -16,14 +16,14 @@ static size_t place_of(enum registry_bucket bucket, const struct address_hash *a
 }
 
 void refused_addresses_add(struct refused_addresses *refused, enum registry_bucket bucket,
-                           const struct address_hash *address, uint64_t until_ms)
+                           const struct address_hash *address, int64_t until_ms)
 {
     refused->place[place_of(bucket, address)] =
         (struct refused_address){.address = *address, .bucket = bucket, .until_ms = until_ms};
 }
 
 bool refused_addresses_has(const struct refused_addresses *refused, enum registry_bucket bucket,
-                           const struct address_hash *address, uint64_t now_ms)
+                           const struct address_hash *address, int64_t now_ms)
 {
     const struct refused_address *place = &refused->place[place_of(bucket, address)];
 

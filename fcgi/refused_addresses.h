@@ -20,14 +20,14 @@ struct refused_addresses {
     struct refused_address {
         struct address_hash address;
         enum registry_bucket bucket;
-        uint64_t until_ms;
+        int64_t until_ms;
     } place[REFUSED_ADDRESSES_PLACES];
 };
 
 void refused_addresses_add(struct refused_addresses *refused, enum registry_bucket bucket,
-                           const struct address_hash *address, uint64_t until_ms);
+                           const struct address_hash *address, int64_t until_ms);
 
 bool refused_addresses_has(const struct refused_addresses *refused, enum registry_bucket bucket,
-                           const struct address_hash *address, uint64_t now_ms);
+                           const struct address_hash *address, int64_t now_ms);
 
 #endif

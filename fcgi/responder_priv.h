@@ -35,7 +35,7 @@ struct responder {
     size_t random_left;
     struct readiness {
         bool asked; /* then, at asked_ms, this was the answer */
-        uint64_t asked_ms;
+        int64_t asked_ms;
         bool is_ready;
         char reason[256]; /* for operators; "": all is well */
     } readiness;

@@ -26,7 +26,7 @@
 
 #define INSTANCE_DIGITS    16
 #define TAKEN_IDS_CAPACITY 131072 /* event ids, about 5 MB */
-#define MS_PER_HOUR        UINT64_C(3600000)
+#define MS_PER_HOUR        INT64_C(3600000)
 
 struct listener {
     const struct settings *settings;
@@ -40,7 +40,7 @@ struct listener {
     _Atomic int64_t last_event_s;
     char instance[INSTANCE_DIGITS + 1];
     bool beaten; /* the name in Redis is this process's */
-    uint64_t trimmed_ms;
+    int64_t trimmed_ms;
     char sweep[REGISTRY_CURSOR_SIZE]; /* where sweeping the endpoints goes on */
 };
 
@@ -142,8 +142,8 @@ static void count_relays(const struct listener *listener, struct heartbeat *beat
 
 static void trim_if_due(struct listener *listener)
 {
-    uint64_t now = clock_monotonic_ms();
-    uint64_t interval = (uint64_t)listener->settings->cleanup_interval_hours * MS_PER_HOUR;
+    int64_t now = clock_monotonic_ms();
+    int64_t interval = listener->settings->cleanup_interval_hours * MS_PER_HOUR;
     int64_t trimmed;
 
     if (now - listener->trimmed_ms < interval)

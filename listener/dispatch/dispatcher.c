@@ -67,7 +67,7 @@ static bool succeeded(struct dispatcher *dispatcher, enum registry_result result
 {
     if (result == REGISTRY_OK || result == REGISTRY_NOT_FOUND)
         return true;
-    dispatcher->registry_retry_ms = (int64_t)clock_monotonic_ms() + COMMANDS_RETRY_MS;
+    dispatcher->registry_retry_ms = clock_monotonic_ms() + COMMANDS_RETRY_MS;
     return false;
 }
 
@@ -240,7 +240,7 @@ static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
 
 static void wait_until(struct dispatcher *dispatcher, int64_t until_ms)
 {
-    int64_t wait = until_ms == INT64_MIN ? 0 : until_ms - (int64_t)clock_monotonic_ms();
+    int64_t wait = until_ms == INT64_MIN ? 0 : until_ms - clock_monotonic_ms();
 
     if (until_ms == INT64_MAX || wait > WAIT_MOST_MS)
         wait = WAIT_MOST_MS;
@@ -261,7 +261,7 @@ static void stop_clocks(struct dispatcher *dispatcher, int64_t now_ms)
 static void work(struct dispatcher *dispatcher)
 {
     while (!atomic_load(&dispatcher->stop)) {
-        int64_t now_ms = (int64_t)clock_monotonic_ms(), next_ms;
+        int64_t now_ms = clock_monotonic_ms(), next_ms;
 
         settle(dispatcher, now_ms);
         follow_tenure(dispatcher, now_ms);
@@ -282,11 +282,11 @@ static void work(struct dispatcher *dispatcher)
  * is waited out. */
 static void tell_the_rest(struct dispatcher *dispatcher)
 {
-    int64_t now_ms = (int64_t)clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_TELL_MS;
+    int64_t now_ms = clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_TELL_MS;
 
     while (has_news(dispatcher) && now_ms < deadline_ms) {
         wait_until(dispatcher, earlier(dispatcher->registry_retry_ms, deadline_ms));
-        now_ms = (int64_t)clock_monotonic_ms();
+        now_ms = clock_monotonic_ms();
         settle(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
@@ -296,7 +296,7 @@ static void tell_the_rest(struct dispatcher *dispatcher)
 /* Nothing begins any more; what is in flight may end. */
 static void drain(struct dispatcher *dispatcher)
 {
-    int64_t now_ms = (int64_t)clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_MS;
+    int64_t now_ms = clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_MS;
 
     wake_reader_stop(dispatcher->reader);
     for (;;) {
@@ -307,7 +307,7 @@ static void drain(struct dispatcher *dispatcher)
         if (push_desk_in_flight(dispatcher->desk) == 0 || now_ms >= deadline_ms)
             break;
         wait_until(dispatcher, deadline_ms);
-        now_ms = (int64_t)clock_monotonic_ms();
+        now_ms = clock_monotonic_ms();
     }
     if (push_desk_in_flight(dispatcher->desk) > 0)
         log_warn("dispatcher: %u pushes did not end in time; they will be made again",

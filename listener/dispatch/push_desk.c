@@ -294,7 +294,7 @@ static void push_done(const struct push_result *result, void *arg)
     struct push_flight *flight = arg;
     struct push_desk *desk = flight->desk;
     struct lane *lane = lane_of(desk, flight->ended.lane);
-    int64_t now_ms = (int64_t)clock_monotonic_ms();
+    int64_t now_ms = clock_monotonic_ms();
 
     flight->ended.result = *result;
     flight->ended.took_ms = now_ms - flight->started_ms;

@@ -269,7 +269,7 @@ struct push_ended *turns_settle(const struct turns *turns, int64_t now_ms)
 
         tell_outcome(ended, backend);
         if (ended->result.outcome != PUSH_CANCELLED)
-            stats_add_push(turns->stats, backend->counters.time, (uint64_t)ended->took_ms);
+            stats_add_push(turns->stats, backend->counters.time, ended->took_ms);
         if (ended->result.outcome == PUSH_DEAD_TOKEN)
             return ended;
         settle(turns, ended, now_ms);

@@ -271,7 +271,7 @@ static unsigned look_after(struct endpoint_keeper *keeper, int64_t now_ms)
         load(keeper);
     else
         write_anew(keeper, &state);
-    took_ms = (int64_t)clock_monotonic_ms() - now_ms;
+    took_ms = clock_monotonic_ms() - now_ms;
     keeper->next_ms = now_ms + (keeper->failing ? RETRY_MS : took_ms * WRITE_SHARE);
     return state.loaded == 0 ? SOON_MS : BEAT_MS;
 }
@@ -294,11 +294,11 @@ static void *run(void *arg)
     unsigned next;
 
     do {
-        next = look_after(keeper, (int64_t)clock_monotonic_ms());
+        next = look_after(keeper, clock_monotonic_ms());
     } while (wait_ms(keeper, next));
     if (!keeper->failing)
         keeper->next_ms = 0;
-    (void)look_after(keeper, (int64_t)clock_monotonic_ms());
+    (void)look_after(keeper, clock_monotonic_ms());
     return NULL;
 }
 

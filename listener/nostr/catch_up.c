@@ -100,7 +100,7 @@ static void turn_page(struct catch_up *catch_up)
 }
 
 /* There will be no answer to the outstanding page: once more, unless it has been cancelled. */
-static void lose_page(struct catch_up *catch_up, uint64_t due_ms)
+static void lose_page(struct catch_up *catch_up, int64_t due_ms)
 {
     catch_up->due_ms = due_ms;
     if (is_cancelled(catch_up))
@@ -132,13 +132,13 @@ bool catch_up_is_busy(const struct catch_up *catch_up)
 }
 
 /* A relay that has not answered in time is given longer: it may have much to look through. */
-static uint64_t patience_ms(const struct catch_up *catch_up)
+static int64_t patience_ms(const struct catch_up *catch_up)
 {
-    return (uint64_t)SUBSCRIPTION_ANSWER_MS
+    return (int64_t)SUBSCRIPTION_ANSWER_MS
            << (catch_up->backoff.failures < 2 ? catch_up->backoff.failures : 2);
 }
 
-static size_t ask(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s, uint64_t random,
+static size_t ask(struct catch_up *catch_up, int64_t now_ms, int64_t unix_s, uint64_t random,
                   char *out)
 {
     if (catch_up->until_s == CATCH_UP_TOP)
@@ -157,7 +157,7 @@ static size_t ask(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s, ui
                             CATCH_UP_LIMIT);
 }
 
-size_t catch_up_next_frame(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s,
+size_t catch_up_next_frame(struct catch_up *catch_up, int64_t now_ms, int64_t unix_s,
                            uint64_t random, char out[CATCH_UP_FRAME_SIZE])
 {
     if (catch_up_due_ms(catch_up) > now_ms)
@@ -181,7 +181,7 @@ size_t catch_up_next_frame(struct catch_up *catch_up, uint64_t now_ms, int64_t u
     return 0;
 }
 
-uint64_t catch_up_due_ms(const struct catch_up *catch_up)
+int64_t catch_up_due_ms(const struct catch_up *catch_up)
 {
     switch (catch_up->state) {
     case CATCH_UP_IDLE:
@@ -201,7 +201,7 @@ bool catch_up_is(const struct catch_up *catch_up, const char *id, size_t len)
            memcmp(id, catch_up->id, len) == 0;
 }
 
-static void count(struct catch_up *catch_up, uint64_t now_ms)
+static void count(struct catch_up *catch_up, int64_t now_ms)
 {
     catch_up->due_ms = now_ms + SUBSCRIPTION_ANSWER_MS;
     if (catch_up->due_ms > catch_up->end_ms)
@@ -210,7 +210,7 @@ static void count(struct catch_up *catch_up, uint64_t now_ms)
         catch_up_on_eose(catch_up, now_ms);
 }
 
-bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, uint64_t now_ms)
+bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, int64_t now_ms)
 {
     if (created_at < catch_up->since_s || created_at > catch_up->until_s)
         return false;
@@ -222,7 +222,7 @@ bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, uint64_t n
     return true;
 }
 
-void catch_up_on_unread(struct catch_up *catch_up, uint64_t now_ms)
+void catch_up_on_unread(struct catch_up *catch_up, int64_t now_ms)
 {
     if (catch_up->state != CATCH_UP_ASKED)
         return;
@@ -253,7 +253,7 @@ static int64_t next_until_s(const struct catch_up *catch_up)
     return next < catch_up->until_s ? next : catch_up->until_s - 1;
 }
 
-void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms)
+void catch_up_on_eose(struct catch_up *catch_up, int64_t now_ms)
 {
     if (catch_up->state != CATCH_UP_ASKED)
         return;
@@ -268,7 +268,7 @@ void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms)
         catch_up->until_s = next_until_s(catch_up);
 }
 
-void catch_up_on_closed(struct catch_up *catch_up, uint64_t now_ms, uint64_t random)
+void catch_up_on_closed(struct catch_up *catch_up, int64_t now_ms, uint64_t random)
 {
     lose_page(catch_up, now_ms + backoff_failed(&catch_up->backoff, 0, random));
 }

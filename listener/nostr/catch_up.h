@@ -53,8 +53,8 @@ struct catch_up {
     int64_t oldest_s;
     int64_t last_s[2]; /* the dates of the last two events of the page, or INT64_MIN */
     bool inclusive;    /* the relay is known to take `until` so */
-    uint64_t due_ms;
-    uint64_t end_ms; /* of the page that is outstanding, at the latest */
+    int64_t due_ms;
+    int64_t end_ms; /* of the page that is outstanding, at the latest */
     struct backoff backoff;
 };
 
@@ -85,26 +85,26 @@ void catch_up_hurry(struct catch_up *catch_up);
 bool catch_up_is_busy(const struct catch_up *catch_up);
 
 /* Writes the next frame, if one is due: a REQ for a page, or a CLOSE. Returns its length, or 0. */
-size_t catch_up_next_frame(struct catch_up *catch_up, uint64_t now_ms, int64_t unix_s,
+size_t catch_up_next_frame(struct catch_up *catch_up, int64_t now_ms, int64_t unix_s,
                            uint64_t random, char out[CATCH_UP_FRAME_SIZE]);
 
 /* When that will be; SUBSCRIPTION_NEVER while idle. */
-uint64_t catch_up_due_ms(const struct catch_up *catch_up);
+int64_t catch_up_due_ms(const struct catch_up *catch_up);
 
 /* Whether a message with this subscription id is about the outstanding page. */
 bool catch_up_is(const struct catch_up *catch_up, const char *id, size_t len);
 
 /* An event of the page. False: it is not of the time that was asked for. */
-bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, uint64_t now_ms);
+bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, int64_t now_ms);
 
 /* Something came in the page's place that is no event, or is none that can be read. Its place in
  * the page counts all the same: else whoever fills a page with such would end the pass. */
-void catch_up_on_unread(struct catch_up *catch_up, uint64_t now_ms);
+void catch_up_on_unread(struct catch_up *catch_up, int64_t now_ms);
 
 /* The page has ended. */
-void catch_up_on_eose(struct catch_up *catch_up, uint64_t now_ms);
+void catch_up_on_eose(struct catch_up *catch_up, int64_t now_ms);
 
 /* The relay closed the page's subscription: it is asked for again, after a back-off. */
-void catch_up_on_closed(struct catch_up *catch_up, uint64_t now_ms, uint64_t random);
+void catch_up_on_closed(struct catch_up *catch_up, int64_t now_ms, uint64_t random);
 
 #endif

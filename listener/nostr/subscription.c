@@ -29,7 +29,7 @@ void subscription_renew(struct subscription *subscription)
     subscription->old_is_live = live;
 }
 
-static size_t ask(struct subscription *subscription, uint64_t now_ms, uint64_t random, char *out)
+static size_t ask(struct subscription *subscription, int64_t now_ms, uint64_t random, char *out)
 {
     (void)snprintf(subscription->id, sizeof subscription->id, "%016" PRIx64, random);
     subscription->state = SUBSCRIPTION_ASKED;
@@ -44,7 +44,7 @@ size_t subscription_close_frame(const char *id, char out[SUBSCRIPTION_FRAME_SIZE
     return (size_t)snprintf(out, SUBSCRIPTION_FRAME_SIZE, "[\"CLOSE\",\"%s\"]", id);
 }
 
-size_t subscription_next_frame(struct subscription *subscription, uint64_t now_ms, uint64_t random,
+size_t subscription_next_frame(struct subscription *subscription, int64_t now_ms, uint64_t random,
                                char out[SUBSCRIPTION_FRAME_SIZE])
 {
     size_t len;
@@ -63,7 +63,7 @@ size_t subscription_next_frame(struct subscription *subscription, uint64_t now_m
     }
 }
 
-uint64_t subscription_due_ms(const struct subscription *subscription)
+int64_t subscription_due_ms(const struct subscription *subscription)
 {
     if (subscription->state == SUBSCRIPTION_LIVE)
         return subscription->old_id[0] != '\0' ? 0 : SUBSCRIPTION_NEVER;
@@ -93,12 +93,12 @@ void subscription_old_closed(struct subscription *subscription)
     subscription->old_id[0] = '\0';
 }
 
-bool subscription_is_late(const struct subscription *subscription, uint64_t now_ms)
+bool subscription_is_late(const struct subscription *subscription, int64_t now_ms)
 {
     return subscription->state == SUBSCRIPTION_ASKED && now_ms >= subscription->due_ms;
 }
 
-void subscription_on_eose(struct subscription *subscription, uint64_t now_ms)
+void subscription_on_eose(struct subscription *subscription, int64_t now_ms)
 {
     if (subscription->state != SUBSCRIPTION_ASKED)
         return;
@@ -112,9 +112,9 @@ static bool begins_with(const char *text, size_t len, const char *prefix)
     return len >= strlen(prefix) && memcmp(text, prefix, strlen(prefix)) == 0;
 }
 
-void subscription_on_closed(struct subscription *subscription, uint64_t now_ms, uint64_t random)
+void subscription_on_closed(struct subscription *subscription, int64_t now_ms, uint64_t random)
 {
-    uint64_t held_ms = 0;
+    int64_t held_ms = 0;
 
     if (subscription->state == SUBSCRIPTION_LIVE)
         held_ms = now_ms - subscription->live_since_ms;

@@ -20,7 +20,7 @@
 #define SUBSCRIPTION_ID_LEN     16
 #define SUBSCRIPTION_FRAME_SIZE 96
 #define SUBSCRIPTION_ANSWER_MS  20000 /* how long a relay may take to send what it has stored */
-#define SUBSCRIPTION_NEVER      UINT64_MAX
+#define SUBSCRIPTION_NEVER      INT64_MAX
 
 enum subscription_state {
     SUBSCRIPTION_UNASKED,
@@ -44,8 +44,8 @@ struct subscription {
     char id[SUBSCRIPTION_ID_LEN + 1];
     char old_id[SUBSCRIPTION_ID_LEN + 1]; /* renewed, and open until the new one is live; or "" */
     bool old_is_live;
-    uint64_t due_ms; /* when there is something to send */
-    uint64_t live_since_ms;
+    int64_t due_ms; /* when there is something to send */
+    int64_t live_since_ms;
     struct backoff backoff;
 };
 
@@ -60,7 +60,7 @@ void subscription_renew(struct subscription *subscription);
 
 /* Writes the next frame to send, if one is due: a REQ, or the CLOSE of one that was renewed.
  * Returns its length, or 0. */
-size_t subscription_next_frame(struct subscription *subscription, uint64_t now_ms, uint64_t random,
+size_t subscription_next_frame(struct subscription *subscription, int64_t now_ms, uint64_t random,
                                char out[SUBSCRIPTION_FRAME_SIZE]);
 
 /* Writes the CLOSE of a subscription with this id; returns its length. */
@@ -68,7 +68,7 @@ size_t subscription_close_frame(const char *id, char out[SUBSCRIPTION_FRAME_SIZE
 
 /* When subscription_next_frame() will have something, or subscription_is_late() will be true:
  * SUBSCRIPTION_NEVER while live. */
-uint64_t subscription_due_ms(const struct subscription *subscription);
+int64_t subscription_due_ms(const struct subscription *subscription);
 
 /* What a message with this subscription id is about. */
 enum subscription_match {
@@ -84,16 +84,16 @@ bool subscription_shows_live(const struct subscription *subscription,
                              enum subscription_match match);
 
 /* It has been asked for, and the time in which all that is stored must have come is over. */
-bool subscription_is_late(const struct subscription *subscription, uint64_t now_ms);
+bool subscription_is_late(const struct subscription *subscription, int64_t now_ms);
 
 /* The relay has sent all that it had stored for the one asked for, or its time is over. */
-void subscription_on_eose(struct subscription *subscription, uint64_t now_ms);
+void subscription_on_eose(struct subscription *subscription, int64_t now_ms);
 
 /* The relay has closed the one that was renewed. */
 void subscription_old_closed(struct subscription *subscription);
 
 /* It has closed the one asked for or live. */
-void subscription_on_closed(struct subscription *subscription, uint64_t now_ms, uint64_t random);
+void subscription_on_closed(struct subscription *subscription, int64_t now_ms, uint64_t random);
 
 /* `reason` is the relay's text. */
 enum subscription_refusal subscription_refusal(const char *reason, size_t len);

@@ -345,7 +345,7 @@ static struct push_result classify(const void *service, const struct http_answer
 static void learn(struct fcm *fcm, const struct http_answer *answer, enum push_outcome outcome,
                   uint64_t generation)
 {
-    int64_t now_ms = (int64_t)clock_monotonic_ms();
+    int64_t now_ms = clock_monotonic_ms();
 
     if (outcome == PUSH_DELIVERED) {
         fcm->proven = true;

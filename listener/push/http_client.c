@@ -66,7 +66,7 @@ struct exchange {
  * having said so, and libcurl would give it to the next request, and the next. */
 struct silence {
     char authority[URL_AUTHORITY_SIZE];
-    uint64_t since_ms;
+    int64_t since_ms;
 };
 
 struct http_client {
@@ -384,7 +384,7 @@ static long connection_life_s(struct http_client *client, const char *url)
 {
     char authority[URL_AUTHORITY_SIZE];
     const struct silence *silence;
-    uint64_t ms;
+    int64_t ms;
 
     if (!authority_of(url, authority) || (silence = find_silence(client, authority)) == NULL)
         return 0;

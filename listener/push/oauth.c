@@ -377,7 +377,7 @@ static void failed(struct oauth *oauth, const struct http_answer *answer, int64_
 static void take_answer(const struct http_answer *answer, void *arg)
 {
     struct oauth *oauth = arg;
-    int64_t now_ms = (int64_t)clock_monotonic_ms(), lifetime_ms = 0;
+    int64_t now_ms = clock_monotonic_ms(), lifetime_ms = 0;
     char *token = NULL;
 
     oauth->asking = false;

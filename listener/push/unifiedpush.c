@@ -153,7 +153,7 @@ static void tell(struct unifiedpush *it, const char *url, const struct http_answ
     if (!endpoint_url_parse(&parts, url, strlen(url), true))
         return;
     url_write_host(host, &parts);
-    push_notices_failed(it->notices, host, answer, (int64_t)clock_monotonic_ms());
+    push_notices_failed(it->notices, host, answer, clock_monotonic_ms());
 }
 
 /* ---- Pushing --------------------------------------------------------------------------------- */
@@ -322,7 +322,7 @@ static void take_answer(const struct http_answer *answer, void *arg)
     struct push_result result = unifiedpush_classify(answer);
 
     if (simplify(push, answer)) {
-        int64_t left_ms = push->begun_ms + TIMEOUT_MS - (int64_t)clock_monotonic_ms();
+        int64_t left_ms = push->begun_ms + TIMEOUT_MS - clock_monotonic_ms();
 
         if (send_push(push, left_ms > AGAIN_TIMEOUT_MS ? (long)left_ms : AGAIN_TIMEOUT_MS) ==
             PUSH_STARTED)
@@ -350,7 +350,7 @@ static enum push_start push(void *service, const struct push_order *order, push_
     made->unifiedpush = it;
     made->done = done;
     made->arg = arg;
-    made->begun_ms = (int64_t)clock_monotonic_ms();
+    made->begun_ms = clock_monotonic_ms();
     made->unix_s = order->unix_s;
     made->is_signed = it->vapid != NULL;
     memcpy(made->url, registration->token, size);

@@ -47,11 +47,11 @@ struct relay {
     struct relay_session *session;
     bool open;
     bool wants_write; /* on_writable will come */
-    uint64_t open_since_ms;
+    int64_t open_since_ms;
     struct backoff backoff;
-    uint64_t connect_ms; /* when to connect; NEVER while there is a connection or an attempt */
-    uint64_t retry_ms;   /* when to offer events again that Redis did not take */
-    uint64_t cursors_ms; /* when to move the cursors in Redis next */
+    int64_t connect_ms; /* when to connect; NEVER while there is a connection or an attempt */
+    int64_t retry_ms;   /* when to offer events again that Redis did not take */
+    int64_t cursors_ms; /* when to move the cursors in Redis next */
 };
 
 /* ---- Callbacks of the WebSocket, in the relay's thread --------------------------------------- */
@@ -92,11 +92,11 @@ static size_t on_writable(void *arg, char *out)
 static void on_close(void *arg, const char *why)
 {
     struct relay *relay = arg;
-    uint64_t now = clock_monotonic_ms();
-    uint64_t held = relay->open ? now - relay->open_since_ms : 0;
-    uint64_t delay = backoff_failed(&relay->backoff, held, random_up_to(UINT64_MAX));
+    int64_t now = clock_monotonic_ms();
+    int64_t held = relay->open ? now - relay->open_since_ms : 0;
+    int64_t delay = backoff_failed(&relay->backoff, held, random_up_to(UINT64_MAX));
 
-    log_warn("relay %s: %s: %s; next attempt in %" PRIu64 " s", relay->url.name,
+    log_warn("relay %s: %s: %s; next attempt in %" PRId64 " s", relay->url.name,
              relay->open ? "disconnected" : "cannot connect", why, (delay + 500) / 1000);
     relay->open = false;
     relay->connect_ms = now + delay;
@@ -120,7 +120,7 @@ static enum registry_result take(void *arg, struct registry_relay_event *events,
 }
 
 /* Offers what was received to Redis; what it does not take, again a little later. */
-static void flush(struct relay *relay, uint64_t now)
+static void flush(struct relay *relay, int64_t now)
 {
     if (intake_held(relay->intake) == 0 ||
         (intake_is_stuck(relay->intake) && now < relay->retry_ms))
@@ -129,7 +129,7 @@ static void flush(struct relay *relay, uint64_t now)
 }
 
 /* Tells Redis what has been taken of this relay's, and learns what others have taken. */
-static void move_cursors(struct relay *relay, uint64_t now)
+static void move_cursors(struct relay *relay, int64_t now)
 {
     struct relay_report report;
     struct registry_now answer;
@@ -148,7 +148,7 @@ static void move_cursors(struct relay *relay, uint64_t now)
 }
 
 /* When to ask for a place in the connection for a frame. */
-static uint64_t send_ms(struct relay *relay)
+static int64_t send_ms(struct relay *relay)
 {
     return relay->open && !relay->wants_write ? relay_session_due_ms(relay->session) : NEVER;
 }
@@ -156,7 +156,7 @@ static uint64_t send_ms(struct relay *relay)
 /* Does what is due. */
 static void tick(struct relay *relay)
 {
-    uint64_t now = clock_monotonic_ms();
+    int64_t now = clock_monotonic_ms();
 
     flush(relay, now);
     relay_session_settle(relay->session, websocket_heard_ms(relay->websocket), now);
@@ -174,10 +174,10 @@ static void tick(struct relay *relay)
 }
 
 /* Milliseconds until tick() has something to do. */
-static uint64_t wait_ms(struct relay *relay)
+static int64_t wait_ms(struct relay *relay)
 {
-    uint64_t now = clock_monotonic_ms();
-    uint64_t send = send_ms(relay), due = relay->connect_ms;
+    int64_t now = clock_monotonic_ms();
+    int64_t send = send_ms(relay), due = relay->connect_ms;
 
     if (relay->cursors_ms < due)
         due = relay->cursors_ms;

@@ -29,13 +29,13 @@ struct relay_session {
     size_t count;
     bool authenticated;
     bool asked_before[SETTINGS_MAX_KINDS]; /* our answer to a challenge was sent */
-    uint64_t verdict_ms; /* until then a verdict on that answer is waited for; 0: on none */
-    size_t turn;         /* the kind whose page is asked for next, if it wants one */
-    uint64_t page_ms;    /* not before then */
+    int64_t verdict_ms; /* until then a verdict on that answer is waited for; 0: on none */
+    size_t turn;        /* the kind whose page is asked for next, if it wants one */
+    int64_t page_ms;    /* not before then */
     struct wrap_guard guard;
     unsigned bad; /* frames in a row */
     unsigned lines;
-    uint64_t lines_since_ms;
+    int64_t lines_since_ms;
 };
 
 struct relay_session *relay_session_new(const struct relay_session_options *options)
@@ -76,7 +76,7 @@ void relay_session_end(struct relay_session *session)
 }
 
 /* Said at once where a REQ was refused until we had authenticated. */
-static void warn_of_guard(struct relay_session *session, uint64_t now_ms)
+static void warn_of_guard(struct relay_session *session, int64_t now_ms)
 {
     for (size_t i = 0; session->authenticated && i < session->count; i++) {
         const struct subscription *it = &session->subscriptions[i];
@@ -89,7 +89,7 @@ static void warn_of_guard(struct relay_session *session, uint64_t now_ms)
     }
 }
 
-void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms)
+void relay_session_settle(struct relay_session *session, int64_t heard_ms, int64_t now_ms)
 {
     struct intake *intake = session->options.intake;
 
@@ -97,19 +97,19 @@ void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint
     if (intake_held(intake) > 0)
         return;
     if (intake_has_lost(intake) && session->gaps.sure) {
-        relay_gaps_lost(&session->gaps, (int64_t)now_ms);
+        relay_gaps_lost(&session->gaps, now_ms);
         intake_forget_loss(intake);
     }
     if (!intake_has_lost(intake))
-        relay_gaps_taken(&session->gaps, (int64_t)heard_ms);
+        relay_gaps_taken(&session->gaps, heard_ms);
 }
 
-void relay_session_report(struct relay_session *session, int64_t unix_ms, uint64_t now_ms,
+void relay_session_report(struct relay_session *session, int64_t unix_ms, int64_t now_ms,
                           struct relay_report *report)
 {
     const struct intake *intake = session->options.intake;
 
-    relay_gaps_our_clock(&session->gaps, unix_ms, (int64_t)now_ms);
+    relay_gaps_our_clock(&session->gaps, unix_ms, now_ms);
     relay_gaps_report(&session->gaps, intake_held(intake) > 0 || intake_has_lost(intake),
                       report->cursors);
     report->sure = session->gaps.sure;
@@ -118,10 +118,10 @@ void relay_session_report(struct relay_session *session, int64_t unix_ms, uint64
 }
 
 bool relay_session_learn(struct relay_session *session, const struct registry_now *answer,
-                         const struct relay_report *report, uint64_t now_ms)
+                         const struct relay_report *report, int64_t now_ms)
 {
     if (answer != NULL)
-        return relay_gaps_learn(&session->gaps, answer, report->cursors, (int64_t)now_ms);
+        return relay_gaps_learn(&session->gaps, answer, report->cursors, now_ms);
     relay_gaps_unsure(&session->gaps);
     return false;
 }
@@ -132,7 +132,7 @@ struct relay_gaps *relay_session_gaps(struct relay_session *session)
 }
 
 /* A relay must not be able to fill the log. */
-static bool may_log(struct relay_session *session, uint64_t now_ms)
+static bool may_log(struct relay_session *session, int64_t now_ms)
 {
     if (session->lines == 0 || now_ms - session->lines_since_ms >= LINES_WINDOW_MS) {
         session->lines = 0;
@@ -146,14 +146,14 @@ static bool may_log(struct relay_session *session, uint64_t now_ms)
 
 /* What the subscription shows from now on is new. `though` says what is odd about it, or nothing.
  */
-static void go_live(struct relay_session *session, size_t kind, const char *though, uint64_t now_ms)
+static void go_live(struct relay_session *session, size_t kind, const char *though, int64_t now_ms)
 {
     struct subscription *subscription = &session->subscriptions[kind];
 
     if (subscription->state != SUBSCRIPTION_ASKED)
         return;
     subscription_on_eose(subscription, now_ms);
-    relay_gaps_live(&session->gaps, kind, (int64_t)now_ms);
+    relay_gaps_live(&session->gaps, kind, now_ms);
     if (may_log(session, now_ms))
         log_info("relay %s: subscribed to kind %" PRIu32 "%s%s", session->options.name,
                  subscription->kind, *though == '\0' ? "" : ", though ", though);
@@ -161,7 +161,7 @@ static void go_live(struct relay_session *session, size_t kind, const char *thou
 
 /* ---- Sending --------------------------------------------------------------------------------- */
 
-static size_t next_subscription_frame(struct relay_session *session, uint64_t now_ms, char *out)
+static size_t next_subscription_frame(struct relay_session *session, int64_t now_ms, char *out)
 {
     for (size_t i = 0; i < session->count; i++) {
         struct subscription *subscription = &session->subscriptions[i];
@@ -197,9 +197,9 @@ static struct catch_up *current_page(struct relay_session *session)
 }
 
 /* When there is something to send for current_page(). */
-static uint64_t page_due_ms(const struct relay_session *session, const struct catch_up *page)
+static int64_t page_due_ms(const struct relay_session *session, const struct catch_up *page)
 {
-    uint64_t due;
+    int64_t due;
 
     if (page == NULL)
         return SUBSCRIPTION_NEVER;
@@ -217,16 +217,15 @@ static void tell_end(const struct relay_session *session, const struct catch_up 
         log_info("relay %s: caught up on kind %" PRIu32, session->options.name, page->kind);
 }
 
-static size_t next_page_frame(struct relay_session *session, uint64_t now_ms, char *out)
+static size_t next_page_frame(struct relay_session *session, int64_t now_ms, char *out)
 {
     struct catch_up *page = current_page(session);
     size_t len;
 
     if (page_due_ms(session, page) > now_ms)
         return 0;
-    len =
-        catch_up_next_frame(page, now_ms, relay_gaps_latest_unix_s(&session->gaps, (int64_t)now_ms),
-                            random_up_to(UINT64_MAX), out);
+    len = catch_up_next_frame(page, now_ms, relay_gaps_latest_unix_s(&session->gaps, now_ms),
+                              random_up_to(UINT64_MAX), out);
     if (page->state == CATCH_UP_ASKED) {
         session->page_ms = now_ms + RELAY_SESSION_PAGE_MS;
         session->turn = (session->turn + 1) % session->count;
@@ -236,7 +235,7 @@ static size_t next_page_frame(struct relay_session *session, uint64_t now_ms, ch
     return len;
 }
 
-static size_t next_auth_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
+static size_t next_auth_frame(struct relay_session *session, int64_t now_ms, int64_t unix_s,
                               char *out)
 {
     size_t len = relay_auth_next_frame(session->options.auth, unix_s, out);
@@ -249,7 +248,7 @@ static size_t next_auth_frame(struct relay_session *session, uint64_t now_ms, in
     return len;
 }
 
-size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
+size_t relay_session_next_frame(struct relay_session *session, int64_t now_ms, int64_t unix_s,
                                 char out[RELAY_SESSION_FRAME_SIZE])
 {
     size_t len = next_auth_frame(session, now_ms, unix_s, out);
@@ -259,16 +258,16 @@ size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, 
     return len > 0 ? len : next_page_frame(session, now_ms, out);
 }
 
-uint64_t relay_session_due_ms(struct relay_session *session)
+int64_t relay_session_due_ms(struct relay_session *session)
 {
-    uint64_t due;
+    int64_t due;
 
     if (relay_auth_is_due(session->options.auth))
         return 0;
     due = page_due_ms(session, current_page(session));
 
     for (size_t i = 0; i < session->count; i++) {
-        uint64_t one = subscription_due_ms(&session->subscriptions[i]);
+        int64_t one = subscription_due_ms(&session->subscriptions[i]);
 
         if (one < due)
             due = one;
@@ -335,7 +334,7 @@ static void tell_event(const struct relay_session *session, const struct event *
                   log_debug_name(&event->trade_pubkey).text, what);
 }
 
-static void refuse_event(struct relay_session *session, const char *why, uint64_t now_ms)
+static void refuse_event(struct relay_session *session, const char *why, int64_t now_ms)
 {
     count(session, STAT_EVENTS_INVALID);
     if (may_log(session, now_ms))
@@ -359,7 +358,7 @@ static void take_event(struct relay_session *session, const struct event *event,
 }
 
 static void verify_event(struct relay_session *session, const struct event *event,
-                         struct topic topic, uint64_t now_ms, int64_t unix_s)
+                         struct topic topic, int64_t now_ms, int64_t unix_s)
 {
     switch (event_verify(session->options.verifier, event)) {
     case EVENT_OK:
@@ -384,7 +383,7 @@ static void verify_event(struct relay_session *session, const struct event *even
 /* Whether the event is of this answer's time: what it claims suffices, since a page that asks in
  * vain costs nobody anything. */
 static bool belongs(struct relay_session *session, struct topic topic, const struct event *event,
-                    uint64_t now_ms)
+                    int64_t now_ms)
 {
     if (topic.is == TOPIC_PAGE)
         return catch_up_on_event(&session->gaps.kind[topic.kind].catch_up, event->created_at,
@@ -395,7 +394,7 @@ static bool belongs(struct relay_session *session, struct topic topic, const str
 /* An event that cannot be read takes its place in a page all the same, by its date if it has one.
  */
 static void on_malformed_event(struct relay_session *session, struct topic topic,
-                               const json_t *json, uint64_t now_ms)
+                               const json_t *json, int64_t now_ms)
 {
     const json_t *created_at = json_object_get(json, "created_at");
     struct catch_up *page = &session->gaps.kind[topic.kind].catch_up;
@@ -408,7 +407,7 @@ static void on_malformed_event(struct relay_session *session, struct topic topic
 }
 
 static void on_event(struct relay_session *session, const struct relay_text *subscription,
-                     const struct event *event, uint64_t now_ms, int64_t unix_s)
+                     const struct event *event, int64_t now_ms, int64_t unix_s)
 {
     struct topic topic = find(session, subscription);
 
@@ -435,7 +434,7 @@ static void on_event(struct relay_session *session, const struct relay_text *sub
 }
 
 static void on_eose(struct relay_session *session, const struct relay_message *message,
-                    uint64_t now_ms)
+                    int64_t now_ms)
 {
     struct topic topic = find(session, &message->subscription);
 
@@ -486,7 +485,7 @@ static bool refuses_a_stranger(const struct refusals *refusals)
 /* A refusal may be on its way still when our answer has been taken: then we ask once more at once,
  * and otherwise when it has been taken. */
 static void on_refusal(struct relay_session *session, struct topic topic,
-                       const struct relay_text *why, uint64_t now_ms)
+                       const struct relay_text *why, int64_t now_ms)
 {
     struct refusals *refusals = topic.is == TOPIC_PAGE
                                     ? &session->page_refusals[topic.kind]
@@ -513,7 +512,7 @@ static void on_refusal(struct relay_session *session, struct topic topic,
 }
 
 static void on_closed(struct relay_session *session, const struct relay_message *message,
-                      uint64_t now_ms)
+                      int64_t now_ms)
 {
     struct topic topic = find(session, &message->subscription);
 
@@ -524,7 +523,7 @@ static void on_closed(struct relay_session *session, const struct relay_message 
 }
 
 static void on_auth(struct relay_session *session, const struct relay_message *message,
-                    uint64_t now_ms)
+                    int64_t now_ms)
 {
     if (!relay_auth_challenge(session->options.auth, message->text.text, message->text.len) &&
         may_log(session, now_ms))
@@ -548,7 +547,7 @@ static void ask_as_authenticated(struct relay_session *session)
 }
 
 static void on_ok(struct relay_session *session, const struct relay_message *message,
-                  uint64_t now_ms)
+                  int64_t now_ms)
 {
     char reason[LOG_REDACTED_SIZE];
     bool is_first;
@@ -568,7 +567,7 @@ static void on_ok(struct relay_session *session, const struct relay_message *mes
 }
 
 static void on_notice(struct relay_session *session, const struct relay_message *message,
-                      uint64_t now_ms)
+                      int64_t now_ms)
 {
     char notice[LOG_REDACTED_SIZE];
 
@@ -578,7 +577,7 @@ static void on_notice(struct relay_session *session, const struct relay_message 
 }
 
 bool relay_session_receive(struct relay_session *session, const char *text, size_t len,
-                           uint64_t now_ms, int64_t unix_s)
+                           int64_t now_ms, int64_t unix_s)
 {
     struct relay_message message;
     struct relay_text subscription;
@@ -623,7 +622,7 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
 }
 
 /* A relay that serves us passes on what strangers wrote: they must not be able to cut us off. */
-bool relay_session_reject(struct relay_session *session, const char *what, uint64_t now_ms)
+bool relay_session_reject(struct relay_session *session, const char *what, int64_t now_ms)
 {
     count(session, STAT_FRAMES_UNUSABLE);
     for (size_t i = 0; i < session->count; i++) /* it may have been an event of the page */

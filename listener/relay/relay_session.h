@@ -28,7 +28,7 @@
 #define RELAY_SESSION_PAGE_MS    500 /* at least, from one page to the next */
 #define RELAY_SESSION_MAX_BAD    100 /* senseless frames in a row, of a relay that serves nothing */
 #define RELAY_SESSION_MAX_LINES  20  /* log lines a minute for what a relay says */
-#define RELAY_SESSION_NEVER      UINT64_MAX
+#define RELAY_SESSION_NEVER      INT64_MAX
 
 struct relay_session_options {
     const char *name; /* of the relay, for the log */
@@ -53,7 +53,7 @@ void relay_session_end(struct relay_session *session);
 
 /* All that had arrived at `heard_ms` has been received. Nothing to Redis: the intake's is offered
  * by its owner. */
-void relay_session_settle(struct relay_session *session, uint64_t heard_ms, uint64_t now_ms);
+void relay_session_settle(struct relay_session *session, int64_t heard_ms, int64_t now_ms);
 
 /* What of this relay's events is in Redis: arguments of registry_cursors(). */
 struct relay_report {
@@ -64,27 +64,27 @@ struct relay_report {
 };
 
 /* To be told to Redis about once a second. `unix_ms` is of our clock. */
-void relay_session_report(struct relay_session *session, int64_t unix_ms, uint64_t now_ms,
+void relay_session_report(struct relay_session *session, int64_t unix_ms, int64_t now_ms,
                           struct relay_report *report);
 
 /* What Redis answered to the last report, in `report`, too; `answer` NULL: nothing. `now_ms` is
  * read after it. True: Redis had lost its data, and events from before now are not asked for. */
 bool relay_session_learn(struct relay_session *session, const struct registry_now *answer,
-                         const struct relay_report *report, uint64_t now_ms);
+                         const struct relay_report *report, int64_t now_ms);
 
 /* The next frame to send, if one is due: its length, or 0. */
-size_t relay_session_next_frame(struct relay_session *session, uint64_t now_ms, int64_t unix_s,
+size_t relay_session_next_frame(struct relay_session *session, int64_t now_ms, int64_t unix_s,
                                 char out[RELAY_SESSION_FRAME_SIZE]);
 
 /* When relay_session_next_frame() will have something; RELAY_SESSION_NEVER if it will not. */
-uint64_t relay_session_due_ms(struct relay_session *session);
+int64_t relay_session_due_ms(struct relay_session *session);
 
 /* One whole text frame arrived. False: the relay makes no sense, drop the connection. */
 bool relay_session_receive(struct relay_session *session, const char *text, size_t len,
-                           uint64_t now_ms, int64_t unix_s) __attribute__((warn_unused_result));
+                           int64_t now_ms, int64_t unix_s) __attribute__((warn_unused_result));
 
 /* One frame arrived that cannot be looked at; `what` names it. False as above. */
-bool relay_session_reject(struct relay_session *session, const char *what, uint64_t now_ms)
+bool relay_session_reject(struct relay_session *session, const char *what, int64_t now_ms)
     __attribute__((warn_unused_result));
 
 /* Whether the relay may be keeping all gift wraps from us (see wrap_guard.h). */

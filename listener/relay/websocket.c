@@ -33,7 +33,7 @@ struct websocket {
     struct lws_vhost *vhost;
     lws_sorted_usec_list_t alarm; /* ends a wait */
     enum state state;
-    uint64_t deadline_ms; /* of this step, until the connection is open */
+    int64_t deadline_ms; /* of this step, until the connection is open */
     struct resolver *resolver;
     size_t address; /* of the resolver's, the one being tried */
     struct lws *connection;
@@ -41,7 +41,7 @@ struct websocket {
     char *message;
     size_t message_len;
     const char *unusable; /* why the message that is arriving will not be handed over */
-    uint64_t heard_ms;
+    int64_t heard_ms;
 };
 
 static const lws_retry_bo_t keep_alive = {
@@ -374,11 +374,11 @@ static void on_alarm(lws_sorted_usec_list_t *alarm)
     lws_cancel_service(websocket->context);
 }
 
-void websocket_service(struct websocket *websocket, uint64_t wait_ms)
+void websocket_service(struct websocket *websocket, int64_t wait_ms)
 {
     if (websocket->state == STATE_RESOLVING || websocket->state == STATE_CONNECTING) {
-        uint64_t now = clock_monotonic_ms();
-        uint64_t left = websocket->deadline_ms > now ? websocket->deadline_ms - now : 0;
+        int64_t now = clock_monotonic_ms();
+        int64_t left = websocket->deadline_ms > now ? websocket->deadline_ms - now : 0;
 
         wait_ms = left < wait_ms ? left : wait_ms;
     }
@@ -390,7 +390,7 @@ void websocket_service(struct websocket *websocket, uint64_t wait_ms)
     check_progress(websocket);
 }
 
-uint64_t websocket_heard_ms(const struct websocket *websocket)
+int64_t websocket_heard_ms(const struct websocket *websocket)
 {
     return websocket->heard_ms;
 }

@@ -64,11 +64,11 @@ void websocket_connect(struct websocket *websocket);
 void websocket_want_write(struct websocket *websocket);
 
 /* Waits until something happened, or for `wait_ms`, or until woken, and deals with it. */
-void websocket_service(struct websocket *websocket, uint64_t wait_ms);
+void websocket_service(struct websocket *websocket, int64_t wait_ms);
 
 /* When the peer of this or the last connection last ended a message or answered a ping: what it
  * sent before then has been handed over. */
-uint64_t websocket_heard_ms(const struct websocket *websocket);
+int64_t websocket_heard_ms(const struct websocket *websocket);
 
 /* Ends the wait of websocket_service(), or the next one. Any thread. */
 void websocket_wake(struct websocket *websocket);

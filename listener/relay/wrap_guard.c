@@ -11,10 +11,10 @@ void wrap_guard_shown(struct wrap_guard *guard)
     guard->shown = true;
 }
 
-bool wrap_guard_is_to_warn(struct wrap_guard *guard, uint64_t live_ms)
+bool wrap_guard_is_to_warn(struct wrap_guard *guard, int64_t live_ms)
 {
     if (guard->warned || guard->shown ||
-        (!guard->refused && live_ms < UINT64_C(1000) * WRAP_GUARD_PATIENCE_S))
+        (!guard->refused && live_ms < INT64_C(1000) * WRAP_GUARD_PATIENCE_S))
         return false;
     guard->warned = true;
     return true;

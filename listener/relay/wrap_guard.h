@@ -31,7 +31,7 @@ void wrap_guard_shown(struct wrap_guard *guard);
 
 /* Whether it is time to warn of this relay, where we have authenticated and the subscription has
  * been live for so long. Once. */
-bool wrap_guard_is_to_warn(struct wrap_guard *guard, uint64_t live_ms);
+bool wrap_guard_is_to_warn(struct wrap_guard *guard, int64_t live_ms);
 
 /* They may all be kept from us. */
 bool wrap_guard_may_hide(const struct wrap_guard *guard);

@@ -117,7 +117,7 @@ static bool read_clock(struct wake_reader *reader, int64_t now_ms)
 
     if (registry_time(reader->registry, &unix_ms) != REGISTRY_OK)
         return false;
-    reader->redis_clock_ms = unix_ms - (int64_t)clock_monotonic_ms();
+    reader->redis_clock_ms = unix_ms - clock_monotonic_ms();
     reader->clock_due_ms = now_ms + CLOCK_EVERY_MS;
     return true;
 }

@@ -1,8 +1,8 @@
 #include "backoff.h"
 
-uint64_t backoff_failed(struct backoff *backoff, uint64_t held_ms, uint64_t random)
+int64_t backoff_failed(struct backoff *backoff, int64_t held_ms, uint64_t random)
 {
-    uint64_t delay = BACKOFF_LEAST_MS;
+    int64_t delay = BACKOFF_LEAST_MS;
 
     if (held_ms >= BACKOFF_HEALTHY_MS)
         backoff->failures = 0;
@@ -12,5 +12,5 @@ uint64_t backoff_failed(struct backoff *backoff, uint64_t held_ms, uint64_t rand
         delay = BACKOFF_MOST_MS;
     else
         backoff->failures++;
-    return delay - random % (delay / 4 + 1);
+    return delay - (int64_t)(random % (uint64_t)(delay / 4 + 1));
 }

@@ -18,6 +18,6 @@ struct backoff {
 
 /* Milliseconds to wait after one more failure. `held_ms` is how long it worked before it failed, 0
  * if it never did; `random` is any evenly drawn number. */
-uint64_t backoff_failed(struct backoff *backoff, uint64_t held_ms, uint64_t random);
+int64_t backoff_failed(struct backoff *backoff, int64_t held_ms, uint64_t random);
 
 #endif

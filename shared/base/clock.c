@@ -2,12 +2,12 @@
 
 #include <time.h>
 
-uint64_t clock_monotonic_ms(void)
+int64_t clock_monotonic_ms(void)
 {
     struct timespec ts;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 int64_t clock_unix_ms(void)

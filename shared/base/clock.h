@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Milliseconds of a clock that never steps; its zero means nothing. */
-uint64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_ms(void);
 
 /* Unix time, which an operator may step. */
 int64_t clock_unix_ms(void);

@@ -126,9 +126,9 @@ DEFINE_LOG(log_warn, LOG_LEVEL_WARN)
 DEFINE_LOG(log_info, LOG_LEVEL_INFO)
 DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)
 
-bool log_is_due(struct log_pace *pace, uint64_t now_ms, uint64_t every_ms)
+bool log_is_due(struct log_pace *pace, int64_t now_ms, int64_t every_ms)
 {
-    uint64_t told_ms = atomic_load(&pace->told_ms);
+    int64_t told_ms = atomic_load(&pace->told_ms);
 
     if (told_ms != 0 && now_ms - told_ms < every_ms)
         return false;

@@ -37,9 +37,9 @@ LOG_PRINTF void log_debug(const char *format, ...);
  * zero at first. True, at most once in `every_ms` for the whole process, when it is to be written
  * now; `now_ms` is clock_monotonic_ms(). */
 struct log_pace {
-    _Atomic uint64_t told_ms;
+    _Atomic int64_t told_ms;
 };
-bool log_is_due(struct log_pace *pace, uint64_t now_ms, uint64_t every_ms);
+bool log_is_due(struct log_pace *pace, int64_t now_ms, int64_t every_ms);
 
 /* A pubkey for a log line: the first 8 hex digits of BLAKE3 keyed with a salt that lives only in
  * this process, so that lines of one run can be matched and nothing else can be learnt. */

@@ -16,7 +16,7 @@
 
 #define ERROR_MAX     200
 #define RESOLVE_MS    100
-#define TELL_EVERY_MS UINT64_C(3600000) /* of a policy that may cost registrations some day */
+#define TELL_EVERY_MS INT64_C(3600000) /* of a policy that may cost registrations some day */
 
 struct redis {
     struct redis_url url;
@@ -25,7 +25,7 @@ struct redis {
     bool allow_persistence;
     struct redis_wire wire;
     struct redis_greeting greeting; /* of the last connection */
-    uint64_t held_off_until;        /* clock_monotonic_ms() */
+    int64_t held_off_until;         /* clock_monotonic_ms() */
     bool refused;                   /* redis_is_refused() */
     char error[ERROR_MAX + 1];
     char down_reason[REDIS_PROBLEM_SIZE];
@@ -65,7 +65,7 @@ void redis_close(struct redis *redis)
     redis_wire_close(&redis->wire);
 }
 
-static void report(const struct redis *redis, uint64_t now)
+static void report(const struct redis *redis, int64_t now)
 {
     const struct redis_url *url = &redis->url;
     char where[REDIS_URL_PART_MAX + 8];
@@ -80,7 +80,7 @@ static void report(const struct redis *redis, uint64_t now)
 /* Closes, and lets nobody try again for a moment, so that a dead server costs callers little. */
 static enum redis_status down(struct redis *redis, const char *reason, bool refused)
 {
-    uint64_t now = clock_monotonic_ms();
+    int64_t now = clock_monotonic_ms();
 
     (void)snprintf(redis->down_reason, sizeof redis->down_reason, "%s", reason);
     redis->refused = refused;
@@ -159,7 +159,7 @@ static const char *open_socket(struct redis *redis, redisContext **context)
     return redis->error;
 }
 
-static void warn_of_eviction(uint64_t now)
+static void warn_of_eviction(int64_t now)
 {
     static struct log_pace pace;
 

@@ -184,7 +184,7 @@ static const char *ask(struct redis_wire *wire, const struct step *steps, size_t
 static void listen_to(struct redis_wire *wire, const struct redis_greeting_options *options,
                       const struct step *steps, size_t count, struct redis_greeting *greeting)
 {
-    uint64_t deadline = clock_monotonic_ms() + options->timeout_ms, now;
+    int64_t deadline = clock_monotonic_ms() + options->timeout_ms, now;
     const char *broken;
     redisReply *reply;
 

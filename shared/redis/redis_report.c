@@ -14,13 +14,13 @@
 static struct {
     pthread_mutex_t lock;
     bool ever, down, refused;
-    uint64_t told_ms;
+    int64_t told_ms;
     char why[256];
 } told = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static bool is_due(const char *why, bool refused, uint64_t now_ms)
+static bool is_due(const char *why, bool refused, int64_t now_ms)
 {
-    uint64_t age = now_ms - told.told_ms;
+    int64_t age = now_ms - told.told_ms;
     bool is_new = strcmp(told.why, why) != 0;
 
     if (!told.ever || (refused && !told.refused))
@@ -30,7 +30,7 @@ static bool is_due(const char *why, bool refused, uint64_t now_ms)
     return refused && age >= (is_new ? CHANGE_MS : REMIND_MS);
 }
 
-void redis_report_down(const char *where, const char *why, bool refused, uint64_t now_ms)
+void redis_report_down(const char *where, const char *why, bool refused, int64_t now_ms)
 {
     (void)pthread_mutex_lock(&told.lock);
     if (is_due(why, refused, now_ms)) {

@@ -9,7 +9,7 @@
 
 /* A connection could not be made, or has ended, for this reason; `where` is the server's address.
  * `now_ms` is clock_monotonic_ms(). */
-void redis_report_down(const char *where, const char *why, bool refused, uint64_t now_ms);
+void redis_report_down(const char *where, const char *why, bool refused, int64_t now_ms);
 
 /* A connection was made, and the server may be used. */
 void redis_report_up(void);

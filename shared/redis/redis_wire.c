@@ -166,7 +166,7 @@ const char *redis_wire_read(struct redis_wire *wire, redisReply **reply)
 
 const char *redis_wire_await(struct redis_wire *wire, redisReply **reply, unsigned timeout_ms)
 {
-    uint64_t deadline = clock_monotonic_ms() + timeout_ms;
+    int64_t deadline = clock_monotonic_ms() + timeout_ms;
     const char *problem;
 
     *reply = NULL;

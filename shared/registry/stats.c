@@ -12,16 +12,16 @@ void stats_add_request(struct stats *stats, enum stats_counter route, int status
     stats_add(stats, (enum stats_counter)(route + i), 1);
 }
 
-void stats_add_push(struct stats *stats, enum stats_counter backend, uint64_t ms)
+void stats_add_push(struct stats *stats, enum stats_counter backend, int64_t ms)
 {
-    static const uint64_t buckets[] = {10, 25, 50, 100, 250, 500, 1000, 2500, 5000};
+    static const int64_t buckets[] = {10, 25, 50, 100, 250, 500, 1000, 2500, 5000};
     const size_t longer = sizeof buckets / sizeof buckets[0];
     size_t i = 0;
 
     while (i < longer && ms > buckets[i])
         i++;
     stats_add(stats, (enum stats_counter)(backend + i), 1);
-    stats_add(stats, (enum stats_counter)(backend + longer + 1), ms);
+    stats_add(stats, (enum stats_counter)(backend + longer + 1), (uint64_t)ms);
 }
 
 const struct stats_series *stats_series(enum stats_counter which)

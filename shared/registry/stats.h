@@ -143,7 +143,7 @@ void stats_add_request(struct stats *stats, enum stats_counter route, int status
 
 /* Counts one push that took so long; `backend` is the first of its buckets, STAT_PUSH_<BACKEND>_10.
  */
-void stats_add_push(struct stats *stats, enum stats_counter backend, uint64_t ms);
+void stats_add_push(struct stats *stats, enum stats_counter backend, int64_t ms);
 
 /* One row of the table. `labels` is "" or `name="value",...`. */
 struct stats_series {

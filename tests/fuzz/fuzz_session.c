@@ -48,7 +48,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 }
 
 /* Sends all that is due; a session that never has enough is a fault. */
-static void send_due(struct relay_session *session, uint64_t now_ms)
+static void send_due(struct relay_session *session, int64_t now_ms)
 {
     static char frame[RELAY_SESSION_FRAME_SIZE];
     size_t len;
@@ -64,7 +64,7 @@ static void send_due(struct relay_session *session, uint64_t now_ms)
     }
 }
 
-static void receive(struct relay_session *session, const char *line, size_t len, uint64_t now_ms)
+static void receive(struct relay_session *session, const char *line, size_t len, int64_t now_ms)
 {
     char *frame = malloc(FRAME_MAX), *exact;
     size_t used = 0;
@@ -84,11 +84,11 @@ static void receive(struct relay_session *session, const char *line, size_t len,
     free(frame);
 }
 
-static void learn(struct relay_session *session, uint64_t now_ms)
+static void learn(struct relay_session *session, int64_t now_ms)
 {
     struct relay_report report;
     struct registry_now now = {.epoch = "00000000000000aa",
-                               .now_ms = INT64_C(1800000000000) + (int64_t)now_ms};
+                               .now_ms = INT64_C(1800000000000) + now_ms};
 
     relay_session_report(session, now.now_ms, now_ms, &report);
     for (size_t i = 0; i < report.count; i++)
@@ -96,7 +96,7 @@ static void learn(struct relay_session *session, uint64_t now_ms)
     (void)relay_session_learn(session, &now, &report, now_ms);
 }
 
-static void act(struct relay_session *session, const char *line, size_t len, uint64_t *now_ms)
+static void act(struct relay_session *session, const char *line, size_t len, int64_t *now_ms)
 {
     if (len == 1 && *line == '!') {
         relay_session_end(session);
@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct intake_options intake = {.stats = &stats, .take = take, .max_held = 4};
     const char *line = (const char *)data, *end = line + size;
     struct relay_session *session;
-    uint64_t now_ms = 1000000;
+    int64_t now_ms = 1000000;
 
     memset(ids, '0', sizeof ids);
     redis_is_up = true;

@@ -62,7 +62,7 @@ static void read_req(const char *frame, char id[17], int64_t *since, int64_t *un
 }
 
 /* Asks for one page and answers it as a relay does; false where none is asked for. */
-static bool ask(char *out, uint64_t now_ms)
+static bool ask(char *out, int64_t now_ms)
 {
     size_t len = catch_up_next_frame(&it, now_ms, UNIX_S, pages + 1, out);
 
@@ -70,7 +70,7 @@ static bool ask(char *out, uint64_t now_ms)
     return len > 0;
 }
 
-static void answer(const char *frame, uint64_t now_ms)
+static void answer(const char *frame, int64_t now_ms)
 {
     int64_t since, until;
     size_t sent = 0;
@@ -123,7 +123,7 @@ START_TEST(asks_for_nothing_without_a_gap)
     char frame[CATCH_UP_FRAME_SIZE];
 
     ck_assert(!ask(frame, NOW_MS));
-    ck_assert_uint_eq(catch_up_due_ms(&it), SUBSCRIPTION_NEVER);
+    ck_assert_int_eq(catch_up_due_ms(&it), SUBSCRIPTION_NEVER);
     ck_assert(!catch_up_is_busy(&it));
 }
 END_TEST
@@ -340,7 +340,7 @@ END_TEST
 START_TEST(backs_off_from_a_relay_that_refuses_pages)
 {
     char frame[CATCH_UP_FRAME_SIZE];
-    uint64_t waits[3], now = NOW_MS;
+    int64_t waits[3], now = NOW_MS;
 
     gap(60);
     for (int i = 0; i < 3; i++) {
@@ -350,9 +350,9 @@ START_TEST(backs_off_from_a_relay_that_refuses_pages)
         waits[i] = catch_up_due_ms(&it) - now;
         now = catch_up_due_ms(&it);
     }
-    ck_assert_uint_eq(waits[0], 5000);
-    ck_assert_uint_eq(waits[1], 10000);
-    ck_assert_uint_eq(waits[2], 20000);
+    ck_assert_int_eq(waits[0], 5000);
+    ck_assert_int_eq(waits[1], 10000);
+    ck_assert_int_eq(waits[2], 20000);
     ck_assert(ask(frame, now));
     answer(frame, now);
     ck_assert_uint_eq(it.backoff.failures, 0);
@@ -365,7 +365,7 @@ START_TEST(gives_a_silent_relay_its_time_and_asks_again)
 
     gap(60);
     ck_assert(ask(frame, NOW_MS));
-    for (uint64_t asked = NOW_MS, patience = 20000, i = 0; i < 3; i++) {
+    for (int64_t asked = NOW_MS, patience = 20000, i = 0; i < 3; i++) {
         ck_assert(!ask(frame, asked + patience - 1));
         ck_assert(ask(frame, asked + patience));
         ck_assert_int_eq(strncmp(frame, "[\"CLOSE\"", 8), 0);
@@ -401,7 +401,7 @@ END_TEST
 START_TEST(ends_a_page_that_goes_on_for_minutes)
 {
     char frame[CATCH_UP_FRAME_SIZE];
-    uint64_t now;
+    int64_t now;
 
     gap(60);
     ck_assert(ask(frame, NOW_MS));

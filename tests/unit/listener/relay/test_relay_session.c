@@ -7,7 +7,7 @@
 #include "relay/relay_session_priv.h"
 #include "unit.h"
 
-#define T0     UINT64_C(5000000)
+#define T0     INT64_C(5000000)
 #define UNIX_S INT64_C(1785600123)
 
 static struct settings_kinds kinds = {.kind = {1059, 14}, .count = 2};
@@ -112,7 +112,7 @@ static bool receive(const char *text)
 static char id_1059[17], id_14[17], page_id[17];
 
 static void learn(int64_t cursor_ms);
-static void expect_page(unsigned kind, uint64_t now_ms);
+static void expect_page(unsigned kind, int64_t now_ms);
 
 static void ask(void)
 {
@@ -153,12 +153,12 @@ START_TEST(asks_once_for_each_kind)
     ask();
     ck_assert_str_ne(id_1059, id_14);
     ck_assert(!relay_session_is_settled(session));
-    ck_assert_uint_eq(relay_session_due_ms(session), T0 + SUBSCRIPTION_ANSWER_MS);
+    ck_assert_int_eq(relay_session_due_ms(session), T0 + SUBSCRIPTION_ANSWER_MS);
     say_eose(id_1059);
     ck_assert(!relay_session_is_settled(session));
     say_eose(id_14);
     ck_assert(relay_session_is_settled(session));
-    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    ck_assert_int_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
 }
 END_TEST
 
@@ -194,31 +194,31 @@ END_TEST
 
 START_TEST(takes_events_as_live_when_the_time_for_eose_is_over)
 {
-    uint64_t late = T0 + SUBSCRIPTION_ANSWER_MS;
+    int64_t late = T0 + SUBSCRIPTION_ANSWER_MS;
 
     ask();
     say_eose(id_14);
     give(id_1059, gift_wrap);
     ck_assert_uint_eq(taken, 0);
-    ck_assert_uint_eq(relay_session_due_ms(session), late);
+    ck_assert_int_eq(relay_session_due_ms(session), late);
     ck_assert_uint_eq(relay_session_next_frame(session, late - 1, UNIX_S, frame), 0);
     ck_assert(!relay_session_is_settled(session));
     ck_assert_uint_eq(relay_session_next_frame(session, late, UNIX_S, frame), 0);
     ck_assert(relay_session_is_settled(session));
-    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    ck_assert_int_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
     give(id_1059, gift_wrap);
     ck_assert_uint_eq(taken, 1);
     say_eose(id_1059); /* which changes nothing */
     give(id_1059, other_wrap);
     ck_assert_uint_eq(taken, 2);
-    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    ck_assert_int_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
 }
 END_TEST
 
 /* After a gap it is among what is asked for by pages. */
 START_TEST(asks_for_what_came_before_the_time_for_eose_was_over)
 {
-    uint64_t late = T0 + SUBSCRIPTION_ANSWER_MS;
+    int64_t late = T0 + SUBSCRIPTION_ANSWER_MS;
 
     learn((UNIX_S - 60) * 1000);
     ask();
@@ -362,7 +362,7 @@ static void learn(int64_t cursor_ms)
     struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = cursor_ms},
                                                           {.cursor_ms = cursor_ms}};
 
-    ck_assert(!relay_gaps_learn(relay_session_gaps(session), &now, cursors, (int64_t)T0));
+    ck_assert(!relay_gaps_learn(relay_session_gaps(session), &now, cursors, T0));
 }
 
 /* The cursor is a minute old. */
@@ -373,7 +373,7 @@ static void go_live_after_a_gap(void)
 }
 
 /* The next frame at this moment is a REQ for a page of the kind. */
-static void expect_page(unsigned kind, uint64_t now_ms)
+static void expect_page(unsigned kind, int64_t now_ms)
 {
     unsigned asked;
     size_t len = relay_session_next_frame(session, now_ms, UNIX_S, frame);
@@ -385,7 +385,7 @@ static void expect_page(unsigned kind, uint64_t now_ms)
     ck_assert_uint_eq(asked, kind);
 }
 
-static void expect_close(uint64_t now_ms)
+static void expect_close(int64_t now_ms)
 {
     ck_assert_uint_gt(relay_session_next_frame(session, now_ms, UNIX_S, frame), 0);
     ck_assert_int_eq(strncmp(frame, "[\"CLOSE\",\"", 10), 0);
@@ -437,13 +437,13 @@ START_TEST(asks_for_one_page_at_a_time_and_two_a_second)
     ck_assert_uint_eq(relay_session_next_frame(session, T0 + 19999, UNIX_S, frame), 0);
     say_eose(page_id);
     expect_close(T0);
-    ck_assert_uint_eq(relay_session_due_ms(session), T0 + RELAY_SESSION_PAGE_MS);
+    ck_assert_int_eq(relay_session_due_ms(session), T0 + RELAY_SESSION_PAGE_MS);
     ck_assert_uint_eq(
         relay_session_next_frame(session, T0 + RELAY_SESSION_PAGE_MS - 1, UNIX_S, frame), 0);
     expect_page(14, T0 + RELAY_SESSION_PAGE_MS);
     say_eose(page_id);
     expect_close(T0 + RELAY_SESSION_PAGE_MS);
-    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    ck_assert_int_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
 }
 END_TEST
 
@@ -453,7 +453,7 @@ START_TEST(asks_for_no_page_while_redis_takes_nothing)
     redis_is_up = false;
     give(id_1059, gift_wrap);
     ck_assert_uint_eq(intake_held(intake), 1);
-    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    ck_assert_int_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
     ck_assert_uint_eq(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
     redis_is_up = true;
     (void)intake_flush(intake);
@@ -506,7 +506,7 @@ START_TEST(asks_for_no_page_while_redis_may_have_lost_its_data)
 {
     go_live_after_a_gap();
     relay_gaps_unsure(relay_session_gaps(session));
-    ck_assert_uint_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
+    ck_assert_int_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
     learn((UNIX_S - 60) * 1000);
     expect_page(1059, T0);
 }
@@ -574,8 +574,8 @@ START_TEST(asks_again_for_what_was_closed_and_keeps_the_other)
     give(id_14, message_14);
     ck_assert_uint_eq(taken, 1);
     ck_assert(relay_session_is_settled(session));
-    ck_assert_uint_ge(relay_session_due_ms(session), T0 + 3750);
-    ck_assert_uint_le(relay_session_due_ms(session), T0 + 5000);
+    ck_assert_int_ge(relay_session_due_ms(session), T0 + 3750);
+    ck_assert_int_le(relay_session_due_ms(session), T0 + 5000);
     ck_assert_uint_eq(relay_session_next_frame(session, T0 + 3749, UNIX_S, frame), 0);
     ck_assert_uint_gt(relay_session_next_frame(session, T0 + 5000, UNIX_S, frame), 0);
     ck_assert_ptr_nonnull(strstr(frame, "\"kinds\":[1059]"));
@@ -684,7 +684,7 @@ START_TEST(asks_for_pages_where_no_verdict_comes)
     go_live_after_a_gap();
     ck_assert(receive("[\"AUTH\",\"x\"]"));
     expect_auth("x");
-    ck_assert_uint_eq(relay_session_due_ms(session), T0 + SUBSCRIPTION_ANSWER_MS);
+    ck_assert_int_eq(relay_session_due_ms(session), T0 + SUBSCRIPTION_ANSWER_MS);
     expect_page(1059, T0 + SUBSCRIPTION_ANSWER_MS);
 }
 END_TEST
@@ -693,7 +693,7 @@ START_TEST(answers_a_challenge_at_connect)
 {
     relay_session_begin(session);
     ck_assert(receive("[\"AUTH\",\"first\"]"));
-    ck_assert_uint_eq(relay_session_due_ms(session), 0);
+    ck_assert_int_eq(relay_session_due_ms(session), 0);
     expect_auth("first");
     ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0); /* and goes on */
     ck_assert_int_eq(strncmp(frame, "[\"REQ\"", 6), 0);

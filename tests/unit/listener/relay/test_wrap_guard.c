@@ -1,7 +1,7 @@
 #include "relay/wrap_guard.h"
 #include "unit.h"
 
-#define PATIENCE_MS (UINT64_C(1000) * WRAP_GUARD_PATIENCE_S)
+#define PATIENCE_MS (INT64_C(1000) * WRAP_GUARD_PATIENCE_S)
 
 START_TEST(suspects_nobody_who_let_us_in_just_now)
 {

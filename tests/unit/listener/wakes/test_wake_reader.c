@@ -13,9 +13,9 @@
 
 static int64_t now = 1000000;
 
-uint64_t clock_monotonic_ms(void)
+int64_t clock_monotonic_ms(void)
 {
-    return (uint64_t)now;
+    return now;
 }
 
 int64_t clock_unix_ms(void)

@@ -3,11 +3,11 @@
 
 START_TEST(doubles_from_least_to_most)
 {
-    static const uint64_t want[] = {5000, 10000, 20000, 40000, 60000, 60000};
+    static const int64_t want[] = {5000, 10000, 20000, 40000, 60000, 60000};
     struct backoff backoff = {0};
 
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
-        ck_assert_uint_eq(backoff_failed(&backoff, 0, 0), want[i]);
+        ck_assert_int_eq(backoff_failed(&backoff, 0, 0), want[i]);
 }
 END_TEST
 
@@ -15,14 +15,14 @@ START_TEST(is_jittered_by_up_to_a_quarter)
 {
     for (uint64_t random = 0; random < 5000; random++) {
         struct backoff backoff = {0};
-        uint64_t delay = backoff_failed(&backoff, 0, random);
+        int64_t delay = backoff_failed(&backoff, 0, random);
 
-        ck_assert_uint_ge(delay, 3750);
-        ck_assert_uint_le(delay, 5000);
+        ck_assert_int_ge(delay, 3750);
+        ck_assert_int_le(delay, 5000);
     }
     struct backoff low = {0}, high = {0};
-    ck_assert_uint_eq(backoff_failed(&low, 0, 1250), 3750);
-    ck_assert_uint_eq(backoff_failed(&high, 0, UINT64_MAX / 1251 * 1251), 5000);
+    ck_assert_int_eq(backoff_failed(&low, 0, 1250), 3750);
+    ck_assert_int_eq(backoff_failed(&high, 0, UINT64_MAX / 1251 * 1251), 5000);
 }
 END_TEST
 
@@ -32,9 +32,9 @@ START_TEST(starts_over_after_a_minute_of_health)
 
     for (int i = 0; i < 4; i++)
         (void)backoff_failed(&backoff, 0, 0);
-    ck_assert_uint_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS - 1, 0), 60000);
-    ck_assert_uint_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS, 0), 5000);
-    ck_assert_uint_eq(backoff_failed(&backoff, 0, 0), 10000);
+    ck_assert_int_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS - 1, 0), 60000);
+    ck_assert_int_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS, 0), 5000);
+    ck_assert_int_eq(backoff_failed(&backoff, 0, 0), 10000);
 }
 END_TEST
 
@@ -43,7 +43,7 @@ START_TEST(never_overflows)
     struct backoff backoff = {0};
 
     for (int i = 0; i < 100000; i++)
-        ck_assert_uint_le(backoff_failed(&backoff, 0, 0), BACKOFF_MOST_MS);
+        ck_assert_int_le(backoff_failed(&backoff, 0, 0), BACKOFF_MOST_MS);
 }
 END_TEST
 

@@ -100,13 +100,13 @@ END_TEST
 /* And one look-up is enough, however often it is asked for. */
 START_TEST(a_name_that_hangs_is_not_waited_for)
 {
-    uint64_t began = clock_monotonic_ms();
+    int64_t began = clock_monotonic_ms();
 
     says = "192.0.2.1";
     for (int i = 0; i < 3; i++)
         ck_assert_ptr_nonnull(strstr(redis_address_find(&address, "redis", SHORT_MS), "in time"));
-    ck_assert_uint_ge(clock_monotonic_ms() - began, 3 * SHORT_MS);
-    ck_assert_uint_lt(clock_monotonic_ms() - began, LONG_MS / 2);
+    ck_assert_int_ge(clock_monotonic_ms() - began, 3 * SHORT_MS);
+    ck_assert_int_lt(clock_monotonic_ms() - began, LONG_MS / 2);
     let_it_end();
     ck_assert_ptr_null(redis_address_find(&address, "redis", LONG_MS));
     ck_assert_str_eq(address.text[0], "192.0.2.1");

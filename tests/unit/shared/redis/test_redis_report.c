@@ -4,7 +4,7 @@
 #include "log/log.h"
 #include "redis/redis_report.h"
 
-#define T0 UINT64_C(1000)
+#define T0 INT64_C(1000)
 
 static int lines;
 
@@ -20,7 +20,7 @@ static void teardown(void)
 }
 
 /* How many lines that begin with this come of one report. */
-static unsigned down(const char *why, bool refused, uint64_t now_ms)
+static unsigned down(const char *why, bool refused, int64_t now_ms)
 {
     redis_report_down("/run/redis.sock", why, refused, now_ms);
     return logged(lines, refused ? "error: redis: /run/redis.sock cannot be used: "
@@ -51,7 +51,7 @@ END_TEST
 START_TEST(what_an_operator_has_to_mend_is_told_once_a_minute)
 {
     ck_assert_uint_eq(down("it persists", true, T0), 1);
-    for (uint64_t ms = 0; ms < 60000; ms += 250)
+    for (int64_t ms = 0; ms < 60000; ms += 250)
         ck_assert_uint_eq(down("it persists", true, T0 + ms), 0);
     ck_assert_uint_eq(down("it persists", true, T0 + 60000), 1);
     ck_assert_uint_eq(down("it persists", true, T0 + 60001), 0);
@@ -76,7 +76,7 @@ START_TEST(one_that_comes_and_goes_does_not_fill_the_log)
 {
     unsigned told = 0;
 
-    for (uint64_t ms = 0; ms < 60000; ms += 250) {
+    for (int64_t ms = 0; ms < 60000; ms += 250) {
         told += down("no answer in time", false, T0 + ms);
         told += up();
         told += down("it persists", true, T0 + ms + 1);
@@ -84,7 +84,7 @@ START_TEST(one_that_comes_and_goes_does_not_fill_the_log)
     }
     ck_assert_uint_le(told, 250);
     told = 0;
-    for (uint64_t ms = 100000; ms < 160000; ms += 250) {
+    for (int64_t ms = 100000; ms < 160000; ms += 250) {
         told += down("no answer in time", false, T0 + ms);
         told += up();
     }

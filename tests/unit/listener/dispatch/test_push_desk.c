@@ -1077,6 +1077,45 @@ START_TEST(fcm_says_when)
 }
 END_TEST
 
+/* ---- What all back ends have in common ------------------------------------------------------- */
+
+/* Whoever is asked: so much of an answer means the same. */
+START_TEST(answers_mean_the_same_to_all_rows)
+{
+    static const struct {
+        enum http_result result;
+        int status;
+        enum push_outcome outcome;
+    } cases[] = {
+        {HTTP_ANSWERED, 200, PUSH_DELIVERED},      {HTTP_ANSWERED, 408, PUSH_RETRY},
+        {HTTP_ANSWERED, 425, PUSH_RETRY},          {HTTP_ANSWERED, 500, PUSH_BACKEND_FAULT},
+        {HTTP_ANSWERED, 503, PUSH_BACKEND_FAULT},  {HTTP_ANSWERED, 413, PUSH_GIVEN_UP},
+        {HTTP_UNREACHABLE, 0, PUSH_BACKEND_FAULT}, {HTTP_TIMED_OUT, 0, PUSH_BACKEND_FAULT},
+        {HTTP_BROKEN, 0, PUSH_BACKEND_FAULT},      {HTTP_INVALID, 0, PUSH_GIVEN_UP},
+        {HTTP_CANCELLED, 0, PUSH_CANCELLED},
+    };
+    const struct push_backend *row = push_backends[_i];
+    void *service;
+
+    ck_assert(row->open(&settings, NULL, &service));
+    ck_assert_ptr_nonnull(service);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct http_answer answered = {.result = cases[i].result,
+                                             .status = cases[i].status,
+                                             .body = "",
+                                             .retry_after_ms = 5000};
+        struct push_result result = row->classify(service, &answered);
+        bool comes_again = result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT;
+
+        ck_assert_int_eq(result.outcome, cases[i].outcome);
+        ck_assert(result.answered == (cases[i].result == HTTP_ANSWERED));
+        if (result.answered)
+            ck_assert_int_eq(result.retry_after_ms, comes_again ? 5000 : -1);
+    }
+    row->close(service);
+}
+END_TEST
+
 /* ---- FCM is off ------------------------------------------------------------------------------ */
 
 static void expect_off(const char *why, unsigned warnings)
@@ -1175,6 +1214,7 @@ int main(void)
     tcase_add_checked_fixture(outage, setup_fcm, teardown_fcm);
     for (size_t i = 0; i < sizeof outages / sizeof outages[0]; i++)
         tcase_add_test(outage, outages[i]);
+    tcase_add_loop_test(outage, answers_mean_the_same_to_all_rows, 0, (int)push_backends_count);
     suite_add_tcase(suite, outage);
     return unit_run(suite);
 }

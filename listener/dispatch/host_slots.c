@@ -8,6 +8,7 @@
 #include "base/due_heap.h"
 #include "base/expiring_set.h"
 #include "base/hash_table.h"
+#include "base/must.h"
 #include "device/device_id.h"
 
 struct host {
@@ -87,6 +88,15 @@ static struct host *host_new(struct host_slots *slots, const char *name)
     return host;
 }
 
+/* A host that somebody has entered and not left. */
+static struct host *entered(const struct host_slots *slots, const char *name)
+{
+    struct host *host = (struct host *)hash_table_find(slots->hosts, name);
+
+    MUST(host != NULL && host->in_flight > 0);
+    return host;
+}
+
 static unsigned slots_of(const struct host *host)
 {
     return host->allowed > 0 && host->allowed < host->most ? host->allowed : host->most;
@@ -142,7 +152,7 @@ enum host_entry host_slots_enter(struct host_slots *slots, const char *name,
 
 void host_slots_was_slow(struct host_slots *slots, const char *name, int64_t now_ms)
 {
-    struct host *host = (struct host *)hash_table_find(slots->hosts, name);
+    struct host *host = entered(slots, name);
 
     expiring_set_set(slots->slow, name, now_ms + HOST_SLOTS_SLOW_MS, now_ms);
     if (!host->slow)
@@ -162,6 +172,7 @@ static void release(struct wake_list *waiting, unsigned most, struct wake_list *
 static void leave_slow(struct host_slots *slots, struct host *host, int64_t now_ms,
                        struct wake_list *released)
 {
+    MUST(slots->slow_in_flight > host->in_flight);
     slots->slow_in_flight--;
     if (!is_slow(slots, host->name, now_ms)) {
         slots->slow_in_flight -= host->in_flight;
@@ -187,6 +198,7 @@ static void learn(struct host_slots *slots, struct host *host, const struct push
     host->holds = 0;
     host->allowed *= 2;
     if (host->allowed >= host->most) {
+        MUST(slots->held_hosts > 0);
         host->allowed = 0;
         slots->held_hosts--;
     }
@@ -195,7 +207,7 @@ static void learn(struct host_slots *slots, struct host *host, const struct push
 void host_slots_leave(struct host_slots *slots, const char *name, const struct push_result *result,
                       int64_t now_ms, struct wake_list *released)
 {
-    struct host *host = (struct host *)hash_table_find(slots->hosts, name);
+    struct host *host = entered(slots, name);
     unsigned before = slots_of(host);
 
     if (result != NULL)
@@ -214,7 +226,7 @@ void host_slots_leave(struct host_slots *slots, const char *name, const struct p
 
 int64_t host_slots_hold_host(struct host_slots *slots, const char *name, int64_t now_ms)
 {
-    struct host *host = (struct host *)hash_table_find(slots->hosts, name);
+    struct host *host = entered(slots, name);
     int64_t hold = HOST_SLOTS_HOLD_LEAST_MS;
 
     if (is_held(host, now_ms)) /* this push was under way before it was */

@@ -229,6 +229,7 @@ struct wake_target *push_desk_called(struct push_desk *desk, unsigned *number)
 static void release_slot(struct lane *lane, const struct push_flight *flight,
                          const struct push_result *result, int64_t now_ms)
 {
+    MUST(lane->in_flight > 0);
     lane->in_flight--;
     if (lane->hosts == NULL)
         return;

@@ -255,7 +255,7 @@ static void settle(const struct turns *turns, const struct push_ended *ended, in
         wake_queue_abandon(turns->queue, ended->target);
         break;
     case PUSH_DEAD_TOKEN:
-        break;
+        MUST(false);
     }
 }
 
@@ -281,10 +281,11 @@ struct push_ended *turns_settle(const struct turns *turns, int64_t now_ms)
 void turns_settle_dead(const struct turns *turns, struct push_ended **dead, bool renewed,
                        int64_t now_ms)
 {
-    struct wake_target *target = (*dead)->target;
+    struct wake_target *target;
     struct log_name name;
 
-    MUST((*dead)->result.outcome == PUSH_DEAD_TOKEN);
+    MUST(*dead != NULL && (*dead)->result.outcome == PUSH_DEAD_TOKEN);
+    target = (*dead)->target;
     log_debug(renewed ? "push: %s stays registered, for it has registered anew meanwhile"
                       : "push: %s is unregistered, for its token is dead",
               name_of(target, &name));

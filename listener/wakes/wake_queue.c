@@ -84,6 +84,15 @@ static void wait_until_due(struct wake_queue *queue, struct wake_target *target)
     due_heap_add(&queue->heap, &target->due, due > target->retry_ms ? due : target->retry_ms);
 }
 
+/* Lines up a target that waits nowhere. */
+static void line_up(struct wake_queue *queue, struct wake_target *target, unsigned lane)
+{
+    MUST(lane < queue->lane_count);
+    target->state = TARGET_LINED_UP;
+    target->lane = lane;
+    wake_list_append(&queue->lanes[lane].lined_up, target);
+}
+
 static size_t entry_size(const struct wake_queue *queue)
 {
     return sizeof(struct wake_entry) + queue->lane_count * sizeof(int64_t);
@@ -281,16 +290,20 @@ size_t wake_queue_take(struct wake_queue *queue, unsigned lane, int64_t now_ms,
         struct due_item *item = due_heap_first(&queue->heap);
         struct wake_target *due = target_of(item);
 
+        MUST(due->state == TARGET_WAITING);
         due_heap_remove(&queue->heap, item);
-        wake_queue_put_back(queue, due, due->lane);
+        line_up(queue, due, due->lane);
     }
-    while (n < max && (targets[n] = wake_list_shift(&queue->lanes[lane].lined_up)) != NULL)
+    while (n < max && (targets[n] = wake_list_shift(&queue->lanes[lane].lined_up)) != NULL) {
+        MUST(targets[n]->state == TARGET_LINED_UP);
         targets[n++]->state = TARGET_TAKEN;
+    }
     return n;
 }
 
 int64_t wake_target_failing_ms(const struct wake_target *target)
 {
+    MUST(target->state == TARGET_BEGUN);
     return target->before_ms;
 }
 
@@ -306,15 +319,14 @@ unsigned wake_target_lane(const struct wake_target *target)
 
 void wake_queue_put_back(struct wake_queue *queue, struct wake_target *target, unsigned lane)
 {
-    MUST(lane < queue->lane_count);
-    target->state = TARGET_LINED_UP;
-    target->lane = lane;
-    wake_list_append(&queue->lanes[lane].lined_up, target);
+    MUST(target->state == TARGET_TAKEN);
+    line_up(queue, target, lane);
 }
 
 void wake_queue_postpone(struct wake_queue *queue, struct wake_target *target, unsigned lane,
                          int64_t until_ms)
 {
+    MUST(target->state == TARGET_TAKEN && lane < queue->lane_count);
     target->lane = lane;
     if (target->retry_ms < until_ms)
         target->retry_ms = until_ms;
@@ -366,6 +378,7 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, unsi
     struct wake_entries due;
     struct wake_entry *entry;
 
+    MUST(target->state == TARGET_TAKEN && lane < queue->lane_count);
     *kind = PUSH_SILENT;
     *expired = 0;
     target->lane = lane;
@@ -397,7 +410,8 @@ unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target,
     struct wake_entry *entry;
     unsigned n = 0;
 
-    if (target->state != TARGET_BEGUN)
+    MUST(target->state == TARGET_TAKEN || target->state == TARGET_BEGUN);
+    if (target->state == TARGET_TAKEN)
         cover_due(queue, target, now_ms);
     for (; (entry = wake_entries_shift(&target->begun)) != NULL; n++)
         put_done(queue, entry);
@@ -410,6 +424,7 @@ static bool uncover(struct wake_queue *queue, struct wake_target *target)
 {
     struct wake_entry *entry;
 
+    MUST(target->state == TARGET_BEGUN);
     while ((entry = wake_entries_shift(&target->begun)) != NULL)
         wake_entries_append(&target->waiting, entry);
     shed_disowned(queue, target);
@@ -446,6 +461,7 @@ bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int6
     uint64_t most = WAKE_RETRY_LEAST_MS;
     int64_t wait;
 
+    MUST(target->state == TARGET_BEGUN);
     *given_up = spends_try ? spend_tries(queue, target) : 0;
     if (target->begun.first == NULL) {
         move_on(queue, target);
@@ -469,6 +485,7 @@ void wake_queue_hold_back(struct wake_queue *queue, struct wake_target *target, 
 
 bool wake_queue_once_more(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)
 {
+    MUST(target->state == TARGET_BEGUN);
     if (target->once_more)
         return false;
     target->once_more = true;
@@ -520,7 +537,9 @@ void wake_queue_acknowledged(struct wake_queue *queue, size_t n)
 {
     struct wake_entry *entry;
 
-    for (; n > 0 && (entry = wake_entries_shift(&queue->done)) != NULL; n--) {
+    for (; n > 0; n--) {
+        entry = wake_entries_shift(&queue->done);
+        MUST(entry != NULL && queue->done_count > 0);
         queue->done_count--;
         entry_free(queue, entry);
     }

@@ -73,7 +73,8 @@ int64_t wake_queue_next_ms(const struct wake_queue *queue);
 bool wake_queue_waiting(const struct wake_queue *queue, unsigned lane);
 
 /* Takes up to `max` due targets of a lane, in the order they became due. Each is the caller's until
- * he gives it to exactly one of the functions below. */
+ * he gives it to exactly one of the functions below, which end the process (see must.h) where they
+ * are given another: one that was not taken, or, where they say so, not begun. */
 size_t wake_queue_take(struct wake_queue *queue, unsigned lane, int64_t now_ms,
                        struct wake_target **targets, size_t max);
 

@@ -1,5 +1,6 @@
 #include "dispatch/host_slots.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -482,13 +483,71 @@ START_TEST(marks_are_bounded_and_the_oldest_go_first)
 }
 END_TEST
 
-UNIT_MAIN_WITH("host_slots", setup, teardown, a_host_has_as_many_slots_as_it_can_serve,
-               a_name_has_a_length, the_last_to_leave_releases_all, an_endpoint_is_held_back_alone,
-               slow_hosts_share_a_few_slots, a_host_becomes_slow_with_all_it_has_in_flight,
-               a_host_is_slow_for_five_minutes, a_held_host_calls_nobody_before_its_time,
-               afterwards_it_shows_how_many_it_takes,
-               a_host_that_says_nothing_else_is_held_for_longer,
-               a_failure_shows_nothing_of_how_many_it_takes, what_was_under_way_lengthens_no_hold,
-               those_who_wait_are_called_until_one_enters, so_many_hosts_are_held_and_no_more,
-               a_host_that_recovers_makes_room_for_another, a_slow_host_can_be_held_as_well,
-               a_held_host_is_slow_for_five_minutes, marks_are_bounded_and_the_oldest_go_first)
+/* ---- Broken promises ------------------------------------------------------------------------- */
+
+static void leave_what_nobody_entered(void)
+{
+    struct wake_list released = {0};
+
+    host_slots_leave(slots, "a:443", NULL, 0, &released);
+}
+
+static void leave_twice(void)
+{
+    (void)enter("a:443", 0, 0);
+    (void)host_slots_hold_host(slots, "a:443", 0); /* so that it is remembered */
+    leave_what_nobody_entered();
+    leave_what_nobody_entered();
+}
+
+static void slow_without_a_push(void)
+{
+    host_slots_was_slow(slots, "a:443", 0);
+}
+
+static void held_without_a_push(void)
+{
+    (void)host_slots_hold_host(slots, "a:443", 0);
+}
+
+/* No such host, or none with a push in flight. */
+START_TEST(a_host_that_nobody_is_in_ends_the_process)
+{
+    static void (*const misuses[])(void) = {leave_what_nobody_entered, leave_twice,
+                                            slow_without_a_push, held_without_a_push};
+
+    misuses[_i]();
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_host_has_as_many_slots_as_it_can_serve,
+                                  a_name_has_a_length,
+                                  the_last_to_leave_releases_all,
+                                  an_endpoint_is_held_back_alone,
+                                  slow_hosts_share_a_few_slots,
+                                  a_host_becomes_slow_with_all_it_has_in_flight,
+                                  a_host_is_slow_for_five_minutes,
+                                  a_held_host_calls_nobody_before_its_time,
+                                  afterwards_it_shows_how_many_it_takes,
+                                  a_host_that_says_nothing_else_is_held_for_longer,
+                                  a_failure_shows_nothing_of_how_many_it_takes,
+                                  what_was_under_way_lengthens_no_hold,
+                                  those_who_wait_are_called_until_one_enters,
+                                  so_many_hosts_are_held_and_no_more,
+                                  a_host_that_recovers_makes_room_for_another,
+                                  a_slow_host_can_be_held_as_well,
+                                  a_held_host_is_slow_for_five_minutes,
+                                  marks_are_bounded_and_the_oldest_go_first};
+    Suite *suite = suite_create("host_slots");
+    TCase *tcase = tcase_create("host_slots");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        tcase_add_test(tcase, tests[i]);
+    tcase_add_loop_test_raise_signal(tcase, a_host_that_nobody_is_in_ends_the_process, SIGABRT, 0,
+                                     4);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

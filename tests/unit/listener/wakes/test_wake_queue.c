@@ -1,5 +1,6 @@
 #include "wakes/wake_queue.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -772,6 +773,105 @@ START_TEST(a_backend_that_only_fails_is_probed)
 }
 END_TEST
 
+/* ---- Broken promises ------------------------------------------------------------------------- */
+
+static void retry_it(struct wake_target *target)
+{
+    (void)retry(target, 0, true, -1);
+}
+
+static void hold_it_back(struct wake_target *target)
+{
+    wake_queue_hold_back(queue, target, 0);
+}
+
+static void once_more(struct wake_target *target)
+{
+    ck_assert(wake_queue_once_more(queue, target, 0));
+}
+
+static void abandon_it(struct wake_target *target)
+{
+    wake_queue_abandon(queue, target);
+}
+
+static void since_when(struct wake_target *target)
+{
+    (void)wake_target_failing_ms(target);
+}
+
+static void finish_it_while_it_is_lined_up(struct wake_target *target)
+{
+    wake_queue_put_back(queue, target, WAKE_LANE_FCM);
+    (void)wake_queue_finish(queue, target, 0);
+}
+
+static void put_it_back_twice(struct wake_target *target)
+{
+    wake_queue_put_back(queue, target, WAKE_LANE_FCM);
+    wake_queue_put_back(queue, target, WAKE_LANE_FCM);
+}
+
+static void postpone_it_twice(struct wake_target *target)
+{
+    wake_queue_postpone(queue, target, WAKE_LANE_FCM, 10);
+    wake_queue_postpone(queue, target, WAKE_LANE_FCM, 20);
+}
+
+static void put_it_nowhere(struct wake_target *target)
+{
+    wake_queue_put_back(queue, target, LANES);
+}
+
+static void acknowledge_more_than_is_done(struct wake_target *target)
+{
+    wake_queue_acknowledged(queue, wake_queue_finish(queue, target, 0) + 1);
+}
+
+static void (*const of_a_taken_one[])(struct wake_target *) = {
+    retry_it,          hold_it_back,
+    once_more,         abandon_it,
+    since_when,        finish_it_while_it_is_lined_up,
+    put_it_back_twice, postpone_it_twice,
+    put_it_nowhere,    acknowledge_more_than_is_done,
+};
+
+START_TEST(what_a_taken_target_is_not_ends_the_process)
+{
+    (void)add(1, 1, WAKE_VIA_RELAY, 0);
+    of_a_taken_one[_i](take(WAKE_LANE_UNKNOWN, 0));
+}
+END_TEST
+
+static void begin_it(struct wake_target *target)
+{
+    enum push_kind kind;
+    unsigned expired;
+
+    (void)wake_queue_begin(queue, target, WAKE_LANE_FCM, 0, &kind, &expired);
+}
+
+static void put_it_back(struct wake_target *target)
+{
+    wake_queue_put_back(queue, target, WAKE_LANE_FCM);
+}
+
+static void postpone_it(struct wake_target *target)
+{
+    wake_queue_postpone(queue, target, WAKE_LANE_FCM, 10);
+}
+
+static void (*const of_a_begun_one[])(struct wake_target *) = {begin_it, put_it_back, postpone_it};
+
+START_TEST(what_a_begun_target_is_not_ends_the_process)
+{
+    enum push_kind kind;
+
+    (void)add(1, 1, WAKE_VIA_RELAY, 0);
+    of_a_begun_one[_i](begin(WAKE_LANE_UNKNOWN, 0, &kind));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("wake_queue");
@@ -811,6 +911,10 @@ int main(void)
     tcase_add_test(tcase, no_push_begins_for_a_taken_target_that_was_disowned);
     tcase_add_test(tcase, a_disowned_wake_stands_for_no_other);
     tcase_add_test(tcase, a_backend_that_only_fails_is_probed);
+    tcase_add_loop_test_raise_signal(tcase, what_a_taken_target_is_not_ends_the_process, SIGABRT, 0,
+                                     (int)(sizeof of_a_taken_one / sizeof of_a_taken_one[0]));
+    tcase_add_loop_test_raise_signal(tcase, what_a_begun_target_is_not_ends_the_process, SIGABRT, 0,
+                                     (int)(sizeof of_a_begun_one / sizeof of_a_begun_one[0]));
     suite_add_tcase(suite, tcase);
     return unit_run(suite);
 }

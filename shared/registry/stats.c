@@ -7,6 +7,9 @@ void stats_add_request(struct stats *stats, enum stats_counter route, int status
     static const int statuses[] = {200, 202, 400, 403, 404, 405, 413, 429, 500, 503};
     size_t i = 0;
 
+    _Static_assert(sizeof statuses / sizeof statuses[0] ==
+                       STAT_REQUESTS_OTHER_OTHER - STAT_REQUESTS_OTHER_200,
+                   "a route has a counter for each status, and one more");
     while (i < sizeof statuses / sizeof statuses[0] && statuses[i] != status)
         i++;
     stats_add(stats, (enum stats_counter)(route + i), 1);
@@ -18,6 +21,9 @@ void stats_add_push(struct stats *stats, enum stats_counter backend, int64_t ms)
     const size_t longer = sizeof buckets / sizeof buckets[0];
     size_t i = 0;
 
+    _Static_assert(sizeof buckets / sizeof buckets[0] == STAT_PUSH_FCM_LONGER - STAT_PUSH_FCM_10 &&
+                       STAT_PUSH_FCM_SUM == STAT_PUSH_FCM_LONGER + 1,
+                   "a back end has a counter for each bucket, one more, and then the sum");
     while (i < longer && ms > buckets[i])
         i++;
     stats_add(stats, (enum stats_counter)(backend + i), 1);

@@ -1,5 +1,7 @@
 #include "dispatch/turns.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "push/http_client.h"
@@ -345,9 +347,41 @@ START_TEST(each_token_is_accepted_by_one_row)
 }
 END_TEST
 
-UNIT_MAIN_WITH("turns", setup, teardown, a_third_back_end_is_pushed_to,
-               a_third_back_end_has_what_is_its_own_alone,
-               a_third_back_end_is_opened_run_and_closed, a_third_back_end_may_be_off,
-               what_is_not_ready_lines_up_in_a_lane_of_its_own,
-               a_third_back_end_is_down_after_faults_in_a_row, dead_tokens_are_handed_out,
-               what_could_not_be_started_holds_no_slot, each_token_is_accepted_by_one_row)
+/* ---- Broken promises ------------------------------------------------------------------------- */
+
+/* Nothing is dead, or not this one. */
+START_TEST(what_is_not_dead_is_not_settled_as_dead)
+{
+    struct push_ended *dead = NULL;
+
+    if (_i == 1) {
+        wake(1);
+        serve(WAKE_LANE_UNKNOWN, "count:1");
+        answer(200);
+        dead = push_desk_take_ended(turns.desk);
+    }
+    turns_settle_dead(&turns, &dead, false, now);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_third_back_end_is_pushed_to,
+                                  a_third_back_end_has_what_is_its_own_alone,
+                                  a_third_back_end_is_opened_run_and_closed,
+                                  a_third_back_end_may_be_off,
+                                  what_is_not_ready_lines_up_in_a_lane_of_its_own,
+                                  a_third_back_end_is_down_after_faults_in_a_row,
+                                  dead_tokens_are_handed_out,
+                                  what_could_not_be_started_holds_no_slot,
+                                  each_token_is_accepted_by_one_row};
+    Suite *suite = suite_create("turns");
+    TCase *tcase = tcase_create("turns");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        tcase_add_test(tcase, tests[i]);
+    tcase_add_loop_test_raise_signal(tcase, what_is_not_dead_is_not_settled_as_dead, SIGABRT, 0, 2);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "base/random.h"
+#include "base/sha256.h"
 #include "base/thread.h"
-#include "device/device_id.h"
 #include "intake.h"
 #include "log/log.h"
 #include "nostr/relay_auth.h"
@@ -205,11 +205,11 @@ static void *run(void *arg)
 /* The place, and a digest of what that leaves out. */
 static void name_cursors(struct relay *relay, const char *url)
 {
-    struct device_id digest = {.hex = ""};
-    bool known = strchr(relay->url.path, '?') != NULL && device_id_of(&digest, url);
+    char digest[SHA256_HEX_LEN + 1] = "";
+    bool known = strchr(relay->url.path, '?') != NULL && sha256_hex(digest, url);
 
     (void)snprintf(relay->cursor_name, sizeof relay->cursor_name, "%s%s%.*s", relay->url.place,
-                   known ? "?" : "", CURSOR_DIGEST_DIGITS, digest.hex);
+                   known ? "?" : "", CURSOR_DIGEST_DIGITS, digest);
 }
 
 static bool make_parts(struct relay *relay, const struct relay_options *options)

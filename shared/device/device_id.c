@@ -1,17 +1,16 @@
 #include "device_id.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
-#include "base/hex.h"
+#include "base/sha256.h"
 
 bool device_id_of(struct device_id *id, const char *url)
 {
-    uint8_t digest[32];
+    char digest[SHA256_HEX_LEN + 1];
+    bool known = sha256_hex(digest, url);
 
     *id = (struct device_id){.hex = ""};
-    if (EVP_Digest(url, strlen(url), digest, NULL, EVP_sha256(), NULL) != 1)
-        return false;
-    hex_encode(id->hex, digest, DEVICE_ID_LEN / 2);
-    return true;
+    if (known)
+        memcpy(id->hex, digest, DEVICE_ID_LEN);
+    return known;
 }

@@ -12,10 +12,14 @@ SLOWEST = 0.1  # of the pooled sample: interrupts, other processes, a tick of th
 LIMIT = 4.5
 
 
+def error(one, other):
+    """The standard error of the difference of two samples' means."""
+    return math.sqrt(statistics.variance(one) / len(one) + statistics.variance(other) / len(other))
+
+
 def t(one, other):
     """Welch's t: positive where the first sample is the larger."""
-    spread = statistics.variance(one) / len(one) + statistics.variance(other) / len(other)
-    return (statistics.fmean(one) - statistics.fmean(other)) / math.sqrt(spread)
+    return (statistics.fmean(one) - statistics.fmean(other)) / error(one, other)
 
 
 def centre(block):
@@ -31,7 +35,17 @@ def crop(samples):
     return [(kind, time) for kind, time in samples if time <= limit]
 
 
+def by_kind(blocks):
+    samples = crop([sample for block in blocks for sample in centre(block)])
+    return ([time for kind, time in samples if kind], [time for kind, time in samples if not kind])
+
+
 def compare(blocks):
     """t of what is of kind True against what is of kind False."""
-    samples = crop([sample for block in blocks for sample in centre(block)])
-    return t([time for kind, time in samples if kind], [time for kind, time in samples if not kind])
+    return t(*by_kind(blocks))
+
+
+def can_see(blocks, difference):
+    """Whether so many blocks show a difference of this size. It looks at how far the times spread,
+    not at which kind is the slower, so that measuring on until it is true favours no outcome."""
+    return difference > 2 * LIMIT * error(*by_kind(blocks))

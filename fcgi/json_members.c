@@ -165,7 +165,7 @@ static int compare_names(const void *a, const void *b, void *text)
     return order != 0 ? order : (one->len > other->len) - (one->len < other->len);
 }
 
-/* Sorted, since whoever chooses the names could make any table of hashes slow. */
+/* Sorted: a client that chooses the names could make a table of hashes slow. */
 static bool has_a_name_twice(const struct scan *scan)
 {
     struct mark *names = scan->marks + scan->open + 1;

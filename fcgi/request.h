@@ -1,6 +1,6 @@
 /* request: what came in, before anything of it is believed.
  *
- * The strings belong to whoever made the request and live until it is answered. A header that the
+ * The strings belong to the maker of the request and live until it is answered. A header that the
  * client did not send is NULL. No FastCGI here, so that tests and fuzzers can make requests. */
 #ifndef MOSTRO_REQUEST_H
 #define MOSTRO_REQUEST_H

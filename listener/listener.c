@@ -164,7 +164,8 @@ static void look_for_loss(struct listener *listener)
 
     random_hex(candidate, REGISTRY_EPOCH_LEN);
     if (registry_epoch(listener->registry, candidate, &lost) == REGISTRY_OK && lost)
-        log_warn("listener: Redis has lost its data, or is new: phones must register (anew)");
+        log_warn("listener: Redis is empty (new, restarted or flushed): phones without an entry in "
+                 "the endpoint file cannot be woken until they register again");
 }
 
 bool listener_beat(struct listener *listener)

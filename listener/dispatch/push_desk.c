@@ -246,7 +246,7 @@ static void note_health(struct lane *lane, const struct push_result *result, int
     switch (result->outcome) {
     case PUSH_BACKEND_FAULT:
         if (lane->hosts == NULL && push_health_fault(&lane->health, now_ms))
-            log_error("push: %s cannot be reached or answers 5xx alone; its wakes wait",
+            log_error("push: %s is down (unreachable or only 5xx): its wakes are paused",
                       lane->backend->name);
         break;
     case PUSH_UNAUTHORIZED: /* the back end deals with that */

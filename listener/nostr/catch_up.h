@@ -68,7 +68,7 @@ void catch_up_add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s);
 /* The same where data begin: what is certainly older is not wanted. */
 void catch_up_add_first_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s);
 
-/* Some of what came of it was lost: all of it is asked for once more. */
+/* Some events of the gap were lost: all of it is asked for once more. */
 void catch_up_repeat(struct catch_up *catch_up);
 
 /* What is left need not be asked for. */
@@ -97,8 +97,8 @@ bool catch_up_is(const struct catch_up *catch_up, const char *id, size_t len);
 /* An event of the page. False: it is not of the time that was asked for. */
 bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, int64_t now_ms);
 
-/* Something came in the page's place that is no event, or is none that can be read. Its place in
- * the page counts all the same: else whoever fills a page with such would end the pass. */
+/* Something came in the page that is no event, or none that can be read. Its place in the page
+ * counts all the same: otherwise a page full of such would end the pass. */
 void catch_up_on_unread(struct catch_up *catch_up, int64_t now_ms);
 
 /* The page has ended. */

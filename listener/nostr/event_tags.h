@@ -1,7 +1,7 @@
 /* event_tags: what an event's tags say to us: whom it is addressed to (the first `p` tag that has a
  * value), and when it expires (NIP-40).
  *
- * Fed the tags one after another by whoever reads them. Pure. */
+ * The parser feeds it the tags one after another. Pure. */
 #ifndef MOSTRO_EVENT_TAGS_H
 #define MOSTRO_EVENT_TAGS_H
 

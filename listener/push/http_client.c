@@ -34,7 +34,7 @@
 #define SEND_BUFFER       16384L /* the least there is; see release_send_buffers() */
 #define RETRY_AFTER_MAX_S 86400
 
-/* The headers of requests that have the same, one after the other, an access token among them. */
+/* Consecutive requests with equal headers share one list, so the access token is held once. */
 struct header_list {
     struct curl_slist *lines;
     size_t users;
@@ -62,8 +62,8 @@ struct exchange {
     void *arg;
 };
 
-/* A host that let a request wait in vain: what connection that was on may be dead without anybody
- * having said so, and libcurl would give it to the next request, and the next. */
+/* A host on which a request timed out. Its pooled connection may be dead, so connections older than
+ * that are not reused. */
 struct silence {
     char authority[URL_AUTHORITY_SIZE];
     int64_t since_ms;
@@ -76,7 +76,7 @@ struct http_client {
     const char *system_ca_file;
     struct exchange *first;
     struct header_list *headers; /* of the last request, while anyone uses them; else NULL */
-    struct exchange *sending;    /* the last that has begun to, in this breath */
+    struct exchange *sending;    /* the last that has begun to, in this call of libcurl */
     CURL *idle[IDLE_HANDLES_MAX];
     size_t idle_count;
     struct silence silences[SILENCES_MAX];
@@ -326,11 +326,10 @@ static enum http_result classify(const struct exchange *exchange, CURLcode code)
 
 /* ---- What libcurl has read and holds back ---------------------------------------------------- */
 
-/* An HTTP/2 answer that is ended before its time may leave behind what libcurl 7.88 has read of the
- * others on its connection; libcurl then looks at that only when the socket becomes readable, which
- * it never does if all has been read. The end of a pause makes it look at once. So it is told to
- * for all where an answer was `broken_off`, and from then on for whoever has heard something, until
- * nobody has. */
+/* When we break an HTTP/2 answer off, libcurl 7.88 may hold bytes of other answers on the same
+ * connection, and it looks at them only when the socket becomes readable, which it may never do.
+ * Ending a pause makes it look at once: so every request is told so after an answer was
+ * `broken_off`, and then those that have heard something, until none has. */
 static void look_at_rest(struct http_client *client, bool broken_off)
 {
     for (struct exchange *it = client->first; it != NULL; it = it->next) {

@@ -3,8 +3,8 @@
  *
  * A JWT serves an origin for VAPID_REUSE_S and is good for some hours more, so that neither side's
  * clock matters. Those of the VAPID_ORIGINS_MAX origins used last are kept; strangers choose the
- * origins, and with more of them only make us sign more often. Whoever holds a JWT can push in our
- * name: they are wiped. Not thread-safe; times are Unix seconds. */
+ * origins, and with more of them only make us sign more often. A holder of a JWT can push in our
+ * name: JWTs are wiped. Not thread-safe; times are Unix seconds. */
 #ifndef MOSTRO_VAPID_H
 #define MOSTRO_VAPID_H
 

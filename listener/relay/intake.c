@@ -117,7 +117,7 @@ bool intake_flush(struct intake *intake)
         flushed += intake->count > 0 ? offer(intake) : 0;
     while (intake->count > 0 && !intake->stuck && flushed < INTAKE_FLUSH_MAX);
     if (intake->count == 0 && intake->lost > 0) {
-        log_warn("intake: Redis takes events again; %" PRIu64 " are to be asked for anew",
+        log_warn("intake: Redis takes events again; %" PRIu64 " dropped ones will be fetched",
                  intake->lost);
         intake->lost = 0;
     }
@@ -129,9 +129,8 @@ static void lose(struct intake *intake, const struct event *event)
     log_debug("intake: %s has an event for which there is no room: it will be asked for anew",
               log_debug_name(&event->trade_pubkey).text);
     if (intake->lost++ == 0)
-        log_warn("intake: %zu events are held for Redis already: more will be asked for anew when "
-                 "it takes "
-                 "them",
+        log_warn("intake: Redis takes no events and the buffer (%zu) is full: further events are "
+                 "dropped and fetched later",
                  intake->options.max_held);
     intake->has_lost = true;
     stats_add(intake->options.stats, STAT_EVENTS_LOST_TO_REDIS, 1);

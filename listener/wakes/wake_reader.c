@@ -18,16 +18,14 @@
 #define FULL_RETRY_MS  100
 #define CLOCK_EVERY_MS 60000
 
-/* What two clocks may drift apart in CLOCK_EVERY_MS, amply, and what merging lets a wake go early.
- */
+/* Upper bound on clock drift in CLOCK_EVERY_MS, plus how early merging may send a wake. */
 #define DRIFT_MS (30 + WAKE_SOON_MS)
 
-/* A push takes processor time that an unregistered pubkey does not, and where the responder shares
- * a machine with this, its answer to the very notify would come later for it. So that comes first.
- */
+/* Delay of a notify's push: on a shared machine its processor time would slow the HTTP answer and
+ * so reveal a registration. */
 #define AFTER_ANSWER_MS WAKE_SOON_MS
 
-/* What may pass between two readings of Redis's clock in one function. */
+/* Upper bound on the time between two readings of Redis's clock in one function. */
 #define SAME_CALL_SLACK_MS 20
 
 enum state {

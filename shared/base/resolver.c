@@ -8,7 +8,7 @@
 
 #include "thread.h"
 
-/* Belongs to the asker and the thread both; whoever is last to let go of it frees it. */
+/* Belongs to the asker and the thread both; the last to let go of it frees it. */
 struct resolver {
     pthread_mutex_t lock;
     bool done;

@@ -15,7 +15,7 @@
 #define ENDPOINT_URL_MARK "://"
 
 /* The parts of what may be an endpoint at all: https (with `allow_http` http, too) without userinfo
- * and fragment to a DNS name or an address. Whoever registers or pushes takes them from here. */
+ * and fragment to a DNS name or an address. Registering and pushing both take them from here. */
 bool endpoint_url_parse(struct url *parts, const char *url, size_t len, bool allow_http)
     __attribute__((warn_unused_result));
 

@@ -445,8 +445,8 @@ local function do_forget(keys, args)
   return remove(keys[1], pubkey)
 end
 
--- A name changes hands, or nobody has held it. Whoever held it may still be finishing its pushes
--- until before_leaves_by.
+-- A name changes hands, or nobody has held it. The process that held it may still be finishing its
+-- pushes until before_leaves_by.
 local function take_name(key, now, instance, holder)
   local leaves_by = tonumber(redis.call('HGET', key, 'leaves_by')) or 0
   redis.call('DEL', key)

@@ -24,7 +24,7 @@ enum registry_result registry_spend(struct registry *registry, enum registry_buc
 /* After REGISTRY_REFUSED_ADDRESS: whole milliseconds, rounded down, for which that holds. */
 unsigned registry_refused_for_ms(const struct registry *registry);
 
-/* Spends the address's and the pubkey's limits and queues a wake, whoever is registered. */
+/* Spends the address's and the pubkey's limits and queues a wake, registered or not. */
 enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
                                      const struct trade_pubkey *key);
 

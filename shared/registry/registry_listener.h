@@ -18,7 +18,7 @@ struct lease {
 
 struct heartbeat {
     const char *instance; /* random, of this process */
-    bool first;           /* this process takes the name, whoever holds it */
+    bool first;           /* this process takes the name, even from another */
     unsigned relays_connected;
     unsigned relays_configured;
     unsigned relays_may_hide_wraps; /* of those connected */

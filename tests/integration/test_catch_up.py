@@ -370,7 +370,7 @@ def test_what_redis_could_not_take_is_caught_up_on(live, relay, phone, pubkey, d
     for event in strangers:
         relay.publish(event)
     relay.publish(nostr.gift_wrap(pubkey))  # one that does not fit
-    wait_until(lambda: "are held for Redis already" in live.listener.output(), 30)
+    wait_until(lambda: "Redis takes no events and the buffer" in live.listener.output(), 30)
     live.redis_server.send_signal(signal.SIGCONT)
     phone.next_push(timeout=60)
     live.wait_until_idle()

@@ -69,7 +69,7 @@
     SETTING(UNIFIEDPUSH_ENABLED, unifiedpush_enabled, SWITCH, "true", 0, 0, "", LISTENER,          \
             "Push to tokens that are endpoint URLs.")                                              \
     SETTING(UNIFIEDPUSH_ALLOWED_HOSTS_REGEX, unifiedpush_allowed_hosts, REGEX, "", 1, 1024,        \
-            "small POSIX extended regular expression that repeats nothing empty", BOTH,            \
+            "POSIX extended regular expression, e.g. ^(.*\\.)?ntfy\\.sh$", BOTH,                   \
             "Hosts that endpoints may lead to; matched on the lower-case host.")                   \
     SETTING(UNIFIEDPUSH_ALLOW_PRIVATE, unifiedpush_allow_private, SWITCH, "false", 0, 0, "", BOTH, \
             "Admit private addresses and http:// endpoints (tests, LANs).")                        \

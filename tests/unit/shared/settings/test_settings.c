@@ -137,7 +137,6 @@ START_TEST(bad_values_are_named_with_what_is_expected)
         {"FCM_ENDPOINT", "https://127.1", "https URL"},
         {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "(", "POSIX extended"},
         {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "a{2,1}", "POSIX extended"},
-        {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "a++++++++++++++++++++++++++++++++", "POSIX extended"},
         {"VAPID_SUBJECT", "admin@example.org", "mailto: or https: URI"},
         {"VAPID_SUBJECT", "mailto:admin", "mailto: or https: URI"},
         {"VAPID_SUBJECT", "mailto:@example.org", "mailto: or https: URI"},

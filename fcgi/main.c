@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/wiping_json.h"
 #include "exchange.h"
 #include "log/log.h"
 #include "responder.h"
@@ -111,7 +110,6 @@ static int run(struct responder *responder)
             "worker: descriptor 0 is not a listening socket: start this program with spawn-fcgi");
         return 2;
     }
-    wiping_json_init();
     block_stop_signals(&stop);
     responder_begin(responder);
     return bound_the_wait() ? serve(responder, &stop) : EXIT_FAILURE;

@@ -86,13 +86,6 @@ static bool take_keys(const struct fields *f, bool is_endpoint, struct registrat
     return good;
 }
 
-static bool is_good_endpoint(const struct json_text *token, const struct registration_rules *rules)
-{
-    return endpoint_url_is_valid(token->text, token->len, rules->allow_private_endpoints) &&
-           (rules->endpoint_hosts == NULL ||
-            endpoint_url_host_matches(token->text, token->len, rules->endpoint_hosts));
-}
-
 static bool check_token(const struct fields *f, const struct json_text *token, const char *platform,
                         const struct registration_rules *rules, struct registration *registration,
                         struct response *response)
@@ -109,7 +102,9 @@ static bool check_token(const struct fields *f, const struct json_text *token, c
                              "' (expected 'android' or 'ios')");
         return false;
     }
-    if (is_endpoint && (is_ios || !is_good_endpoint(token, rules)))
+    if (is_endpoint && (is_ios || !endpoint_url_is_admitted(token->text, token->len,
+                                                            rules->allow_private_endpoints,
+                                                            rules->endpoint_hosts)))
         return refuse(response, 400, "Invalid UnifiedPush endpoint URL");
     if (!take_keys(f, is_endpoint, registration))
         return refuse(response, 400, "Invalid Web Push keys");

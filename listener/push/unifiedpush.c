@@ -64,8 +64,8 @@ bool unifiedpush_host(const char *url, const struct settings_regex *allowed, boo
     size_t len = strlen(url);
     struct url parts;
 
-    if (!endpoint_url_is_valid(url, len, allow_private) ||
-        (allowed->set && !endpoint_url_host_matches(url, len, &allowed->compiled)))
+    if (!endpoint_url_is_admitted(url, len, allow_private,
+                                  allowed->set ? &allowed->compiled : NULL))
         return false;
     MUST(endpoint_url_parse(&parts, url, len, allow_private));
     url_write_authority(host, &parts, true);

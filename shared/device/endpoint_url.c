@@ -72,3 +72,9 @@ bool endpoint_url_host_matches(const char *url, size_t len, const regex_t *hosts
     url_write_host(host, &parts);
     return regexec(hosts, host, 0, NULL, 0) == 0;
 }
+
+bool endpoint_url_is_admitted(const char *url, size_t len, bool allow_private, const regex_t *hosts)
+{
+    return endpoint_url_is_valid(url, len, allow_private) &&
+           (hosts == NULL || endpoint_url_host_matches(url, len, hosts));
+}

@@ -25,9 +25,12 @@ bool endpoint_url_parse(struct url *parts, const char *url, size_t len, bool all
 bool endpoint_url_is_valid(const char *url, size_t len, bool allow_private);
 
 /* Whether the URL's host, in lower case (an IPv6 address as RFC 5952 has it, in brackets) and
- * without its port, matches (UNIFIEDPUSH_ALLOWED_HOSTS_REGEX). The one matcher for who registers
- * and for what is pushed to, so that nobody is told that he is registered and is then never woken.
- */
+ * without its port, matches (UNIFIEDPUSH_ALLOWED_HOSTS_REGEX). */
 bool endpoint_url_host_matches(const char *url, size_t len, const regex_t *hosts);
+
+/* Valid, and with a host that matches; `hosts` NULL: any. The one verdict for registering and for
+ * pushing, so that no phone is told that it is registered and is then never woken. */
+bool endpoint_url_is_admitted(const char *url, size_t len, bool allow_private,
+                              const regex_t *hosts);
 
 #endif

@@ -181,7 +181,7 @@ def test_fcm_is_down_for_a_while(with_google, relay, google):
         for one in tokens:
             relay.publish(nostr.gift_wrap(one))
         wait_until(lambda: with_google.wakes_added() == (n + 1) * len(tokens))
-    wait_until(lambda: "FCM cannot be reached" in with_google.listener.output(), timeout=20)
+    wait_until(lambda: "FCM is down (unreachable" in with_google.listener.output(), timeout=20)
     google.start()
     with_google.wait_until_idle(60)
     assert collections.Counter(message.token for message in google.messages) == {
@@ -221,7 +221,7 @@ def test_a_wake_grows_no_older_while_fcm_is_down(with_google, google):
     *others, old = tokens
     for one in others:
         with_google.notify(one)
-    wait_until(lambda: "FCM cannot be reached" in with_google.listener.output(), timeout=20)
+    wait_until(lambda: "FCM is down (unreachable" in with_google.listener.output(), timeout=20)
     queue_old_wake(with_google, old)
     time.sleep(LEFT + 1)
     google.start()

@@ -65,7 +65,7 @@ def without_fcm(make_stack, relay, phone, google, google_settings):
         stack.register(one, f"fcm-token-{i}")
         stack.notify(one)
         if i == 3:
-            wait_until(lambda: "FCM cannot be reached" in stack.listener.output(), timeout=20)
+            wait_until(lambda: "FCM is down (unreachable" in stack.listener.output(), timeout=20)
     return stack
 
 

@@ -45,7 +45,10 @@ static void check_members(const uint8_t *data, size_t size)
     json_t *json = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &error);
     bool ok = json_members_read(text, size, members, MEMBERS);
 
-    if (json_is_object(json)) {
+    if (size > 0 && memchr(data, '\0', size) != NULL) {
+        if (ok) /* jansson 2.14 passes over a NUL right after a number */
+            abort();
+    } else if (json_is_object(json)) {
         if (ok != (is_text(json, members[0].name) && is_text(json, members[1].name)))
             abort();
         for (size_t i = 0; ok && i < MEMBERS; i++)

@@ -62,6 +62,14 @@ def check_unavailable(api, pubkey, rounds=3):
             assert api.get(path).status == 200
 
 
+def wait_until_all_serve(api, timeout):
+    """A worker that is still in its hold-off shows itself: each kind of request goes out often
+    enough to meet every worker."""
+    wait_until(lambda: all(ask(api, *request).status in (200, 202) for _ in range(4)
+                           for request in requests_that_need_redis(nostr.new_pubkey())),
+               timeout=timeout)
+
+
 # ---- Redis
 
 
@@ -70,11 +78,9 @@ def test_api_while_redis_is_gone(api, pubkey):
     api.redis_server.kill()
     check_unavailable(api, pubkey)
     api.start_redis()
-    began = time.monotonic()
-    wait_until(lambda: api.notify(pubkey).status == 202, timeout=2)
+    wait_until_all_serve(api, timeout=2)
     api.register(pubkey, "token-1")
     assert api.get("/api/status").status == 200
-    assert time.monotonic() - began < 2
 
 
 def test_api_started_before_redis(make_stack, pubkey):
@@ -94,9 +100,7 @@ def test_api_while_redis_hangs(api, pubkey):
     check_unavailable(api, pubkey)
     api.redis_server.send_signal(signal.SIGCONT)
     wait_until(lambda: api.get("/api/status").status == 200, timeout=2)
-    # Hold-offs of all workers are over once each kind of request goes through several times.
-    wait_until(lambda: all(ask(api, *request).status != 503 for _ in range(4)
-                           for request in requests_that_need_redis(nostr.new_pubkey())), timeout=5)
+    wait_until_all_serve(api, timeout=5)
     for _ in range(8):
         one = nostr.new_pubkey()
         status = api.get("/api/status")

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/small_file.h"
 #include "device/trade_pubkey.h"
 #include "trusted_mostro_pubkeys.h"
 
@@ -64,23 +65,20 @@ struct whitelist *whitelist_parse(const char *text, size_t len, FILE *errors)
 static struct whitelist *read_file(const char *path, FILE *errors)
 {
     struct whitelist *whitelist = NULL;
-    char *text = malloc(WHITELIST_MAX_SIZE + 1);
-    FILE *file = fopen(path, "re");
-    size_t len;
+    struct small_file file;
+    enum small_file_result result =
+        small_file_read(&file, path, SMALL_FILE_ANY, WHITELIST_MAX_SIZE);
+    const char *problem = NULL;
 
-    if (text == NULL || file == NULL) {
-        (void)fprintf(errors, "TRUSTED_MOSTRO_PUBKEYS_FILE=%s: %s\n", path, strerror(errno));
-    } else {
-        len = fread(text, 1, WHITELIST_MAX_SIZE + 1, file);
-        if (ferror(file) || len > WHITELIST_MAX_SIZE)
-            (void)fprintf(errors, "TRUSTED_MOSTRO_PUBKEYS_FILE=%s: cannot be read, or over 1 MiB\n",
-                          path);
-        else if ((whitelist = parse(text, len)) == NULL)
-            (void)fprintf(errors, "TRUSTED_MOSTRO_PUBKEYS_FILE=%s: " EXPECTED "\n", path);
-    }
-    if (file != NULL)
-        (void)fclose(file);
-    free(text);
+    if (result == SMALL_FILE_NOT_OPENED)
+        problem = strerror(errno);
+    else if (result != SMALL_FILE_OK)
+        problem = "cannot be read, or over 1 MiB";
+    else if ((whitelist = parse(file.text, file.len)) == NULL)
+        problem = EXPECTED;
+    if (problem != NULL)
+        (void)fprintf(errors, "TRUSTED_MOSTRO_PUBKEYS_FILE=%s: %s\n", path, problem);
+    small_file_wipe(&file);
     return whitelist;
 }
 

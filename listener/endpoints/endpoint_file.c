@@ -1,8 +1,6 @@
 #include "endpoint_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,65 +42,22 @@ void endpoint_file_free(struct endpoint_file **file)
     *file = NULL;
 }
 
-/* Closes, keeping errno. */
-static void close_quietly(int fd)
-{
-    int error = errno;
-
-    (void)close(fd);
-    errno = error;
-}
-
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-/* Reads `size` bytes, or fewer where the file ends before. */
-static bool read_all(int fd, char *text, size_t size, size_t *len)
-{
-    *len = 0;
-    while (*len < size) {
-        ssize_t n = read(fd, text + *len, size - *len);
-
-        if (n == 0)
-            break;
-        if (n < 0 && errno != EINTR)
-            return false;
-        *len += n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
-static enum endpoint_file_result read_open(int fd, size_t max, char **text, size_t *len)
-{
-    struct stat stat;
-    size_t size;
-
-    if (fstat(fd, &stat) != 0)
-        return ENDPOINT_FILE_FAILED;
-    if (!S_ISREG(stat.st_mode) || (uintmax_t)stat.st_size > max)
-        return ENDPOINT_FILE_UNUSABLE;
-    size = (size_t)stat.st_size;
-    *text = malloc(size + 1);
-    if (*text == NULL)
-        return ENDPOINT_FILE_FAILED;
-    if (read_all(fd, *text, size, len))
-        return ENDPOINT_FILE_OK;
-    explicit_bzero(*text, size);
-    free(*text);
-    return ENDPOINT_FILE_FAILED;
-}
-
 enum endpoint_file_result endpoint_file_read(const struct endpoint_file *file, size_t max,
-                                             char **text, size_t *len)
+                                             struct small_file *found)
 {
-    /* Not waiting for the other end of what might be a pipe. */
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    enum endpoint_file_result result;
-
-    if (fd < 0)
+    switch (small_file_read(found, file->path, SMALL_FILE_REGULAR, max)) {
+    case SMALL_FILE_OK:
+        return ENDPOINT_FILE_OK;
+    case SMALL_FILE_NOT_REGULAR:
+    case SMALL_FILE_TOO_LARGE:
+        return ENDPOINT_FILE_UNUSABLE;
+    case SMALL_FILE_NOT_OPENED:
         return errno == ENOENT || errno == ENOTDIR ? ENDPOINT_FILE_ABSENT : ENDPOINT_FILE_FAILED;
-    result = read_open(fd, max, text, len);
-    close_quietly(fd);
-    return result;
+    default:
+        return ENDPOINT_FILE_FAILED;
+    }
 }
 
 bool endpoint_file_set_aside(const struct endpoint_file *file)

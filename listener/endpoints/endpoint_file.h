@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/small_file.h"
+
 struct endpoint_file;
 
 /* `name` is the listener's. NULL when out of memory. */
@@ -23,9 +25,9 @@ enum endpoint_file_result {
     ENDPOINT_FILE_FAILED    /* errno */
 };
 
-/* Reads it whole. ENDPOINT_FILE_OK: `*text` is the caller's, who wipes it. */
+/* Reads it whole; the caller wipes `found` after any result. */
 enum endpoint_file_result endpoint_file_read(const struct endpoint_file *file, size_t max,
-                                             char **text, size_t *len);
+                                             struct small_file *found);
 
 /* Keeps it as `<path>.damaged` too, 0600 and in the place of an earlier one; where it cannot have
  * two names it is renamed. */

@@ -136,17 +136,14 @@ static bool load_text(struct endpoint_keeper *keeper, const char *text, size_t l
 static void load(struct endpoint_keeper *keeper)
 {
     const char *trouble = NULL;
-    char *text = NULL;
-    size_t len = 0;
+    struct small_file found;
     bool loaded = true;
 
     if (registry_endpoints_begin(keeper->registry, keeper->instance) != REGISTRY_OK)
         return;
-    switch (endpoint_file_read(keeper->file, ENDPOINT_TEXT_MAX, &text, &len)) {
+    switch (endpoint_file_read(keeper->file, ENDPOINT_TEXT_MAX, &found)) {
     case ENDPOINT_FILE_OK:
-        loaded = load_text(keeper, text, len, &trouble);
-        explicit_bzero(text, len);
-        free(text);
+        loaded = load_text(keeper, found.text, found.len, &trouble);
         break;
     case ENDPOINT_FILE_ABSENT:
         break;
@@ -157,6 +154,7 @@ static void load(struct endpoint_keeper *keeper)
         failed(keeper, "read");
         return;
     }
+    small_file_wipe(&found);
     if (loaded && registry_endpoints_loaded(keeper->registry, keeper->instance) == REGISTRY_OK &&
         trouble != NULL)
         set_aside(keeper, trouble);

@@ -1,7 +1,6 @@
 #include "oauth.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -11,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/base64url.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/url.h"
+#include "base/small_file.h"
 #include "base/wipe.h"
 #include "log/log.h"
 
@@ -121,44 +120,34 @@ struct oauth_account *oauth_account_parse(const char *json, size_t len, const ch
     return account;
 }
 
-static const char *read_file(const char *path, char *text, size_t size, size_t *len)
+static void warn_if_open(mode_t mode)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat st;
-    ssize_t n = -1;
-
-    if (fd < 0)
-        return errno == ENOENT ? "there is no such file" : "it cannot be opened";
-    *len = 0;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-        if (st.st_mode & S_IROTH)
-            log_warn(
-                "FCM: the file of FIREBASE_SERVICE_ACCOUNT_PATH can be read by every user of this "
-                "host");
-        while (*len < size && (n = read(fd, text + *len, size - *len)) > 0)
-            *len += (size_t)n;
-    }
-    (void)close(fd);
-    if (*len == size)
-        return "it is too large";
-    return n == 0 ? NULL : "it cannot be read";
+    if (mode & S_IROTH)
+        log_warn("FCM: the file of FIREBASE_SERVICE_ACCOUNT_PATH can be read by every user of this "
+                 "host");
 }
 
 struct oauth_account *oauth_account_read(const char *path, const char **why)
 {
     struct oauth_account *account = NULL;
-    char *text = malloc(OAUTH_ACCOUNT_MAX_SIZE + 1);
-    size_t len = 0;
+    struct small_file file;
 
-    if (text == NULL) {
-        *why = "memory is out";
-        return NULL;
+    switch (small_file_read(&file, path, SMALL_FILE_REGULAR, OAUTH_ACCOUNT_MAX_SIZE)) {
+    case SMALL_FILE_OK:
+        warn_if_open(file.mode);
+        account = oauth_account_parse(file.text, file.len, why);
+        break;
+    case SMALL_FILE_NOT_OPENED:
+        *why = errno == ENOENT ? "there is no such file" : "it cannot be opened";
+        break;
+    case SMALL_FILE_TOO_LARGE:
+        *why = "it is too large";
+        break;
+    default:
+        *why = "it cannot be read";
+        break;
     }
-    *why = read_file(path, text, OAUTH_ACCOUNT_MAX_SIZE + 1, &len);
-    if (*why == NULL)
-        account = oauth_account_parse(text, len, why);
-    OPENSSL_cleanse(text, OAUTH_ACCOUNT_MAX_SIZE + 1);
-    free(text);
+    small_file_wipe(&file);
     return account;
 }
 

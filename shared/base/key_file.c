@@ -1,14 +1,12 @@
 #include "key_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "hex.h"
 
-#define TEXT_MAX 256
+#define TEXT_MAX 255
 
 static const char *parse(const char *text, size_t len, uint8_t key[KEY_FILE_KEY_SIZE])
 {
@@ -24,39 +22,28 @@ static const char *parse(const char *text, size_t len, uint8_t key[KEY_FILE_KEY_
                                                          : "does not hold 64 hex characters alone";
 }
 
-const char *key_file_read_text(const char *path, char *text, size_t size, size_t *len)
+const char *key_file_read_text(const char *path, size_t max, struct small_file *file)
 {
-    const char *problem = NULL;
-    struct stat stat;
-    ssize_t n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    enum small_file_result result = small_file_read(file, path, SMALL_FILE_REGULAR, max);
 
-    if (fd < 0)
-        return strerror(errno);
-    if (fstat(fd, &stat) != 0 || !S_ISREG(stat.st_mode))
-        problem = "is not a regular file";
-    else if ((stat.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        problem = "can be read by others: chmod 600";
-    else if ((n = read(fd, text, size)) < 0)
-        problem = strerror(errno);
-    else if ((size_t)n == size)
-        problem = "is too large to be a key";
-    (void)close(fd);
-    if (problem != NULL && n > 0)
-        explicit_bzero(text, size);
-    *len = problem == NULL ? (size_t)n : 0;
-    return problem;
+    if (result == SMALL_FILE_NOT_REGULAR)
+        return "is not a regular file";
+    if ((file->mode & (S_IRWXG | S_IRWXO)) != 0) {
+        small_file_wipe(file);
+        return "can be read by others: chmod 600";
+    }
+    if (result == SMALL_FILE_TOO_LARGE)
+        return "is too large to be a key";
+    return result == SMALL_FILE_OK ? NULL : strerror(errno);
 }
 
 const char *key_file_read(const char *path, uint8_t key[KEY_FILE_KEY_SIZE])
 {
-    char text[TEXT_MAX];
-    size_t len;
-    const char *problem = key_file_read_text(path, text, sizeof text, &len);
+    struct small_file file;
+    const char *problem = key_file_read_text(path, TEXT_MAX, &file);
 
-    if (problem == NULL) {
-        problem = parse(text, len, key);
-        explicit_bzero(text, sizeof text);
-    }
+    if (problem == NULL)
+        problem = parse(file.text, file.len, key);
+    small_file_wipe(&file);
     return problem;
 }

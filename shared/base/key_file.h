@@ -5,13 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "small_file.h"
+
 #define KEY_FILE_KEY_SIZE 32
 
 /* 64 hexadecimal characters, with white space around them or not. NULL when `key` is set; else what
  * is wrong with the file, in words for an operator. */
 const char *key_file_read(const char *path, uint8_t key[KEY_FILE_KEY_SIZE]);
 
-/* Whatever is in it: NULL when `text` has *len bytes, fewer than `size`; the caller wipes them. */
-const char *key_file_read_text(const char *path, char *text, size_t size, size_t *len);
+/* The same of a key in another form: NULL when `file` holds its text, at most `max` bytes. */
+const char *key_file_read_text(const char *path, size_t max, struct small_file *file);
 
 #endif

@@ -100,16 +100,15 @@ static struct vapid_key *vapid_key_new(EVP_PKEY *key)
 
 struct vapid_key *vapid_key_read(const char *path, const char **problem)
 {
-    char pem[PEM_MAX];
+    struct small_file pem;
     struct vapid_key *made = NULL;
     EVP_PKEY *key;
-    size_t len;
 
-    *problem = key_file_read_text(path, pem, sizeof pem, &len);
+    *problem = key_file_read_text(path, PEM_MAX, &pem);
     if (*problem != NULL)
         return NULL;
-    key = parse(pem, len);
-    explicit_bzero(pem, sizeof pem);
+    key = parse(pem.text, pem.len);
+    small_file_wipe(&pem);
     *problem = check(key);
     if (*problem != NULL)
         EVP_PKEY_free(key);

@@ -1,12 +1,11 @@
 #include "env_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "base/small_file.h"
 
 struct entry {
     char *name;
@@ -159,53 +158,29 @@ struct env_file *env_file_parse(const char *text, size_t len, FILE *errors)
     return file;
 }
 
-static ssize_t read_all(int fd, char *buffer, size_t size)
-{
-    size_t used = 0;
-
-    while (used < size) {
-        ssize_t n = read(fd, buffer + used, size - used);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        used += (size_t)n;
-    }
-    return (ssize_t)used;
-}
-
 struct env_file *env_file_read(const char *path, FILE *errors)
 {
     struct env_file *file = NULL;
-    char *text = NULL;
-    ssize_t len;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct small_file found;
 
-    if (fd < 0 && errno == ENOENT)
-        return NULL;
-    if (fd < 0) {
-        (void)fprintf(errors, "%s: %s\n", path, strerror(errno));
-        errno = EINVAL;
-        return NULL;
-    }
-    text = malloc(ENV_FILE_MAX_SIZE + 1);
-    len = text != NULL ? read_all(fd, text, ENV_FILE_MAX_SIZE + 1) : -1;
-    if (len < 0) {
-        (void)fprintf(errors, "%s: %s\n", path, strerror(errno));
-    } else if (len > ENV_FILE_MAX_SIZE) {
-        (void)fprintf(errors, "%s: larger than %d bytes\n", path, ENV_FILE_MAX_SIZE);
-    } else {
-        file = env_file_parse(text, (size_t)len, errors);
+    switch (small_file_read(&found, path, SMALL_FILE_ANY, ENV_FILE_MAX_SIZE)) {
+    case SMALL_FILE_OK:
+        file = env_file_parse(found.text, found.len, errors);
         if (file == NULL)
             (void)fprintf(errors, "%s: not readable as settings\n", path);
+        break;
+    case SMALL_FILE_TOO_LARGE:
+        (void)fprintf(errors, "%s: larger than %d bytes\n", path, ENV_FILE_MAX_SIZE);
+        break;
+    case SMALL_FILE_NOT_OPENED:
+        if (errno == ENOENT)
+            return NULL;
+        /* fallthrough */
+    default:
+        (void)fprintf(errors, "%s: %s\n", path, strerror(errno));
+        break;
     }
-    if (len > 0)
-        explicit_bzero(text, (size_t)len);
-    free(text);
-    (void)close(fd);
+    small_file_wipe(&found);
     errno = EINVAL;
     return file;
 }

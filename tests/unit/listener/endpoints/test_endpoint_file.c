@@ -87,22 +87,19 @@ static void put(const char *name, const char *text, mode_t mode)
 
 static void expect(const char *expected)
 {
-    char *text;
-    size_t len;
+    struct small_file found;
 
-    ck_assert_int_eq(endpoint_file_read(file, 100, &text, &len), ENDPOINT_FILE_OK);
-    ck_assert_uint_eq(len, strlen(expected));
-    ck_assert_mem_eq(text, expected, len);
-    free(text);
+    ck_assert_int_eq(endpoint_file_read(file, 100, &found), ENDPOINT_FILE_OK);
+    ck_assert_str_eq(found.text, expected);
+    small_file_wipe(&found);
 }
 
 static enum endpoint_file_result read_up_to(size_t max)
 {
-    char *text = NULL;
-    size_t len;
-    enum endpoint_file_result result = endpoint_file_read(file, max, &text, &len);
+    struct small_file found;
+    enum endpoint_file_result result = endpoint_file_read(file, max, &found);
 
-    free(text);
+    small_file_wipe(&found);
     return result;
 }
 

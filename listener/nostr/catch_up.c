@@ -270,5 +270,5 @@ void catch_up_on_eose(struct catch_up *catch_up, int64_t now_ms)
 
 void catch_up_on_closed(struct catch_up *catch_up, int64_t now_ms, uint64_t random)
 {
-    lose_page(catch_up, now_ms + backoff_failed(&catch_up->backoff, 0, random));
+    lose_page(catch_up, now_ms + relay_backoff_failed(&catch_up->backoff, 0, random));
 }

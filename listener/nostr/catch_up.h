@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/backoff.h"
+#include "relay_backoff.h"
 #include "subscription.h"
 
 #define CATCH_UP_LIMIT      500
@@ -55,7 +55,7 @@ struct catch_up {
     bool inclusive;    /* the relay is known to take `until` so */
     int64_t due_ms;
     int64_t end_ms; /* of the page that is outstanding, at the latest */
-    struct backoff backoff;
+    struct relay_backoff backoff;
 };
 
 #define CATCH_UP_TOP INT64_MAX

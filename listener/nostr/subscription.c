@@ -120,7 +120,7 @@ void subscription_on_closed(struct subscription *subscription, int64_t now_ms, u
         held_ms = now_ms - subscription->live_since_ms;
     subscription->state = SUBSCRIPTION_CLOSED;
     subscription->answered = true;
-    subscription->due_ms = now_ms + backoff_failed(&subscription->backoff, held_ms, random);
+    subscription->due_ms = now_ms + relay_backoff_failed(&subscription->backoff, held_ms, random);
 }
 
 enum subscription_refusal subscription_refusal(const char *reason, size_t len)

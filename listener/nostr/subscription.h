@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/backoff.h"
+#include "relay_backoff.h"
 
 #define SUBSCRIPTION_ID_LEN     16
 #define SUBSCRIPTION_FRAME_SIZE 96
@@ -46,7 +46,7 @@ struct subscription {
     bool old_is_live;
     int64_t due_ms; /* when there is something to send */
     int64_t live_since_ms;
-    struct backoff backoff;
+    struct relay_backoff backoff;
 };
 
 void subscription_init(struct subscription *subscription, uint32_t kind);

@@ -11,11 +11,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/backoff.h"
 #include "base/base64url.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "base/url.h"
 #include "base/small_file.h"
+#include "base/url.h"
 #include "base/wipe.h"
 #include "log/log.h"
 
@@ -314,13 +315,10 @@ void oauth_free(struct oauth **oauth)
 
 static void back_off(struct oauth *oauth, int64_t now_ms)
 {
-    int64_t wait = RETRY_LEAST_MS;
+    static const struct backoff rule = {RETRY_LEAST_MS, RETRY_MOST_MS, .jitter = 2};
 
-    for (unsigned i = 1; i < oauth->failures + oauth->refusals && wait < RETRY_MOST_MS; i++)
-        wait *= 2;
-    if (wait > RETRY_MOST_MS)
-        wait = RETRY_MOST_MS;
-    oauth->ask_ms = now_ms + wait - (int64_t)random_up_to((uint64_t)wait / 2);
+    oauth->ask_ms =
+        now_ms + backoff_ms(&rule, oauth->failures + oauth->refusals, random_up_to(UINT64_MAX));
 }
 
 /* What to mend at the words that Google's endpoint is known to say. */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/must.h"
 #include "base/random.h"
@@ -15,6 +14,7 @@
 #include "intake.h"
 #include "log/log.h"
 #include "nostr/relay_auth.h"
+#include "nostr/relay_backoff.h"
 #include "nostr/relay_message.h"
 #include "nostr/relay_url.h"
 #include "registry/registry_events.h"
@@ -48,7 +48,7 @@ struct relay {
     bool open;
     bool wants_write; /* on_writable will come */
     int64_t open_since_ms;
-    struct backoff backoff;
+    struct relay_backoff backoff;
     int64_t connect_ms; /* when to connect; NEVER while there is a connection or an attempt */
     int64_t retry_ms;   /* when to offer events again that Redis did not take */
     int64_t cursors_ms; /* when to move the cursors in Redis next */
@@ -94,7 +94,7 @@ static void on_close(void *arg, const char *why)
     struct relay *relay = arg;
     int64_t now = clock_monotonic_ms();
     int64_t held = relay->open ? now - relay->open_since_ms : 0;
-    int64_t delay = backoff_failed(&relay->backoff, held, random_up_to(UINT64_MAX));
+    int64_t delay = relay_backoff_failed(&relay->backoff, held, random_up_to(UINT64_MAX));
 
     log_warn("relay %s: %s: %s; next attempt in %" PRId64 " s", relay->url.name,
              relay->open ? "disconnected" : "cannot connect", why, (delay + 500) / 1000);

@@ -1,16 +1,14 @@
 #include "backoff.h"
 
-int64_t backoff_failed(struct backoff *backoff, int64_t held_ms, uint64_t random)
+int64_t backoff_ms(const struct backoff *backoff, unsigned failures, uint64_t random)
 {
-    int64_t delay = BACKOFF_LEAST_MS;
+    int64_t wait = backoff->least_ms;
 
-    if (held_ms >= BACKOFF_HEALTHY_MS)
-        backoff->failures = 0;
-    for (uint32_t i = 0; i < backoff->failures && delay < BACKOFF_MOST_MS; i++)
-        delay *= 2;
-    if (delay >= BACKOFF_MOST_MS)
-        delay = BACKOFF_MOST_MS;
-    else
-        backoff->failures++;
-    return delay - (int64_t)(random % (uint64_t)(delay / 4 + 1));
+    for (unsigned i = 1; i < failures && wait < backoff->most_ms; i++)
+        wait *= 2;
+    if (wait > backoff->most_ms)
+        wait = backoff->most_ms;
+    if (backoff->jitter > 0)
+        wait -= (int64_t)(random % ((uint64_t)wait / backoff->jitter + 1));
+    return wait;
 }

@@ -1,51 +1,40 @@
 #include "base/backoff.h"
+
+#include <limits.h>
+
 #include "unit.h"
 
 START_TEST(doubles_from_least_to_most)
 {
-    static const int64_t want[] = {5000, 10000, 20000, 40000, 60000, 60000};
-    struct backoff backoff = {0};
+    static const struct backoff plain = {1000, 60000, .jitter = 0};
+    static const int64_t want[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
 
-    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
-        ck_assert_int_eq(backoff_failed(&backoff, 0, 0), want[i]);
+    for (unsigned i = 0; i < sizeof want / sizeof *want; i++)
+        ck_assert_int_eq(backoff_ms(&plain, i + 1, UINT64_MAX), want[i]);
+    ck_assert_int_eq(backoff_ms(&plain, UINT_MAX, UINT64_MAX), 60000);
 }
 END_TEST
 
-START_TEST(is_jittered_by_up_to_a_quarter)
+START_TEST(least_may_be_most)
 {
-    for (uint64_t random = 0; random < 5000; random++) {
-        struct backoff backoff = {0};
-        int64_t delay = backoff_failed(&backoff, 0, random);
+    static const struct backoff same = {700, 700, .jitter = 0};
 
-        ck_assert_int_ge(delay, 3750);
-        ck_assert_int_le(delay, 5000);
+    ck_assert_int_eq(backoff_ms(&same, 1, 0), 700);
+    ck_assert_int_eq(backoff_ms(&same, 9, 0), 700);
+}
+END_TEST
+
+/* From nothing to all of the part is taken off, both included. */
+START_TEST(a_part_is_taken_off)
+{
+    for (unsigned part = 1; part <= 4; part++) {
+        const struct backoff rule = {1000, 8000, .jitter = part};
+
+        ck_assert_int_eq(backoff_ms(&rule, 2, 0), 2000);
+        ck_assert_int_eq(backoff_ms(&rule, 2, 2000 / part), 2000 - 2000 / (int64_t)part);
+        ck_assert_int_eq(backoff_ms(&rule, 2, 2000 / part + 1), 2000);
     }
-    struct backoff low = {0}, high = {0};
-    ck_assert_int_eq(backoff_failed(&low, 0, 1250), 3750);
-    ck_assert_int_eq(backoff_failed(&high, 0, UINT64_MAX / 1251 * 1251), 5000);
 }
 END_TEST
 
-START_TEST(starts_over_after_a_minute_of_health)
-{
-    struct backoff backoff = {0};
-
-    for (int i = 0; i < 4; i++)
-        (void)backoff_failed(&backoff, 0, 0);
-    ck_assert_int_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS - 1, 0), 60000);
-    ck_assert_int_eq(backoff_failed(&backoff, BACKOFF_HEALTHY_MS, 0), 5000);
-    ck_assert_int_eq(backoff_failed(&backoff, 0, 0), 10000);
-}
-END_TEST
-
-START_TEST(never_overflows)
-{
-    struct backoff backoff = {0};
-
-    for (int i = 0; i < 100000; i++)
-        ck_assert_int_le(backoff_failed(&backoff, 0, 0), BACKOFF_MOST_MS);
-}
-END_TEST
-
-UNIT_MAIN("backoff", doubles_from_least_to_most, is_jittered_by_up_to_a_quarter,
-          starts_over_after_a_minute_of_health, never_overflows)
+UNIT_MAIN("backoff", doubles_from_least_to_most, least_may_be_most, a_part_is_taken_off)

@@ -28,37 +28,23 @@ void notify_handle(struct responder *responder, const struct request *request,
                    struct response *response)
 {
     struct address_hash address;
+    const struct address_hash *spend;
     struct trade_pubkey key;
-    enum responder_limit limit =
-        responder_client(responder, request, REGISTRY_BUCKET_NOTIFY, &address);
     enum body_verdict verdict;
     enum registry_result result;
 
-    switch (limit) {
-    case RESPONDER_NO_ADDRESS:
-    case RESPONDER_UNLIMITED: /* never of notify */
-        response_error(response, 500, "internal error");
+    if (!responder_find_bucket(responder, request, REGISTRY_BUCKET_NOTIFY, &address, &spend,
+                               response))
         return;
-    case RESPONDER_NO_KEY:
-        responder_refuse(responder, response, REGISTRY_UNAVAILABLE, REGISTRY_BUCKET_NOTIFY, NULL);
-        return;
-    case RESPONDER_REFUSED:
-        log_debug("notify: a request is refused unread: its address is over its limit");
-        responder_refuse(responder, response, REGISTRY_REFUSED_ADDRESS, REGISTRY_BUCKET_NOTIFY,
-                         NULL);
-        return;
-    case RESPONDER_LIMITED:
-        break;
-    }
     verdict = body_read_pubkey(&responder->body, request, NOTIFY_BODY_MAX, &key);
     /* A malformed request spends the address's limit, and a refused one is told no more. */
     result = verdict == BODY_OK
-                 ? registry_notify(responder->registry, &address, &key)
-                 : registry_spend(responder->registry, REGISTRY_BUCKET_NOTIFY, &address);
+                 ? registry_notify(responder->registry, spend, &key)
+                 : registry_spend(responder->registry, REGISTRY_BUCKET_NOTIFY, spend);
     if (verdict == BODY_OK)
         tell(&key, result);
     if (result != REGISTRY_OK)
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY, &address);
+        responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY, spend);
     else if (verdict == BODY_TOO_LARGE)
         response_error(response, 413, "Request body too large");
     else if (verdict != BODY_OK) /* what is wrong with it is told apart no further */

@@ -33,32 +33,6 @@ static bool read_registration(struct responder *responder, const struct request 
     return good;
 }
 
-/* Finds the bucket; false when there is none, which is answered. */
-static bool find_bucket(struct responder *responder, const struct request *request,
-                        struct address_hash *address, const struct address_hash **spend,
-                        struct response *response)
-{
-    switch (responder_client(responder, request, REGISTRY_BUCKET_REGISTER, address)) {
-    case RESPONDER_LIMITED:
-        *spend = address;
-        return true;
-    case RESPONDER_UNLIMITED:
-        *spend = NULL;
-        return true;
-    case RESPONDER_NO_ADDRESS:
-        response_error(response, 500, "internal error");
-        return false;
-    case RESPONDER_NO_KEY:
-        responder_refuse(responder, response, REGISTRY_UNAVAILABLE, REGISTRY_BUCKET_REGISTER, NULL);
-        return false;
-    case RESPONDER_REFUSED:
-        responder_refuse(responder, response, REGISTRY_REFUSED_ADDRESS, REGISTRY_BUCKET_REGISTER,
-                         NULL);
-        return false;
-    }
-    return false;
-}
-
 /* A request that is answered already has still to spend its address's limit. */
 static void spend_refused(struct responder *responder, const struct address_hash *spend,
                           struct response *response)
@@ -103,7 +77,8 @@ void register_handle(struct responder *responder, const struct request *request,
     struct registration registration;
     enum registry_result result;
 
-    if (!find_bucket(responder, request, &address, &spend, response))
+    if (!responder_find_bucket(responder, request, REGISTRY_BUCKET_REGISTER, &address, &spend,
+                               response))
         return;
     if (!read_registration(responder, request, &key, &registration, response)) {
         spend_refused(responder, spend, response);
@@ -148,7 +123,8 @@ void unregister_handle(struct responder *responder, const struct request *reques
     struct trade_pubkey key;
     enum registry_result result;
 
-    if (!find_bucket(responder, request, &address, &spend, response))
+    if (!responder_find_bucket(responder, request, REGISTRY_BUCKET_REGISTER, &address, &spend,
+                               response))
         return;
     if (!read_unregistration(responder, request, &key, response)) {
         spend_refused(responder, spend, response);

@@ -119,30 +119,50 @@ void responder_tick(struct responder *responder)
         responder->counted = false;
 }
 
-enum responder_limit responder_client(struct responder *responder, const struct request *request,
-                                      enum registry_bucket bucket, struct address_hash *address)
+/* Whether all clients of a proxy count as one address, which is said once. */
+static bool is_shared(struct responder *responder, const struct request *request)
 {
-    struct client_address client;
-    enum settings_proxy trusted = responder->settings->trust_proxy_headers;
-    bool shared = trusted == SETTINGS_PROXY_NONE && client_address_is_shared(request);
+    bool shared = responder->settings->trust_proxy_headers == SETTINGS_PROXY_NONE &&
+                  client_address_is_shared(request);
 
     if (shared && !responder->warned_of_proxy)
         log_warn("worker: a proxy forwards requests, but NOTIFY_TRUST_PROXY_HEADERS is not true: "
                  "all its clients count as one address");
     responder->warned_of_proxy |= shared;
+    return shared;
+}
+
+bool responder_find_bucket(struct responder *responder, const struct request *request,
+                           enum registry_bucket bucket, struct address_hash *address,
+                           const struct address_hash **spend, struct response *response)
+{
+    struct client_address client;
+    bool shared = is_shared(responder, request);
+
+    *spend = NULL;
     if (bucket == REGISTRY_BUCKET_REGISTER &&
         (shared || responder->settings->register_rate_per_address == 0))
-        return RESPONDER_UNLIMITED;
-    if (!client_address_find(&client, request, trusted))
-        return RESPONDER_NO_ADDRESS;
+        return true;
+    if (!client_address_find(&client, request, responder->settings->trust_proxy_headers)) {
+        response_error(response, 500, "internal error");
+        return false;
+    }
     if (!responder->has_address_key)
         learn_address_key(responder);
-    if (!responder->has_address_key)
-        return RESPONDER_NO_KEY;
+    if (!responder->has_address_key) {
+        responder_refuse(responder, response, REGISTRY_UNAVAILABLE, bucket, NULL);
+        return false;
+    }
     *address = address_hash(responder->address_key, client.bytes, client.len);
-    if (refused_addresses_has(&responder->refused, bucket, address, clock_monotonic_ms()))
-        return RESPONDER_REFUSED;
-    return RESPONDER_LIMITED;
+    if (refused_addresses_has(&responder->refused, bucket, address, clock_monotonic_ms())) {
+        log_debug(bucket == REGISTRY_BUCKET_NOTIFY
+                      ? "notify: a request is refused unread: its address is over its limit"
+                      : "register: a request is refused unread: its address is over its limit");
+        responder_refuse(responder, response, REGISTRY_REFUSED_ADDRESS, bucket, NULL);
+        return false;
+    }
+    *spend = address;
+    return true;
 }
 
 const char *responder_reason(enum registry_result result)

@@ -42,17 +42,11 @@ struct responder {
     struct body body;
 };
 
-enum responder_limit {
-    RESPONDER_LIMITED,   /* *address is to be spent */
-    RESPONDER_UNLIMITED, /* no limit applies to this request */
-    RESPONDER_REFUSED,   /* Redis has refused *address and would do so now */
-    RESPONDER_NO_ADDRESS,
-    RESPONDER_NO_KEY /* Redis cannot be reached, so the address cannot be hashed */
-};
-
-/* Whose bucket a request spends. */
-enum responder_limit responder_client(struct responder *responder, const struct request *request,
-                                      enum registry_bucket bucket, struct address_hash *address);
+/* Finds whose limit a request spends: *spend is `address`, which is set, or NULL where no limit
+ * applies, which never is so of notify. False: the request is refused, and `response` says why. */
+bool responder_find_bucket(struct responder *responder, const struct request *request,
+                           enum registry_bucket bucket, struct address_hash *address,
+                           const struct address_hash **spend, struct response *response);
 
 /* The answer to anything but REGISTRY_OK that has one for every route. `address` (or NULL) is
  * remembered where it is the one refused. */

@@ -112,7 +112,7 @@ enum endpoint_text_result endpoint_text_read(const char *text, size_t len, bool 
 /* ---- Composing ------------------------------------------------------------------------------- */
 
 #define FIRST_SIZE  4096
-#define MEMBER_SIZE (DEVICE_TOKEN_MAX + 256)
+#define MEMBER_SIZE (ENDPOINT_URL_MAX + 256)
 #define END_LEN     3 /* a line feed, a brace, a line feed */
 
 struct member {

@@ -43,7 +43,8 @@ static bool is_local_name(const struct url *url)
 
 bool endpoint_url_parse(struct url *parts, const char *url, size_t len, bool allow_http)
 {
-    return url_parse(parts, url, len, URL_USERINFO_OF_AUTHORITY) == URL_GOOD &&
+    return len <= ENDPOINT_URL_MAX &&
+           url_parse(parts, url, len, URL_USERINFO_OF_AUTHORITY) == URL_GOOD &&
            url_is_for_http(parts) && (allow_http || url_scheme_is(parts, "https")) &&
            parts->userinfo.text == NULL && parts->fragment.text == NULL &&
            (parts->host_kind != URL_HOST_NAME || url_host_is_dns_name(parts));

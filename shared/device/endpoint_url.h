@@ -14,8 +14,12 @@
 /* A token is taken for an endpoint URL if it contains this. */
 #define ENDPOINT_URL_MARK "://"
 
+/* Longer ones are no endpoints, in whatever they come: a request, Redis or the endpoint file. */
+#define ENDPOINT_URL_MAX 1024
+
 /* The parts of what may be an endpoint at all: https (with `allow_http` http, too) without userinfo
- * and fragment to a DNS name or an address. Registering and pushing both take them from here. */
+ * and fragment to a DNS name or an address, of at most ENDPOINT_URL_MAX bytes. Registering and
+ * pushing both take them from here. */
 bool endpoint_url_parse(struct url *parts, const char *url, size_t len, bool allow_http)
     __attribute__((warn_unused_result));
 

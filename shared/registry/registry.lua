@@ -183,7 +183,7 @@ local function settle_endpoint(prefix, device_id, now)
 end
 
 -- Its record is the time of registration, the URL and, where one of its registrations has ever been
--- encrypted, a word for that.
+-- encrypted, a word for that. Here alone is the URL: its registrations have the device id.
 local function use_endpoint(prefix, device_id, url, since, encrypted, pubkey, expiry)
   local key = endpoint_key(prefix, device_id)
   local record = since .. ' ' .. url
@@ -197,6 +197,16 @@ local function use_endpoint(prefix, device_id, url, since, encrypted, pubkey, ex
     redis.call('INCR', endpoints_changes_key(prefix))
   end
   redis.call('ZADD', key, expiry, pubkey)
+end
+
+local function endpoint_url(prefix, device_id)
+  local record = redis.call('HGET', endpoints_key(prefix), device_id)
+  return record and string.match(record, '^%S+ (%S+)') or false
+end
+
+-- The token of a registration, from these two of its fields; false where there is none.
+local function token_of(prefix, token, device_id)
+  return token or device_id and endpoint_url(prefix, device_id)
 end
 
 local function leave_endpoint(prefix, device_id, pubkey, now)
@@ -271,7 +281,8 @@ local function do_register(keys, args)
     left = redis.call('HGET', key, 'device_id')
   end
   local since = math.floor(now / 1000000)
-  local fields = { 'token', token, 'platform', platform, 'registered_at', since }
+  local fields = { 'platform', platform, 'registered_at', since }
+  if not device_id then add_field(fields, 'token', token) end
   add_field(fields, 'p256dh', p256dh)
   add_field(fields, 'auth', auth)
   add_field(fields, 'device_id', device_id)
@@ -376,7 +387,7 @@ local function take_event(prefix, now, interval, burst, id, pubkey, author, by_m
     wait = spend(pubkey_limit_key(prefix, pubkey), now, interval, burst)
     if wait > 0 then deferred, noted = note_deferred(prefix, pubkey, 'relay', wait) end
   end
-  local found = redis.call('HMGET', token_key(prefix, pubkey), 'token', 'mostro_pubkey')
+  local found = redis.call('HMGET', token_key(prefix, pubkey), 'platform', 'mostro_pubkey')
   if not found[1] then return 'unregistered' end
   if not redis.call('SET', woke_key(prefix, id), '1', 'NX', 'PX', WOKE_FOR_MS) then
     if deferred then unnote_deferred(prefix, pubkey, noted) end
@@ -422,8 +433,9 @@ local function do_lookup(keys, args)
   local found = {}
   for i = 3, #args do
     local key = token_key(keys[1], args[i])
-    local one = redis.call('HMGET', key, 'token', 'platform', 'p256dh', 'auth')
-    if one[1] then one[5] = redis.call('PEXPIRETIME', key) end
+    local one = redis.call('HMGET', key, 'token', 'platform', 'p256dh', 'auth', 'device_id')
+    one[1] = token_of(keys[1], one[1], one[5])
+    one[5] = one[1] and redis.call('PEXPIRETIME', key)
     found[i - 2] = one
   end
   return found
@@ -440,7 +452,8 @@ end
 local function do_forget(keys, args)
   local pubkey, token, expiry = unpack(args)
   local key = token_key(keys[1], pubkey)
-  if redis.call('HGET', key, 'token') ~= token or
+  local held = redis.call('HMGET', key, 'token', 'device_id')
+  if token_of(keys[1], held[1], held[2]) ~= token or
      redis.call('PEXPIRETIME', key) ~= tonumber(expiry) then return 0 end
   return remove(keys[1], pubkey)
 end
@@ -690,7 +703,7 @@ local function do_endpoints_load(keys, args)
       settle_endpoint(prefix, device_id, now)
     end
     if redis.call('EXISTS', key) == 0 then
-      redis.call('HSET', key, 'token', url, 'platform', 'android', 'device_id', device_id)
+      redis.call('HSET', key, 'platform', 'android', 'device_id', device_id)
       if encrypted then redis.call('HSET', key, 'p256dh', KEYS_LOST) end
       redis.call('PEXPIREAT', key, expiry)
     end

@@ -7,14 +7,14 @@
 #include <stdint.h>
 
 #include "device/device_id.h"
-#include "registration.h"
+#include "device/endpoint_url.h"
 #include "registry.h"
 
 /* An endpoint that registrations use, or that the endpoint file has brought back. The URL is a
  * secret of the device. */
 struct registry_endpoint {
     struct device_id id;
-    char url[DEVICE_TOKEN_MAX + 1];
+    char url[ENDPOINT_URL_MAX + 1];
     int64_t registered_at; /* Unix seconds of its first registration; REGISTRY_NO_MOMENT: unknown */
     bool encrypted;        /* its device has given keys, and is to get nothing in the clear */
 };

@@ -374,6 +374,11 @@ class Stack:
     def is_registered(self, pubkey):
         return bool(self.redis.exists(f"mostro:token:{pubkey}"))
 
+    def endpoint_of(self, pubkey):
+        """The URL that a registration refers to."""
+        device_id = self.redis.hget(f"mostro:token:{pubkey}", "device_id")
+        return self.redis.hget("mostro:endpoints", device_id).split()[1]
+
     def stat(self, name):
         """A counter; the programs add theirs once a second."""
         return int(self.redis.hget("mostro:stats", name) or 0)

@@ -191,7 +191,8 @@ def test_register(api, pubkey, platform):
 def test_registering_again_replaces_everything(api, pubkey):
     api.register(pubkey, ENDPOINT, p256dh=P256DH, auth=AUTH)
     stored = api.redis.hgetall(f"mostro:token:{pubkey}")
-    assert (stored["token"], stored["p256dh"], stored["auth"]) == (ENDPOINT, P256DH, AUTH)
+    assert (stored["p256dh"], stored["auth"]) == (P256DH, AUTH)
+    assert "token" not in stored and api.endpoint_of(pubkey) == ENDPOINT
     api.register(pubkey, "token-2", "ios")
     stored = api.redis.hgetall(f"mostro:token:{pubkey}")
     assert set(stored) == {"token", "platform", "registered_at"}
@@ -339,7 +340,28 @@ def test_register_refuses_endpoint(api, pubkey, url):
 ])
 def test_register_takes_endpoint(api, pubkey, url):
     check(api.post("/api/register", registration(pubkey, token=url)), 200, REGISTERED % "android")
-    assert api.redis.hget(f"mostro:token:{pubkey}", "token") == url
+    assert api.endpoint_of(pubkey) == url
+
+
+def test_an_endpoint_has_1024_bytes_at_most(api, pubkey):
+    longest = "https://push.example.org/" + "u" * 999
+    check(api.post("/api/register", registration(pubkey, token=longest)), 200,
+          REGISTERED % "android")
+    assert api.endpoint_of(pubkey) == longest
+    for longer in (longest + "u", "https://push.example.org/" + "u" * 3000):
+        check(api.post("/api/register", registration(pubkey, token=longer)), 400, error(BAD_URL))
+    assert api.endpoint_of(pubkey) == longest
+
+
+def test_an_endpoint_is_stored_once(api, pubkey):
+    """However many trade keys use it."""
+    url = "https://push.example.org/" + "planted" * 20
+    for key in (pubkey, nostr.new_pubkey(), nostr.new_pubkey()):
+        check(api.post("/api/register", registration(key, token=url, p256dh=P256DH, auth=AUTH)),
+              200, REGISTERED % "android")
+        assert api.endpoint_of(key) == url
+    stored = [api.redis.hgetall(key) for key in api.redis.scan_iter("*", _type="hash")]
+    assert str(stored).count("planted" * 20) == 1
 
 
 def test_hosts_that_are_not_allowed(make_stack, pubkey):
@@ -352,7 +374,7 @@ def test_hosts_that_are_not_allowed(make_stack, pubkey):
     for bad in ("https://ntfy.sh.example.net/up", "https://example.net/ntfy.sh",
                 "https://xntfy.sh/up", "https://example.net?.example.org", "https://8.8.8.8/up"):
         check(stack.post("/api/register", registration(pubkey, token=bad)), 400, error(BAD_URL))
-    assert stack.redis.hget(f"mostro:token:{pubkey}", "token") == "https://Push.example.org"
+    assert stack.endpoint_of(pubkey) == "https://Push.example.org"
     stack.register(pubkey, "token-1", "ios")
 
 

@@ -127,7 +127,7 @@ END_TEST
 /* An endpoint of so many characters. */
 static const char *url_of(size_t len)
 {
-    static char url[DEVICE_TOKEN_MAX + 2];
+    static char url[ENDPOINT_URL_MAX + 2];
 
     memset(url, 'u', len);
     memcpy(url, "https://push.example/", strlen("https://push.example/"));
@@ -137,17 +137,17 @@ static const char *url_of(size_t len)
 
 static enum endpoint_text_result read_url(const char *url)
 {
-    static char text[DEVICE_TOKEN_MAX + 100];
+    static char text[ENDPOINT_URL_MAX + 100];
 
     (void)snprintf(text, sizeof text, "{\"a\":{\"endpoint_url\":\"%s\"}}", url);
     return read_text(text);
 }
 
-START_TEST(a_url_may_be_as_long_as_a_token)
+START_TEST(a_url_has_1024_bytes_at_most)
 {
-    ck_assert_int_eq(read_url(url_of(DEVICE_TOKEN_MAX)), ENDPOINT_TEXT_OK);
+    ck_assert_int_eq(read_url(url_of(ENDPOINT_URL_MAX)), ENDPOINT_TEXT_OK);
     ck_assert_uint_eq(taken_count, 1);
-    ck_assert_int_eq(read_url(url_of(DEVICE_TOKEN_MAX + 1)), ENDPOINT_TEXT_OK);
+    ck_assert_int_eq(read_url(url_of(ENDPOINT_URL_MAX + 1)), ENDPOINT_TEXT_OK);
     ck_assert_uint_eq(taken_count, 0);
     ck_assert_uint_eq(skipped, 1);
 }
@@ -205,7 +205,7 @@ START_TEST(what_is_composed_can_be_read)
 {
     struct endpoint_text *text = endpoint_text_new(ENDPOINT_TEXT_MAX);
     struct registry_endpoint one = endpoint_of(URL, 1700000000);
-    struct registry_endpoint two = endpoint_of(url_of(DEVICE_TOKEN_MAX), 0);
+    struct registry_endpoint two = endpoint_of(url_of(ENDPOINT_URL_MAX), 0);
     const char *whole;
     size_t len;
 
@@ -269,7 +269,7 @@ START_TEST(a_text_is_bounded)
 END_TEST
 
 UNIT_MAIN("endpoint_text", whole_files_are_read, damage_is_seen_wherever_it_is,
-          members_that_are_no_endpoints_are_skipped, a_url_may_be_as_long_as_a_token,
+          members_that_are_no_endpoints_are_skipped, a_url_has_1024_bytes_at_most,
           a_value_is_bounded, deep_nesting_is_damage, the_taker_may_stop,
           what_is_composed_can_be_read, no_endpoints_are_an_empty_object,
           what_would_have_to_be_escaped_is_left_out, a_text_is_bounded)

@@ -131,6 +131,18 @@ START_TEST(labels_and_names_have_lengths)
 }
 END_TEST
 
+START_TEST(endpoints_have_a_length)
+{
+    char url[ENDPOINT_URL_MAX + 2];
+
+    memset(url, 'u', sizeof url);
+    memcpy(url, "https://push.example/", strlen("https://push.example/"));
+    ck_assert(endpoint_url_is_admitted(url, ENDPOINT_URL_MAX, false, NULL));
+    ck_assert(!endpoint_url_is_admitted(url, ENDPOINT_URL_MAX + 1, false, NULL));
+    ck_assert(!endpoint_url_is_valid(url, ENDPOINT_URL_MAX + 1, true));
+}
+END_TEST
+
 START_TEST(hosts_are_matched_in_lower_case_without_the_port)
 {
     static const char *const good[] = {"https://ntfy.sh/up",      "https://ntfy.sh",
@@ -229,5 +241,6 @@ START_TEST(web_push_keys)
 END_TEST
 
 UNIT_MAIN("endpoint_url", public_endpoints, private_ones_only_where_allowed, never_valid,
-          labels_and_names_have_lengths, hosts_are_matched_in_lower_case_without_the_port,
-          web_push_keys, web_push_keys_in_standard_base64)
+          labels_and_names_have_lengths, endpoints_have_a_length,
+          hosts_are_matched_in_lower_case_without_the_port, web_push_keys,
+          web_push_keys_in_standard_base64)

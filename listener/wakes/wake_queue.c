@@ -8,6 +8,7 @@
 #include "base/due_heap.h"
 #include "base/hash_table.h"
 #include "base/must.h"
+#include "notify_delay.h"
 #include "wake_entry.h"
 
 enum target_state {
@@ -212,6 +213,16 @@ static void shed_disowned(struct wake_queue *queue, struct wake_target *target)
     }
 }
 
+/* Until when wakes count as due where this one is to be merged with them. A notify that only waits
+ * its delay merges with others that do: the one that is due later stands for both. */
+static int64_t merged_by_ms(const struct wake *wake, int64_t now_ms)
+{
+    bool is_deferred = wake->not_before_ms - wake->queued_ms > 1;
+
+    return now_ms +
+           (wake->via == WAKE_VIA_NOTIFY && !is_deferred ? NOTIFY_DELAY_MOST_MS : WAKE_SOON_MS);
+}
+
 enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake, int64_t due_ms,
                                int64_t now_ms, unsigned *merged)
 {
@@ -232,7 +243,7 @@ enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake
     }
     shed_disowned(queue, target);
     hash_table_add(queue->entries, &entry->item);
-    *merged = wake_entries_join(&target->waiting, entry, now_ms + WAKE_SOON_MS, &queue->done);
+    *merged = wake_entries_join(&target->waiting, entry, merged_by_ms(wake, now_ms), &queue->done);
     queue->done_count += *merged;
     if (target->state == TARGET_WAITING) {
         due_heap_remove(&queue->heap, &target->due);

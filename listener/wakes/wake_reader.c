@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "log/log.h"
+#include "notify_delay.h"
 #include "registry/registry_wakes.h"
 #include "registry/stats.h"
 #include "settings/settings.h"
@@ -20,10 +22,6 @@
 
 /* Upper bound on clock drift in CLOCK_EVERY_MS, plus how early merging may send a wake. */
 #define DRIFT_MS (30 + WAKE_SOON_MS)
-
-/* Delay of a notify's push: on a shared machine its processor time would slow the HTTP answer and
- * so reveal a registration. */
-#define AFTER_ANSWER_MS WAKE_SOON_MS
 
 /* Upper bound on the time between two readings of Redis's clock in one function. */
 #define SAME_CALL_SLACK_MS 20
@@ -174,7 +172,7 @@ static bool is_immediate(const struct wake *wake)
 static int64_t due_ms(const struct wake_reader *reader, const struct wake *wake, int64_t now_ms)
 {
     int64_t due = wake->not_before_ms - reader->redis_clock_ms;
-    int64_t pause = wake->via == WAKE_VIA_NOTIFY ? AFTER_ANSWER_MS : 0;
+    int64_t pause = wake->via == WAKE_VIA_NOTIFY ? notify_delay_ms(random_up_to) : 0;
 
     if (!is_immediate(wake))
         return due + DRIFT_MS;

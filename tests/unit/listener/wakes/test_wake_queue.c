@@ -19,11 +19,11 @@ static uint64_t most(uint64_t limit)
 static struct wake_queue *queue;
 static unsigned merged; /* by the last add_at() */
 
-/* A wake of pubkey number `who` with stream id number `id`. */
+/* A wake of pubkey number `who` with stream id number `id`, deferred where it is due later. */
 static enum wake_added add_at(unsigned id, unsigned who, enum wake_via via, int64_t due,
                               int64_t now)
 {
-    struct wake wake = {.via = via};
+    struct wake wake = {.via = via, .not_before_ms = due - now};
 
     (void)snprintf(wake.id, sizeof wake.id, "%u-0", id);
     (void)snprintf(wake.key.hex, sizeof wake.key.hex, "%064x", who);
@@ -107,7 +107,23 @@ START_TEST(wakes_of_one_pubkey_become_one_visible_push)
 }
 END_TEST
 
-/* A notify's wake waits a moment for its answer to be out; that must not fill the queue. */
+/* One that only waits its delay, so that its push does not show; that must not fill the queue. */
+START_TEST(notifies_that_wait_their_delay_are_merged)
+{
+    struct wake wake = {.via = WAKE_VIA_NOTIFY, .id = "1-0", .key.hex = "7"};
+
+    ck_assert_int_eq(wake_queue_add(queue, &wake, 300, 0, &merged), WAKE_ADDED);
+    wake.id[0] = '2';
+    ck_assert_int_eq(wake_queue_add(queue, &wake, 20, 0, &merged), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 1);
+    wake.id[0] = '3';
+    ck_assert_int_eq(wake_queue_add(queue, &wake, 500, 0, &merged), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 1);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 500);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
 START_TEST(what_is_due_soon_is_merged_as_if_due)
 {
     add(1, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS);
@@ -879,6 +895,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, wakes_of_one_pubkey_become_one_visible_push);
+    tcase_add_test(tcase, notifies_that_wait_their_delay_are_merged);
     tcase_add_test(tcase, what_is_due_soon_is_merged_as_if_due);
     tcase_add_test(tcase, notify_alone_is_silent);
     tcase_add_test(tcase, a_quiet_wake_is_silent_and_lives_a_day);

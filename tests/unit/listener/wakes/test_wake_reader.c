@@ -356,6 +356,32 @@ START_TEST(a_wake_that_is_not_deferred_is_due_at_once)
 }
 END_TEST
 
+/* Within the bounds of notify_delay.h, and not at one moment. */
+START_TEST(the_wake_of_a_notify_is_due_at_a_moment_nobody_knows)
+{
+    enum { NOTIFIES = 60 };
+    struct wake_target *target;
+    int64_t first, last = 0;
+
+    start();
+    for (unsigned i = 0; i < NOTIFIES; i++) {
+        struct wake wake = make(i, now + redis.clock_ms, 0);
+
+        wake.via = WAKE_VIA_NOTIFY;
+        hand_out(wake);
+    }
+    first = wake_queue_next_ms(queue);
+    ck_assert_int_ge(first, now + 20);
+    for (int64_t due = first; due != INT64_MAX; due = wake_queue_next_ms(queue)) {
+        last = due;
+        while (wake_queue_take(queue, WAKE_LANE_UNKNOWN, due, &target, 1) > 0)
+            ;
+    }
+    ck_assert_int_le(last, now + 500);
+    ck_assert_int_gt(last - first, 100);
+}
+END_TEST
+
 /* Ids never go back, so they are ahead of a clock that was. */
 START_TEST(a_clock_that_was_set_back_delays_no_wake)
 {
@@ -420,6 +446,7 @@ UNIT_MAIN_WITH("wake_reader", setup, teardown, our_own_are_read_first,
                the_clock_is_read_anew_on_every_connection,
                a_connection_that_ended_unasked_is_a_new_one, the_clock_is_read_once_a_minute,
                a_deferred_wake_is_not_taken_early, a_wake_that_is_not_deferred_is_due_at_once,
+               the_wake_of_a_notify_is_due_at_a_moment_nobody_knows,
                a_clock_that_was_set_back_delays_no_wake,
                our_own_are_read_again_when_no_old_connection_can_be_given_any,
                wakes_that_need_not_wait_are_counted)

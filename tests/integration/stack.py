@@ -178,8 +178,9 @@ class Stack:
         self.socket = self.directory / "redis.sock"
         self.programs = []
         self._clients = itertools.count(1)
-        self._ports = Port(), Port()
-        self.http_port, self.operator_port = (port.number for port in self._ports)
+        self._port = Port()
+        self.http_port = self._port.number
+        self.operator_socket = self.directory / "operator.sock"
         self.host = HOST
         self._tls = None
         self.web_server = web_server
@@ -230,16 +231,17 @@ class Stack:
                         TOP / "contrib/workers", workers, program], **settings)
         wait_until(address.exists, what="spawn-fcgi makes its socket")
 
-    def start_web(self, host=HOST, authority=None, proxy=None, edit=None):
+    def start_web(self, host=HOST, authority=None, proxy=None, edit=None, under=()):
         """The web server, as operators are told to run it: with HTTPS where an authority is to
-        certify it, behind a trusted proxy where its address is given (see web_servers)."""
+        certify it, behind a trusted proxy where its address is given (see web_servers), under a
+        command that runs it."""
         https = authority.issue("web-server") if authority else None
         if host == "[::]":
             self.http_port = port_of_all_addresses()
         self.host = host.strip("[]")
         self._tls = ssl.create_default_context(cafile=authority.certificate) if authority else None
-        site = Site(self.directory, host, self.http_port, self.operator_port, https, proxy, edit)
-        self.web = self.start_program(self.web_server, WEB_SERVERS[self.web_server](site))
+        site = Site(self.directory, host, self.http_port, self.operator_socket, https, proxy, edit)
+        self.web = self.start_program(self.web_server, [*under, *WEB_SERVERS[self.web_server](site)])
         self.lighttpd = self.web if self.web_server == "lighttpd" else None
 
     def start_api(self, workers=2, web=None, **settings):
@@ -286,8 +288,7 @@ class Stack:
             except TimeoutError as error:
                 disobedient.append(str(error))
         self.redis.close()
-        for port in self._ports:
-            port.close()
+        self._port.close()
         assert not disobedient, disobedient
 
     def kill(self):
@@ -315,20 +316,26 @@ class Stack:
         n = next(self._clients)
         return f"127.{1 + n // 62500}.{n // 250 % 250}.{1 + n % 250}"
 
-    def connect(self, client=None, port=None, timeout=5):
-        """A connection from `client` (default: from a new one), with TLS where that is on; `port`
-        may be the operator's, where it never is."""
+    def connect(self, client=None, operator=False, timeout=5):
+        """A connection from `client` (default: from a new one), with TLS where that is on; or to
+        the operator's socket, where it never is."""
+        if operator:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(timeout)
+            connection.connect(str(self.operator_socket))
+            return connection
         source = client or (self.new_client() if ":" not in self.host else "")
-        connection = socket.create_connection((self.host, port or self.http_port), timeout,
+        connection = socket.create_connection((self.host, self.http_port), timeout,
                                               (source, 0) if source else None)
-        if self._tls and port is None:
+        if self._tls:
             connection = self._tls.wrap_socket(connection, server_hostname=HOST)
         return connection
 
-    def request(self, method, path, body=None, headers=None, client=None, timeout=5, port=None):
+    def request(self, method, path, body=None, headers=None, client=None, timeout=5,
+                operator=False):
         """One request on a connection of its own; see connect()."""
-        connection = http.client.HTTPConnection(self.host, port or self.http_port)
-        connection.sock = self.connect(client, port, timeout)
+        connection = http.client.HTTPConnection(self.host, self.http_port)
+        connection.sock = self.connect(client, operator, timeout)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

@@ -27,7 +27,7 @@ def check_wake(stack, relay, phone):
 
 
 def operators_word(stack):
-    return stack.get("/api/ready", port=stack.operator_port).body
+    return stack.get("/api/ready", operator=True).body
 
 
 def wait_for_subscriptions(stack, times=1):

@@ -100,7 +100,7 @@ def lines_with(program, text):
 
 def operators_word(stack):
     """What /api/ready says on the operator's address: (status, reason or None)."""
-    answer = stack.get("/api/ready", port=stack.operator_port)
+    answer = stack.get("/api/ready", operator=True)
     told = json.loads(answer.body)
     assert told.pop("status") == ("ready" if answer.status == 200 else "not ready")
     reason = told.pop("reason", None)
@@ -941,7 +941,7 @@ def test_an_endpoint_of_very_many_goes_without_a_stop(make_api, pubkey, end):
 
 def metrics(stack):
     """Series -> value."""
-    answer = stack.get("/api/metrics", port=stack.operator_port)
+    answer = stack.get("/api/metrics", operator=True)
     assert answer.status == 200
     return {name: float(value) for name, value in (
         line.rsplit(" ", 1) for line in answer.body.splitlines() if not line.startswith("#"))}

@@ -67,7 +67,7 @@ def check_files_written(stack):
 def keep_metrics(stack):
     """What they tell must be as harmless as a log: find() will look at it."""
     def answer():
-        found = stack.request("GET", "/api/metrics", port=stack.operator_port)
+        found = stack.request("GET", "/api/metrics", operator=True)
         return found.status == 200 and found.body
     text = wait_until(answer)
     assert len(text) > 100

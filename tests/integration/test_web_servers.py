@@ -4,13 +4,14 @@ who, what a body may do, what is for the operator alone, HTTPS.
 Answers that a web server makes itself (400, 411, 413, 502, 503) are its own business; that they are
 no answers of the workers' is checked, what they say is not."""
 import http.client
-import ipaddress
 import json
 import os
 import re
 import select
 import socket
+import stat
 import subprocess
+import time
 
 import pytest
 
@@ -87,10 +88,10 @@ def make(make_stack, web=None, workers=2, **settings):
     return stack
 
 
-def send(stack, *pieces, method="POST", client=None, port=None, end=False):
+def send(stack, *pieces, method="POST", client=None, operator=False, end=False):
     """Bytes as they are, each piece once the last has been taken by the kernel; the first answer
     that is not 100, or None where the connection is closed without one."""
-    with stack.connect(client, port) as connection:
+    with stack.connect(client, operator) as connection:
         try:
             for piece in pieces:
                 connection.sendall(piece)
@@ -207,7 +208,7 @@ def test_an_answer_comes_whole(api, lines):
           ACCEPTED)
 
 
-@pytest.mark.parametrize("size", [1, 88, 9000, 200_000])
+@pytest.mark.parametrize("size", [1, 88, 9000, 130_000])
 def test_a_get_may_have_a_body(api, size):
     """RFC 9110, section 9.3.1: it means nothing."""
     body = b"x" * size
@@ -261,12 +262,13 @@ def test_body_limits_to_the_byte(api, path, most, status):
 
     for form in (whole, chunked):
         assert send(api, *form(padded(most))).status == status
-        for size in (most + 1, most + 5000, 200 * 1024):
+        for size in (most + 1, most + 5000, 136 * 1024):
             answer = send(api, *form(padded(size)))
             check(answer, 413, TOO_LARGE)
             assert (answer.header("X-Request-Id") is not None) == (path == "/api/notify")
     # The web server's own limit: whatever it says, nobody is woken and the next one is served.
-    check_web_servers_own(send(api, head(path, "Content-Length: 10000000"), padded(100)))
+    for size in (136 * 1024 + 1, 10_000_000):
+        check_web_servers_own(send(api, head(path, f"Content-Length: {size}"), padded(100)))
     assert api.post("/api/notify", wake()).status == 202
 
 
@@ -361,41 +363,78 @@ def test_slow_clients_hold_no_worker(api):
             connection.close()
 
 
-def test_a_body_is_never_in_a_file_on_disk(api, web_server):
-    """nginx keeps it in its own memory; lighttpd cannot, so the example gives it a folder there."""
-    body = padded(200 * 1024)
+def test_a_client_in_the_middle_of_a_request_is_not_waited_for(api):
+    """Whoever says nothing for 5 s is let go, so that strangers' connections do not add up."""
+    began = time.monotonic()
+    with api.connect(timeout=20) as in_head, api.connect(timeout=20) as in_body:
+        in_head.sendall(head()[:-2])
+        in_body.sendall(head("/api/notify", f"Content-Length: {len(BODY)}") + BODY[:-1])
+        for connection in (in_head, in_body):
+            check_web_servers_own(receive(connection))
+            assert 4.5 < time.monotonic() - began < 9
+
+
+def test_a_large_body_is_in_a_file_of_the_folder_for_it_alone(api):
+    """Which the examples want to be a file system in memory, of its own size."""
+    body = padded(130 * 1024)
     bodies = api.directory / "bodies"
 
     def kept():
         return [name for name in api.web.files_written() if not name.endswith(".log")]
     with api.connect() as connection:
         connection.sendall(head("/api/register", f"Content-Length: {len(body)}"))
-        for i in range(0, 190_000, 10_000):
+        for i in range(0, 120_000, 10_000):
             connection.sendall(body[i:i + 10_000])
             # Somebody else is answered: what came before has been read.
             api.get("/api/health")
-        if web_server == "lighttpd":
-            assert all(name.startswith(f"{bodies}/") for name in wait_until(kept))
-        else:
-            assert kept() == []
-        connection.sendall(body[190_000:])
+        assert all(name.startswith(f"{bodies}/") for name in wait_until(kept))
+        connection.sendall(body[120_000:])
         check(receive(connection), 413, TOO_LARGE)
     assert list(bodies.iterdir()) == []
 
 
+def test_a_body_of_a_phone_is_in_no_file(api):
+    body = padded(8 * 1024)
+    with api.connect() as connection:
+        connection.sendall(head("/api/register", f"Content-Length: {len(body)}") + body[:-1])
+        api.get("/api/health")
+        assert [name for name in api.web.files_written() if not name.endswith(".log")] == []
+        connection.sendall(body[-1:])
+        assert receive(connection).status == 200
+
+
+BODIES = "/run/mostro-push/bodies"
+
+
 def test_the_examples_keep_bodies_in_memory():
-    """Their own folders are on a file system that is in memory."""
+    """Their folder is a tmpfs by the line that they have for it, and is on one without, too."""
     lighttpd = (TOP / "lighttpd.conf.example").read_text()
     nginx = (TOP / "contrib/nginx.conf.example").read_text()
-    folders = re.findall(r'(?m)^var\.bodies +=  *"(.+?)"', lighttpd)
-    assert len(folders) == 1 and "server.upload-dirs = ( var.bodies )" in lighttpd
-    folders += re.findall(r"(?m)^ *(?:client_body|fastcgi)_temp_path +([^ ;]+);", nginx)
-    assert len(folders) == 3
-    for folder in folders:
-        existing = folder if os.path.isdir(folder) else os.path.dirname(folder)
-        found = subprocess.run(["stat", "-f", "-c", "%T", existing], check=True,
-                               capture_output=True, text=True).stdout.strip()
-        assert found in ("tmpfs", "ramfs"), folder
+    assert re.findall(r'(?m)^var\.bodies +=  *"(.+?)"', lighttpd) == [BODIES]
+    assert "server.upload-dirs = ( var.bodies )" in lighttpd
+    assert re.findall(r"(?m)^ *client_body_temp_path +([^ ;]+);", nginx) == [BODIES]
+    assert "fastcgi_max_temp_file_size 0;" in nginx
+    for text in (lighttpd, nginx):
+        line, = re.findall(r"(?m)^ *# +(tmpfs .*)\n *# +(.*)$", text)
+        device, folder, kind, options, *_ = " ".join(line).split()
+        assert (device, folder, kind) == ("tmpfs", BODIES, "tmpfs")
+        assert {"size=64m", "mode=0700", "uid=www-data"} <= set(options.split(","))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_folder_for_bodies_that_is_full_harms_nobody_else(make_stack):
+    """Of the size that the mount gives it; large bodies, which no phone has, find no room."""
+    stack = make_stack(REGISTER_RATE_PER_IP_PER_MIN="0")
+    stack.start_redis()
+    mount = ["unshare", "-m", "sh", "-c",
+             'mount -t tmpfs -o size=64k,mode=0777 tmpfs "$0" && exec "$@"',
+             stack.directory / "bodies"]
+    stack.start_api(web={"under": mount})
+    large = padded(120 * 1024)
+    check_web_servers_own(send(stack, head("/api/register", f"Content-Length: {len(large)}"),
+                               large))
+    assert stack.post("/api/register", padded(8 * 1024)).status == 200
+    assert stack.post("/api/notify", wake()).status == 202
 
 
 # ---- Who is who
@@ -619,7 +658,7 @@ def test_one_socket_for_both_families(make_stack):
 
 def ask_operator(stack, path, method="GET", *lines, body=b""):
     return send(stack, head(path, *lines, f"Content-Length: {len(body)}", method=method), body,
-                method=method, port=stack.operator_port)
+                method=method, operator=True)
 
 
 def test_metrics_are_for_the_operator(api):
@@ -637,13 +676,13 @@ def test_metrics_are_for_the_operator(api):
     ["MOSTRO_METRICS: 1"], ["MOSTRO-METRICS: 1"], ["Mostro.Metrics: 1"], ["mostro_metrics: 1"],
     ["Http-Mostro-Metrics: 1"], ["Env: MOSTRO_METRICS=1"], ["Proxy: 1"], ["X-Mostro-Metrics: 1"],
     ["MOSTRO_METRICS=1: 1"], ["Cookie: MOSTRO_METRICS=1"], ["X-A: b\nMOSTRO_METRICS: 1"],
-    ["X-A: 1\0MOSTRO_METRICS=1"], ["X-Forwarded-Server: 127.0.0.1:9091"],
-    ["Content-Type: a\0MOSTRO_METRICS=1"], ["Forwarded: host=127.0.0.1:9091;for=127.0.0.1"],
+    ["X-A: 1\0MOSTRO_METRICS=1"], ["X-Forwarded-Server: unix:"],
+    ["Content-Type: a\0MOSTRO_METRICS=1"], ["Forwarded: host=x;for=unix:"],
 ])
 def test_no_client_makes_itself_the_operator(api, lines):
-    for host in (HOST, f"{HOST}:{api.operator_port}", f"localhost:{api.operator_port}"):
+    for host in (HOST, "x", "localhost", f"unix:{api.operator_socket}"):
         for path in ("/api/metrics", "/api/metrics?MOSTRO_METRICS=1",
-                     f"http://{HOST}:{api.operator_port}/api/metrics"):
+                     "http://x/api/metrics"):
             answer = send(api, head(path, *lines, method="GET", host=host), method="GET")
             if answer is not None and answer.status != 400:
                 check(answer, 404, NOT_FOUND)
@@ -658,18 +697,41 @@ def test_the_operators_address_serves_nothing_else(api):
     assert api.wakes_added() == before
 
 
-def test_the_operators_address_is_on_loopback_alone(api):
-    """127.0.0.1 and no other, as the examples say: not even another of this machine's."""
-    for example in ("lighttpd.conf.example", "contrib/nginx.conf.example"):
-        text = (TOP / example).read_text()
-        assert re.findall(r"(?m)^[^#\n]*[^\s:\"]*:9091", text) and "127.0.0.1:9091" in text
-    others = subprocess.run(["hostname", "-I"], check=False, capture_output=True, text=True)
-    addresses = ["127.0.0.2", *others.stdout.split(), *(["::1"] if has_ipv6() else [])]
-    for address in addresses:
-        if ipaddress.ip_address(address).is_link_local:
-            continue
-        with pytest.raises(OSError):
-            socket.create_connection((address, api.operator_port), 2).close()
+def test_the_operators_address_is_no_port():
+    """Which every user of the machine could ask."""
+    lighttpd = (TOP / "lighttpd.conf.example").read_text()
+    nginx = (TOP / "contrib/nginx.conf.example").read_text()
+    assert re.findall(r'(?m)^var\.operator += "(/run/[^"]+)"', lighttpd) == re.findall(
+        r"(?m)^ *listen +unix:([^;]+);", nginx) != []
+    assert len(re.findall(r"(?m)^ *listen ", nginx)) == 2
+
+
+def user_may_ask(stack, group):
+    """Whether a user of this group, who has nothing to do with the server, gets the metrics."""
+    done = subprocess.run(
+        ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--groups", group,
+         "curl", "-s", "-o", os.devnull, "-w", "%{http_code}", "--unix-socket",
+         stack.operator_socket, "http://x/api/metrics"], check=False, capture_output=True, text=True)
+    return done.stdout == "200"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be others")
+def test_the_operators_socket_is_for_his_group(make_stack, web_server):
+    """In the folder that the example has for it, which makes it the group's."""
+    example = {"lighttpd": "lighttpd.conf.example", "nginx": "contrib/nginx.conf.example"}
+    install, = re.findall(r"`(install -d .*) /run/mostro-push/operator`",
+                          (TOP / example[web_server]).read_text())
+    stack = make_stack()
+    folder = stack.directory / "operator"
+    subprocess.run([*install.split(), folder], check=True)
+    stack.directory.chmod(0o711)
+    stack.operator_socket = folder / "http.sock"
+    stack.start_redis()
+    stack.start_api()
+    assert user_may_ask(stack, "adm")
+    assert not user_may_ask(stack, "nogroup")
+    if web_server == "lighttpd":
+        assert stat.S_IMODE(stack.operator_socket.stat().st_mode) == 0o660
 
 
 def test_ready(make_stack, relay):

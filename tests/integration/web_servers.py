@@ -16,7 +16,7 @@ class Site:
     directory: pathlib.Path
     host: str
     port: int
-    operator_port: int
+    operator_socket: pathlib.Path
     https: tuple = None
     proxy: str = None
     edit: object = None
@@ -65,7 +65,7 @@ def lighttpd(site):
         ("socket", f'"{site.directory}/fcgi.sock"'),
         ("errors", f'"{site.directory}/lighttpd-errors.log"'),
         ("bodies", f'"{site.bodies}"'),
-        ("operator", f'"127.0.0.1:{site.operator_port}"'),
+        ("operator", f'"{site.operator_socket}"'),
     ):
         text = _set(text, rf"var\.{name} ", f"var.{name} = {value}")
     if site.https:
@@ -93,7 +93,7 @@ def nginx(site):
         (r"client_body_temp_path ", f"client_body_temp_path {site.bodies};"),
         (r"fastcgi_temp_path ", f"fastcgi_temp_path {site.directory}/answers;"),
         (r"listen 127\.0\.0\.1:8080;", f"listen {site.host}:{site.port}{how};"),
-        (r"listen 127\.0\.0\.1:9091;", f"listen 127.0.0.1:{site.operator_port};"),
+        ("listen unix:", f"listen unix:{site.operator_socket};"),
     ):
         text = _set(text, line, value)
     assert not re.search(r"; *#<-", text)

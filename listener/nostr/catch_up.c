@@ -47,11 +47,20 @@ static int64_t within_reach(int64_t from_s, int64_t now_s)
     return from_s < now_s - CATCH_UP_REACH_S ? now_s - CATCH_UP_REACH_S : from_s;
 }
 
+/* How far in the past an event may be dated. */
+static int64_t back_s(uint32_t kind, int64_t slack_s)
+{
+    return kind == KIND_GIFT_WRAP ? CATCH_UP_BACKDATE_S : slack_s;
+}
+
+int64_t catch_up_sent_by_s(uint32_t kind, int64_t created_at)
+{
+    return created_at + back_s(kind, CATCH_UP_SLACK_S);
+}
+
 static void add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s, int64_t slack_s)
 {
-    int64_t back = catch_up->kind == KIND_GIFT_WRAP ? CATCH_UP_BACKDATE_S : slack_s;
-
-    add(catch_up, within_reach(from_s, now_s) - back);
+    add(catch_up, within_reach(from_s, now_s) - back_s(catch_up->kind, slack_s));
 }
 
 void catch_up_add_gap(struct catch_up *catch_up, int64_t from_s, int64_t now_s)

@@ -101,6 +101,10 @@ bool catch_up_on_event(struct catch_up *catch_up, int64_t created_at, int64_t no
  * counts all the same: otherwise a page full of such would end the pass. */
 void catch_up_on_unread(struct catch_up *catch_up, int64_t now_ms);
 
+/* By when an event of this kind and date was sent, in Unix seconds, however wrong its date may be:
+ * what pages allow for, too. */
+int64_t catch_up_sent_by_s(uint32_t kind, int64_t created_at);
+
 /* The page has ended. */
 void catch_up_on_eose(struct catch_up *catch_up, int64_t now_ms);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "log/log.h"
+#include "nostr/catch_up.h"
 
 /* `held` is a ring: `count` events from `first` on. */
 struct intake {
@@ -174,6 +175,7 @@ void intake_stored(struct intake *intake, const struct event *event, int64_t by_
         return;
     new->stored = true;
     new->stored_by_ms = by_ms;
+    new->sent_by_ms = 1000 * catch_up_sent_by_s(event->kind, event->created_at);
     offer_if_enough(intake);
 }
 

@@ -12,6 +12,7 @@
 
 local SEEN_FOR_MS = 10 * 60 * 1000           -- an event spends its pubkey's limit once in this time
 local WOKE_FOR_MS = 4 * 24 * 60 * 60 * 1000  -- catching up reaches back 2 days, wraps 2 days more
+local WOKE_MAX = 64                          -- ids that are kept of one pubkey's events
 local REACH_MS = 2 * 24 * 60 * 60 * 1000     -- of catching up
 local CURSOR_FOR_MS = 30 * 24 * 60 * 60 * 1000
 local HEARTBEAT_S = 30
@@ -54,7 +55,7 @@ local function due_key(prefix, pubkey) return prefix .. 'due:' .. pubkey end
 local function loud_key(prefix, pubkey) return prefix .. 'loud:' .. pubkey end
 local function caught_up_key(prefix, pubkey) return prefix .. 'caught_up:' .. pubkey end
 local function seen_key(prefix, id) return prefix .. 'seen:' .. id end
-local function woke_key(prefix, id) return prefix .. 'woke:' .. id end
+local function woke_key(prefix, pubkey) return prefix .. 'woke:' .. pubkey end
 local function wakes_key(prefix) return prefix .. 'wakes' end
 local function stats_key(prefix) return prefix .. 'stats' end
 local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
@@ -379,40 +380,83 @@ local function wake_stored(prefix, now, pubkey, silent, by_ms)
   return 'queued'
 end
 
+-- An event wakes a pubkey once: woke:<pubkey> has the ids (half of each) of those that have, or that
+-- a wake has covered, and when they were taken. It is written for who is registered alone, and holds
+-- the newest WOKE_MAX, so that who sends events to a pubkey takes no more memory by sending many.
+-- Where ids have been forgotten for that, an event that is not among them has still woken before
+--   * when it was seen in the last minutes, as a copy of it from another relay or listener was, or
+--   * when it was stored and must have been sent (sent_by_ms) before the newest of them was taken: a
+--     wake came after it. A covered one may have been taken CAUGHT_UP_FOR_MS after its wake.
+local function half_of(id)
+  return (string.gsub(string.sub(id, 1, 32), '%x%x',
+                      function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+local function has_forgotten(key)
+  return redis.call('ZCARD', key) >= WOKE_MAX
+end
+
+local function newest_woke(key)
+  return tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+end
+
+local function has_woken(prefix, now, pubkey, id, was_seen, sent_by_ms)
+  local key = woke_key(prefix, pubkey)
+  if redis.call('ZSCORE', key, half_of(id)) then return true end
+  if not has_forgotten(key) then return false end
+  if not sent_by_ms then return was_seen end
+  local newest = newest_woke(key)
+  -- A later one than now was taken before the clock was set back.
+  return newest <= now and (sent_by_ms + CAUGHT_UP_FOR_MS) * 1000 <= newest
+end
+
+local function note_woken(prefix, now, pubkey, id)
+  local key = woke_key(prefix, pubkey)
+  -- One after another, in whatever call they come, and wherever the clock is set.
+  local at = has_forgotten(key) and math.max(now, newest_woke(key) + 1) or now
+  redis.call('ZADD', key, at, half_of(id))
+  redis.call('ZREMRANGEBYRANK', key, 0, -WOKE_MAX - 1)
+  redis.call('PEXPIRE', key, WOKE_FOR_MS)
+end
+
 -- A live event spends its pubkey's limit once, and notes a deferral, before any look at the
 -- registry: the 429s of notify must be the same for who is registered and who is not.
-local function take_event(prefix, now, interval, burst, id, pubkey, author, by_ms)
-  local wait, deferred, noted = 0, false, false
-  if not by_ms and redis.call('SET', seen_key(prefix, id), '1', 'NX', 'PX', SEEN_FOR_MS) then
+local function take_event(prefix, now, interval, burst, id, pubkey, author, by_ms, sent_by_ms)
+  local wait, deferred, noted, was_seen = 0, false, false, false
+  if not by_ms then
+    was_seen = not redis.call('SET', seen_key(prefix, id), '1', 'NX', 'PX', SEEN_FOR_MS)
+  end
+  if not by_ms and not was_seen then
     wait = spend(pubkey_limit_key(prefix, pubkey), now, interval, burst)
     if wait > 0 then deferred, noted = note_deferred(prefix, pubkey, 'relay', wait) end
   end
   local found = redis.call('HMGET', token_key(prefix, pubkey), 'platform', 'mostro_pubkey')
   if not found[1] then return 'unregistered' end
-  if not redis.call('SET', woke_key(prefix, id), '1', 'NX', 'PX', WOKE_FOR_MS) then
+  if has_woken(prefix, now, pubkey, id, was_seen, sent_by_ms) then
     if deferred then unnote_deferred(prefix, pubkey, noted) end
     return 'repeated'
   end
+  note_woken(prefix, now, pubkey, id)
   local silent = author ~= '' and found[2] and found[2] ~= author
   if by_ms then return wake_stored(prefix, now, pubkey, silent, by_ms) end
   return wake_live(prefix, now, pubkey, silent, wait, deferred, noted)
 end
 
 -- events(prefix; interval, burst, most wakes, then for each: id, pubkey, author where it matters or
--- '', and for a stored one by when its relay had it, in ms, else ''): what became of each, in this
--- order; 'full' and what follows it has not been taken
+-- '', and for a stored one by when its relay had it, and by when it was sent, in ms, else '' and ''):
+-- what became of each, in this order; 'full' and what follows it has not been taken
 local function do_events(keys, args)
   local prefix, now, outcomes = keys[1], now_us(), {}
   local interval, burst, most_wakes = unpack(args, 1, 3)
   local room = tonumber(most_wakes) - redis.call('XLEN', wakes_key(prefix))
-  for i = 4, #args, 4 do
+  for i = 4, #args, 5 do
     if room <= 0 then
       outcomes[#outcomes + 1] = 'full'
       break
     end
-    local id, pubkey, author, by_ms = unpack(args, i, i + 3)
+    local id, pubkey, author, by_ms, sent_by_ms = unpack(args, i, i + 4)
     local outcome = take_event(prefix, now, tonumber(interval), tonumber(burst), id, pubkey,
-                               author, tonumber(by_ms))
+                               author, tonumber(by_ms), tonumber(sent_by_ms))
     if outcome == 'queued' or outcome == 'deferred' then room = room - 1 end
     outcomes[#outcomes + 1] = outcome
   end

@@ -5,8 +5,8 @@
 #include "base/hex.h"
 #include "registry_priv.h"
 
-_Static_assert(4 * REGISTRY_EVENTS_MAX + 8 <= REGISTRY_COMMAND_WORDS &&
-                   REGISTRY_EVENTS_MAX <= REGISTRY_COMMAND_NUMBERS,
+_Static_assert(5 * REGISTRY_EVENTS_MAX + 8 <= REGISTRY_COMMAND_WORDS &&
+                   2 * REGISTRY_EVENTS_MAX <= REGISTRY_COMMAND_NUMBERS,
                "a command must hold that many events");
 
 /* ---- Events ---------------------------------------------------------------------------------- */
@@ -61,10 +61,9 @@ enum registry_result registry_relay_events(struct registry *registry,
         registry_add_pubkey(registry, &events[i].key);
         hex_encode(authors[i], events[i].author, sizeof events[i].author);
         registry_add(registry, events[i].has_author ? authors[i] : "");
-        if (events[i].stored)
-            registry_add_number(registry, events[i].stored_by_ms);
-        else
-            registry_add(registry, "");
+        registry_add_moment(registry,
+                            events[i].stored ? events[i].stored_by_ms : REGISTRY_NO_MOMENT);
+        registry_add_moment(registry, events[i].stored ? events[i].sent_by_ms : REGISTRY_NO_MOMENT);
     }
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)

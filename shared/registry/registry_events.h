@@ -33,6 +33,7 @@ struct registry_relay_event {
     uint8_t author[REGISTRY_AUTHOR_SIZE];
     bool stored;
     int64_t stored_by_ms;        /* by Redis's clock: its relay had it by then */
+    int64_t sent_by_ms;          /* and its author had sent it by then, whatever its date is off */
     enum registry_event outcome; /* set where it was taken */
 };
 

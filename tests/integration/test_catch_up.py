@@ -132,6 +132,27 @@ def test_what_has_been_woken_is_not_woken_by_catching_up(live, relay, phone, pub
     assert pushed(phone) == [device]
 
 
+def test_a_node_s_reminders_of_days_wake_once(live, relay, phone, pubkey, device):
+    """More events of one pubkey than ids are kept: another start asks for all of them anew."""
+    wait_until_caught_up(live, relay)
+    stop_listener(live)
+    now = int(time.time())
+    relay.store(*(nostr.direct_message(pubkey, created_at=now - 2 * HOUR - 300 * i)
+                  for i in range(500)))
+    for _ in range(3):
+        set_cursor(live, relay, now_ms(live) - 2 * nostr.DAY * 1000)
+        taken = live.stat("events_taken")
+        live.start_listener(relay)
+        wait_until(lambda: live.stat("events_taken") >= taken + 500)
+        wait_until(lambda: phone.pushes)
+        stop_listener(live)
+        # As if an hour had passed, for which one wake covers what is stored.
+        live.redis.delete(f"mostro:caught_up:{pubkey}")
+    live.start_listener(relay)
+    live.wait_until_idle()
+    assert pushed(phone) == [device]
+
+
 @pytest.mark.parametrize("listeners", [1, 2])
 def test_what_was_stored_wakes_once_however_much_it_was(live, relay, phone, pubkey, device,
                                                         listeners):

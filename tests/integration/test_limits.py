@@ -8,6 +8,7 @@ import socket
 import struct
 
 import pytest
+import redis
 
 import fastcgi
 import nostr
@@ -216,10 +217,16 @@ def test_a_clock_set_back_silences_nobody(make_api):
 # ---- Events
 
 
-def take(api, pubkey, event=None, author="", stored_by=""):
+def take(api, pubkey, event=None, author="", stored_by="", sent_by=""):
     """What Redis makes of one event, as a listener offers it; a new one where none is named."""
     return api.redis.fcall("mostro2_events", 1, "mostro:", 60_000_000, 10, 1000,
-                           event or nostr.new_pubkey(), pubkey, author, stored_by)[0]
+                           event or nostr.new_pubkey(), pubkey, author, stored_by, sent_by)[0]
+
+
+def take_all(api, pubkey, events):
+    """The same of many live ones, in one call, where there is no limit."""
+    words = [word for event in events for word in (event, pubkey, "", "", "")]
+    return api.redis.fcall("mostro2_events", 1, "mostro:", 1, 1_000_000, 100_000, *words)
 
 
 def now_ms(api):
@@ -253,6 +260,107 @@ def test_a_repeated_event_over_the_limit_covers_no_other(make_api, before):
     assert take(api, pubkey, new) == "deferred"
     assert api.wakes_added() == added + 1
     assert 50_000 < api.redis.pttl(f"mostro:due:{pubkey}") <= 60_000
+
+
+# ---- Which events have woken
+
+def kept(api, pubkey):
+    """(half of an id, when it was taken in microseconds), oldest first."""
+    with redis.Redis(unix_socket_path=str(api.socket)) as client:
+        return client.zrange(f"mostro:woke:{pubkey}", 0, -1, withscores=True)
+
+
+def ids_kept(api, pubkey):
+    return [half.hex() for half, _ in kept(api, pubkey)]
+
+
+def flooded(api, pubkey, n=200):
+    """The ids of so many events that have woken one pubkey, in 64 a call, as a listener has it."""
+    events = [nostr.new_pubkey() for _ in range(n)]
+    for i in range(0, n, 64):
+        batch = events[i:i + 64]
+        assert take_all(api, pubkey, batch) == ["queued"] * len(batch)
+    return events
+
+
+def test_64_ids_of_a_pubkey_are_kept(make_api):
+    """The newest, whatever they are and however they came: who sends more takes no more of Redis."""
+    api = make_api()
+    pubkey, other = nostr.new_pubkey(), nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    api.register(other, "token-2")
+    alone = nostr.new_pubkey()
+    assert take(api, other, alone) == "queued"
+    events = flooded(api, pubkey)
+    assert ids_kept(api, pubkey) == [event[:32] for event in events[-64:]]
+    used = api.redis.memory_usage(f"mostro:woke:{pubkey}", samples=0)
+    assert used < 2304
+    flooded(api, pubkey, 1000)
+    assert api.redis.memory_usage(f"mostro:woke:{pubkey}", samples=0) <= used
+    # Nobody else's are forgotten.
+    assert take(api, other, alone) == "repeated"
+
+
+def test_a_copy_of_an_event_whose_id_is_forgotten(make_api):
+    """From another relay, or by another listener, a little later than many others."""
+    api = make_api()
+    pubkey = nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    events = flooded(api, pubkey)
+    added = api.wakes_added()
+    assert take_all(api, pubkey, events) == ["repeated"] * len(events)
+    assert api.wakes_added() == added
+    assert take(api, pubkey) == "queued"
+
+
+def test_stored_events_whose_ids_are_forgotten(make_api):
+    """Those that must have been sent before the newest that is known have had a wake after them; of
+    the others nobody knows."""
+    api = make_api()
+    pubkey = nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    flooded(api, pubkey, 63)
+    now = now_ms(api)
+    assert take(api, pubkey, stored_by=now, sent_by=now - 2 * HOUR_MS) == "queued"
+    by = now + 10_000  # after that wake, which would cover them otherwise
+    assert take(api, pubkey, stored_by=by, sent_by=now - 2 * HOUR_MS) == "repeated"
+    assert take(api, pubkey, stored_by=by, sent_by=now - HOUR_MS + 5000) == "queued"
+    # Nothing is known of when they were sent if the clock has been set back.
+    newest, at = kept(api, pubkey)[-1]
+    later = at + 3 * HOUR_MS * 1000
+    api.redis.zadd(f"mostro:woke:{pubkey}", {newest: later})
+    assert take(api, pubkey, stored_by=by + 10_000, sent_by=now - 2 * HOUR_MS) == "queued"
+    assert kept(api, pubkey)[-1][1] == later + 1
+
+
+def test_an_event_whose_wake_was_deferred_wakes_no_more(make_api):
+    """Nor one that was covered by a deferred wake."""
+    api = make_api(**SLOW)
+    pubkey = nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    for _ in range(10):
+        assert api.notify(pubkey).status == 202
+    events = [nostr.new_pubkey() for _ in range(3)]
+    assert [take(api, pubkey, event) for event in events] == ["deferred"] * 3
+    api.redis.delete(f"mostro:limit:pubkey:{pubkey}", f"mostro:due:{pubkey}")  # time has passed
+    added = api.wakes_added()
+    assert [take(api, pubkey, event) for event in events] == ["repeated"] * 3
+    api.redis.delete(*(f"mostro:seen:{event}" for event in events))
+    by = now_ms(api)
+    assert [take(api, pubkey, event, stored_by=by) for event in events] == ["repeated"] * 3
+    assert api.wakes_added() == added
+
+
+def test_who_registers_again_is_not_woken_by_what_has_woken_him(make_api):
+    api = make_api()
+    pubkey, event = nostr.new_pubkey(), nostr.new_pubkey()
+    api.register(pubkey, "token-1")
+    assert take(api, pubkey, event) == "queued"
+    assert api.post("/api/unregister", {"trade_pubkey": pubkey}).status == 200
+    assert take(api, pubkey) == "unregistered"
+    assert ids_kept(api, pubkey) == [event[:32]]
+    api.register(pubkey, "token-2")
+    assert take(api, pubkey, event, stored_by=now_ms(api)) == "repeated"
 
 
 # ---- What catching up brings

@@ -772,7 +772,7 @@ def test_how_long_an_event_is_remembered(slow, relay, phone, pubkey, registered)
     event = deliver(slow, relay, pubkey)
     assert expires_in(slow, f"seen:{event['id']}", 10 * MINUTE)
     assert expires_in(slow, f"limit:pubkey:{pubkey}", MINUTE)
-    woke = f"woke:{event['id']}"
+    woke = f"woke:{pubkey}"
     assert expires_in(slow, woke, 4 * DAY) if registered else (
         not slow.redis.exists(f"mostro:{woke}"))
 

@@ -115,6 +115,8 @@ START_TEST(hands_an_event_to_redis)
     struct event event = event_of(0x04030201);
     char id[65];
 
+    event.kind = EVENT_DIRECT_MESSAGE;
+    event.created_at = 1785590000;
     hex_encode(id, event.id, sizeof event.id);
     intake_stored(intake, &event, 1785600000123);
     ck_assert(!intake_flush(intake));
@@ -123,6 +125,7 @@ START_TEST(hands_an_event_to_redis)
     ck_assert_str_eq(fake.last_key, event.trade_pubkey.hex);
     ck_assert(fake.last.stored);
     ck_assert_int_eq(fake.last.stored_by_ms, 1785600000123);
+    ck_assert_int_eq(fake.last.sent_by_ms, 1785593600000); /* dated an hour back at most */
     ck_assert(taken_ids_has(taken_ids, event.id));
     ck_assert_uint_eq(intake_held(intake), 0);
     ck_assert_uint_eq(counted(STAT_EVENTS_TAKEN), 1);

@@ -260,6 +260,21 @@ bool url_parse_https(struct url *url, const char *text)
            url_is_for_http(url) && url_scheme_is(url, "https") && url->userinfo.text == NULL;
 }
 
+struct url_part url_public_part(const char *text, size_t len)
+{
+    struct url_part rest = {text, len};
+
+    if (memchr(text, '@', len) != NULL)
+        return (struct url_part){NULL, 0};
+    (void)take_until(&rest, ":/?#");
+    if (rest.len >= 3 && memcmp(rest.text, "://", 3) == 0) {
+        rest.text += 3;
+        rest.len -= 3;
+    }
+    (void)take_until(&rest, "/?#");
+    return (struct url_part){text, (size_t)(rest.text - text)};
+}
+
 void url_write_host(char out[URL_HOST_SIZE], const struct url *url)
 {
     struct in6_addr address;

@@ -81,6 +81,10 @@ bool url_is_for_http(const struct url *url);
 /* Takes apart what must be https, good for HTTP and without userinfo: an operator's URL. */
 bool url_parse_https(struct url *url, const char *text) __attribute__((warn_unused_result));
 
+/* What of a text that should be a URL, and need not be one, can be shown: scheme and authority, for
+ * path and query may be secrets. Absent where the text has an @: anything may be a secret then. */
+struct url_part url_public_part(const char *text, size_t len);
+
 #define URL_HOST_SIZE      (URL_HOST_MAX + 1)
 #define URL_AUTHORITY_SIZE (URL_HOST_MAX + sizeof ":65535")
 

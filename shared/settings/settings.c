@@ -8,6 +8,7 @@
 
 #include "base/hex.h"
 #include "base/key_file.h"
+#include "base/url.h"
 #include "env_file.h"
 #include "settings_table.h"
 #include "settings_types.h"
@@ -58,19 +59,16 @@ static void print_not_shown(FILE *errors)
     (void)fputs("(not shown)", errors);
 }
 
-/* Scheme and host: path and query may be secrets, and where there is an `@` anything may be. */
 static void print_url(const char *url, size_t len, FILE *errors)
 {
-    const char *mark = memmem(url, len, "://", 3);
-    size_t shown = mark != NULL ? (size_t)(mark - url) + 3 : 0;
+    struct url_part shown = url_public_part(url, len);
 
-    if (memchr(url, '@', len) != NULL) {
+    if (shown.text == NULL) {
         print_not_shown(errors);
         return;
     }
-    shown += strcspn(url + shown, "/?#");
-    print_shown(url, shown < len ? shown : len, errors);
-    if (shown < len && strncmp(url + shown, "/", len - shown) != 0)
+    print_shown(shown.text, shown.len, errors);
+    if (shown.len < len && !(len == shown.len + 1 && url[shown.len] == '/'))
         (void)fputs("/[...]", errors);
 }
 

@@ -368,7 +368,41 @@ START_TEST(an_operators_url_is_https_and_no_more)
 }
 END_TEST
 
+/* Of what need not be a URL. */
+START_TEST(what_may_be_shown_is_scheme_and_authority)
+{
+    static const struct {
+        const char *text, *shown; /* NULL: nothing */
+    } cases[] = {
+        {"", ""},
+        {"https://h", "https://h"},
+        {"https://h:1/secret", "https://h:1"},
+        {"https://h?secret", "https://h"},
+        {"https://h#secret", "https://h"},
+        {"wss://[::1]:7/secret", "wss://[::1]:7"},
+        {"h:1/secret", "h:1"},
+        {"h/secret://secret", "h"},
+        {"h?secret://secret", "h"},
+        {"https:/secret", "https:"},
+        {"https:///secret", "https://"},
+        {"https://u:secret@h/", NULL},
+        {"https://h/?a@b", NULL},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct url_part part = url_public_part(cases[i].text, strlen(cases[i].text));
+
+        ck_assert_msg((part.text == NULL) == (cases[i].shown == NULL), "%s", cases[i].text);
+        if (part.text == NULL)
+            continue;
+        ck_assert_msg(part.len == strlen(cases[i].shown), "%s", cases[i].text);
+        ck_assert_mem_eq(part.text, cases[i].shown, part.len);
+    }
+    ck_assert_uint_eq(url_public_part("https://h.example/", 10).len, 10);
+}
+END_TEST
+
 UNIT_MAIN("url", takes_urls_apart, says_what_is_wrong, userinfo_may_reach_to_the_last_at,
           bounds_lengths, hosts_have_kinds, names_and_labels_have_lengths,
           hosts_and_ports_have_one_spelling, an_authority_has_room, libcurl_agrees,
-          an_operators_url_is_https_and_no_more)
+          an_operators_url_is_https_and_no_more, what_may_be_shown_is_scheme_and_authority)

@@ -12,18 +12,17 @@ struct expiring_set;
 
 /* Remembers at most `max` names. NULL when out of memory. */
 struct expiring_set *expiring_set_new(size_t max);
-void expiring_set_free(struct expiring_set **marks);
+void expiring_set_free(struct expiring_set **set);
 
 /* Forgets the marks that are over. */
-void expiring_set_expire(struct expiring_set *marks, int64_t now_ms);
+void expiring_set_expire(struct expiring_set *set, int64_t now_ms);
 
 /* Marks a name; a mark is never shortened. Out of memory: it is not marked. */
-void expiring_set_set(struct expiring_set *marks, const char *name, int64_t until_ms,
-                      int64_t now_ms);
+void expiring_set_set(struct expiring_set *set, const char *name, int64_t until_ms, int64_t now_ms);
 
 /* Until when the name is marked; INT64_MIN where it is not, or not any more. */
-int64_t expiring_set_until(const struct expiring_set *marks, const char *name, int64_t now_ms);
+int64_t expiring_set_until(const struct expiring_set *set, const char *name, int64_t now_ms);
 
-size_t expiring_set_count(const struct expiring_set *marks);
+size_t expiring_set_count(const struct expiring_set *set);
 
 #endif

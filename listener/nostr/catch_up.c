@@ -135,6 +135,16 @@ void catch_up_hurry(struct catch_up *catch_up)
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
+bool catch_up_is_idle(const struct catch_up *catch_up)
+{
+    return catch_up->state == CATCH_UP_IDLE;
+}
+
+bool catch_up_is_asked(const struct catch_up *catch_up)
+{
+    return catch_up->state == CATCH_UP_ASKED;
+}
+
 bool catch_up_is_busy(const struct catch_up *catch_up)
 {
     return catch_up->state == CATCH_UP_ASKED || catch_up->state == CATCH_UP_ANSWERED;

@@ -81,6 +81,12 @@ void catch_up_interrupt(struct catch_up *catch_up);
 /* What was refused may be asked for again at once. */
 void catch_up_hurry(struct catch_up *catch_up);
 
+/* Nothing is left to be asked for. */
+bool catch_up_is_idle(const struct catch_up *catch_up);
+
+/* A page has been asked for, and has not ended. */
+bool catch_up_is_asked(const struct catch_up *catch_up);
+
 /* A page is outstanding, or its subscription is still to be closed. */
 bool catch_up_is_busy(const struct catch_up *catch_up);
 

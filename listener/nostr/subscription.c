@@ -29,6 +29,32 @@ void subscription_renew(struct subscription *subscription)
     subscription->old_is_live = live;
 }
 
+void subscription_hurry(struct subscription *subscription)
+{
+    if (subscription->state == SUBSCRIPTION_CLOSED)
+        subscription_reset(subscription);
+}
+
+bool subscription_was_asked(const struct subscription *subscription)
+{
+    return subscription->state != SUBSCRIPTION_UNASKED;
+}
+
+bool subscription_is_asked(const struct subscription *subscription)
+{
+    return subscription->state == SUBSCRIPTION_ASKED;
+}
+
+bool subscription_is_live(const struct subscription *subscription)
+{
+    return subscription->state == SUBSCRIPTION_LIVE;
+}
+
+bool subscription_is_answered(const struct subscription *subscription)
+{
+    return subscription->answered;
+}
+
 static size_t ask(struct subscription *subscription, int64_t now_ms, uint64_t random, char *out)
 {
     (void)snprintf(subscription->id, sizeof subscription->id, "%016" PRIx64, random);

@@ -40,12 +40,12 @@ enum subscription_refusal {
 struct subscription {
     uint32_t kind;
     enum subscription_state state;
-    bool answered; /* in this connection: EOSE, CLOSED, or the time for it is over */
+    bool answered; /* see subscription_is_answered() */
     char id[SUBSCRIPTION_ID_LEN + 1];
     char old_id[SUBSCRIPTION_ID_LEN + 1]; /* renewed, and open until the new one is live; or "" */
     bool old_is_live;
-    int64_t due_ms; /* when there is something to send */
-    int64_t live_since_ms;
+    int64_t due_ms;        /* when there is something to send */
+    int64_t live_since_ms; /* if it is live */
     struct relay_backoff backoff;
 };
 
@@ -57,6 +57,19 @@ void subscription_reset(struct subscription *subscription);
 /* The answer may be another now: where one was asked for, it is asked for again. What was live
  * stays so until the new one is, so that nothing is missed in between. */
 void subscription_renew(struct subscription *subscription);
+
+/* What was refused may be asked for again at once. */
+void subscription_hurry(struct subscription *subscription);
+
+/* Whether it has been asked for in this connection. */
+bool subscription_was_asked(const struct subscription *subscription);
+
+/* Whether its stored events are still to end. */
+bool subscription_is_asked(const struct subscription *subscription);
+bool subscription_is_live(const struct subscription *subscription);
+
+/* Whether this connection has had an answer: EOSE, CLOSED, or the time for it is over. */
+bool subscription_is_answered(const struct subscription *subscription);
 
 /* Writes the next frame to send, if one is due: a REQ, or the CLOSE of one that was renewed.
  * Returns its length, or 0. */

@@ -1,10 +1,14 @@
-#include "relay_gaps.h"
+#include "relay_gaps_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-void relay_gaps_init(struct relay_gaps *gaps, const struct settings_kinds *kinds)
+struct relay_gaps *relay_gaps_new(const struct settings_kinds *kinds)
 {
-    memset(gaps, 0, sizeof *gaps);
+    struct relay_gaps *gaps = calloc(1, sizeof *gaps);
+
+    if (gaps == NULL)
+        return NULL;
     gaps->count = kinds->count;
     gaps->our_clock_ms = RELAY_GAPS_NONE;
     for (size_t i = 0; i < gaps->count; i++) {
@@ -14,6 +18,38 @@ void relay_gaps_init(struct relay_gaps *gaps, const struct settings_kinds *kinds
         it->gap_ms = it->from_ms = it->cursor_ms = RELAY_GAPS_NONE;
         catch_up_init(&it->catch_up, kinds->kind[i]);
     }
+    return gaps;
+}
+
+void relay_gaps_free(struct relay_gaps **gaps)
+{
+    free(*gaps);
+    *gaps = NULL;
+}
+
+bool relay_gaps_is_sure(const struct relay_gaps *gaps)
+{
+    return gaps->sure;
+}
+
+const char *relay_gaps_epoch(const struct relay_gaps *gaps)
+{
+    return gaps->epoch;
+}
+
+int64_t relay_gaps_live_since_ms(const struct relay_gaps *gaps, size_t kind)
+{
+    return gaps->kind[kind].live_ms;
+}
+
+struct catch_up *relay_gaps_catch_up(struct relay_gaps *gaps, size_t kind)
+{
+    return &gaps->kind[kind].catch_up;
+}
+
+bool relay_gaps_wants_page(const struct relay_gaps *gaps, size_t kind)
+{
+    return gaps->kind[kind].live && !catch_up_is_idle(&gaps->kind[kind].catch_up);
 }
 
 static int64_t later(int64_t a, int64_t b)
@@ -130,7 +166,7 @@ void relay_gaps_taken(struct relay_gaps *gaps, int64_t heard_ms)
 
         if (it->live)
             it->to_ms = later(it->to_ms, heard_ms + gaps->clock_ms);
-        if (it->catch_up.state == CATCH_UP_IDLE)
+        if (catch_up_is_idle(&it->catch_up))
             it->gap_ms = RELAY_GAPS_NONE;
     }
 }

@@ -37,34 +37,11 @@
 /* Generous bound on the error of one clock reading. */
 #define RELAY_GAPS_SURE_MS 2000
 
-struct relay_gaps_kind {
-    bool live;
-    bool begins;     /* to_ms is where our data begin; its cursor is not moved before it is live */
-    bool connects;   /* for the first time */
-    bool distrusted; /* the cursor: we have moved it too far */
-    int64_t live_ms; /* since when it is live without a break, if it is */
-    int64_t to_ms;   /* up to here, the gap aside */
-    int64_t gap_ms;  /* where the gap begins; RELAY_GAPS_NONE: there is none */
-    int64_t from_ms; /* start of the unbroken range, if the gap gets filled */
-    int64_t cursor_ms; /* as last learnt, or RELAY_GAPS_NONE */
-    struct {
-        int64_t to_ms;
-        bool begins, connects;
-    } before; /* it became live */
-    struct catch_up catch_up;
-};
+struct relay_gaps;
 
-struct relay_gaps {
-    bool known; /* the cursors have been learnt; no moment of a kind means anything before */
-    bool sure;  /* and the epoch is still that one, as far as the last call told */
-    char epoch[REGISTRY_EPOCH_LEN + 1];
-    int64_t clock_ms;     /* Redis's Unix clock less the monotonic one */
-    int64_t our_clock_ms; /* our Unix clock less that one, or RELAY_GAPS_NONE */
-    size_t count;
-    struct relay_gaps_kind kind[SETTINGS_MAX_KINDS];
-};
-
-void relay_gaps_init(struct relay_gaps *gaps, const struct settings_kinds *kinds);
+/* NULL when out of memory. */
+struct relay_gaps *relay_gaps_new(const struct settings_kinds *kinds);
+void relay_gaps_free(struct relay_gaps **gaps);
 
 /* The subscription of the kind at this index has become live. */
 void relay_gaps_live(struct relay_gaps *gaps, size_t kind, int64_t now_ms);
@@ -96,6 +73,22 @@ bool relay_gaps_learn(struct relay_gaps *gaps, const struct registry_now *now,
 
 /* It did not answer. */
 void relay_gaps_unsure(struct relay_gaps *gaps);
+
+/* Whether the cursors have been learnt, and the epoch is still theirs as far as the last call told:
+ * else too little is known to ask for anything. */
+bool relay_gaps_is_sure(const struct relay_gaps *gaps);
+
+/* The epoch of the data that the cursors are of, "" at first; valid until another is learnt. */
+const char *relay_gaps_epoch(const struct relay_gaps *gaps);
+
+/* Since when the kind's subscription is live without a break, if it is. */
+int64_t relay_gaps_live_since_ms(const struct relay_gaps *gaps, size_t kind);
+
+/* What is to be asked for of the kind's gap. */
+struct catch_up *relay_gaps_catch_up(struct relay_gaps *gaps, size_t kind);
+
+/* Whether something is, and the subscription that begins after it is live. */
+bool relay_gaps_wants_page(const struct relay_gaps *gaps, size_t kind);
 
 /* Our Unix clock, to be told whenever it may have been set. */
 void relay_gaps_our_clock(struct relay_gaps *gaps, int64_t unix_ms, int64_t now_ms);

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "relay/relay_gaps.h"
+#include "relay/relay_gaps_priv.h"
 #include "unit.h"
 
 #define A      "00000000000000aa"
@@ -11,12 +11,14 @@
 #define DIRECT 1
 
 static const struct settings_kinds kinds = {.count = 2, .kind = {1059, 14}};
-static struct relay_gaps it;
+static struct relay_gaps *it;
 static struct registry_cursor told[SETTINGS_MAX_KINDS]; /* by the last report */
 
 static void set_up(void)
 {
-    relay_gaps_init(&it, &kinds);
+    relay_gaps_free(&it);
+    it = relay_gaps_new(&kinds);
+    ck_assert_ptr_nonnull(it);
 }
 
 /* Moments here are by our clock. */
@@ -35,7 +37,7 @@ static bool learn_each(const char *epoch, int64_t wraps, int64_t direct, int64_t
         if (cursors[i].cursor_ms != RELAY_GAPS_NONE)
             cursors[i].cursor_ms += CLOCK;
     strcpy(answer.epoch, epoch);
-    return relay_gaps_learn(&it, &answer, cursors, now);
+    return relay_gaps_learn(it, &answer, cursors, now);
 }
 
 static bool learn(const char *epoch, int64_t cursor, int64_t now)
@@ -45,7 +47,7 @@ static bool learn(const char *epoch, int64_t cursor, int64_t now)
 
 static bool reports(size_t kind)
 {
-    relay_gaps_report(&it, false, told);
+    relay_gaps_report(it, false, told);
     ck_assert((told[kind].from_ms == RELAY_GAPS_NONE) == (told[kind].to_ms == RELAY_GAPS_NONE));
     ck_assert_uint_eq(told[kind].kind, kinds.kind[kind]);
     return told[kind].to_ms != RELAY_GAPS_NONE;
@@ -66,26 +68,26 @@ static int64_t from(size_t kind)
 
 static bool catches_up(size_t kind)
 {
-    return it.kind[kind].catch_up.state != CATCH_UP_IDLE;
+    return it->kind[kind].catch_up.state != CATCH_UP_IDLE;
 }
 
 /* How many seconds before a moment its pages begin. */
 static int64_t since(size_t kind, int64_t before)
 {
-    return (before + CLOCK) / 1000 - it.kind[kind].catch_up.since_s;
+    return (before + CLOCK) / 1000 - it->kind[kind].catch_up.since_s;
 }
 
 /* The relay has answered all pages. */
 static void finish(size_t kind)
 {
-    catch_up_cancel(&it.kind[kind].catch_up);
+    catch_up_cancel(&it->kind[kind].catch_up);
     ck_assert(!catches_up(kind));
 }
 
 static void live(int64_t now)
 {
-    relay_gaps_live(&it, WRAPS, now);
-    relay_gaps_live(&it, DIRECT, now);
+    relay_gaps_live(it, WRAPS, now);
+    relay_gaps_live(it, DIRECT, now);
 }
 
 START_TEST(a_first_start_misses_nothing_old)
@@ -93,17 +95,17 @@ START_TEST(a_first_start_misses_nothing_old)
     ck_assert(!reports(WRAPS));
     ck_assert(!learn(A, RELAY_GAPS_NONE, NOW));
     ck_assert(!reports(WRAPS)); /* it has not been heard yet */
-    relay_gaps_live(&it, WRAPS, NOW + RELAY_GAPS_FIRST_MS - 1);
+    relay_gaps_live(it, WRAPS, NOW + RELAY_GAPS_FIRST_MS - 1);
     ck_assert(!catches_up(WRAPS));
     ck_assert_int_eq(to(WRAPS), NOW + RELAY_GAPS_FIRST_MS - 1);
     ck_assert(!reports(DIRECT));
-    relay_gaps_live(&it, DIRECT, NOW + RELAY_GAPS_FIRST_MS);
+    relay_gaps_live(it, DIRECT, NOW + RELAY_GAPS_FIRST_MS);
     ck_assert(catches_up(DIRECT));
     ck_assert_int_eq(since(DIRECT, NOW), -1);
     ck_assert_int_eq(from(DIRECT), NOW);
     ck_assert_int_eq(to(DIRECT), NOW);
     finish(DIRECT);
-    relay_gaps_taken(&it, NOW + 6000);
+    relay_gaps_taken(it, NOW + 6000);
     ck_assert_int_eq(to(DIRECT), NOW + 6000);
 }
 END_TEST
@@ -114,12 +116,12 @@ START_TEST(a_restart_misses_what_came_since_the_cursor)
     live(NOW + 10);
     ck_assert_int_eq(since(WRAPS, NOW - 60000), CATCH_UP_BACKDATE_S);
     ck_assert_int_eq(since(DIRECT, NOW - 30000), CATCH_UP_SLACK_S);
-    relay_gaps_taken(&it, NOW + 500);
+    relay_gaps_taken(it, NOW + 500);
     ck_assert_int_eq(from(WRAPS), NOW - 60000);
     ck_assert_int_eq(to(WRAPS), NOW - 60000); /* no further than the gap */
     ck_assert_int_eq(to(DIRECT), NOW - 30000);
     finish(WRAPS);
-    relay_gaps_taken(&it, NOW + 600);
+    relay_gaps_taken(it, NOW + 600);
     ck_assert_int_eq(to(WRAPS), NOW + 600);
     ck_assert_int_eq(from(WRAPS), NOW - 60000);
     ck_assert_int_eq(to(DIRECT), NOW - 30000);
@@ -133,13 +135,13 @@ START_TEST(a_gap_ends_when_all_of_it_is_taken)
     live(NOW + 10);
     finish(WRAPS);
     ck_assert_int_eq(to(WRAPS), NOW - 60000);
-    relay_gaps_report(&it, true, told);
+    relay_gaps_report(it, true, told);
     ck_assert_int_eq(told[WRAPS].to_ms, RELAY_GAPS_NONE);
-    relay_gaps_lost(&it, NOW + 100); /* it was among what was lost */
+    relay_gaps_lost(it, NOW + 100); /* it was among what was lost */
     ck_assert_int_eq(since(WRAPS, NOW - 60000), CATCH_UP_BACKDATE_S);
     ck_assert_int_eq(to(WRAPS), NOW - 60000);
     finish(WRAPS);
-    relay_gaps_taken(&it, NOW + 200);
+    relay_gaps_taken(it, NOW + 200);
     ck_assert_int_eq(to(WRAPS), NOW + 200);
 }
 END_TEST
@@ -147,7 +149,7 @@ END_TEST
 START_TEST(live_before_the_cursor_is_known)
 {
     live(NOW);
-    relay_gaps_taken(&it, NOW + 100);
+    relay_gaps_taken(it, NOW + 100);
     ck_assert(!reports(WRAPS));
     ck_assert(!catches_up(WRAPS));
     ck_assert(!learn(A, NOW - 5000, NOW + 200));
@@ -159,7 +161,7 @@ END_TEST
 START_TEST(live_before_it_is_known_that_there_is_no_cursor)
 {
     live(NOW);
-    relay_gaps_taken(&it, NOW + 100);
+    relay_gaps_taken(it, NOW + 100);
     ck_assert(!learn(A, RELAY_GAPS_NONE, NOW + 200));
     ck_assert(!catches_up(WRAPS));
     ck_assert_int_eq(from(WRAPS), NOW + 200);
@@ -171,16 +173,16 @@ START_TEST(knows_nothing_before_there_is_an_epoch)
 {
     live(NOW);
     ck_assert(!learn("", RELAY_GAPS_NONE, NOW));
-    ck_assert(!it.known && !it.sure);
+    ck_assert(!it->known && !it->sure);
     ck_assert(!reports(WRAPS));
     ck_assert(!learn(A, RELAY_GAPS_NONE, NOW));
-    ck_assert(it.sure);
+    ck_assert(it->sure);
     ck_assert(!learn("", RELAY_GAPS_NONE, NOW + 1000)); /* just lost */
-    ck_assert(it.known && !it.sure);
+    ck_assert(it->known && !it->sure);
     ck_assert(learn(B, RELAY_GAPS_NONE, NOW + 2000));
-    ck_assert(it.sure);
-    relay_gaps_unsure(&it);
-    ck_assert(!it.sure);
+    ck_assert(it->sure);
+    relay_gaps_unsure(it);
+    ck_assert(!it->sure);
 }
 END_TEST
 
@@ -188,9 +190,9 @@ START_TEST(a_reconnect_misses_what_came_meanwhile)
 {
     ck_assert(!learn(A, NOW, NOW));
     live(NOW);
-    relay_gaps_taken(&it, NOW + 1000);
-    relay_gaps_down(&it);
-    relay_gaps_taken(&it, NOW + 2000); /* nothing is received any more */
+    relay_gaps_taken(it, NOW + 1000);
+    relay_gaps_down(it);
+    relay_gaps_taken(it, NOW + 2000); /* nothing is received any more */
     ck_assert_int_eq(to(WRAPS), NOW + 1000);
     live(NOW + 9000);
     ck_assert_int_eq(since(WRAPS, NOW + 1000), CATCH_UP_BACKDATE_S);
@@ -202,8 +204,8 @@ START_TEST(what_another_listener_had_is_not_missing)
 {
     ck_assert(!learn(A, NOW, NOW));
     live(NOW);
-    relay_gaps_taken(&it, NOW + 1000);
-    relay_gaps_down(&it);
+    relay_gaps_taken(it, NOW + 1000);
+    relay_gaps_down(it);
     ck_assert(!learn(A, NOW + 5000, NOW + 5500));
     live(NOW + 9000);
     ck_assert_int_eq(since(WRAPS, NOW + 5000), CATCH_UP_BACKDATE_S);
@@ -226,8 +228,8 @@ START_TEST(joins_the_cursor_whatever_the_clocks_do)
     live(NOW + 10);
     for (int drift = -3; drift <= 3; drift++) {
         answer.now_ms = NOW + CLOCK + 1000 + drift;
-        ck_assert(!relay_gaps_learn(&it, &answer, cursors, NOW + 1000));
-        relay_gaps_taken(&it, NOW + 1000);
+        ck_assert(!relay_gaps_learn(it, &answer, cursors, NOW + 1000));
+        relay_gaps_taken(it, NOW + 1000);
         ck_assert_int_eq(from(WRAPS), NOW - 60000);
     }
 }
@@ -242,8 +244,8 @@ START_TEST(time_that_our_clock_did_not_count_is_a_gap)
 
     ck_assert(!learn(A, NOW, NOW));
     live(NOW);
-    relay_gaps_taken(&it, NOW + 1000);
-    ck_assert(!relay_gaps_learn(&it, &answer, cursors, NOW + 2000));
+    relay_gaps_taken(it, NOW + 1000);
+    ck_assert(!relay_gaps_learn(it, &answer, cursors, NOW + 2000));
     ck_assert_int_eq(since(DIRECT, NOW + 1000), CATCH_UP_SLACK_S);
     ck_assert_int_eq(to(DIRECT), NOW + 1000);
 }
@@ -257,8 +259,8 @@ START_TEST(another_clock_of_redis_is_a_gap)
 
     ck_assert(!learn(A, NOW, NOW));
     live(NOW);
-    relay_gaps_taken(&it, NOW + 1000);
-    ck_assert(!relay_gaps_learn(&it, &answer, cursors, NOW + 2000));
+    relay_gaps_taken(it, NOW + 1000);
+    ck_assert(!relay_gaps_learn(it, &answer, cursors, NOW + 2000));
     ck_assert(catches_up(DIRECT));
     ck_assert_int_le(to(DIRECT), NOW + 1000 - 7200000);
 }
@@ -268,11 +270,11 @@ START_TEST(what_was_lost_is_missing)
 {
     ck_assert(!learn(A, NOW, NOW));
     live(NOW);
-    relay_gaps_taken(&it, NOW + 1000);
+    relay_gaps_taken(it, NOW + 1000);
     ck_assert(!learn(A, NOW + 1000, NOW + 1100));
-    relay_gaps_lost(&it, NOW + 7000);
+    relay_gaps_lost(it, NOW + 7000);
     ck_assert_int_eq(since(WRAPS, NOW + 1000), CATCH_UP_BACKDATE_S);
-    relay_gaps_taken(&it, NOW + 7000);
+    relay_gaps_taken(it, NOW + 7000);
     ck_assert_int_eq(to(WRAPS), NOW + 1000);
     /* Our own cursor from before is no reason to leave it out. */
     ck_assert(!learn(A, NOW + 1000, NOW + 7100));
@@ -284,14 +286,14 @@ END_TEST
 START_TEST(what_was_lost_of_pages_is_missing)
 {
     char frame[CATCH_UP_FRAME_SIZE];
-    struct catch_up *wraps = &it.kind[WRAPS].catch_up;
+    struct catch_up *wraps = &it->kind[WRAPS].catch_up;
 
     ck_assert(!learn(A, NOW - 60000, NOW));
     live(NOW);
     ck_assert_uint_gt(catch_up_next_frame(wraps, NOW, CLOCK / 1000, 1, frame), 0);
     ck_assert(catch_up_on_event(wraps, wraps->since_s + 5, NOW));
     catch_up_on_eose(wraps, NOW);
-    relay_gaps_lost(&it, NOW + 7000);
+    relay_gaps_lost(it, NOW + 7000);
     ck_assert(wraps->again);
     ck_assert_int_eq(wraps->again_since_s, wraps->since_s);
 }
@@ -302,7 +304,7 @@ START_TEST(another_epoch_begins_anew)
     ck_assert(!learn(A, NOW - 60000, NOW));
     live(NOW);
     ck_assert(catches_up(WRAPS));
-    relay_gaps_taken(&it, NOW + 1000);
+    relay_gaps_taken(it, NOW + 1000);
     ck_assert(learn(B, RELAY_GAPS_NONE, NOW + 2000));
     ck_assert(!catches_up(WRAPS) && !catches_up(DIRECT));
     ck_assert_int_eq(from(WRAPS), NOW + 2000);
@@ -316,8 +318,8 @@ START_TEST(another_epoch_while_disconnected)
 {
     ck_assert(!learn(A, NOW, NOW));
     live(NOW);
-    relay_gaps_taken(&it, NOW + 1000);
-    relay_gaps_down(&it);
+    relay_gaps_taken(it, NOW + 1000);
+    relay_gaps_down(it);
     ck_assert(learn(B, RELAY_GAPS_NONE, NOW + 2000));
     ck_assert(!reports(WRAPS));
     live(NOW + 300000);
@@ -331,14 +333,14 @@ END_TEST
 START_TEST(a_kind_that_is_refused_holds_back_no_other)
 {
     ck_assert(!learn(A, NOW, NOW));
-    relay_gaps_live(&it, WRAPS, NOW);
-    relay_gaps_live(&it, DIRECT, NOW);
-    relay_gaps_closed(&it, DIRECT);
-    relay_gaps_taken(&it, NOW + 5000);
+    relay_gaps_live(it, WRAPS, NOW);
+    relay_gaps_live(it, DIRECT, NOW);
+    relay_gaps_closed(it, DIRECT);
+    relay_gaps_taken(it, NOW + 5000);
     ck_assert_int_eq(to(WRAPS), NOW + 5000);
     ck_assert_int_eq(to(DIRECT), NOW);
     ck_assert(!learn_each(A, NOW + 5000, NOW, NOW + 5100));
-    relay_gaps_live(&it, DIRECT, NOW + 6000);
+    relay_gaps_live(it, DIRECT, NOW + 6000);
     ck_assert_int_eq(since(DIRECT, NOW), CATCH_UP_SLACK_S);
     ck_assert(!catches_up(WRAPS));
 }
@@ -349,11 +351,11 @@ START_TEST(what_was_shown_before_we_were_known_does_not_count)
     ck_assert(!learn(A, NOW - 600000, NOW));
     live(NOW);
     finish(WRAPS); /* with nothing in it */
-    relay_gaps_taken(&it, NOW + 3000);
+    relay_gaps_taken(it, NOW + 3000);
     ck_assert_int_eq(to(WRAPS), NOW + 3000);
     ck_assert(!learn_each(A, NOW + 3000, NOW - 600000, NOW + 4000));
-    relay_gaps_was_not_live(&it, WRAPS);
-    relay_gaps_live(&it, WRAPS, NOW + 5000);
+    relay_gaps_was_not_live(it, WRAPS);
+    relay_gaps_live(it, WRAPS, NOW + 5000);
     ck_assert_int_eq(since(WRAPS, NOW - 600000), CATCH_UP_BACKDATE_S);
     ck_assert_int_eq(to(WRAPS), NOW - 600000);
     ck_assert(!learn_each(A, NOW + 3000, NOW - 600000, NOW + 6000));
@@ -366,12 +368,12 @@ START_TEST(what_was_shown_before_we_were_known_is_no_beginning)
 {
     ck_assert(!learn(A, RELAY_GAPS_NONE, NOW));
     live(NOW + 100);
-    relay_gaps_was_not_live(&it, WRAPS);
-    relay_gaps_was_not_live(&it, DIRECT);
+    relay_gaps_was_not_live(it, WRAPS);
+    relay_gaps_was_not_live(it, DIRECT);
     ck_assert(!reports(WRAPS));
-    relay_gaps_live(&it, WRAPS, NOW + RELAY_GAPS_FIRST_MS - 1);
+    relay_gaps_live(it, WRAPS, NOW + RELAY_GAPS_FIRST_MS - 1);
     ck_assert(!catches_up(WRAPS));
-    relay_gaps_live(&it, DIRECT, NOW + RELAY_GAPS_FIRST_MS);
+    relay_gaps_live(it, DIRECT, NOW + RELAY_GAPS_FIRST_MS);
     ck_assert_int_eq(since(DIRECT, NOW), -1);
     ck_assert_int_eq(from(DIRECT), NOW);
 }
@@ -380,22 +382,22 @@ END_TEST
 START_TEST(asks_up_to_the_later_clock)
 {
     ck_assert(!learn(A, RELAY_GAPS_NONE, NOW));
-    ck_assert_int_eq(relay_gaps_latest_unix_s(&it, NOW + 7000), (CLOCK + NOW) / 1000 + 7);
-    relay_gaps_our_clock(&it, CLOCK + NOW + 1200000, NOW);
-    ck_assert_int_eq(relay_gaps_latest_unix_s(&it, NOW + 7000), (CLOCK + NOW) / 1000 + 1207);
-    relay_gaps_our_clock(&it, CLOCK + NOW - 1200000, NOW);
-    ck_assert_int_eq(relay_gaps_latest_unix_s(&it, NOW + 7000), (CLOCK + NOW) / 1000 + 7);
+    ck_assert_int_eq(relay_gaps_latest_unix_s(it, NOW + 7000), (CLOCK + NOW) / 1000 + 7);
+    relay_gaps_our_clock(it, CLOCK + NOW + 1200000, NOW);
+    ck_assert_int_eq(relay_gaps_latest_unix_s(it, NOW + 7000), (CLOCK + NOW) / 1000 + 1207);
+    relay_gaps_our_clock(it, CLOCK + NOW - 1200000, NOW);
+    ck_assert_int_eq(relay_gaps_latest_unix_s(it, NOW + 7000), (CLOCK + NOW) / 1000 + 7);
 }
 END_TEST
 
 START_TEST(asks_from_the_earlier_clock)
 {
-    relay_gaps_our_clock(&it, CLOCK + NOW - 7200000, NOW);
+    relay_gaps_our_clock(it, CLOCK + NOW - 7200000, NOW);
     ck_assert(!learn(A, NOW - 60000, NOW));
-    relay_gaps_live(&it, DIRECT, NOW);
+    relay_gaps_live(it, DIRECT, NOW);
     ck_assert_int_eq(since(DIRECT, NOW - 60000), CATCH_UP_SLACK_S + 7200);
-    relay_gaps_our_clock(&it, CLOCK + NOW + 7200000, NOW);
-    relay_gaps_live(&it, WRAPS, NOW);
+    relay_gaps_our_clock(it, CLOCK + NOW + 7200000, NOW);
+    relay_gaps_live(it, WRAPS, NOW);
     ck_assert_int_eq(since(WRAPS, NOW - 60000), CATCH_UP_BACKDATE_S);
     ck_assert_int_eq(to(WRAPS), NOW - 60000); /* cursors are of Redis's clock whatever ours is */
     ck_assert_int_eq(to(DIRECT), NOW - 60000);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "log/log.h"
+#include "relay/relay_gaps_priv.h"
 #include "relay/relay_session_priv.h"
 #include "unit.h"
 
@@ -362,7 +363,7 @@ static void learn(int64_t cursor_ms)
     struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = cursor_ms},
                                                           {.cursor_ms = cursor_ms}};
 
-    ck_assert(!relay_gaps_learn(relay_session_gaps(session), &now, cursors, T0));
+    ck_assert(!relay_gaps_learn(session->gaps, &now, cursors, T0));
 }
 
 /* The cursor is a minute old. */
@@ -407,11 +408,11 @@ END_TEST
 
 START_TEST(takes_a_stored_event_as_stored)
 {
-    struct catch_up *wraps = &relay_session_gaps(session)->kind[0].catch_up;
+    struct catch_up *wraps = &session->gaps->kind[0].catch_up;
     int64_t wraps_live_ms;
 
     go_live_after_a_gap();
-    wraps_live_ms = relay_session_gaps(session)->kind[0].live_ms;
+    wraps_live_ms = session->gaps->kind[0].live_ms;
     ck_assert_int_eq(wraps_live_ms / 1000, UNIX_S);
     expect_page(1059, T0);
     wraps->since_s = 0; /* so that the event is of the gap's time */
@@ -482,7 +483,7 @@ END_TEST
 /* Whatever fills a page, what is older is asked for, too. */
 START_TEST(goes_past_what_it_cannot_read_in_a_page)
 {
-    struct catch_up *wraps = &relay_session_gaps(session)->kind[0].catch_up;
+    struct catch_up *wraps = &session->gaps->kind[0].catch_up;
     char dated[128];
 
     go_live_after_a_gap();
@@ -505,7 +506,7 @@ END_TEST
 START_TEST(asks_for_no_page_while_redis_may_have_lost_its_data)
 {
     go_live_after_a_gap();
-    relay_gaps_unsure(relay_session_gaps(session));
+    relay_gaps_unsure(session->gaps);
     ck_assert_int_eq(relay_session_due_ms(session), SUBSCRIPTION_NEVER);
     learn((UNIX_S - 60) * 1000);
     expect_page(1059, T0);
@@ -517,7 +518,7 @@ START_TEST(goes_on_at_its_page_after_a_reconnect)
     go_live_after_a_gap();
     expect_page(1059, T0);
     relay_session_end(session);
-    ck_assert(!catch_up_is_busy(&relay_session_gaps(session)->kind[0].catch_up));
+    ck_assert(!catch_up_is_busy(&session->gaps->kind[0].catch_up));
     go_live();
     expect_page(14, T0 + RELAY_SESSION_PAGE_MS); /* whose turn it is */
     say_eose(page_id);
@@ -528,7 +529,7 @@ END_TEST
 
 START_TEST(settles_what_redis_has_taken)
 {
-    struct relay_gaps *gaps = relay_session_gaps(session);
+    struct relay_gaps *gaps = session->gaps;
 
     go_live_after_a_gap();
     relay_session_settle(session, T0 + 100, T0 + 100);
@@ -546,7 +547,7 @@ END_TEST
 
 START_TEST(what_the_intake_loses_is_a_gap)
 {
-    struct relay_gaps *gaps = relay_session_gaps(session);
+    struct relay_gaps *gaps = session->gaps;
 
     learn(UNIX_S * 1000);
     go_live();
@@ -647,7 +648,7 @@ static void expect_close_of(const char *id)
 /* A relay that shows less to who has not authenticated, and says nothing of it. */
 START_TEST(asks_anew_for_what_was_asked_before_it_was_authenticated)
 {
-    struct relay_gaps *gaps = relay_session_gaps(session);
+    struct relay_gaps *gaps = session->gaps;
     char old_1059[17], old_14[17];
 
     go_live_after_a_gap();

@@ -91,11 +91,12 @@ static void print_gauge(FILE *out, const char *name, const char *help, uint64_t 
 static void print_full(FILE *out, const struct registry_state *state)
 {
     (void)fputs("# HELP " PREFIX "full 1 while requests are answered 503 since this is full: Redis "
-                "(its maxmemory), the registrations (MAX_REGISTRATIONS), or half of the queue "
-                "(WAKES_MAX).\n"
+                "(its maxmemory), 70 % of it (for new registrations), the registrations "
+                "(MAX_REGISTRATIONS), or half of the queue (WAKES_MAX).\n"
                 "# TYPE " PREFIX "full gauge\n",
                 out);
     print_series(out, "full", "what=\"redis\"", state->redis_full);
+    print_series(out, "full", "what=\"memory\"", state->memory_short);
     print_series(out, "full", "what=\"registrations\"", state->registrations_full);
     print_series(out, "full", "what=\"queue\"", state->queue_half_full);
 }

@@ -30,6 +30,9 @@ static const char *warning_of(const struct registry_state *state)
 
     if (state->redis_full)
         return "Redis is full: raise its maxmemory";
+    if (state->memory_short)
+        return "Redis is over 70 % full, so that new registrations are refused: raise its "
+               "maxmemory";
     if (state->registrations_full)
         return "MAX_REGISTRATIONS is reached";
     if (state->queue_half_full)

@@ -34,6 +34,10 @@ local CAUGHT_UP_US = 2 * 1000000             -- stored events of one pubkey are 
 local CAUGHT_UP_FOR_MS = 60 * 60 * 1000      -- longer than catching up with one relay takes
 local STORED_SLACK_MS = 1000                 -- what a listener may misread Redis's clock by, amply
 
+local ROOM_PERCENT = 70                      -- of maxmemory; the rest is not for new registrations
+local MEMORY_EVERY_US = 1000000              -- how often Redis's memory is looked at,
+local MEMORY_EVERY = 256                     -- and after how many new registrations
+
 local GROUP = 'dispatch'
 local PLATFORMS = { 'android', 'ios' }
 
@@ -157,6 +161,26 @@ local function unnote_deferred(prefix, pubkey, noted)
   end
 end
 
+-- New registrations leave room in Redis for limits, wakes and renewals, so that who registers without
+-- end can silence nobody. What was looked at is kept between calls, by Redis itself: one verdict for
+-- all workers, and a flood asks no oftener.
+local memory = { looked_at = 0, admitted = 0, is_short = false }
+
+local function look_at_memory(now)
+  local info = redis.call('INFO', 'memory')
+  local most = tonumber(string.match(info, '\nmaxmemory:(%d+)')) or 0
+  local used = tonumber(string.match(info, '\nused_memory:(%d+)')) or 0
+  memory.looked_at, memory.admitted = now, 0
+  memory.is_short = most > 0 and used > most / 100 * ROOM_PERCENT
+end
+
+local function is_short_of_memory(now)
+  if math.abs(now - memory.looked_at) >= MEMORY_EVERY_US or memory.admitted >= MEMORY_EVERY then
+    look_at_memory(now)
+  end
+  return memory.is_short
+end
+
 local function count_live(prefix, platform, now)
   return redis.call('ZCOUNT', platform_key(prefix, platform), '(' .. string.format('%.0f', ms_down(now)),
                     '+inf')
@@ -261,6 +285,14 @@ local function add_field(fields, name, value)
   fields[#fields + 1] = value
 end
 
+-- What keeps another pubkey from being registered, or false.
+local function shortage(prefix, now, most)
+  local live = 0
+  for _, each in ipairs(PLATFORMS) do live = live + count_live(prefix, each, now) end
+  if live >= most then return 'full' end
+  return is_short_of_memory(now) and 'memory'
+end
+
 -- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,
 --          p256dh, auth [, device id, where the token is an endpoint URL, or '' [, pubkey of the
 --          Mostro node that the phone has named, or '']])
@@ -273,9 +305,9 @@ local function do_register(keys, args)
   if wait > 0 then return { 'address', wait } end
   local key = token_key(prefix, pubkey)
   if redis.call('EXISTS', key) == 0 then
-    local live = 0
-    for _, each in ipairs(PLATFORMS) do live = live + count_live(prefix, each, now) end
-    if live >= tonumber(most) then return { 'full', 0 } end
+    local short = shortage(prefix, now, tonumber(most))
+    if short then return { short, 0 } end
+    memory.admitted = memory.admitted + 1
     -- An event may have noted a deferral while nobody was there to be woken.
     redis.call('DEL', due_key(prefix, pubkey))
   else
@@ -645,11 +677,13 @@ local function sum_listeners(prefix)
   return sums
 end
 
--- state(prefix): { live registrations of each platform, length of the queue, the listeners' sums }
+-- state(prefix): { live registrations of each platform, length of the queue, 1 where new
+-- registrations are refused for want of memory, the listeners' sums }
 local function do_state(keys)
   local now, values = now_us(), {}
   for _, each in ipairs(PLATFORMS) do values[#values + 1] = count_live(keys[1], each, now) end
   values[#values + 1] = redis.call('XLEN', wakes_key(keys[1]))
+  values[#values + 1] = is_short_of_memory(now) and 1 or 0
   for _, each in ipairs(sum_listeners(keys[1])) do values[#values + 1] = each end
   return values
 end

@@ -14,7 +14,7 @@
 #define NOTIFY_QUEUE_FULL     -2
 
 #define LISTENER_SUMS 6                   /* of registry.lua's sum_listeners() */
-#define STATE_VALUES  (3 + LISTENER_SUMS) /* of `state`, and before the counters in `metrics` */
+#define STATE_VALUES  (4 + LISTENER_SUMS) /* of `state`, and before the counters in `metrics` */
 
 const char *platform_name(enum platform platform)
 {
@@ -171,7 +171,8 @@ static void set_state(const struct registry *registry, struct registry_state *st
         .android = values[0],
         .ios = values[1],
         .queued = values[2],
-        .listeners = listeners_of(values + 3),
+        .memory_short = values[3] != 0,
+        .listeners = listeners_of(values + 4),
         .redis_full = redis_is_full(registry->redis),
         .registrations_full = values[0] + values[1] >= (uint64_t)settings->max_registrations,
         .queue_half_full = values[2] >= (uint64_t)settings->wakes_max / 2};

@@ -58,6 +58,7 @@ struct registry_state {
     struct registry_listeners listeners;
     /* For each of these requests are answered 503. */
     bool redis_full;         /* its maxmemory is reached */
+    bool memory_short;       /* 70 % of it are: for new pubkeys */
     bool registrations_full; /* MAX_REGISTRATIONS is reached */
     bool queue_half_full;    /* half of WAKES_MAX is reached */
 };

@@ -107,6 +107,9 @@ void registry_tell_full(enum registry_shortage shortage)
     static const char *const texts[REGISTRY_SHORTAGES] = {
         [REGISTRY_SHORT_MEMORY] = "Redis is full, so that requests are answered 503 and events "
                                   "wait: raise its maxmemory, or lower MAX_REGISTRATIONS",
+        [REGISTRY_SHORT_ROOM] = "over 70 % of Redis's maxmemory is used, so that new registrations "
+                                "are answered 503 and the rest keeps room: raise maxmemory, or "
+                                "lower MAX_REGISTRATIONS or TOKEN_TTL_HOURS",
         [REGISTRY_SHORT_REGISTRATIONS] = "MAX_REGISTRATIONS is reached, so that new registrations "
                                          "are answered 503: raise it if Redis has the memory",
         [REGISTRY_SHORT_HALF_QUEUE] =
@@ -193,11 +196,13 @@ static enum registry_result outcome_of(struct registry *registry, redisReply *re
     static const struct {
         const char *word;
         enum registry_result result;
+        enum registry_shortage shortage; /* of REGISTRY_FULL */
     } words[] = {
-        {"ok", REGISTRY_OK},
-        {"absent", REGISTRY_NOT_FOUND},
-        {"address", REGISTRY_REFUSED_ADDRESS},
-        {"full", REGISTRY_FULL},
+        {"ok", REGISTRY_OK, REGISTRY_SHORTAGES},
+        {"absent", REGISTRY_NOT_FOUND, REGISTRY_SHORTAGES},
+        {"address", REGISTRY_REFUSED_ADDRESS, REGISTRY_SHORTAGES},
+        {"full", REGISTRY_FULL, REGISTRY_SHORT_REGISTRATIONS},
+        {"memory", REGISTRY_FULL, REGISTRY_SHORT_ROOM},
     };
 
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
@@ -207,7 +212,7 @@ static enum registry_result outcome_of(struct registry *registry, redisReply *re
             if (strcmp(reply->element[0]->str, words[i].word) == 0) {
                 registry->refused_for_us = reply->element[1]->integer;
                 if (words[i].result == REGISTRY_FULL)
-                    registry_tell_full(REGISTRY_SHORT_REGISTRATIONS);
+                    registry_tell_full(words[i].shortage);
                 freeReplyObject(reply);
                 return words[i].result;
             }

@@ -80,6 +80,7 @@ enum registry_result registry_call_for_outcome(struct registry *registry);
 /* Something is full: tells the log, once in ten seconds for the process. */
 enum registry_shortage {
     REGISTRY_SHORT_MEMORY,        /* Redis's maxmemory */
+    REGISTRY_SHORT_ROOM,          /* 70 % of it, for new registrations */
     REGISTRY_SHORT_REGISTRATIONS, /* MAX_REGISTRATIONS */
     REGISTRY_SHORT_HALF_QUEUE,    /* half of WAKES_MAX, for notifies */
     REGISTRY_SHORT_QUEUE,         /* WAKES_MAX, for events */

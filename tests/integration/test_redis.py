@@ -948,10 +948,10 @@ def metrics(stack):
 
 
 def full_by_metrics(stack):
-    """What is, of the three that may be."""
+    """What is, of the four that may be."""
     found = {name.split('"')[1]: value for name, value in metrics(stack).items()
              if name.startswith("mostro_full{")}
-    assert set(found) == {"redis", "registrations", "queue"}
+    assert set(found) == {"redis", "memory", "registrations", "queue"}
     return {what for what, value in found.items() if value == 1}
 
 
@@ -1025,6 +1025,62 @@ def test_the_registry_holds_so_many(make_api, pubkey):
     api.register(pubkeys[1], "token-1")
 
 
+MEMORY_SHORT = ("over 70 % of Redis's maxmemory is used, so that new registrations are answered 503 "
+                "and the rest keeps room: raise maxmemory, or lower MAX_REGISTRATIONS or "
+                "TOKEN_TTL_HOURS")
+
+
+def used_of_max(stack):
+    memory = stack.redis.info("memory")
+    return memory["used_memory"] / memory["maxmemory"]
+
+
+def register_until_refused(stack):
+    """As a flood of requests makes the workers do; what all of it was answered."""
+    while True:
+        with stack.redis.pipeline(transaction=False) as pipeline:
+            for _ in range(1000):
+                pipeline.fcall("mostro2_register", 1, "mostro:", "", 1, 1, nostr.new_pubkey(),
+                               DAY * 1000, 1_000_000, "android", "t" * 4096, "", "")
+            answers = [tuple(answer) for answer in pipeline.execute()]
+        if set(answers) != {("ok", 0)}:
+            return set(answers)
+
+
+def test_new_registrations_leave_room_for_all_else(live, relay, phone, pubkey, device):
+    live.redis.config_set("maxmemory", 16 << 20)
+    assert register_until_refused(live) == {("ok", 0), ("memory", 0)}
+    assert register_until_refused(live) == {("memory", 0)}
+    assert 0.7 <= used_of_max(live) < 0.8
+    for _ in range(20):
+        check_unavailable(live.post("/api/register", registration(nostr.new_pubkey())))
+    told = lines_with(live.workers, " error: registry: ")
+    assert 1 <= len(told) <= 2 and all(line.endswith(MEMORY_SHORT) for line in told)
+    wait_for_reason(live, 200, "Redis is over 70 % full, so that new registrations are refused: "
+                               "raise its maxmemory")
+    assert full_by_metrics(live) == {"memory"}
+    # Who is there is served as ever, and there is room for many who are not.
+    live.register(pubkey, device)
+    assert live.notify(pubkey).status == 202
+    phone.next_push()
+    relay.publish(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    for _ in range(100):
+        assert live.notify(nostr.new_pubkey()).status == 202
+    assert live.post("/api/unregister", {"trade_pubkey": pubkey}).body == UNREGISTERED
+    check_unavailable(live.post("/api/register", registration(pubkey)))
+    live.redis.config_set("maxmemory", 32 << 20)
+    wait_until(lambda: live.post("/api/register", registration(pubkey)).status == 200, 2)
+    wait_for_reason(live, 200, None)
+
+
+def test_redis_without_a_limit_takes_all(make_api):
+    api = make_api()
+    api.redis.config_set("maxmemory", 0)
+    for _ in range(3):
+        api.register(nostr.new_pubkey(), "token-1")
+
+
 FILLER = 4 << 20
 
 
@@ -1055,7 +1111,7 @@ def test_redis_itself_is_full(live, relay, phone, pubkey, device):
     relay.publish(wrap)
     live.wait_for_heartbeat()
     wait_for_reason(live, 200, "Redis is full: raise its maxmemory")
-    assert full_by_metrics(live) == {"redis"}
+    assert full_by_metrics(live) == {"redis", "memory"}
     assert live.listener.is_alive() and live.workers.children() == workers
     wait_until(lambda: lines_with(live.listener, " error: registry: "))
     check_told_of_full(live.listener, REDIS_FULL)
@@ -1067,7 +1123,9 @@ def test_redis_itself_is_full(live, relay, phone, pubkey, device):
     phone.next_push(timeout=15)  # what came meanwhile is taken now
     assert live.notify(pubkey).status == 202
     phone.next_push()
-    live.register(nostr.new_pubkey(), "token-1")
+    # Within the second for which Redis's memory is not looked at again.
+    wait_until(lambda: live.post("/api/register", registration(nostr.new_pubkey())).status == 200,
+               2)
     live.wait_until_idle()
     assert live.workers.children() == workers
 

@@ -163,7 +163,8 @@ START_TEST(operators_are_told_what_is_full)
         struct registry_state state;
         const char *says;
     } cases[] = {
-        {{.redis_full = true, .registrations_full = true}, "Redis is full"},
+        {{.redis_full = true, .memory_short = true}, "Redis is full"},
+        {{.memory_short = true, .registrations_full = true}, "Redis is over 70 % full"},
         {{.registrations_full = true, .queue_half_full = true}, "MAX_REGISTRATIONS"},
         {{.queue_half_full = true}, "half full"},
         {{.listeners.relays_may_hide_wraps = 1}, "gift wraps"},

@@ -1,15 +1,17 @@
 #include "dispatcher.h"
 
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/bell.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/thread.h"
 #include "log/log.h"
-#include "push/http_client.h"
 #include "push/push_backend.h"
 #include "push_desk.h"
 #include "registry/registry_listener.h"
@@ -24,13 +26,14 @@
 #define LOOKUP_BATCH      64
 #define DONE_BATCH        128
 #define DRAIN_MS          10000
+#define CANCEL_MS         3000 /* a thread that is kept by a peer has been freed by then */
 #define DRAIN_TELL_MS     1000
 #define COMMANDS_RETRY_MS 250
 #define SORT_EVERY_MS     100
 #define WAIT_MOST_MS      60000
 
 struct dispatcher {
-    struct http_client *client;
+    int bell; /* others ring it: see bell.h; -1: none */
     struct wake_queue *queue;
     struct wake_reader *reader;
     struct push_desk *desk;
@@ -161,7 +164,7 @@ static size_t lookups(struct dispatcher *dispatcher, unsigned lane, int64_t now_
 {
     size_t n = push_desk_slots(dispatcher->desk, lane, now_ms);
 
-    if (n == 0 && push_desk_is_down(dispatcher->desk, lane, now_ms) &&
+    if (n == 0 && push_desk_is_down(dispatcher->desk, lane) &&
         now_ms >= dispatcher->sort_due_ms[lane]) {
         dispatcher->sort_due_ms[lane] = now_ms + SORT_EVERY_MS;
         n = LOOKUP_BATCH;
@@ -174,7 +177,7 @@ static int64_t next_lookup_ms(const struct dispatcher *dispatcher, unsigned lane
 {
     int64_t next = push_desk_next_slot_ms(dispatcher->desk, lane, now_ms);
 
-    if (push_desk_is_down(dispatcher->desk, lane, now_ms))
+    if (push_desk_is_down(dispatcher->desk, lane))
         next = earlier(next, dispatcher->sort_due_ms[lane]);
     return next;
 }
@@ -201,6 +204,7 @@ static void serve_lane(struct dispatcher *dispatcher, unsigned lane, int64_t now
         for (size_t i = 0; i < n; i++)
             wake_queue_put_back(dispatcher->queue, targets[i], lane);
     }
+    push_desk_hand_over(dispatcher->desk);
     OPENSSL_cleanse(dispatcher->registrations, n * sizeof *dispatcher->registrations);
     OPENSSL_cleanse(keys, sizeof keys);
 }
@@ -240,12 +244,14 @@ static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
 
 static void wait_until(struct dispatcher *dispatcher, int64_t until_ms)
 {
+    struct pollfd fds[] = {{.fd = dispatcher->bell, .events = POLLIN},
+                           {.fd = wake_reader_fd(dispatcher->reader), .events = POLLIN}};
     int64_t wait = until_ms == INT64_MIN ? 0 : until_ms - clock_monotonic_ms();
 
     if (until_ms == INT64_MAX || wait > WAIT_MOST_MS)
         wait = WAIT_MOST_MS;
-    http_client_wait(dispatcher->client, wake_reader_fd(dispatcher->reader),
-                     wait > 0 ? (int)wait : 0);
+    if (poll(fds, sizeof fds / sizeof fds[0], wait > 0 ? (int)wait : 0) > 0 && fds[0].revents != 0)
+        bell_hush(dispatcher->bell);
 }
 
 static void stop_clocks(struct dispatcher *dispatcher, int64_t now_ms)
@@ -254,8 +260,7 @@ static void stop_clocks(struct dispatcher *dispatcher, int64_t now_ms)
 
     for (unsigned lane = 0; lane < push_desk_lanes(dispatcher->desk); lane++)
         wake_queue_stop_clock(dispatcher->queue, lane,
-                              redis_away || push_desk_is_down(dispatcher->desk, lane, now_ms),
-                              now_ms);
+                              redis_away || push_desk_is_down(dispatcher->desk, lane), now_ms);
 }
 
 static void work(struct dispatcher *dispatcher)
@@ -293,27 +298,38 @@ static void tell_the_rest(struct dispatcher *dispatcher)
     }
 }
 
-/* Nothing begins any more; what is in flight may end. */
-static void drain(struct dispatcher *dispatcher)
+/* Brings to an end what is in flight; false where some has not ended after so long. */
+static bool let_end(struct dispatcher *dispatcher, int64_t ms)
 {
-    int64_t now_ms = clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_MS;
+    int64_t now_ms = clock_monotonic_ms(), deadline_ms = now_ms + ms;
 
-    wake_reader_stop(dispatcher->reader);
     for (;;) {
+        int64_t next_ms;
+
         settle(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
+        next_ms = turns_run(&dispatcher->turns, now_ms);
         publish_status(dispatcher);
-        if (push_desk_in_flight(dispatcher->desk) == 0 || now_ms >= deadline_ms)
-            break;
-        wait_until(dispatcher, deadline_ms);
+        if (push_desk_in_flight(dispatcher->desk) == 0)
+            return true;
+        if (now_ms >= deadline_ms)
+            return false;
+        wait_until(dispatcher, earlier(next_ms, deadline_ms));
         now_ms = clock_monotonic_ms();
     }
-    if (push_desk_in_flight(dispatcher->desk) > 0)
+}
+
+/* Nothing begins any more; what is in flight may end. */
+static void drain(struct dispatcher *dispatcher)
+{
+    wake_reader_stop(dispatcher->reader);
+    if (!let_end(dispatcher, DRAIN_MS)) {
         log_warn("dispatcher: %u pushes did not end in time; they will be made again",
                  push_desk_in_flight(dispatcher->desk));
-    http_client_cancel_all(dispatcher->client);
-    settle(dispatcher, now_ms);
+        push_desk_cancel(dispatcher->desk);
+        (void)let_end(dispatcher, CANCEL_MS);
+    }
     tell_the_rest(dispatcher);
     log_info("dispatcher: stopped; %zu wakes stay in Redis", wake_queue_backlog(dispatcher->queue));
     publish_status(dispatcher);
@@ -353,10 +369,10 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
         return NULL;
     dispatcher->registry_retry_ms = INT64_MIN;
     STAILQ_INIT(&dispatcher->dead);
-    dispatcher->client = http_client_new(settings->tls_ca_file);
-    if (dispatcher->client != NULL)
+    dispatcher->bell = bell_new();
+    if (dispatcher->bell >= 0)
         dispatcher->desk =
-            push_desk_new(push_backends, push_backends_count, settings, dispatcher->client);
+            push_desk_new(push_backends, push_backends_count, settings, dispatcher->bell);
     dispatcher->reader = wake_reader_new(settings, stats);
     dispatcher->registry = registry_new(settings, stats);
     dispatcher->registrations = calloc(LOOKUP_BATCH, sizeof *dispatcher->registrations);
@@ -378,7 +394,7 @@ void dispatcher_hold(struct dispatcher *dispatcher, const struct lease *lease)
         return;
     atomic_store(&dispatcher->held_alone, lease->alone);
     atomic_store(&dispatcher->held_since_us, lease->since_us);
-    http_client_wakeup(dispatcher->client);
+    bell_ring(dispatcher->bell);
 }
 
 void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out)
@@ -390,7 +406,7 @@ void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *
 void dispatcher_stop(struct dispatcher *dispatcher)
 {
     atomic_store(&dispatcher->stop, true);
-    http_client_wakeup(dispatcher->client);
+    bell_ring(dispatcher->bell);
 }
 
 void dispatcher_free(struct dispatcher **dispatcher)
@@ -409,7 +425,8 @@ void dispatcher_free(struct dispatcher **dispatcher)
         push_ended_free(&dead);
     }
     push_desk_free(&it->desk);
-    http_client_free(&it->client);
+    if (it->bell >= 0)
+        (void)close(it->bell);
     wake_reader_free(&it->reader);
     registry_free(&it->registry);
     wake_queue_free(&it->queue);

@@ -1,7 +1,8 @@
 /* dispatcher: takes wakes from Redis and wakes the phones they are for.
  *
  * One thread, which waits for the stream, the pushes and the clock at once; nothing in it waits for
- * one of them alone, commands to Redis aside (see redis.h for how long those may take). A wake is
+ * one of them alone, commands to Redis aside (see redis.h for how long those may take). Pushes are
+ * made in other threads, one a back end (see push_thread.h). A wake is
  * acknowledged only after its push has an outcome, so that a process that dies loses none. */
 #ifndef MOSTRO_DISPATCHER_H
 #define MOSTRO_DISPATCHER_H

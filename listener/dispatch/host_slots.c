@@ -191,7 +191,7 @@ static void learn(struct host_slots *slots, struct host *host, const struct push
     bool taken = result->answered && result->outcome != PUSH_HELD_BACK &&
                  result->outcome != PUSH_BACKEND_FAULT;
 
-    if (result->multiplexed)
+    if (result->takes_many)
         host->most = HOST_SLOTS_MAX;
     if (!taken || host->allowed == 0 || is_held(host, now_ms))
         return;

@@ -1,8 +1,8 @@
 /* host_slots: how much one distributor may take of what UnifiedPush has.
  *
- * At most HOST_SLOTS_MAX pushes are in flight to a host, and as long as it has not shown that it
- * speaks HTTP/2 no more than there are connections: a push that waits for one inside the HTTP
- * client would use up its time there. Hosts that let a push time out, or wait nearly as long, in
+ * At most HOST_SLOTS_MAX pushes are in flight to a host, and HOST_SLOTS_FIRST as long as it has not
+ * answered one. There are as many connections: a push that waits for one inside the HTTP client
+ * would use up its time there. Hosts that let a push time out, or wait nearly as long, in
  * the last HOST_SLOTS_SLOW_MS share a few slots, all of them together: strangers choose the hosts,
  * and with enough slow ones could else take all there are. Further targets wait here, in order, for
  * a push to end.
@@ -21,13 +21,12 @@
 #include <stdint.h>
 
 #include "device/device_id.h"
-#include "push/http_client.h"
 #include "push/push.h"
 #include "push/push_backend.h"
 #include "wakes/wake_queue.h"
 
-#define HOST_SLOTS_MAX     20
-#define HOST_SLOTS_FIRST   HTTP_CLIENT_CONNECTIONS_PER_HOST
+#define HOST_SLOTS_MAX     PUSH_HOST_CONNECTIONS
+#define HOST_SLOTS_FIRST   4
 #define HOST_SLOTS_SLOW_MS 300000
 
 /* An endpoint without its secret: its device id. */

@@ -1,15 +1,16 @@
 #include "push_desk.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "base/bell.h"
 #include "base/must.h"
 #include "base/wipe.h"
 #include "host_slots.h"
 #include "log/log.h"
-#include "push/http_client.h"
 #include "push/push_backend.h"
+#include "push/push_thread.h"
 #include "registry/registration.h"
 #include "settings/settings.h"
 
@@ -19,7 +20,7 @@
 
 struct push_flight {
     struct push_ended ended; /* first, so that what has ended is its flight */
-    struct push_desk *desk;
+    struct push_job job;
     int64_t started_ms, failing_ms;
     char host[]; /* PUSH_HOST_MAX, where the back end has hosts; else none */
 };
@@ -27,15 +28,16 @@ struct push_flight {
 /* A back end, and what becomes of its pushes. */
 struct lane {
     const struct push_backend *backend;
-    void *service;            /* NULL: off */
-    struct host_slots *hosts; /* NULL: there is one peer */
+    struct push_thread *thread; /* NULL: off */
+    struct push_jobs begun;     /* to be handed over */
+    struct host_slots *hosts;   /* NULL: there is one peer */
     struct push_health health;
     unsigned in_flight;
     struct wake_list called;
 };
 
 struct push_desk {
-    struct http_client *client;
+    int bell;
     unsigned most; /* pushes in flight, a lane */
     struct push_ended_list ended;
     unsigned count;
@@ -65,20 +67,21 @@ static bool open_lane(const struct push_desk *desk, struct lane *lane,
                       const struct push_backend *backend, const struct settings *settings)
 {
     lane->backend = backend;
+    STAILQ_INIT(&lane->begun);
     push_health_init(&lane->health);
     if (backend->host != NULL && (lane->hosts = host_slots_new(slow_slots(desk))) == NULL)
         return false;
-    return backend->open(settings, desk->client, &lane->service);
+    return push_thread_start(backend, settings, desk->bell, &lane->thread);
 }
 
 struct push_desk *push_desk_new(const struct push_backend *const *backends, unsigned count,
-                                const struct settings *settings, struct http_client *client)
+                                const struct settings *settings, int bell)
 {
     struct push_desk *desk = calloc(1, sizeof *desk + (count + 1) * sizeof desk->lanes[0]);
 
     if (desk == NULL)
         return NULL;
-    desk->client = client;
+    desk->bell = bell;
     desk->most = (unsigned)settings->push_max_in_flight;
     STAILQ_INIT(&desk->ended);
     while (desk->count < count) {
@@ -95,6 +98,7 @@ struct push_desk *push_desk_new(const struct push_backend *const *backends, unsi
 
 static void flight_free(struct push_flight *flight)
 {
+    push_job_clear(&flight->job);
     wipe_free(flight->ended.token);
     free(flight);
 }
@@ -105,22 +109,37 @@ void push_ended_free(struct push_ended **ended)
     *ended = NULL;
 }
 
+static struct push_flight *flight_of(struct push_job *job)
+{
+    return (struct push_flight *)((char *)job - offsetof(struct push_flight, job));
+}
+
+static void close_lane(struct lane *lane)
+{
+    struct push_job *job;
+
+    if (lane->thread != NULL) {
+        push_thread_stop(lane->thread);
+        push_thread_collect(lane->thread, &lane->begun);
+        while ((job = STAILQ_FIRST(&lane->begun)) != NULL) {
+            STAILQ_REMOVE_HEAD(&lane->begun, next);
+            flight_free(flight_of(job));
+        }
+        push_thread_free(&lane->thread);
+    }
+    host_slots_free(&lane->hosts);
+}
+
 void push_desk_free(struct push_desk **desk)
 {
     struct push_ended *ended;
 
     if (*desk == NULL)
         return;
-    http_client_cancel_all((*desk)->client);
+    for (unsigned i = 1; i <= (*desk)->count; i++)
+        close_lane(&(*desk)->lanes[i]);
     while ((ended = push_desk_take_ended(*desk)) != NULL)
         push_ended_free(&ended);
-    for (unsigned i = 1; i <= (*desk)->count; i++) {
-        struct lane *lane = &(*desk)->lanes[i];
-
-        if (lane->service != NULL)
-            lane->backend->close(lane->service);
-        host_slots_free(&lane->hosts);
-    }
     free(*desk);
     *desk = NULL;
 }
@@ -137,13 +156,15 @@ const struct push_backend *push_desk_backend(const struct push_desk *desk, unsig
 
 static int64_t run_lane(struct lane *lane, int64_t now_ms)
 {
-    int64_t hosts_ms = INT64_MAX, service_ms = INT64_MAX;
+    int64_t hosts_ms = INT64_MAX, guard_ms = INT64_MAX;
 
     if (lane->hosts != NULL)
         hosts_ms = host_slots_run(lane->hosts, now_ms, &lane->called);
-    if (lane->service != NULL && lane->backend->run != NULL)
-        service_ms = lane->backend->run(lane->service, now_ms, clock_unix_s());
-    return hosts_ms < service_ms ? hosts_ms : service_ms;
+    if (lane->in_flight > 0) {
+        push_thread_guard(lane->thread, now_ms);
+        guard_ms = now_ms + PUSH_THREAD_GUARD_MS;
+    }
+    return hosts_ms < guard_ms ? hosts_ms : guard_ms;
 }
 
 int64_t push_desk_run(struct push_desk *desk, int64_t now_ms)
@@ -160,11 +181,6 @@ int64_t push_desk_run(struct push_desk *desk, int64_t now_ms)
 
 /* ---- Slots ----------------------------------------------------------------------------------- */
 
-static bool is_ready(const struct lane *lane, int64_t now_ms)
-{
-    return lane->backend->ready == NULL || lane->backend->ready(lane->service, now_ms);
-}
-
 size_t push_desk_slots(const struct push_desk *desk, unsigned number, int64_t now_ms)
 {
     const struct lane *lane;
@@ -172,9 +188,9 @@ size_t push_desk_slots(const struct push_desk *desk, unsigned number, int64_t no
     if (number == WAKE_LANE_UNKNOWN)
         return SIZE_MAX; /* finding out, or giving up, needs no slot */
     lane = lane_in(desk, number);
-    if (lane->service == NULL)
+    if (lane->thread == NULL)
         return SIZE_MAX;
-    if (!is_ready(lane, now_ms))
+    if (!push_thread_is_ready(lane->thread))
         return 0;
     return push_health_slots(&lane->health, now_ms, lane->in_flight, desk->most);
 }
@@ -188,17 +204,18 @@ int64_t push_desk_next_slot_ms(const struct push_desk *desk, unsigned number, in
     health = &lane_in(desk, number)->health;
     if (push_health_is_down(health) && health->probe_at_ms > now_ms)
         return health->probe_at_ms;
-    return INT64_MAX; /* a push that ends, or push_desk_run(), makes room */
+    return INT64_MAX; /* a ring of the bell, or push_desk_run(), makes room */
 }
 
-bool push_desk_is_down(const struct push_desk *desk, unsigned number, int64_t now_ms)
+bool push_desk_is_down(const struct push_desk *desk, unsigned number)
 {
     const struct lane *lane;
 
     if (number == WAKE_LANE_UNKNOWN)
         return false;
     lane = lane_in(desk, number);
-    return lane->service != NULL && (!is_ready(lane, now_ms) || push_health_is_down(&lane->health));
+    return lane->thread != NULL &&
+           (!push_thread_is_ready(lane->thread) || push_health_is_down(&lane->health));
 }
 
 unsigned push_desk_in_flight(const struct push_desk *desk)
@@ -251,6 +268,9 @@ static void note_health(struct lane *lane, const struct push_result *result, int
         break;
     case PUSH_UNAUTHORIZED: /* the back end deals with that */
     case PUSH_CANCELLED:
+    case PUSH_UNBEGUN:
+    case PUSH_NO_ROOM:
+    case PUSH_DAMAGED:
         break;
     case PUSH_DELIVERED:
     case PUSH_DEAD_TOKEN:
@@ -290,20 +310,41 @@ static int64_t hold(struct lane *lane, const struct push_flight *flight,
     return now_ms;
 }
 
-static void push_done(const struct push_result *result, void *arg)
+static void end_flight(struct lane *lane, struct push_flight *flight, int64_t now_ms)
 {
-    struct push_flight *flight = arg;
-    struct push_desk *desk = flight->desk;
-    struct lane *lane = lane_of(desk, flight->ended.lane);
-    int64_t now_ms = clock_monotonic_ms();
+    const struct push_result *result = &flight->job.result;
+    struct push_ended *ended = &flight->ended;
 
-    flight->ended.result = *result;
-    flight->ended.took_ms = now_ms - flight->started_ms;
-    flight->ended.blamed = push_health_blames(&lane->health, flight->failing_ms);
-    flight->ended.held_until_ms = hold(lane, flight, result, now_ms);
-    release_slot(lane, flight, result, now_ms);
+    ended->result = *result;
+    ended->took_ms = flight->job.ended_ms - flight->started_ms;
+    ended->blamed = push_health_blames(&lane->health, flight->failing_ms);
+    ended->held_until_ms = hold(lane, flight, result, now_ms);
+    release_slot(lane, flight, push_was_not_made(result->outcome) ? NULL : result, now_ms);
     note_health(lane, result, now_ms);
-    STAILQ_INSERT_TAIL(&desk->ended, &flight->ended, next);
+}
+
+void push_desk_collect(struct push_desk *desk, int64_t now_ms)
+{
+    for (unsigned i = 1; i <= desk->count; i++) {
+        struct lane *lane = &desk->lanes[i];
+        struct push_jobs jobs = STAILQ_HEAD_INITIALIZER(jobs);
+        struct push_job *job;
+
+        if (lane->thread != NULL)
+            push_thread_collect(lane->thread, &jobs);
+        STAILQ_FOREACH(job, &jobs, next)
+        {
+            end_flight(lane, flight_of(job), now_ms);
+            STAILQ_INSERT_TAIL(&desk->ended, &flight_of(job)->ended, next);
+        }
+    }
+}
+
+void push_desk_cancel(struct push_desk *desk)
+{
+    for (unsigned i = 1; i <= desk->count; i++)
+        if (desk->lanes[i].thread != NULL)
+            push_thread_cancel(desk->lanes[i].thread);
 }
 
 struct push_ended *push_desk_take_ended(struct push_desk *desk)
@@ -335,7 +376,6 @@ static struct push_flight *flight_new(struct push_desk *desk, unsigned lane,
 
     if (flight == NULL)
         return NULL;
-    flight->desk = desk;
     flight->started_ms = now_ms;
     flight->ended.target = target;
     flight->ended.lane = lane;
@@ -354,7 +394,7 @@ static enum push_desk_entry enter_host(struct lane *lane, struct push_flight *fl
 {
     char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
 
-    if (!lane->backend->host(lane->service, registration, flight->host))
+    if (!lane->backend->host(push_thread_service(lane->thread), registration, flight->host))
         return PUSH_DESK_NOT_ADMITTED;
     host_slots_endpoint(endpoint, registration->token);
     *until_ms = host_slots_held_until(lane->hosts, endpoint, now_ms);
@@ -379,7 +419,7 @@ enum push_desk_entry push_desk_enter(struct push_desk *desk, unsigned number,
     struct lane *lane = lane_of(desk, number);
     enum push_desk_entry entry = PUSH_DESK_ENTERED;
 
-    if (lane->service == NULL)
+    if (lane->thread == NULL)
         return PUSH_DESK_OFF;
     if (push_desk_slots(desk, number, now_ms) == 0)
         return PUSH_DESK_NO_SLOT;
@@ -395,20 +435,29 @@ enum push_desk_entry push_desk_enter(struct push_desk *desk, unsigned number,
     return entry;
 }
 
-enum push_start push_desk_push(struct push_desk *desk, struct push_flight *flight,
-                               const struct registration *registration, enum push_kind kind,
-                               int64_t failing_ms, int64_t now_ms)
+void push_desk_push(struct push_desk *desk, struct push_flight *flight,
+                    const struct registration *registration, enum push_kind kind,
+                    int64_t failing_ms, int64_t now_ms)
 {
     struct lane *lane = lane_of(desk, flight->ended.lane);
-    const struct push_order order = {
-        .kind = kind, .registration = registration, .now_ms = now_ms, .unix_s = clock_unix_s()};
-    enum push_start started;
 
     flight->failing_ms = failing_ms;
-    started = lane->backend->push(lane->service, &order, push_done, flight);
-    if (started != PUSH_STARTED)
-        push_desk_leave(desk, flight, now_ms);
-    return started;
+    if (push_job_init(&flight->job, kind, registration, now_ms)) {
+        STAILQ_INSERT_TAIL(&lane->begun, &flight->job, next);
+        return;
+    }
+    flight->job.result = (struct push_result){.outcome = PUSH_NO_ROOM, .retry_after_ms = -1};
+    flight->job.ended_ms = now_ms;
+    end_flight(lane, flight, now_ms);
+    STAILQ_INSERT_TAIL(&desk->ended, &flight->ended, next);
+    bell_ring(desk->bell);
+}
+
+void push_desk_hand_over(struct push_desk *desk)
+{
+    for (unsigned i = 1; i <= desk->count; i++)
+        if (desk->lanes[i].thread != NULL)
+            push_thread_order(desk->lanes[i].thread, &desk->lanes[i].begun);
 }
 
 void push_desk_leave(struct push_desk *desk, struct push_flight *flight, int64_t now_ms)

@@ -1,5 +1,6 @@
 /* push_desk: has each push made by the back end whose registration it is, and tells how it ended.
  *
+ * Each back end that is on has a thread of its own (see push_thread.h); nothing here waits for one.
  * Knows slots, hosts, and whether a back end works; of wakes and their queue nothing: targets are
  * handed in, and come back with the outcome, as a value. Knows no back end by name, and speaks to
  * no Redis. Belongs to the dispatcher's thread; times are milliseconds of clock_monotonic_ms().
@@ -18,18 +19,19 @@
 
 #define PUSH_DESK_NO_MEMORY_MS 1000 /* what there is no memory for waits so long */
 
-struct http_client;
 struct push_backend;
 struct push_desk;
 struct registration;
 struct settings;
 
-/* With `count` back ends. The arguments must outlive the desk. NULL when out of memory. */
+/* With `count` back ends, whose threads ring `bell` (see bell.h) when there is something to collect
+ * or a slot may have become free. The arguments must outlive the desk. NULL, with an error logged
+ * where there is more to say, when out of memory or threads. */
 struct push_desk *push_desk_new(const struct push_backend *const *backends, unsigned count,
-                                const struct settings *settings, struct http_client *client);
+                                const struct settings *settings, int bell);
 
-/* Cancels the client's requests; nobody is told of those that end by that, nor of those that have
- * ended and were not asked for. */
+/* Cancels what is in flight; nobody is told of those that end by that, nor of those that have ended
+ * and were not asked for. */
 void push_desk_free(struct push_desk **desk);
 
 /* One more than there are back ends. */
@@ -38,8 +40,8 @@ unsigned push_desk_lanes(const struct push_desk *desk);
 /* Of a lane that is not WAKE_LANE_UNKNOWN. */
 const struct push_backend *push_desk_backend(const struct push_desk *desk, unsigned lane);
 
-/* Keeps the back ends ready, and calls those whose host was held; returns when to be called
- * again. */
+/* Frees threads that are kept by a peer, and calls those whose host was held; returns when to be
+ * called again. */
 int64_t push_desk_run(struct push_desk *desk, int64_t now_ms);
 
 /* How many targets of a lane may be served now, and when that may be more than none without a push
@@ -48,7 +50,7 @@ size_t push_desk_slots(const struct push_desk *desk, unsigned lane, int64_t now_
 int64_t push_desk_next_slot_ms(const struct push_desk *desk, unsigned lane, int64_t now_ms);
 
 /* Whether nothing can be pushed in this lane at all, for now. */
-bool push_desk_is_down(const struct push_desk *desk, unsigned lane, int64_t now_ms);
+bool push_desk_is_down(const struct push_desk *desk, unsigned lane);
 
 unsigned push_desk_in_flight(const struct push_desk *desk);
 
@@ -76,12 +78,14 @@ enum push_desk_entry push_desk_enter(struct push_desk *desk, unsigned lane,
                                      const struct registration *registration, int64_t now_ms,
                                      struct push_flight **flight, int64_t *until_ms);
 
-/* Since `failing_ms` the target is pushed to without success (see wake_target_failing_ms()). Where
- * it is not PUSH_STARTED the slot has been given back, and nothing more is heard of it. */
-enum push_start push_desk_push(struct push_desk *desk, struct push_flight *flight,
-                               const struct registration *registration, enum push_kind kind,
-                               int64_t failing_ms, int64_t now_ms)
-    __attribute__((warn_unused_result));
+/* Since `failing_ms` the target is pushed to without success (see wake_target_failing_ms()). The
+ * push begins after push_desk_hand_over(), and ends with an outcome however it goes. */
+void push_desk_push(struct push_desk *desk, struct push_flight *flight,
+                    const struct registration *registration, enum push_kind kind,
+                    int64_t failing_ms, int64_t now_ms);
+
+/* Hands all such pushes to the back ends' threads, at once. */
+void push_desk_hand_over(struct push_desk *desk);
 
 /* There was nothing to push. */
 void push_desk_leave(struct push_desk *desk, struct push_flight *flight, int64_t now_ms);
@@ -106,7 +110,13 @@ struct push_ended {
 };
 STAILQ_HEAD(push_ended_list, push_ended);
 
-/* The first that has ended and was not asked for; the caller's from now on. NULL: none. */
+/* Has everything in flight end soon, as PUSH_CANCELLED. */
+void push_desk_cancel(struct push_desk *desk);
+
+/* Takes in what the threads have handed back: slots become free. */
+void push_desk_collect(struct push_desk *desk, int64_t now_ms);
+
+/* The first that has been collected and was not asked for; the caller's from now on. NULL: none. */
 struct push_ended *push_desk_take_ended(struct push_desk *desk);
 void push_ended_free(struct push_ended **ended);
 

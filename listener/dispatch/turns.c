@@ -69,7 +69,7 @@ static void push(const struct turns *turns, struct wake_target *target, unsigned
     const struct push_backend *backend = backend_of(turns, lane);
     struct log_name name = log_debug_name(wake_target_key(target));
     enum push_kind kind;
-    unsigned expired, given_up;
+    unsigned expired;
     bool begun = wake_queue_begin(turns->queue, target, lane, now_ms, &kind, &expired);
 
     stats_add(turns->stats, backend->counters.given_up, expired);
@@ -78,22 +78,7 @@ static void push(const struct turns *turns, struct wake_target *target, unsigned
         push_desk_leave(turns->desk, flight, now_ms);
         return;
     }
-    switch (push_desk_push(turns->desk, flight, registration, kind, wake_target_failing_ms(target),
-                           now_ms)) {
-    case PUSH_STARTED:
-        break;
-    case PUSH_BAD_REGISTRATION:
-        log_debug("push: %s cannot be pushed to, for its registration is damaged: given up",
-                  name.text);
-        finish(turns, target, backend->counters.given_up, now_ms);
-        break;
-    case PUSH_NO_MEMORY:
-        log_warn("push: %s: a push could not be started for want of memory; it will be tried again",
-                 backend->name);
-        (void)wake_queue_retry(turns->queue, target, now_ms, false, PUSH_DESK_NO_MEMORY_MS,
-                               &given_up);
-        break;
-    }
+    push_desk_push(turns->desk, flight, registration, kind, wake_target_failing_ms(target), now_ms);
 }
 
 static void tell_entry(enum push_desk_entry entry, const struct wake_target *target, unsigned lane,
@@ -191,9 +176,17 @@ static void tell_outcome(const struct push_ended *ended, const struct push_backe
         [PUSH_GIVEN_UP] = "given up",
         [PUSH_MISTAKE] = "given up, for a mistake of the operator's",
         [PUSH_CANCELLED] = "cancelled, for this server stops",
+        [PUSH_UNBEGUN] = "not begun, for its turn came too late",
+        [PUSH_NO_ROOM] = "not begun, for want of memory",
+        [PUSH_DAMAGED] = "given up, for its registration is damaged",
     };
     struct log_name name;
 
+    if (push_was_not_made(ended->result.outcome)) {
+        log_debug("push: %s was not pushed to by %s: %s", name_of(ended->target, &name),
+                  backend->name, texts[ended->result.outcome]);
+        return;
+    }
     log_debug("push: %s was pushed to by %s (%s): %s", name_of(ended->target, &name), backend->name,
               ended->result.answer, texts[ended->result.outcome]);
 }
@@ -225,6 +218,17 @@ static void hold_back(const struct turns *turns, const struct push_ended *ended,
     stats_add(turns->stats, STAT_PUSH_RETRIES, 1);
 }
 
+static void wait_for_memory(const struct turns *turns, const struct push_ended *ended,
+                            int64_t now_ms)
+{
+    unsigned given_up;
+
+    log_warn("push: %s: a push could not be started for want of memory; it will be tried again",
+             backend_of(turns, ended->lane)->name);
+    (void)wake_queue_retry(turns->queue, ended->target, now_ms, false, PUSH_DESK_NO_MEMORY_MS,
+                           &given_up);
+}
+
 /* All but PUSH_DEAD_TOKEN. */
 static void settle(const struct turns *turns, const struct push_ended *ended, int64_t now_ms)
 {
@@ -247,8 +251,15 @@ static void settle(const struct turns *turns, const struct push_ended *ended, in
         if (!wake_queue_once_more(turns->queue, ended->target, now_ms))
             finish(turns, ended->target, counters->given_up, now_ms);
         break;
+    case PUSH_UNBEGUN:
+        wake_queue_hold_back(turns->queue, ended->target, now_ms);
+        break;
+    case PUSH_NO_ROOM:
+        wait_for_memory(turns, ended, now_ms);
+        break;
     case PUSH_GIVEN_UP:
     case PUSH_MISTAKE:
+    case PUSH_DAMAGED:
         finish(turns, ended->target, counters->given_up, now_ms);
         break;
     case PUSH_CANCELLED:
@@ -263,12 +274,13 @@ struct push_ended *turns_settle(const struct turns *turns, int64_t now_ms)
 {
     struct push_ended *ended;
 
+    push_desk_collect(turns->desk, now_ms);
     line_up_called(turns);
     while ((ended = push_desk_take_ended(turns->desk)) != NULL) {
         const struct push_backend *backend = backend_of(turns, ended->lane);
 
         tell_outcome(ended, backend);
-        if (ended->result.outcome != PUSH_CANCELLED)
+        if (ended->result.outcome != PUSH_CANCELLED && !push_was_not_made(ended->result.outcome))
             stats_add_push(turns->stats, backend->counters.time, ended->took_ms);
         if (ended->result.outcome == PUSH_DEAD_TOKEN)
             return ended;

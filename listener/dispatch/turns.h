@@ -32,7 +32,7 @@ void turns_serve(const struct turns *turns, struct wake_target *target,
 
 /* Settles what has ended, up to the first push whose token is dead: that one is the caller's, who
  * has the registration removed, if it is still the one with this token, and then says so to
- * turns_settle_dead(). NULL: all is settled. To be called whenever pushes may have ended. */
+ * turns_settle_dead(). NULL: all is settled. To be called whenever the bell has rung. */
 struct push_ended *turns_settle(const struct turns *turns, int64_t now_ms)
     __attribute__((warn_unused_result));
 

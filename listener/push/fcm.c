@@ -24,6 +24,7 @@
 #define ANSWER_MAX         (16 * 1024)
 #define CONNECT_TIMEOUT_MS 5000
 #define TIMEOUT_MS         10000
+#define CONNECTIONS        4 /* HTTP/2: requests share them */
 #define COMPLAIN_EVERY_MS  60000
 #define TOO_MANY_MS        60000 /* after a 429 that names no time, as Google's documentation has it */
 
@@ -414,6 +415,7 @@ static enum push_start push(void *service, const struct push_order *order, push_
 
 const struct push_backend fcm_backend = {
     .name = "FCM",
+    .host_connections = CONNECTIONS,
     .counters = PUSH_COUNTERS(FCM),
     .accepts = accepts,
     .open = open_service,

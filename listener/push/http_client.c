@@ -13,8 +13,10 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/tls_policy.h"
 #include "base/url.h"
 #include "base/wipe.h"
+#include "http_sockets.h"
 #include "log/log.h"
 #include "settings/user_agent.h"
 
@@ -22,6 +24,7 @@
 #define IDLE_CONNECTIONS_MAX 128L
 #define ANSWER_HEADERS_MAX   (32 * 1024)
 #define ANSWER_FIRST         256
+#define SOCKETS_A_REQUEST    4     /* however many addresses a name has */
 #define UNACKNOWLEDGED_MS    10000 /* then a connection is dead, whatever libcurl thinks of it */
 #define SILENCES_MAX         32
 #define SILENCE_KEPT_MS      600000
@@ -50,6 +53,8 @@ struct exchange {
     struct header_list *headers;
     http_address_fn *address_check;
     bool address_admitted, address_refused;
+    unsigned sockets;
+    int64_t deadline_ms;
     char *answer; /* NULL before there is any */
     size_t answer_len, answer_size, answer_limit;
     size_t header_bytes;
@@ -71,6 +76,8 @@ struct silence {
 
 struct http_client {
     CURLM *multi;
+    struct http_sockets *sockets;
+    long http_version;
     CURLSH *share;
     STACK_OF(X509) * authorities;
     const char *system_ca_file;
@@ -117,12 +124,14 @@ bool http_client_can_trust(const char *ca_file)
 
 /* The store already holds the system's authorities; libcurl may share it among connections, which
  * is why adding one twice must be (and is) no error. */
-static CURLcode add_authorities(CURL *easy, void *ssl_ctx, void *arg)
+static CURLcode set_up_tls(CURL *easy, void *ssl_ctx, void *arg)
 {
     const struct http_client *client = arg;
     X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
 
     (void)easy;
+    if (!tls_policy_apply(ssl_ctx))
+        return CURLE_OUT_OF_MEMORY;
     for (int i = 0; i < sk_X509_num(client->authorities); i++) {
         if (X509_STORE_add_cert(store, sk_X509_value(client->authorities, i)) != 1)
             return CURLE_SSL_CACERT_BADFILE;
@@ -145,16 +154,38 @@ static bool check_address(struct exchange *exchange, const struct sockaddr *addr
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     const unsigned unacknowledged_ms = UNACKNOWLEDGED_MS;
+    struct exchange *exchange = arg;
     int fd;
 
     (void)purpose;
-    if (!check_address(arg, &address->addr, (socklen_t)address->addrlen))
+    if (!check_address(exchange, &address->addr, (socklen_t)address->addrlen) ||
+        exchange->sockets >= SOCKETS_A_REQUEST)
         return CURL_SOCKET_BAD;
-    fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    exchange->sockets++;
+    fd = http_sockets_open(exchange->client->sockets, address->family, address->socktype,
+                           address->protocol, exchange->deadline_ms);
     if (fd >= 0)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
                          sizeof unacknowledged_ms);
     return fd;
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+    struct http_client *client = arg;
+
+    http_sockets_close(client->sockets, fd);
+    return 0;
+}
+
+/* The connection that a request has been given may have been opened for another one. */
+static void note_deadline(const struct exchange *exchange)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_ACTIVESOCKET, &fd);
+    if (fd != CURL_SOCKET_BAD)
+        http_sockets_use(exchange->client->sockets, fd, exchange->deadline_ms);
 }
 
 /* A request may be given a connection that another one, without its check, has opened. */
@@ -205,6 +236,7 @@ static int begin_sending(void *arg, char *peer_ip, char *local_ip, int peer_port
         release_send_buffer(*sending);
     *sending = exchange;
     exchange->sending = true;
+    note_deadline(exchange);
     return check_connection(exchange, peer_ip) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
@@ -470,6 +502,7 @@ static struct exchange *exchange_new(struct http_client *client, const struct ht
     exchange->address_check = request->address_check;
     exchange->answer_limit = request->answer_limit;
     exchange->retry_after_ms = -1;
+    exchange->deadline_ms = clock_monotonic_ms() + request->timeout_ms;
     exchange->url = strdup(request->url);
     exchange->body = malloc(request->body_len + 1);
     exchange->headers = share_headers(client, request->headers);
@@ -497,7 +530,7 @@ static bool set_up_policy(CURL *easy, struct http_client *client)
     SET(CURLOPT_NOSIGNAL, 1L);
     /* Else a request that times out in DNS blocks the thread until the resolver gives up. */
     SET(CURLOPT_QUICK_EXIT, 1L);
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    SET(CURLOPT_HTTP_VERSION, client->http_version);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_POST, 1L);
@@ -507,15 +540,14 @@ static bool set_up_policy(CURL *easy, struct http_client *client)
     SET(CURLOPT_SHARE, client->share);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     /* libcurl keeps the parsed bundle for the next connection only where there is no directory. */
     if (client->system_ca_file != NULL)
         SET(CURLOPT_CAPATH, NULL);
-    if (client->authorities != NULL) {
-        SET(CURLOPT_SSL_CTX_FUNCTION, add_authorities);
-        SET(CURLOPT_SSL_CTX_DATA, (void *)client);
-    }
+    SET(CURLOPT_SSL_CTX_FUNCTION, set_up_tls);
+    SET(CURLOPT_SSL_CTX_DATA, (void *)client);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    SET(CURLOPT_CLOSESOCKETDATA, (void *)client);
     SET(CURLOPT_PREREQFUNCTION, begin_sending);
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_WRITEFUNCTION, take_body);
@@ -620,17 +652,15 @@ static void finish(struct exchange *exchange, struct http_answer *answer)
 
 /* ---- The client ------------------------------------------------------------------------------ */
 
-void http_client_wait(struct http_client *client, int fd, int timeout_ms)
+/* Sends and receives, and ends what has an answer. */
+static void perform(struct http_client *client)
 {
-    struct curl_waitfd extra = {.fd = fd, .events = CURL_WAIT_POLLIN};
     struct exchange *exchange = NULL;
     CURLMsg *message;
     long status = 0, version = 0;
     bool broken_off = false;
     int running, left;
 
-    /* A request just started makes libcurl's own timer due, so that this returns at once. */
-    (void)curl_multi_poll(client->multi, &extra, fd >= 0 ? 1 : 0, timeout_ms, NULL);
     (void)curl_multi_perform(client->multi, &running);
     release_send_buffers(client);
     while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
@@ -647,13 +677,28 @@ void http_client_wait(struct http_client *client, int fd, int timeout_ms)
             answer.multiplexed = version >= CURL_HTTP_VERSION_2_0;
             answer.cut_short = message->data.result != CURLE_OK;
         }
-        answer.timed_out = message->data.result == CURLE_OPERATION_TIMEDOUT;
+        answer.timed_out = message->data.result == CURLE_OPERATION_TIMEDOUT ||
+                           clock_monotonic_ms() >= exchange->deadline_ms;
         if (answer.result == HTTP_TIMED_OUT)
             note_silence(client, exchange->url);
         broken_off |= message->data.result != CURLE_OK && exchange->header_bytes > 0;
         finish(exchange, &answer);
     }
     look_at_rest(client, broken_off);
+}
+
+void http_client_wait(struct http_client *client, int timeout_ms)
+{
+    /* A request just started makes libcurl's own timer due, so that this returns at once. */
+    (void)curl_multi_poll(client->multi, NULL, 0, timeout_ms, NULL);
+    http_sockets_enter(client->sockets, clock_monotonic_ms());
+    perform(client);
+    http_sockets_leave(client->sockets);
+}
+
+unsigned http_client_guard(struct http_client *client, int64_t now_ms)
+{
+    return http_sockets_break_off(client->sockets, now_ms);
 }
 
 void http_client_wakeup(struct http_client *client)
@@ -663,12 +708,16 @@ void http_client_wakeup(struct http_client *client)
 
 void http_client_cancel_all(struct http_client *client)
 {
+    if (client->first == NULL)
+        return;
     /* What a callback starts meanwhile is put in front, and is cancelled too. */
+    http_sockets_enter(client->sockets, clock_monotonic_ms());
     while (client->first != NULL)
         finish(client->first, &(struct http_answer){.result = HTTP_CANCELLED});
+    http_sockets_leave(client->sockets);
 }
 
-struct http_client *http_client_new(const char *ca_file)
+struct http_client *http_client_new(const struct http_client_options *options)
 {
     struct http_client *client = calloc(1, sizeof *client);
 
@@ -677,20 +726,23 @@ struct http_client *http_client_new(const char *ca_file)
         return NULL;
     }
     client->system_ca_file = curl_version_info(CURLVERSION_NOW)->cainfo;
-    if (ca_file != NULL && (client->authorities = read_authorities(ca_file)) == NULL) {
+    client->http_version = options->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+    if (options->ca_file != NULL &&
+        (client->authorities = read_authorities(options->ca_file)) == NULL) {
         log_error("push: no certificate can be read from TLS_CA_FILE");
         http_client_free(&client);
         return NULL;
     }
+    client->sockets = http_sockets_new();
     client->multi = curl_multi_init();
     /* A cache of TLS sessions for all instead of one for each request. */
     client->share = curl_share_init();
-    if (client->multi == NULL || client->share == NULL ||
+    if (client->multi == NULL || client->share == NULL || client->sockets == NULL ||
         curl_share_setopt(client->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
             CURLSHE_OK ||
         curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX) != CURLM_OK ||
         curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
-                          (long)HTTP_CLIENT_CONNECTIONS_PER_HOST) != CURLM_OK ||
+                          (long)options->host_connections) != CURLM_OK ||
         curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS_MAX) != CURLM_OK)
         http_client_free(&client);
     return client;
@@ -707,6 +759,7 @@ void http_client_free(struct http_client **client)
     if ((*client)->multi != NULL)
         (void)curl_multi_cleanup((*client)->multi);
     (void)curl_share_cleanup((*client)->share);
+    http_sockets_free(&(*client)->sockets);
     sk_X509_pop_free((*client)->authorities, X509_free);
     curl_global_cleanup();
     free(*client);

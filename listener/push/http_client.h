@@ -1,12 +1,14 @@
 /* http_client: many HTTPS requests at once in one thread, none of which blocks it.
  *
- * HTTP/2 where TLS offers it, a few connections a host, shared by requests. TLS is always verified;
- * TLS_CA_FILE is trusted beside the system's authorities. Redirects are never followed; proxy
- * variables, netrc and cookies do not exist here. What was sent and received is wiped afterwards
- * (libcurl's own buffers cannot be). No URL, header or body is ever logged.
+ * HTTP/1.1, or, where that is wanted and TLS offers it, HTTP/2 with connections that requests
+ * share. TLS is always verified; TLS_CA_FILE is trusted beside the system's authorities. A key
+ * exchange by Diffie-Hellman in a finite field is refused, for it costs us more than the peer.
+ * Redirects are never followed; proxy variables, netrc and cookies do not exist here. What was sent
+ * and received is wiped afterwards (libcurl's own buffers cannot be). No URL, header or body is
+ * ever logged.
  *
- * One thread owns a client; http_client_wakeup() alone may be called from another. That thread
- * has SIGPIPE blocked or ignored. Times are milliseconds. */
+ * One thread owns a client; http_client_wakeup() and http_client_guard() alone may be called from
+ * another. That thread has SIGPIPE blocked or ignored. Times are milliseconds. */
 #ifndef MOSTRO_HTTP_CLIENT_H
 #define MOSTRO_HTTP_CLIENT_H
 
@@ -63,14 +65,19 @@ struct http_request {
     http_address_fn *address_check; /* NULL: any address */
 };
 
-#define HTTP_CLIENT_ANSWER_MAX           (64 * 1024)
-#define HTTP_CLIENT_CONNECTIONS_PER_HOST 4
+#define HTTP_CLIENT_ANSWER_MAX (64 * 1024)
 
 /* Whether a certificate can be read from this file. */
 bool http_client_can_trust(const char *ca_file);
 
-/* `ca_file` may be NULL. NULL where it cannot be read or memory is out, with an error logged. */
-struct http_client *http_client_new(const char *ca_file);
+struct http_client_options {
+    const char *ca_file; /* NULL: the system's authorities alone */
+    bool http2;          /* else HTTP/1.1 alone, which takes a hostile peer's time, not ours */
+    unsigned host_connections; /* at most, to one host */
+};
+
+/* NULL where the file cannot be read or memory is out, with an error logged. */
+struct http_client *http_client_new(const struct http_client_options *options);
 
 /* Cancels what is under way first. */
 void http_client_free(struct http_client **client);
@@ -79,10 +86,15 @@ void http_client_free(struct http_client **client);
 bool http_client_start(struct http_client *client, const struct http_request *request,
                        http_done_fn *done, void *arg) __attribute__((warn_unused_result));
 
-/* Sends and receives, waiting for at most `timeout_ms` until something can be done, `fd` (unless
- * -1) is readable, or http_client_wakeup() was called. */
-void http_client_wait(struct http_client *client, int fd, int timeout_ms);
+/* Sends and receives, waiting for at most `timeout_ms` until something can be done or
+ * http_client_wakeup() was called. */
+void http_client_wait(struct http_client *client, int timeout_ms);
 void http_client_wakeup(struct http_client *client);
+
+/* The watchdog, for another thread: where the client's thread has been kept inside libcurl for
+ * HTTP_SOCKETS_KEPT_MS, breaks off each connection whose last request should have ended as long
+ * ago, so that libcurl has nothing more to read there. Returns how many. */
+unsigned http_client_guard(struct http_client *client, int64_t now_ms);
 
 void http_client_cancel_all(struct http_client *client);
 

@@ -2,6 +2,11 @@
 
 #define PROBE_LEAST_MS 1000
 
+bool push_was_not_made(enum push_outcome outcome)
+{
+    return outcome == PUSH_UNBEGUN || outcome == PUSH_NO_ROOM || outcome == PUSH_DAMAGED;
+}
+
 void push_health_init(struct push_health *health)
 {
     *health = (struct push_health){.last_good_ms = INT64_MIN};

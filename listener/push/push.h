@@ -20,7 +20,12 @@ enum push_outcome {
     PUSH_UNAUTHORIZED, /* our credentials were refused: once more with new ones */
     PUSH_GIVEN_UP,     /* it never will */
     PUSH_MISTAKE,      /* the same, by the operator's mistake: he has been told */
-    PUSH_CANCELLED     /* the server stops: nothing is known of this push */
+    PUSH_CANCELLED,    /* the server stops: nothing is known of this push */
+
+    /* No push was made. */
+    PUSH_UNBEGUN, /* its turn came too late: its registration is to be looked up again */
+    PUSH_NO_ROOM, /* there was no memory: later, perhaps */
+    PUSH_DAMAGED  /* it never will: what is stored is not what a responder stores */
 };
 
 #define PUSH_ANSWER_SIZE 64
@@ -30,15 +35,18 @@ struct push_result {
     bool holds_host;        /* PUSH_HELD_BACK: it is all of this host that waits, not an endpoint */
     bool answered;          /* the peer itself has said so */
     bool timed_out;         /* it kept us waiting for as long as it could */
-    bool multiplexed;       /* the peer takes many pushes over one connection */
+    bool takes_many;        /* the peer may be given as many pushes at a time as any */
     char answer[PUSH_ANSWER_SIZE]; /* what it said, where log_is_debug(): push_answer_describe() */
 };
 
-/* Whether a push was started; if not, nobody is told how it ended. */
+/* Whether no push was made, so that nothing is known of a peer. */
+bool push_was_not_made(enum push_outcome outcome);
+
+/* Whether a push was started; if not, `done` is not called. */
 enum push_start {
     PUSH_STARTED,
-    PUSH_NO_MEMORY,       /* later, perhaps */
-    PUSH_BAD_REGISTRATION /* never: what is stored is not what a responder stores */
+    PUSH_NO_MEMORY,       /* see PUSH_NO_ROOM */
+    PUSH_BAD_REGISTRATION /* see PUSH_DAMAGED */
 };
 
 /* Called exactly once a push that was started, while the HTTP client waits or cancels. */

@@ -5,8 +5,9 @@
  * which its counters, its series in /api/metrics and its place below are made. Nothing else in the
  * listener names a back end.
  *
- * A service belongs to the thread of its HTTP client. Times are milliseconds of
- * clock_monotonic_ms(), but for `unix_s`. */
+ * A service belongs to the thread of its HTTP client (see push_thread.h); accepts() and host() may
+ * be called from another one, too. Times are milliseconds of clock_monotonic_ms(), but for
+ * `unix_s`. */
 #ifndef MOSTRO_PUSH_BACKEND_H
 #define MOSTRO_PUSH_BACKEND_H
 
@@ -23,6 +24,10 @@ struct registration;
 struct settings;
 
 #define PUSH_HOST_MAX URL_AUTHORITY_SIZE
+
+/* Where strangers choose the peers, so many pushes are in flight to one at most, each on a
+ * connection of its own (HTTP/1.1): none waits for one inside libcurl. */
+#define PUSH_HOST_CONNECTIONS 20
 
 /* What the targets of a back end are counted by; `time` is the first of its buckets. */
 struct push_counters {
@@ -44,7 +49,8 @@ struct push_order {
 };
 
 struct push_backend {
-    const char *name; /* in the log */
+    const char *name; /* in the log, and its thread's; up to 15 characters */
+    unsigned host_connections;
     struct push_counters counters;
 
     /* Whether a registration is this one's, even where it is off. The first row that accepts one
@@ -67,8 +73,9 @@ struct push_backend {
      * to, ever.
      *
      * NULL: there is one peer, which works or does not: PUSH_BACKEND_FAULT speaks against the back
-     * end as a whole. Otherwise strangers choose the peers: each is as good as its own answers, and
-     * may have a share of the slots alone (see host_slots.h). */
+     * end as a whole. Otherwise strangers choose the peers: each is as good as its own answers, may
+     * have a share of the slots alone (see host_slots.h), and is spoken to in HTTP/1.1 only. Reads
+     * nothing of the service that changes. */
     bool (*host)(const void *service, const struct registration *registration,
                  char host[PUSH_HOST_MAX]);
 

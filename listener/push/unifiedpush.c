@@ -110,7 +110,7 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
                                  .retry_after_ms = -1,
                                  .answered = answer->result == HTTP_ANSWERED,
                                  .timed_out = answer->timed_out,
-                                 .multiplexed = answer->multiplexed};
+                                 .takes_many = answer->result == HTTP_ANSWERED};
 
     switch (answer->result) {
     case HTTP_ANSWERED:
@@ -370,6 +370,7 @@ static struct push_result classify(const void *service, const struct http_answer
 
 const struct push_backend unifiedpush_backend = {
     .name = "UnifiedPush",
+    .host_connections = PUSH_HOST_CONNECTIONS,
     .counters = PUSH_COUNTERS(UNIFIEDPUSH),
     .accepts = accepts,
     .open = open_service,

@@ -63,17 +63,17 @@ static unsigned leave_with(const char *host, const struct push_result *result, i
     return length(&released);
 }
 
-static unsigned leave_at(const char *host, bool multiplexed, int64_t now)
+static unsigned leave_at(const char *host, bool takes_many, int64_t now)
 {
     const struct push_result delivered = {
-        .outcome = PUSH_DELIVERED, .answered = true, .multiplexed = multiplexed};
+        .outcome = PUSH_DELIVERED, .answered = true, .takes_many = takes_many};
 
     return leave_with(host, &delivered, now);
 }
 
-static unsigned leave(const char *host, bool multiplexed)
+static unsigned leave(const char *host, bool takes_many)
 {
-    return leave_at(host, multiplexed, 0);
+    return leave_at(host, takes_many, 0);
 }
 
 static enum host_entry enter(const char *host, unsigned i, int64_t now)
@@ -97,7 +97,7 @@ START_TEST(a_host_has_as_many_slots_as_it_can_serve)
     ck_assert_int_eq(host_slots_enter(slots, "b:443", targets[0], 0), HOST_ENTERED);
     ck_assert_uint_eq(leave("b:443", true), 0);
 
-    /* One for one, and no more, until it shows that it speaks HTTP/2. */
+    /* One for one, and no more, until it has answered. */
     ck_assert_uint_eq(leave("a:443", false), 1);
     ck_assert_uint_eq(enter_all(&next), 1);
     for (unsigned i = 0; i < HOST_SLOTS_MAX; i++)

@@ -10,6 +10,7 @@
 #include "captured_log.h"
 #include "dispatch/host_slots.h"
 #include "push/push_backend.h"
+#include "push_thread_stub.h"
 #include "registry/registration.h"
 #include "registry/stats.h"
 #include "settings/settings.h"
@@ -133,7 +134,7 @@ enum { WAKE_LANE_FCM = 1, WAKE_LANE_UNIFIEDPUSH };
 
 static void make_desk(void)
 {
-    desk = push_desk_new(push_backends, push_backends_count, &settings, NULL);
+    desk = push_desk_new(push_backends, push_backends_count, &settings, -1);
     ck_assert_ptr_nonnull(desk);
     turns = (struct turns){.queue = queue, .desk = desk, .stats = &stats};
 }
@@ -152,6 +153,13 @@ static void settle(void)
 
     while ((ended = turns_settle(&turns, now)) != NULL)
         STAILQ_INSERT_TAIL(&dead, ended, next);
+}
+
+static int64_t run_all(void)
+{
+    int64_t threads_ms = push_threads_run(now), turns_ms = turns_run(&turns, now);
+
+    return threads_ms < turns_ms ? threads_ms : turns_ms;
 }
 
 /* The registry has removed the first of those whose token is dead, or another has replaced it. */
@@ -213,6 +221,7 @@ static void serve(void)
             looked_up++;
             make_token(registration.token, strtoul(wake_target_key(target)->hex + 48, NULL, 16));
             turns_serve(&turns, target, &registration, now);
+            push_desk_hand_over(desk);
         }
     }
 }
@@ -488,6 +497,7 @@ static void push_to(unsigned who, const char *token, enum platform platform)
     ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, now, &target, 1), 1);
     (void)strcpy(registration.token, token);
     turns_serve(&turns, target, &registration, now);
+    push_desk_hand_over(desk);
 }
 
 static void expect_given_up(enum stats_counter which, unsigned n)
@@ -612,7 +622,7 @@ static void answer_as_ntfy(struct ntfy *ntfy)
 /* As the dispatcher does it. */
 static void step(struct ntfy *ntfy)
 {
-    (void)turns_run(&turns, now);
+    (void)run_all();
     serve();
     answer_as_ntfy(ntfy);
     now += 100;
@@ -669,15 +679,15 @@ START_TEST(a_held_host_is_asked_nothing)
     answer("ntfy.example", &later);
     wake(2);
     for (int64_t end = now + HOST_SLOTS_HOLD_LEAST_MS; now < end; now += 100) {
-        ck_assert_int_le(turns_run(&turns, now), end);
+        ck_assert_int_le(run_all(), end);
         serve();
         ck_assert(!is_asked("ntfy.example"));
     }
     ck_assert_uint_eq(count(STAT_PUSH_RETRIES), 1);
-    (void)turns_run(&turns, now);
+    (void)run_all();
     serve();
     answer("ntfy.example", &delivered);
-    (void)turns_run(&turns, now);
+    (void)run_all();
     serve();
     answer("ntfy.example", &delivered);
     ck_assert_uint_eq(wake_queue_backlog(queue), 0);
@@ -715,6 +725,8 @@ START_TEST(stored_keys_that_are_none_are_given_up)
         wake(1);
         ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, now, &target, 1), 1);
         turns_serve(&turns, target, &registration, now);
+        push_desk_hand_over(desk);
+        settle();
         ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), i);
     }
     ck_assert_uint_eq(asked, 0);
@@ -827,9 +839,9 @@ static void pass(struct backend *backend, int64_t ms, bool events)
     for (int64_t end = now + ms; now < end; now += STEP_MS) {
         for (unsigned who = 0; events && now % 60000 == 0 && who < PHONES; who++)
             wake(who);
-        (void)turns_run(&turns, now);
+        (void)run_all();
         for (unsigned lane = 0; lane < push_desk_lanes(desk); lane++)
-            wake_queue_stop_clock(queue, lane, push_desk_is_down(desk, lane, now), now);
+            wake_queue_stop_clock(queue, lane, push_desk_is_down(desk, lane), now);
         serve();
         answer_all(backend);
         while ((n = wake_queue_done(queue, ids, 64)) > 0)
@@ -921,19 +933,19 @@ END_TEST
 
 static void grant_access(void)
 {
-    (void)turns_run(&turns, now);
+    (void)run_all();
     answer("oauth.example", &granted);
 }
 
 START_TEST(without_an_access_token_nothing_begins)
 {
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
-    ck_assert(push_desk_is_down(desk, WAKE_LANE_FCM, now));
-    (void)turns_run(&turns, now);
+    ck_assert(push_desk_is_down(desk, WAKE_LANE_FCM));
+    (void)run_all();
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), 0);
     answer("oauth.example", &granted);
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), IN_FLIGHT);
-    ck_assert(!push_desk_is_down(desk, WAKE_LANE_FCM, now));
+    ck_assert(!push_desk_is_down(desk, WAKE_LANE_FCM));
 }
 END_TEST
 
@@ -1037,7 +1049,7 @@ START_TEST(every_refused_access_token_is_replaced_at_once)
         grant_access();
         push_by_fcm(1, &granted);
         push_by_fcm(1, &unauthorized);
-        (void)turns_run(&turns, now);
+        (void)run_all();
         ck_assert(is_asked("oauth.example"));
         answer("oauth.example", &granted);
         serve();
@@ -1126,7 +1138,7 @@ static void expect_off(const char *why, unsigned warnings)
     make_desk();
     ck_assert_uint_eq(logged(log, why), warnings);
     ck_assert_uint_eq(push_desk_slots(desk, WAKE_LANE_FCM, now), SIZE_MAX);
-    ck_assert_int_eq(turns_run(&turns, now), INT64_MAX);
+    ck_assert_int_eq(run_all(), INT64_MAX);
     (void)close(log);
 }
 

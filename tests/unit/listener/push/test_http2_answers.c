@@ -270,7 +270,8 @@ static void setup(void)
     server.port = ntohs(address.sin_port);
     server.connections = 0;
     ck_assert_int_eq(pthread_create(&server.thread, NULL, serve_all, NULL), 0);
-    client = http_client_new(path);
+    client = http_client_new(
+        &(struct http_client_options){.ca_file = path, .http2 = true, .host_connections = 4});
     ck_assert_ptr_nonnull(client);
     (void)unlink(path);
 }
@@ -324,7 +325,7 @@ static void ask(struct outcome outcomes[REQUESTS_MAX], size_t limit)
         ck_assert(http_client_start(client, &request, take_answer, &outcomes[i]));
     for (unsigned i = 0; i < plan.requests; i++)
         while (!outcomes[i].done)
-            http_client_wait(client, -1, TIMEOUT_MS);
+            http_client_wait(client, TIMEOUT_MS);
     for (unsigned i = 0; i < plan.requests; i++)
         outcomes[i].at_ms -= begun;
 }

@@ -1,6 +1,7 @@
 """loopback: what the stand-ins share: a port that stays theirs, and a small HTTP server on it."""
 import socket
 import ssl
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,11 +15,11 @@ class Port:
     sets SO_REUSEADDR (they all do) binds the same port and listens. Linux hands a port bound like
     this to no other bind(0) and to no connect()."""
 
-    def __init__(self, number=0):
+    def __init__(self, number=0, host=HOST):
         self._socket = socket.socket()
         if number:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((HOST, number))
+        self._socket.bind((host, number))
         # After the bind: one to port 0 with it set could be given another holder's port.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.number = self._socket.getsockname()[1]
@@ -73,15 +74,16 @@ class WebServer:
     """HTTP/1.1 with keep-alive on a loopback port, in threads of its own.
 
     A subclass gives handle_request(method, path, headers, body) -> (status, headers, body), which
-    is called from a thread a connection."""
+    is called from a thread a connection; None is no answer, the connection is reset."""
 
-    def __init__(self, port=0, certificate=None, key=None):
-        self._port = Port(port)
+    def __init__(self, port=0, certificate=None, key=None, host=HOST):
+        self._host = host
+        self._port = Port(port, host)
         self._tls = server_tls(certificate, key) if certificate else None
         self._server = None
         self._thread = None
         self.port = self._port.number
-        self.url = f"{'https' if certificate else 'http'}://{HOST}:{self.port}"
+        self.url = f"{'https' if certificate else 'http'}://{host}:{self.port}"
 
     def handle_request(self, method, path, headers, body):
         raise NotImplementedError
@@ -97,8 +99,11 @@ class WebServer:
             def respond(self):
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
-                status, headers, answer = outer.handle_request(
-                    self.command, self.path, self.headers, body)
+                reply = outer.handle_request(self.command, self.path, self.headers, body)
+                if reply is None:
+                    self.reset()
+                    return
+                status, headers, answer = reply
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -106,12 +111,18 @@ class WebServer:
                 self.end_headers()
                 self.wfile.write(answer)
 
+            def reset(self):
+                """Closed with nothing lingering, the socket sends RST in the place of FIN."""
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                           struct.pack("ii", 1, 0))
+                self.close_connection = True
+
             do_GET = do_POST = do_PUT = do_DELETE = respond
 
             def log_message(self, *_):
                 pass
 
-        self._server = _Server((HOST, self.port), Handler)
+        self._server = _Server((self._host, self.port), Handler)
         self._server.tls = self._tls
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,),
                                         daemon=True)

@@ -42,8 +42,8 @@ class Push:
 class Phone(WebServer):
     """Every path is one device's endpoint."""
 
-    def __init__(self, port=0, certificate=None, key=None):
-        super().__init__(port, certificate, key)
+    def __init__(self, port=0, certificate=None, key=None, **options):
+        super().__init__(port, certificate, key, **options)
         self._answers = collections.defaultdict(collections.deque)
         self._lock = threading.Lock()
         self._arrived = queue.Queue()

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """relay: a NIP-01 relay in memory, in a thread of its own, with handles for what relays do wrong.
 
-Alone: `relay.py [PORT]` prints `READY ws://127.0.0.1:PORT` and serves until it is interrupted.
+Alone: `relay.py [PORT [FILE]]` prints `READY ws://127.0.0.1:PORT` and serves until it is
+interrupted; FILE keeps what it stores for its next start.
 """
 import asyncio
 import dataclasses
@@ -156,11 +157,12 @@ class Relay:
     whatever its `limit` where that is ignored. EOSE comes `eose_after` seconds later, never if that
     is None, and never to `limit:0` where that is not answered (nostr-rs-relay). `until` excludes
     its own second where it is exclusive (PyPI's nostr-relay). Messages are compressed if the client
-    agrees, and `compression` is not None."""
+    agrees, and `compression` is not None. An event that clients publish is in the file `journal`
+    before they are told so; what is in it at first is stored."""
 
     def __init__(self, port=0, certificate=None, key=None, check_events=True, auth=None,
                  max_answer=MAX_ANSWER, ignores_limit=False, answers_limit_0=True, eose_after=0,
-                 until_is_exclusive=False, compression="deflate"):
+                 until_is_exclusive=False, compression="deflate", journal=None):
         self._port = Port(port)
         self._tls = server_tls(certificate, key) if certificate else None
         if self._tls:
@@ -184,9 +186,19 @@ class Relay:
         self.url = f"{'wss' if certificate else 'ws'}://{HOST}:{self.port}"
         self.handshakes = 0  # of TLS, begun
         self.stored = {}
+        self._journal = open(journal, "a+", encoding="utf-8") if journal else None
+        self._read_journal()
         self.frames = []  # (number of the connection, message) in order of arrival
         self.ended = []  # the names of subscriptions that have been sent EOSE
         self.authenticated = []  # (number of the connection, pubkey) of every AUTH taken
+
+    def _read_journal(self):
+        """A last line that was cut short by a kill was never acknowledged."""
+        if self._journal:
+            self._journal.seek(0)
+            whole = [line for line in self._journal if line.endswith("\n")]
+            self.stored = {event["id"]: event for event in map(json.loads, whole)}
+            self._journal.truncate(sum(len(line.encode()) for line in whole))
 
     # ---- What a test does to it
 
@@ -208,6 +220,8 @@ class Relay:
     def close(self):
         self.stop()
         self._port.close()
+        if self._journal:
+            self._journal.close()
 
     def __enter__(self):
         return self.start()
@@ -374,6 +388,8 @@ class Relay:
             return True, "duplicate: already have this event"
         if not 20000 <= event["kind"] < 30000:
             self.stored[event["id"]] = event
+            if self._journal:
+                print(json.dumps(event), file=self._journal, flush=True)
         self._broadcast(event)
         return True, ""
 
@@ -462,8 +478,8 @@ class Relay:
         return self._auth.refusal
 
 
-def main(port):
-    with Relay(port) as relay:
+def main(port=0, journal=None):
+    with Relay(int(port), journal=journal) as relay:
         print(f"READY {relay.url}", flush=True)
         while True:
             time.sleep(3600)
@@ -471,6 +487,6 @@ def main(port):
 
 if __name__ == "__main__":
     try:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+        main(*sys.argv[1:])
     except KeyboardInterrupt:
         pass

@@ -199,11 +199,12 @@ static bool collect(struct endpoint_keeper *keeper, struct endpoint_text *text, 
                 REGISTRY_OK ||
             !still_stands(keeper, loaded))
             return false;
-    } while (strcmp(cursor, "0") != 0 && collecting.last != ENDPOINT_TEXT_FULL &&
-             collecting.last != ENDPOINT_TEXT_NO_MEMORY);
-    if (collecting.last == ENDPOINT_TEXT_FULL && !keeper->told_full)
-        log_warn("endpoint file: not all endpoints fit in its %zu MB", ENDPOINT_TEXT_MAX >> 20);
-    keeper->told_full = collecting.last == ENDPOINT_TEXT_FULL;
+    } while (strcmp(cursor, "0") != 0 && collecting.last != ENDPOINT_TEXT_NO_MEMORY);
+    if (endpoint_text_dropped(text) > 0 && !keeper->told_full)
+        log_warn("endpoint file: not all endpoints fit in its %zu MB: it keeps the newest, and as "
+                 "many bytes for each owner of hosts",
+                 ENDPOINT_TEXT_MAX >> 20);
+    keeper->told_full = endpoint_text_dropped(text) > 0;
     return collecting.last != ENDPOINT_TEXT_NO_MEMORY;
 }
 
@@ -220,6 +221,8 @@ static void put_on_disk(struct endpoint_keeper *keeper, struct endpoint_text *te
     size_t len;
     const char *whole = endpoint_text_end(text, &len);
 
+    if (whole == NULL)
+        return;
     if (!endpoint_file_prepare(keeper->file, whole, len)) {
         failed(keeper, "written");
     } else if (!still_stands(keeper, state->loaded)) {

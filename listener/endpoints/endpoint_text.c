@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/hash_table.h"
+#include "base/url.h"
 #include "device/endpoint_url.h"
+#include "endpoint_shares.h"
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
@@ -111,19 +114,25 @@ enum endpoint_text_result endpoint_text_read(const char *text, size_t len, bool 
 
 /* ---- Composing ------------------------------------------------------------------------------- */
 
-#define FIRST_SIZE  4096
 #define MEMBER_SIZE (ENDPOINT_URL_MAX + 256)
-#define END_LEN     3 /* a line feed, a brace, a line feed */
+#define BEGIN       "{"
+#define END         "\n}\n"
 
 struct member {
-    struct hash_table_item item; /* first */
+    struct endpoint_shares_item share; /* first */
+    struct hash_table_item item;
+    TAILQ_ENTRY(member) next;
     struct device_id id;
+    char text[]; /* share.size bytes */
 };
 
 struct endpoint_text {
-    char *text;
-    size_t len, size, max;
-    struct hash_table *members; /* those that are in it */
+    char *whole; /* when it has been ended */
+    size_t len, max;
+    struct hash_table *by_id;
+    struct endpoint_shares *shares;
+    TAILQ_HEAD(members, member) members;
+    size_t dropped;
 };
 
 struct endpoint_text *endpoint_text_new(size_t max)
@@ -132,98 +141,118 @@ struct endpoint_text *endpoint_text_new(size_t max)
 
     if (text == NULL)
         return NULL;
+    TAILQ_INIT(&text->members);
     text->max = max;
-    text->size = FIRST_SIZE;
-    text->text = malloc(text->size);
-    text->members = hash_table_new();
-    if (text->text == NULL || text->members == NULL)
+    text->len = strlen(BEGIN) + strlen(END);
+    text->by_id = hash_table_new();
+    text->shares = endpoint_shares_new();
+    if (text->by_id == NULL || text->shares == NULL)
         endpoint_text_free(&text);
-    else
-        text->text[text->len++] = '{';
     return text;
+}
+
+/* One that has no share any more. */
+static void drop(struct endpoint_text *text, struct member *member)
+{
+    TAILQ_REMOVE(&text->members, member, next);
+    hash_table_remove(text->by_id, &member->item);
+    text->len -= member->share.size + (TAILQ_EMPTY(&text->members) ? 0 : strlen(","));
+    explicit_bzero(member, sizeof *member + member->share.size);
+    free(member);
 }
 
 void endpoint_text_free(struct endpoint_text **text)
 {
-    struct hash_table_item *item;
+    struct endpoint_shares_item *item;
 
     if (*text == NULL)
         return;
-    while ((*text)->members != NULL && (item = hash_table_any((*text)->members)) != NULL) {
-        hash_table_remove((*text)->members, item);
-        free(item);
-    }
-    hash_table_free(&(*text)->members);
-    if ((*text)->text != NULL)
-        explicit_bzero((*text)->text, (*text)->len);
-    free((*text)->text);
+    while ((*text)->shares != NULL && (item = endpoint_shares_shift((*text)->shares)) != NULL)
+        drop(*text, (struct member *)item);
+    endpoint_shares_free(&(*text)->shares);
+    hash_table_free(&(*text)->by_id);
+    if ((*text)->whole != NULL)
+        explicit_bzero((*text)->whole, strlen((*text)->whole));
+    free((*text)->whole);
     free(*text);
     *text = NULL;
 }
 
-/* Not by realloc(), which would leave a copy behind. */
-static bool reserve(struct endpoint_text *text, size_t more)
-{
-    size_t size = text->size;
-    char *larger;
-
-    while (size - text->len < more)
-        size *= 2;
-    if (size == text->size)
-        return true;
-    larger = malloc(size);
-    if (larger == NULL)
-        return false;
-    memcpy(larger, text->text, text->len);
-    explicit_bzero(text->text, text->len);
-    free(text->text);
-    text->text = larger;
-    text->size = size;
-    return true;
-}
-
 /* The URL's characters, once it is valid, need no escapes. */
-static size_t write_member(char out[MEMBER_SIZE], const struct registry_endpoint *endpoint,
-                           bool first)
+static size_t write_member(char out[MEMBER_SIZE], const struct registry_endpoint *endpoint)
 {
     return (size_t)snprintf(out, MEMBER_SIZE,
-                            "%s\n\"%s\":{\"device_id\":\"%s\",\"endpoint_url\":\"%s\","
+                            "\n\"%s\":{\"device_id\":\"%s\",\"endpoint_url\":\"%s\","
                             "\"registered_at\":%" PRId64 "%s}",
-                            first ? "" : ",", endpoint->id.hex, endpoint->id.hex, endpoint->url,
+                            endpoint->id.hex, endpoint->id.hex, endpoint->url,
                             endpoint->registered_at,
                             endpoint->encrypted ? ",\"encrypted\":true" : "");
+}
+
+static struct member *member_new(const struct registry_endpoint *endpoint)
+{
+    char written[MEMBER_SIZE];
+    size_t len = write_member(written, endpoint);
+    struct member *member = calloc(1, sizeof *member + len);
+
+    if (member != NULL) {
+        memcpy(member->text, written, len);
+        member->share.size = len;
+        member->id = endpoint->id;
+        member->item.key = member->id.hex;
+    }
+    explicit_bzero(written, sizeof written);
+    return member;
 }
 
 enum endpoint_text_added endpoint_text_add(struct endpoint_text *text,
                                            const struct registry_endpoint *endpoint)
 {
-    enum endpoint_text_added result = ENDPOINT_TEXT_NO_MEMORY;
-    char written[MEMBER_SIZE];
     struct member *member;
-    size_t len;
+    struct url url;
 
-    if (hash_table_find(text->members, endpoint->id.hex) != NULL ||
-        !endpoint_url_is_valid(endpoint->url, strlen(endpoint->url), true))
+    if (hash_table_find(text->by_id, endpoint->id.hex) != NULL ||
+        !endpoint_url_is_valid(endpoint->url, strlen(endpoint->url), true) ||
+        !endpoint_url_parse(&url, endpoint->url, strlen(endpoint->url), true))
         return ENDPOINT_TEXT_LEFT_OUT;
-    len = write_member(written, endpoint, hash_table_count(text->members) == 0);
-    if (text->len + len + END_LEN > text->max) {
-        result = ENDPOINT_TEXT_FULL;
-    } else if (reserve(text, len + END_LEN) && (member = calloc(1, sizeof *member)) != NULL) {
-        memcpy(text->text + text->len, written, len);
-        text->len += len;
-        member->id = endpoint->id;
-        member->item.key = member->id.hex;
-        hash_table_add(text->members, &member->item);
-        result = ENDPOINT_TEXT_ADDED;
+    member = member_new(endpoint);
+    if (member == NULL || !endpoint_shares_add(text->shares, &member->share, &url,
+                                               member->share.size, endpoint->registered_at)) {
+        free(member);
+        return ENDPOINT_TEXT_NO_MEMORY;
     }
-    explicit_bzero(written, sizeof written);
-    return result;
+    text->len += member->share.size + (TAILQ_EMPTY(&text->members) ? 0 : strlen(","));
+    TAILQ_INSERT_TAIL(&text->members, member, next);
+    hash_table_add(text->by_id, &member->item);
+    while (text->len > text->max && !TAILQ_EMPTY(&text->members)) {
+        drop(text, (struct member *)endpoint_shares_shift(text->shares));
+        text->dropped++;
+    }
+    return ENDPOINT_TEXT_ADDED;
+}
+
+size_t endpoint_text_dropped(const struct endpoint_text *text)
+{
+    return text->dropped;
 }
 
 const char *endpoint_text_end(struct endpoint_text *text, size_t *len)
 {
-    memcpy(text->text + text->len, "\n}\n", END_LEN);
-    text->len += END_LEN;
+    const struct member *member;
+    char *at = malloc(text->len + 1);
+
+    if (at == NULL)
+        return NULL;
+    text->whole = at;
+    at = stpcpy(at, BEGIN);
+    TAILQ_FOREACH(member, &text->members, next)
+    {
+        if (member != TAILQ_FIRST(&text->members))
+            *at++ = ',';
+        memcpy(at, member->text, member->share.size);
+        at += member->share.size;
+    }
+    (void)strcpy(at, END);
     *len = text->len;
-    return text->text;
+    return text->whole;
 }

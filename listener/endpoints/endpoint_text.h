@@ -33,20 +33,24 @@ enum endpoint_text_result endpoint_text_read(const char *text, size_t len, bool 
 /* A text being composed. */
 struct endpoint_text;
 
-/* NULL when out of memory. The text is at most `max` bytes. */
+/* NULL when out of memory. The text is at most `max` bytes: where there is not room for all that is
+ * added, some of it goes (see endpoint_shares.h). */
 struct endpoint_text *endpoint_text_new(size_t max);
 void endpoint_text_free(struct endpoint_text **text);
 
 enum endpoint_text_added {
     ENDPOINT_TEXT_ADDED,
     ENDPOINT_TEXT_LEFT_OUT, /* it is there already, or is not one that could be read again */
-    ENDPOINT_TEXT_FULL,
     ENDPOINT_TEXT_NO_MEMORY
 };
 enum endpoint_text_added endpoint_text_add(struct endpoint_text *text,
                                            const struct registry_endpoint *endpoint);
 
-/* The whole text, ended; nothing may be added any more. It lives as long as its owner. */
+/* How many have gone for want of room. */
+size_t endpoint_text_dropped(const struct endpoint_text *text);
+
+/* The whole text, in the order in which it was added; nothing may be added any more. It lives as
+ * long as its owner. NULL when out of memory. */
 const char *endpoint_text_end(struct endpoint_text *text, size_t *len);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "must.h"
 
-#define FIRST_SIZE 64
+#define FIRST_SIZE 4 /* there are many with one item or two */
 
 void due_heap_clear(struct due_heap *heap)
 {

@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     (void)endpoint_text_read((const char *)data, size, false, compose, NULL, &skipped);
     text = endpoint_text_end(composed, &len);
-    if (endpoint_text_read(text, len, false, count, NULL, &skipped) != ENDPOINT_TEXT_OK ||
+    if (text == NULL ||
+        endpoint_text_read(text, len, false, count, NULL, &skipped) != ENDPOINT_TEXT_OK ||
         skipped != 0 || read_count != composed_count)
         abort();
     endpoint_text_free(&composed);

@@ -155,6 +155,28 @@ def test_many_endpoints(kept, phone):
     wait_for(kept, *known)
 
 
+def test_a_flood_of_endpoints_leaves_room_for_those_of_phones(stack, relay):
+    """More than the file holds, all newer than the phones' and under many names of one domain."""
+    known = [f"https://push.example/up?id={i}" for i in range(200)]
+    flood = [f"https://r{i}.flood.test/{'x' * 960}" for i in range(70_000)]
+    with stack.redis.pipeline(transaction=False) as pipeline:
+        # What registrations leave, but for those themselves.
+        for moment, endpoints in ((1_700_000_000, known), (1_800_000_000, flood)):
+            pipeline.hset("mostro:endpoints", mapping={
+                device_id(url): f"{moment} {url}" for url in endpoints})
+            for url in endpoints:
+                pipeline.zadd(f"mostro:endpoint:{device_id(url)}", {device_id(url): 1})
+        pipeline.execute()
+    stack.start_listener(relay)
+    path = stack.directory / NAME
+    wait_until(path.exists, 60, "the file is written")
+    assert LARGEST - 2000 < path.stat().st_size <= LARGEST
+    written = urls(stack)
+    assert set(known) <= written
+    assert 40_000 < len(written) < 70_000
+    assert any("not all endpoints fit" in line for line in lines(stack))
+
+
 # ---- What leaves it
 
 

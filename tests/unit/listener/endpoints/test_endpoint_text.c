@@ -251,7 +251,8 @@ END_TEST
 
 START_TEST(a_text_is_bounded)
 {
-    struct registry_endpoint one = endpoint_of(URL, 1), two = endpoint_of(URL "2", 1);
+    struct registry_endpoint one = endpoint_of(URL, 1);
+    struct registry_endpoint two = endpoint_of("https://push.example/up?id=2", 1);
     struct endpoint_text *text = endpoint_text_new(ENDPOINT_TEXT_MAX);
     size_t len;
 
@@ -260,10 +261,44 @@ START_TEST(a_text_is_bounded)
     endpoint_text_free(&text);
     text = endpoint_text_new(len);
     ck_assert_int_eq(endpoint_text_add(text, &one), ENDPOINT_TEXT_ADDED);
-    ck_assert_int_eq(endpoint_text_add(text, &two), ENDPOINT_TEXT_FULL);
+    ck_assert_uint_eq(endpoint_text_dropped(text), 0);
+    ck_assert_int_eq(endpoint_text_add(text, &two), ENDPOINT_TEXT_ADDED);
+    ck_assert_uint_eq(endpoint_text_dropped(text), 1);
     endpoint_text_free(&text);
     text = endpoint_text_new(len - 1);
-    ck_assert_int_eq(endpoint_text_add(text, &one), ENDPOINT_TEXT_FULL);
+    ck_assert_int_eq(endpoint_text_add(text, &one), ENDPOINT_TEXT_ADDED);
+    ck_assert_uint_eq(endpoint_text_dropped(text), 1);
+    ck_assert_str_eq(endpoint_text_end(text, &len), "{\n}\n");
+    endpoint_text_free(&text);
+}
+END_TEST
+
+/* Of one host the newest, and of each host as many. */
+START_TEST(what_does_not_fit_is_left_out_fairly)
+{
+    struct registry_endpoint honest = endpoint_of("https://honest.example/up?id=1", 1);
+    struct endpoint_text *text = endpoint_text_new(1000);
+    const char *whole;
+    char url[64];
+    size_t len;
+
+    ck_assert_int_eq(endpoint_text_add(text, &honest), ENDPOINT_TEXT_ADDED);
+    for (int i = 0; i < 100; i++) {
+        struct registry_endpoint one;
+
+        (void)snprintf(url, sizeof url, "https://flood.test/up?id=%d", i);
+        one = endpoint_of(url, 100 + i);
+        ck_assert_int_eq(endpoint_text_add(text, &one), ENDPOINT_TEXT_ADDED);
+    }
+    whole = endpoint_text_end(text, &len);
+    ck_assert_uint_eq(len, strlen(whole));
+    ck_assert_uint_le(len, 1000);
+    ck_assert_uint_ge(len, 1000 - 150);
+    ck_assert_int_eq(read_len(whole, len), ENDPOINT_TEXT_OK);
+    ck_assert_uint_eq(taken_count + endpoint_text_dropped(text), 101);
+    ck_assert_str_eq(taken[0].url, honest.url);
+    ck_assert_str_eq(taken[taken_count - 1].url, "https://flood.test/up?id=99");
+    ck_assert_int_eq(taken[1].registered_at, 200 - (int64_t)(taken_count - 1));
     endpoint_text_free(&text);
 }
 END_TEST
@@ -272,4 +307,5 @@ UNIT_MAIN("endpoint_text", whole_files_are_read, damage_is_seen_wherever_it_is,
           members_that_are_no_endpoints_are_skipped, a_url_has_1024_bytes_at_most,
           a_value_is_bounded, deep_nesting_is_damage, the_taker_may_stop,
           what_is_composed_can_be_read, no_endpoints_are_an_empty_object,
-          what_would_have_to_be_escaped_is_left_out, a_text_is_bounded)
+          what_would_have_to_be_escaped_is_left_out, a_text_is_bounded,
+          what_does_not_fit_is_left_out_fairly)

@@ -27,6 +27,10 @@
 /* The most that reading all endpoints and writing them may take of the time. */
 #define WRITE_SHARE 10
 
+/* The most that one call of Redis counts there. What takes longer is a Redis that hangs, which has
+ * lost enough time already. */
+#define CALL_MOST_MS 20
+
 struct endpoint_keeper {
     const struct settings *settings;
     const char *instance;
@@ -34,6 +38,7 @@ struct endpoint_keeper {
     struct endpoint_file *file;
     struct registry_endpoints_state written; /* what the file stands for */
     int64_t next_ms;                         /* the disk is let alone until then */
+    int64_t hung_ms;                         /* how long Redis has hung since this was begun */
     bool failing;                            /* the log has been told */
     bool told_full, told_open;
     sem_t stop;
@@ -74,9 +79,18 @@ static void set_aside(struct endpoint_keeper *keeper, const char *why)
 
 /* ---- From the file to Redis ------------------------------------------------------------------ */
 
+/* A call of Redis that was made then has ended. */
+static enum registry_result called(struct endpoint_keeper *keeper, int64_t made_ms,
+                                   enum registry_result result)
+{
+    int64_t took_ms = clock_monotonic_ms() - made_ms;
+
+    keeper->hung_ms += took_ms > CALL_MOST_MS ? took_ms - CALL_MOST_MS : 0;
+    return result;
+}
+
 struct loading {
-    struct registry *registry;
-    const char *instance;
+    struct endpoint_keeper *keeper;
     struct registry_endpoint batch[REGISTRY_ENDPOINTS_MAX];
     size_t n;
     size_t total;
@@ -84,12 +98,15 @@ struct loading {
 
 static bool send_batch(struct loading *loading)
 {
+    struct endpoint_keeper *keeper = loading->keeper;
+    int64_t made_ms = clock_monotonic_ms();
     size_t n = loading->n;
 
     loading->total += n;
     loading->n = 0;
-    return n == 0 || registry_endpoints_load(loading->registry, loading->instance, loading->batch,
-                                             n) == REGISTRY_OK;
+    return n == 0 || called(keeper, made_ms,
+                            registry_endpoints_load(keeper->registry, keeper->instance,
+                                                    loading->batch, n)) == REGISTRY_OK;
 }
 
 static bool take_loaded(const struct registry_endpoint *endpoint, void *arg)
@@ -111,8 +128,7 @@ static bool load_text(struct endpoint_keeper *keeper, const char *text, size_t l
 
     if (loading == NULL)
         return false;
-    loading->registry = keeper->registry;
-    loading->instance = keeper->instance;
+    loading->keeper = keeper;
     result = endpoint_text_read(text, len, keeper->settings->unifiedpush_allow_private, take_loaded,
                                 loading, &skipped);
     sent = result != ENDPOINT_TEXT_STOPPED && send_batch(loading);
@@ -181,8 +197,11 @@ static bool take_one(const struct registry_endpoint *endpoint, void *arg)
 static bool still_stands(struct endpoint_keeper *keeper, uint64_t loaded)
 {
     struct registry_endpoints_state state;
+    int64_t made_ms = clock_monotonic_ms();
 
-    if (registry_endpoints_state(keeper->registry, keeper->instance, &state) == REGISTRY_OK &&
+    if (called(keeper, made_ms,
+               registry_endpoints_state(keeper->registry, keeper->instance, &state)) ==
+            REGISTRY_OK &&
         state.is_writer && state.loaded == loaded)
         return true;
     log_info("endpoint file: not written, for it is another's now, or Redis was lost meanwhile");
@@ -195,7 +214,10 @@ static bool collect(struct endpoint_keeper *keeper, struct endpoint_text *text, 
     char cursor[REGISTRY_CURSOR_SIZE] = "0";
 
     do {
-        if (registry_endpoints_read(keeper->registry, cursor, take_one, &collecting) !=
+        int64_t made_ms = clock_monotonic_ms();
+
+        if (called(keeper, made_ms,
+                   registry_endpoints_read(keeper->registry, cursor, take_one, &collecting)) !=
                 REGISTRY_OK ||
             !still_stands(keeper, loaded))
             return false;
@@ -256,23 +278,25 @@ static bool is_written(const struct endpoint_keeper *keeper,
 
 /* Returns after how many milliseconds to be called again: sooner where the file is another's, or
  * has just been loaded. */
-static unsigned look_after(struct endpoint_keeper *keeper, int64_t now_ms)
+static unsigned look_after(struct endpoint_keeper *keeper)
 {
     struct registry_endpoints_state state;
-    int64_t took_ms;
+    int64_t now_ms, took_ms;
 
     if (registry_endpoints_state(keeper->registry, keeper->instance, &state) != REGISTRY_OK ||
         !state.is_writer)
         return SOON_MS;
     if (state.loaded != 0)
         (void)registry_endpoints_wake(keeper->registry, keeper->instance);
+    now_ms = clock_monotonic_ms();
     if (now_ms < keeper->next_ms || is_written(keeper, &state))
         return BEAT_MS;
+    keeper->hung_ms = 0;
     if (state.loaded == 0)
         load(keeper);
     else
         write_anew(keeper, &state);
-    took_ms = clock_monotonic_ms() - now_ms;
+    took_ms = clock_monotonic_ms() - now_ms - keeper->hung_ms;
     keeper->next_ms = now_ms + (keeper->failing ? RETRY_MS : took_ms * WRITE_SHARE);
     return state.loaded == 0 ? SOON_MS : BEAT_MS;
 }
@@ -295,11 +319,11 @@ static void *run(void *arg)
     unsigned next;
 
     do {
-        next = look_after(keeper, clock_monotonic_ms());
+        next = look_after(keeper);
     } while (wait_ms(keeper, next));
     if (!keeper->failing)
         keeper->next_ms = 0;
-    (void)look_after(keeper, clock_monotonic_ms());
+    (void)look_after(keeper);
     return NULL;
 }
 

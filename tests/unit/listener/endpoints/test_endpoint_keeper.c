@@ -4,8 +4,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "registry/registry_endpoints.h"
 #include "registry/stats.h"
 #include "settings/settings.h"
@@ -24,6 +26,26 @@ static unsigned loads, loaded, wakes;
 static enum registry_result load_answer;
 static bool hangs; /* when it is read from */
 static sem_t never;
+static unsigned reads_lost;      /* how many of the first time out */
+static _Atomic int64_t ahead_ms; /* of its clock, which only such reads set */
+
+int64_t clock_monotonic_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000 + ahead_ms;
+}
+
+int64_t clock_unix_ms(void)
+{
+    return 7; /* in the log alone */
+}
+
+int64_t clock_unix_s(void)
+{
+    return 7;
+}
 
 struct registry *registry_new(const struct settings *settings, struct stats *stats)
 {
@@ -58,6 +80,11 @@ enum registry_result registry_endpoints_read(struct registry *registry,
     (void)registry;
     if (hangs)
         (void)sem_wait(&never);
+    if (reads_lost > 0) {
+        reads_lost--;
+        ahead_ms += 300;
+        return REGISTRY_UNAVAILABLE;
+    }
     (void)take(&endpoint, arg);
     memcpy(cursor, "0", 2);
     return REGISTRY_OK;
@@ -246,6 +273,25 @@ START_TEST(a_keeper_that_hangs_does_not_hold_up_the_end)
 }
 END_TEST
 
+/* Not after ten times what the hang has taken: at the next beat, which comes within a second. */
+START_TEST(a_redis_that_hung_delays_the_file_by_no_more)
+{
+    struct endpoint_keeper *keeper;
+    int64_t began_ms = clock_monotonic_ms();
+
+    states[0] = (struct registry_endpoints_state){true, 1, 1};
+    state_count = 1;
+    reads_lost = 1;
+    keeper = endpoint_keeper_start(&settings, INSTANCE, &stats);
+    ck_assert_ptr_nonnull(keeper);
+    while (!file_holds("from-redis"))
+        (void)usleep(10000);
+    ck_assert_int_eq(ahead_ms, 300);
+    ck_assert_int_lt(clock_monotonic_ms() - began_ms, 300 + 2000);
+    endpoint_keeper_stop(&keeper);
+}
+END_TEST
+
 START_TEST(off_is_no_file)
 {
     static char off[] = "off";
@@ -269,6 +315,7 @@ int main(void)
         the_file_is_loaded_before_it_is_written,
         a_file_that_redis_did_not_take_is_not_loaded,
         a_keeper_that_hangs_does_not_hold_up_the_end,
+        a_redis_that_hung_delays_the_file_by_no_more,
         off_is_no_file,
     };
     Suite *suite = suite_create("endpoint_keeper");

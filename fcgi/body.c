@@ -20,7 +20,8 @@ static bool is_json(const char *content_type)
     return *content_type == '\0' || *content_type == ';';
 }
 
-/* CONTENT_LENGTH, or -1 where it is absent or no number: then the body's own end counts. */
+/* CONTENT_LENGTH, or -1 where it is absent or no number: then the body ends where its stream does.
+ */
 static long long declared_length(const char *text)
 {
     char *end;

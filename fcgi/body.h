@@ -18,16 +18,16 @@ struct body {
 enum body_verdict {
     BODY_OK,
     BODY_TOO_LARGE,
-    BODY_MALFORMED, /* not application/json, not as long as it said, or not the JSON asked for */
-    BODY_BAD_PUBKEY /* body_read_pubkey(): all is well but for the pubkey */
+    BODY_MALFORMED, /* not application/json, not as long as announced, or not the JSON asked for */
+    BODY_BAD_PUBKEY /* body_read_pubkey(): only the pubkey is wrong */
 };
 
-/* Reads at most `limit` + 1 bytes, `limit` being BODY_MAX or less. BODY_OK: there are some, and
- * they say that they are JSON; else `body` is empty, and wiped. */
+/* Reads at most `limit` + 1 bytes; `limit` is BODY_MAX or less. BODY_OK: the body is not empty and
+ * is declared as JSON. Otherwise `body` is empty and wiped. */
 enum body_verdict body_read(struct body *body, const struct request *request, size_t limit);
 
-/* The same for a body that is {"trade_pubkey"} and maybe more that does not matter; `body` is wiped
- * in any case. */
+/* The same for a body that is {"trade_pubkey"}, with or without other members, which do not matter;
+ * `body` is wiped in any case. */
 enum body_verdict body_read_pubkey(struct body *body, const struct request *request, size_t limit,
                                    struct trade_pubkey *key);
 

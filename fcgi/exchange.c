@@ -71,7 +71,7 @@ void exchange_answer(FCGX_Request *fcgx, struct responder *responder)
     if (!response.without_body && response.body_len > 0)
         (void)FCGX_PutStr(response.body, (int)response.body_len, fcgx->out);
     response_clear(&response);
-    /* With nothing of the request left unread, closing cuts nothing off: no need to wait until the
-     * web server closes first, which costs more than all the rest of libfcgi. */
+    /* The whole request has been read, so closing cuts nothing off. Waiting until the web server
+     * closes first costs more than all the rest of libfcgi. */
     (void)(FCGX_HasSeenEOF(fcgx->in) != 0 ? FCGX_Detach(fcgx) : FCGX_Attach(fcgx));
 }

@@ -65,7 +65,7 @@ static long code_unit(const char *at, const char *end)
     return unit;
 }
 
-/* Of a surrogate by itself, too: then it is what UTF-8 would make of it, which no other text is. */
+/* A surrogate alone is encoded, too: as UTF-8 would encode it, which no other text does. */
 static char *put_utf8(char *out, unsigned long code)
 {
     static const unsigned long last[] = {0x7f, 0x7ff, 0xffff};
@@ -224,7 +224,7 @@ static bool skip_digits(struct scan *scan)
     return scan->at > begin;
 }
 
-/* RFC 8259, section 6; what it amounts to does not matter. */
+/* RFC 8259, section 6. The number's value does not matter. */
 static bool skip_number(struct scan *scan)
 {
     (void)skip_one_of(scan, "-");

@@ -1,10 +1,10 @@
 /* json_members: the strings that a JSON object from a stranger holds under known names.
  *
- * Accepts RFC 8259 and nothing else, and of that no name twice in one object (at whatever depth)
- * and no NUL. Members that nobody asked for are checked for their form alone: a number may be of
- * any size, a string may hold half a surrogate pair, and nesting goes as deep as the text is long.
- * A parser that builds values refuses those. Nothing here recurses, and the memory taken is eight
- * times the text's. Pure, thread-safe. */
+ * Accepts RFC 8259 and nothing else, without a name twice in one object (at any depth) and without
+ * NUL. Other members are checked for their form alone: a number may be of any size, a string may
+ * hold half a surrogate pair, and nesting goes as deep as the text is long. A parser that builds
+ * values refuses those. Nothing here recurses, and the memory taken is eight times the text's.
+ * Pure, thread-safe. */
 #ifndef MOSTRO_JSON_MEMBERS_H
 #define MOSTRO_JSON_MEMBERS_H
 

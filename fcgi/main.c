@@ -20,7 +20,7 @@
 #define LISTEN_FD 0
 #define TICK_MS   1000
 
-/* At most, for a connection, before it looks for a stop signal. */
+/* The longest wait for a connection before the next look for a stop signal. */
 #define WAIT_MS     250
 #define TCP_WAIT_MS 2000
 
@@ -28,8 +28,8 @@ static const char about[] =
     "Answers the HTTP API of Mostro Push. Started by spawn-fcgi under a web server:\n"
     "  spawn-fcgi -n -s /run/mostro-push/fcgi.sock -- mostro-push-fcgi";
 
-/* Stop signals are never delivered, only looked for between two requests, so that none cuts a
- * request short: libfcgi takes an interrupted read for the end of the connection. */
+/* Stop signals are never delivered. The loop looks for them between two requests, because libfcgi
+ * takes an interrupted read for the end of the connection. */
 static void block_stop_signals(sigset_t *stop)
 {
     (void)sigemptyset(stop);
@@ -55,8 +55,8 @@ static bool is_tcp(void)
            address.ss_family != AF_UNIX;
 }
 
-/* Has accept(2) end after a while without a connection. All workers share the socket and this. A
- * connection by TCP inherits it, and with it reads no longer for what the network has lost once:
+/* Makes accept(2) end after a while without a connection. All workers share the socket and this. A
+ * TCP connection inherits it, so that a read waits no longer than that for a packet that was lost:
  * libfcgi would take the rest of the request for its end. */
 static bool bound_the_wait(void)
 {
@@ -88,7 +88,7 @@ static int serve(struct responder *responder, const sigset_t *stop)
             status = EXIT_FAILURE;
             break;
         }
-        /* After the answer: what needs no Redis does not wait for it. */
+        /* After the answer: requests that need no Redis do not wait for it. */
         if (now - ticked_ms >= TICK_MS && (rc >= 0 || responder_wants_tick(responder))) {
             ticked_ms = now;
             responder_tick(responder);

@@ -1,8 +1,8 @@
-/* notify: anybody may ask that the phone behind a pubkey be woken.
+/* notify: any client may ask that the phone behind a pubkey be woken.
  *
  * The privacy contract: nothing here looks a pubkey up, so that the answer, its headers and its
- * timing are the same for who is registered and who is not. The wake is queued either way; the
- * dispatcher finds out. */
+ * timing are the same for registered and unregistered pubkeys. The wake is queued either way; the
+ * dispatcher looks the pubkey up. */
 #include "log/log.h"
 #include "responder_priv.h"
 #include "routes.h"
@@ -11,7 +11,7 @@
 
 #define BAD_PUBKEY "Invalid trade_pubkey format (expected 64 hex characters)"
 
-/* A debug log tells what a caller is told, and no more: nothing here knows a registration. */
+/* The debug log tells what the caller is told, and no more: nothing here knows a registration. */
 static void tell(const struct trade_pubkey *key, enum registry_result result)
 {
     struct log_name name = log_debug_name(key);
@@ -37,7 +37,8 @@ void notify_handle(struct responder *responder, const struct request *request,
                                response))
         return;
     verdict = body_read_pubkey(&responder->body, request, NOTIFY_BODY_MAX, &key);
-    /* A malformed request spends the address's limit, and a refused one is told no more. */
+    /* A malformed request spends the address's limit, too, and learns no more than others when it
+     * is refused. */
     result = verdict == BODY_OK
                  ? registry_notify(responder->registry, spend, &key)
                  : registry_spend(responder->registry, REGISTRY_BUCKET_NOTIFY, spend);
@@ -47,7 +48,7 @@ void notify_handle(struct responder *responder, const struct request *request,
         responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY, spend);
     else if (verdict == BODY_TOO_LARGE)
         response_error(response, 413, "Request body too large");
-    else if (verdict != BODY_OK) /* what is wrong with it is told apart no further */
+    else if (verdict != BODY_OK) /* one message for all that can be wrong with it */
         response_error(response, 400, BAD_PUBKEY);
     else
         response_constant(response, 202, "{\"accepted\":true}");

@@ -1,10 +1,10 @@
 /* refused_addresses: the client addresses that Redis has refused and would still refuse.
  *
- * A refusal by address holds until the address's own refill time, whatever happens meanwhile, so
- * a worker can repeat it by itself: a flood from one address then costs Redis next to nothing. Of
- * fixed size; an address that finds its place taken takes it over, which only costs a question to
- * Redis. Addresses are known by their keyed hashes, so nobody can choose whose place he takes.
- * Times are milliseconds of clock_monotonic_ms(). Not thread-safe. */
+ * A refusal by address holds until the address's own refill time, so a worker can repeat it without
+ * asking: a flood from one address then costs Redis next to nothing. The table has a fixed size. An
+ * address whose place is taken takes it over; the other then costs one more question to Redis.
+ * Places follow from keyed hashes, so no client can choose whose place it takes. Times are
+ * milliseconds of clock_monotonic_ms(). Not thread-safe. */
 #ifndef MOSTRO_REFUSED_ADDRESSES_H
 #define MOSTRO_REFUSED_ADDRESSES_H
 

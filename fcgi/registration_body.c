@@ -55,8 +55,8 @@ static bool check_whitelist(const struct whitelist *whitelist,
     return true;
 }
 
-/* The node whose messages the phone heeds. Where the whitelist has not asked for one, nonsense is
- * as good as none: clients have always been free to send anything. */
+/* The Mostro node that the phone follows. Unless the whitelist needs it, a malformed one counts as
+ * none, because clients have always been free to send anything. */
 static void keep_mostro_pubkey(const struct json_text *field, struct registration *registration)
 {
     struct trade_pubkey parsed;
@@ -66,8 +66,8 @@ static void keep_mostro_pubkey(const struct json_text *field, struct registratio
         memcpy(registration->mostro_pubkey, parsed.hex, sizeof registration->mostro_pubkey);
 }
 
-/* Both keys or none, and only beside an endpoint URL. Whichever base64 they came in, they are kept
- * in the one that pushes are made from. */
+/* Both keys or none, and only beside an endpoint URL. Either base64 is accepted; they are kept in
+ * base64url, which pushes are made from. */
 static bool take_keys(const struct fields *f, bool is_endpoint, struct registration *registration)
 {
     struct web_push_keys keys;
@@ -154,7 +154,8 @@ static bool check_encrypted(const struct fields *f, const struct registration_ru
     return good;
 }
 
-/* A token in the clear is looked at first; an encrypted one is not opened for a stranger. */
+/* A token in the clear is checked before the whitelist; an encrypted one is not opened for a
+ * stranger. */
 static bool check_token_and_node(const struct fields *f, const struct registration_rules *rules,
                                  struct registration *registration, struct response *response)
 {

@@ -15,14 +15,13 @@ struct whitelist;
 /* What the rows depend on. */
 struct registration_rules {
     bool allow_private_endpoints;
-    const regex_t *endpoint_hosts;     /* that endpoints may lead to; NULL: any */
+    const regex_t *endpoint_hosts;     /* hosts that endpoints may lead to; NULL: any */
     const struct token_crypto *crypto; /* NULL: encrypted tokens cannot be opened */
     const struct whitelist *whitelist; /* NULL: not active */
 };
 
-/* `text` is the body's, and is decoded in place. True when
- * *key and *registration are set (the caller wipes the latter); false when `response` holds the
- * answer, and *registration nothing. */
+/* `text` is the body's, and is decoded in place. True: *key and *registration are set, and the
+ * caller wipes the latter. False: `response` holds the answer, and *registration holds nothing. */
 bool registration_body_check(char *text, size_t len, const struct registration_rules *rules,
                              struct trade_pubkey *key, struct registration *registration,
                              struct response *response);

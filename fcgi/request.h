@@ -1,7 +1,8 @@
-/* request: what came in, before anything of it is believed.
+/* request: what came in, before any of it is checked.
  *
  * The strings belong to the maker of the request and live until it is answered. A header that the
- * client did not send is NULL. No FastCGI here, so that tests and fuzzers can make requests. */
+ * client did not send is NULL. This knows no FastCGI, so that tests and fuzzers can make requests.
+ */
 #ifndef MOSTRO_REQUEST_H
 #define MOSTRO_REQUEST_H
 

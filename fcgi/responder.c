@@ -49,7 +49,7 @@ static void set_retry_after(struct responder *responder)
     unsigned by_address = refill_s(responder->settings->notify_rate_per_address);
     unsigned by_pubkey = refill_s(responder->settings->notify_rate_per_pubkey);
 
-    /* One number for both limiters of notify, so that it does not tell which one refused. */
+    /* Both limiters of notify share one number, so that it does not tell which of them refused. */
     responder->notify_retry_after_s = by_address > by_pubkey ? by_address : by_pubkey;
     responder->register_retry_after_s = refill_s(responder->settings->register_rate_per_address);
 }
@@ -101,7 +101,7 @@ static void learn_address_key(struct responder *responder)
         responder->has_address_key = true;
 }
 
-/* Without requests, too, the log is to be told again what is wrong with Redis. */
+/* The log must hear again what is wrong with Redis even while no requests come. */
 void responder_begin(struct responder *responder)
 {
     responder->counted = registry_check(responder->registry) != REGISTRY_OK;
@@ -119,7 +119,7 @@ void responder_tick(struct responder *responder)
         responder->counted = false;
 }
 
-/* Whether all clients of a proxy count as one address, which is said once. */
+/* Whether all clients of a proxy count as one address, which is logged once. */
 static bool is_shared(struct responder *responder, const struct request *request)
 {
     bool shared = responder->settings->trust_proxy_headers == SETTINGS_PROXY_NONE &&

@@ -13,23 +13,24 @@ struct responder;
 struct response;
 struct settings;
 
-/* `settings` must outlive it. NULL, with lines on `errors`, when the server's key is none, the
+/* `settings` must outlive it. NULL, with lines on `errors`, when the server's key is not valid, the
  * whitelist cannot be read, or memory runs out. */
 struct responder *responder_new(const struct settings *settings, FILE *errors);
 void responder_free(struct responder **responder);
 
-/* To be called before the first request: looks whether Redis may be used, and loads our library. */
+/* Call before the first request: looks whether Redis may be used, and loads our library. */
 void responder_begin(struct responder *responder);
 
 /* Fills `response` (cleared by the caller before and after). */
 void responder_answer(struct responder *responder, const struct request *request,
                       struct response *response);
 
-/* Once a second while requests come, and once after: flushes the counters, and learns the key of
- * the address hashes anew, so that all programs agree on it also after Redis has lost its data. */
+/* Call once a second while requests come, and once after the last: flushes the counters, and reads
+ * the key of the address hashes again, so that all programs agree on it even after Redis has lost
+ * its data. */
 void responder_tick(struct responder *responder);
 
-/* Whether a tick has something to do where no request has come. */
+/* Whether a tick has work to do even without requests. */
 bool responder_wants_tick(const struct responder *responder);
 
 #endif

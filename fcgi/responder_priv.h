@@ -42,14 +42,14 @@ struct responder {
     struct body body;
 };
 
-/* Finds whose limit a request spends: *spend is `address`, which is set, or NULL where no limit
- * applies, which never is so of notify. False: the request is refused, and `response` says why. */
+/* Finds the limit that a request spends. True: *spend is `address`, which is set, or NULL where no
+ * limit applies (never for notify). False: the request is refused, and `response` says why. */
 bool responder_find_bucket(struct responder *responder, const struct request *request,
                            enum registry_bucket bucket, struct address_hash *address,
                            const struct address_hash **spend, struct response *response);
 
-/* The answer to anything but REGISTRY_OK that has one for every route. `address` (or NULL) is
- * remembered where it is the one refused. */
+/* Answers a `result` other than REGISTRY_OK, where the answer is the same for every route.
+ * `address` (or NULL) is remembered where it is the one refused. */
 void responder_refuse(struct responder *responder, struct response *response,
                       enum registry_result result, enum registry_bucket bucket,
                       const struct address_hash *address);

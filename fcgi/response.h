@@ -27,12 +27,11 @@ void response_clear(struct response *response);
 /* A body that is always the same; `body` must outlive the response. */
 void response_constant(struct response *response, int status, const char *body);
 
-/* The body from a format; memory running out makes it a 500 without one. */
+/* Makes the body from a format. Out of memory: a 500 without a body. */
 void response_json(struct response *response, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Takes over `body` (from malloc, NULL where memory ran out), which is of another type than JSON.
- */
+/* Takes over `body` (from malloc; NULL where memory ran out), of another type than JSON */
 void response_text(struct response *response, int status, const char *content_type, char *body,
                    size_t len);
 

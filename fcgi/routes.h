@@ -18,7 +18,7 @@ struct route {
     const char *path;
     bool is_post;               /* else GET and HEAD */
     bool has_request_id;        /* every answer carries X-Request-Id */
-    bool is_private;            /* there only where the web server says so */
+    bool is_private;            /* exists only where the web server says so */
     enum stats_counter counter; /* the first of its counters, see stats_add_request() */
     routes_handler_fn *handle;
 };

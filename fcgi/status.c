@@ -1,4 +1,4 @@
-/* status: the answers that concern nobody in particular: health, info, status. */
+/* status: the answers that are the same for every client: health, info, status. */
 #include "responder_priv.h"
 #include "routes.h"
 
@@ -19,7 +19,7 @@ void info_handle(struct responder *responder, const struct request *request,
 {
     const char *vapid = responder->settings->vapid_public_key;
     bool has_vapid = vapid[0] != '\0';
-    /* What comes before and after its key is there only where pushes are signed. */
+    /* The text before and after the VAPID key, which is there only where pushes are signed. */
     const char *before = has_vapid ? ",\"vapid_public_key\":\"" : "";
     const char *after = has_vapid ? "\"" : "";
 

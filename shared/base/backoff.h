@@ -1,7 +1,7 @@
-/* backoff: how long to wait before trying again what has failed.
+/* backoff: how long to wait before trying again.
  *
- * The wait doubles with each failure in a row, from the least to the most. A random part of it is
- * taken off, so that many who have failed together do not come back in step. Pure: randomness is
+ * The wait doubles with each failure in a row, from the least to the most. A random part is taken
+ * off, so that many clients that failed together do not come back in step. Pure: randomness is
  * given. */
 #ifndef MOSTRO_BACKOFF_H
 #define MOSTRO_BACKOFF_H

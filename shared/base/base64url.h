@@ -13,8 +13,8 @@
 /* Writes the text and a NUL; returns the text's length. */
 size_t base64url_encode(char *out, const void *bytes, size_t len);
 
-/* Reads text that stands for exactly `len` bytes; padding that some clients add is accepted. False
- * for any other text, also where its last character has bits that mean nothing. */
+/* Reads text that stands for exactly `len` bytes; the padding that some clients add is accepted.
+ * False for any other text, and where unused bits of its last character are not zero. */
 bool base64url_decode(uint8_t *out, size_t len, const char *text, size_t text_len);
 
 #endif

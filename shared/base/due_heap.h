@@ -1,7 +1,7 @@
-/* due_heap: things that wait for a time, the earliest first, and first in first out among equals.
+/* due_heap: things that wait for a time, the earliest first; equal times are first in, first out.
  *
- * Records embed a struct due_item and own themselves; the heap only points to them. Times are
- * whatever their owner measures in. Not thread-safe. */
+ * Records embed a struct due_item and own themselves; the heap only points to them. The owner
+ * chooses the unit of time. Not thread-safe. */
 #ifndef MOSTRO_DUE_HEAP_H
 #define MOSTRO_DUE_HEAP_H
 
@@ -12,7 +12,7 @@
 struct due_item {
     int64_t ready_ms;
     uint64_t turn; /* among those of the same ready_ms */
-    size_t place;  /* from 1; 0: it is in no heap, which a zero-initialised item is not */
+    size_t place;  /* from 1; 0, as in a zero-initialised item: it is in no heap */
 };
 
 /* Zero-initialised is empty. */
@@ -28,10 +28,10 @@ void due_heap_clear(struct due_heap *heap);
 /* Makes room for `count` items in all, so that due_heap_add() cannot fail. */
 bool due_heap_reserve(struct due_heap *heap, size_t count) __attribute__((warn_unused_result));
 
-/* The item is in no heap, and there is room for it. */
+/* Adds an item that is in no heap. There must be room for it. */
 void due_heap_add(struct due_heap *heap, struct due_item *item, int64_t ready_ms);
 
-/* Nothing happens where the item is in no heap. */
+/* Removes an item. Nothing happens where it is in no heap. */
 void due_heap_remove(struct due_heap *heap, struct due_item *item);
 
 /* NULL when empty. */

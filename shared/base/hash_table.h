@@ -20,12 +20,13 @@ struct hash_table_item {
 /* NULL when out of memory. */
 struct hash_table *hash_table_new(void);
 
-/* The records stay their owners'. */
+/* The records remain their owners'. */
 void hash_table_free(struct hash_table **table);
 
 struct hash_table_item *hash_table_find(const struct hash_table *table, const char *key);
 
-/* No record of that key may be there. Never fails: where the table cannot grow it gets slower. */
+/* No record with that key may be in the table. Never fails: a table that cannot grow gets slower.
+ */
 void hash_table_add(struct hash_table *table, struct hash_table_item *item);
 void hash_table_remove(struct hash_table *table, struct hash_table_item *item);
 

@@ -1,8 +1,8 @@
-/* must: what this program promises itself, checked in every build.
+/* must: promises of this program to itself, checked in every build.
  *
- * MUST(condition) ends the process where the condition is false: going on would use memory or data
- * that nobody understands any more. It is for our own mistakes only; whatever comes from outside
- * is answered, not asserted. Any thread. */
+ * MUST(condition) ends the process where the condition is false, because going on would use memory
+ * or data in an unknown state. It is for our own mistakes only: input from outside is answered, not
+ * asserted. Any thread. */
 #ifndef MOSTRO_MUST_H
 #define MOSTRO_MUST_H
 

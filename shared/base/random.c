@@ -15,7 +15,7 @@ void random_bytes(void *out, size_t len)
 
         if (n < 0 && errno == EINTR)
             continue;
-        MUST(n > 0); /* a kernel without getrandom(2) is none that we run on */
+        MUST(n > 0); /* every kernel that we run on has getrandom(2) */
         at += n;
         len -= (size_t)n;
     }

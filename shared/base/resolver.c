@@ -8,7 +8,7 @@
 
 #include "thread.h"
 
-/* Belongs to the asker and the thread both; the last to let go of it frees it. */
+/* Owned by the asker and the thread together; the last of them to let go frees it. */
 struct resolver {
     pthread_mutex_t lock;
     bool done;
@@ -68,7 +68,7 @@ static bool start_detached(struct resolver *resolver)
 
     if (!thread_start(&thread, "resolver", run, resolver))
         return false;
-    (void)pthread_detach(thread); /* of a thread that nobody else joins, it cannot fail */
+    (void)pthread_detach(thread); /* cannot fail for a thread that nothing else joins */
     return true;
 }
 

@@ -1,8 +1,8 @@
-/* resolver: one name looked up in DNS without waiting for it.
+/* resolver: looks one name up in DNS without waiting for it.
  *
  * getaddrinfo() cannot be interrupted and may block for half a minute, so it runs in a thread of
- * its own that the asker need not wait for: freeing a resolver that is not done abandons the
- * thread, which ends by itself and touches nothing of the asker's. */
+ * its own. Freeing a resolver that is not done abandons that thread, which ends by itself and
+ * touches nothing of the asker's. */
 #ifndef MOSTRO_RESOLVER_H
 #define MOSTRO_RESOLVER_H
 
@@ -14,7 +14,7 @@
 
 struct resolver;
 
-/* Called once from the resolver's thread when it is done; never after resolver_free(). */
+/* Called once, from the resolver's thread, when it is done; never after resolver_free(). */
 typedef void resolver_done_fn(void *arg);
 
 /* NULL when out of memory or threads. */

@@ -23,7 +23,7 @@ static bool read_up_to(int fd, char *text, size_t size, size_t *len)
     return true;
 }
 
-/* The room for `max` bytes costs address space alone until they are read. */
+/* Room for `max` bytes costs only address space until they are read. */
 static enum small_file_result read_whole(struct small_file *file, int fd, size_t max)
 {
     file->text = malloc(max + 1);

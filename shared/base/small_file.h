@@ -1,7 +1,7 @@
 /* small_file: a small file, read whole.
  *
- * A secret may be in it, so nothing of it stays behind: what could not be read whole is wiped, and
- * the caller wipes the rest. Takes as long as the disk does. Thread-safe. */
+ * The file may hold a secret, so no copy of it stays behind: text that could not be read whole is
+ * wiped, and the caller wipes the rest. Takes as long as the disk does. Thread-safe. */
 #ifndef MOSTRO_SMALL_FILE_H
 #define MOSTRO_SMALL_FILE_H
 

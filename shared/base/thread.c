@@ -8,7 +8,7 @@ bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *), voi
     sigset_t all, before;
     int error;
 
-    /* The new thread inherits the mask, so that there is no moment in which it takes one. */
+    /* The new thread inherits the mask, so that it takes no signal at any moment. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(thread, NULL, run, arg);

@@ -27,7 +27,7 @@ static bool is_only_url_characters(struct url_part part)
 
 /* ---- Parts ----------------------------------------------------------------------------------- */
 
-/* Takes from the front of *rest what comes before any of these marks, or all of it. */
+/* Takes from the front of *rest up to the first of these marks, or all of it. */
 static struct url_part take_until(struct url_part *rest, const char *marks)
 {
     struct url_part taken = {rest->text, 0};
@@ -107,7 +107,7 @@ static bool is_address(int family, struct url_part host)
     return inet_pton(family, text, &address) == 1;
 }
 
-/* The last label is a number (WHATWG URL, "ends in a number"), whatever else that is. */
+/* Whether the last label is a number, of any kind (WHATWG URL, "ends in a number"). */
 static bool ends_in_a_number(struct url_part host)
 {
     const char *dot;

@@ -1,9 +1,9 @@
-/* url: takes a URL apart. Nothing else in this house says where a URL's host begins or ends.
+/* url: takes a URL apart. Only this module says where a URL's host begins or ends.
  *
- * The grammar is RFC 3986's for `scheme://[userinfo@]host[:port]path[?query][#fragment]`, less what
- * nobody here needs: no relative reference, no empty host, no escape in a host. What a scheme, a
- * port or a host is good for is for the caller to judge. Parts point into the text: nothing is
- * copied, decoded or allocated. Pure, thread-safe. */
+ * The grammar is RFC 3986's for `scheme://[userinfo@]host[:port]path[?query][#fragment]`, without
+ * what we never need: relative references, empty hosts, escapes in a host. The caller judges what a
+ * scheme, a port or a host is good for. Parts point into the text: nothing is copied, decoded or
+ * allocated. Pure, thread-safe. */
 #ifndef MOSTRO_URL_H
 #define MOSTRO_URL_H
 
@@ -18,7 +18,7 @@
 #define URL_NAME_MAX        253 /* of a host name in DNS (RFC 1035, section 2.3.4) */
 #define URL_LABEL_MAX       63
 
-/* A part that is absent has text NULL; one that is there may be empty, as the port of `h:/`. */
+/* An absent part has text NULL. A present one may be empty, as the port of `h:/`. */
 struct url_part {
     const char *text;
     size_t len;
@@ -26,7 +26,7 @@ struct url_part {
 
 enum url_host_kind {
     URL_HOST_NAME,   /* letters, digits, `.`, `-`, `_`; see url_host_is_dns_name() */
-    URL_HOST_NUMBER, /* such a name, but some resolvers read it as an address: 127.1, 0x7f000001 */
+    URL_HOST_NUMBER, /* such a name, but some resolvers take it for an address: 127.1, 0x7f000001 */
     URL_HOST_IPV4,   /* four decimal numbers */
     URL_HOST_IPV6    /* in brackets */
 };
@@ -65,34 +65,34 @@ enum url_fault url_parse(struct url *url, const char *text, size_t len, enum url
 /* Without regard to case. */
 bool url_scheme_is(const struct url *url, const char *scheme);
 
-/* The port that is connected to: the URL's, or that of http, https, ws or wss, or else 0. */
+/* The port to connect to: the URL's own, or that of http, https, ws or wss, or else 0. */
 uint16_t url_port(const struct url *url);
 
-/* Whether the port is left out, or is what it would be then. */
+/* Whether the port is absent, or equals the scheme's own. */
 bool url_has_default_port(const struct url *url);
 
-/* Labels as a host name's in DNS, `_` among them, and no dot at the end. */
+/* Whether its labels are those of a DNS host name, `_` allowed, without a dot at the end. */
 bool url_host_is_dns_name(const struct url *url);
 
-/* Whether this is http or https to a host and a port that mean the same to us and to libcurl: the
- * port is not empty, the host no URL_HOST_NUMBER and without a zone. */
+/* Whether this is http or https to a host and a port that we and libcurl read alike: the port is
+ * not empty, and the host is no URL_HOST_NUMBER and has no zone. */
 bool url_is_for_http(const struct url *url);
 
-/* Takes apart what must be https, good for HTTP and without userinfo: an operator's URL. */
+/* Takes apart an operator's URL, which must be https, good for HTTP and without userinfo. */
 bool url_parse_https(struct url *url, const char *text) __attribute__((warn_unused_result));
 
-/* What of a text that should be a URL, and need not be one, can be shown: scheme and authority, for
- * path and query may be secrets. Absent where the text has an @: anything may be a secret then. */
+/* The part of a text that may be shown where a URL was expected: scheme and authority, for path and
+ * query may be secrets. Absent where the text has an @: then any of it may be a secret. */
 struct url_part url_public_part(const char *text, size_t len);
 
 #define URL_HOST_SIZE      (URL_HOST_MAX + 1)
 #define URL_AUTHORITY_SIZE (URL_HOST_MAX + sizeof ":65535")
 
-/* The host in its one spelling: in lower case, an IPv6 address in brackets and as RFC 5952 has it,
- * without its zone. */
+/* Writes the host in its one spelling: lower case; an IPv6 address in brackets, without zone, as
+ * RFC 5952 has it. */
 void url_write_host(char out[URL_HOST_SIZE], const struct url *url);
 
-/* That and `:port`; `with_port` false leaves it out. */
+/* Writes the same and `:port`; `with_port` false leaves that out. */
 void url_write_authority(char out[URL_AUTHORITY_SIZE], const struct url *url, bool with_port);
 
 #endif

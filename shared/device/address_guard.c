@@ -50,8 +50,8 @@ static const struct range special[] = {
     V6(20, 0x3f, 0xff),                         /* documentation: RFC 9637 */
 };
 
-/* NAT64, RFC 6052: behind it lies whatever the last four bytes are the IPv4 address of. The other
- * ranges that embed one lead to tunnels that are withdrawn, or nowhere. */
+/* NAT64 (RFC 6052): the last four bytes are the IPv4 address that is reached. The other ranges that
+ * embed one lead to tunnels that are withdrawn, or nowhere. */
 static const struct range nat64 = V6(96, 0x00, 0x64, 0xff, 0x9b);
 
 static bool in_range(const struct range *range, const uint8_t *address)

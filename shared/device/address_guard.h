@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Whether this is a unicast address of the public internet, or stands for one behind NAT64's
- * well-known prefix (64:ff9b::/96), by which a server without IPv4 reaches those that have no
- * other; a prefix that a network has chosen for itself looks like any address. False for any other
- * family and for a `len` too short for the family. */
+/* Whether this is a unicast address of the public internet. An address under NAT64's well-known
+ * prefix (64:ff9b::/96) is judged by the IPv4 address in it, because a server without IPv4 reaches
+ * distributors through it; a prefix that a network has chosen for itself looks like any other
+ * address. False for any other family, and for a `len` too short for the family. */
 bool address_guard_is_public(const struct sockaddr *address, socklen_t len);
 
 #endif

@@ -1,8 +1,7 @@
-/* device_id: what an endpoint is known by, in the place of its URL, which is a secret of its
- * device.
+/* device_id: the name of an endpoint in Redis and in the endpoint file, in place of its URL, which
+ * is a secret of its device.
  *
- * The first 32 hexadecimal digits of SHA-256 of the URL, as Redis and the endpoint file have it.
- * Pure, thread-safe. */
+ * The first 32 hexadecimal digits of SHA-256 of the URL. Pure, thread-safe. */
 #ifndef MOSTRO_DEVICE_ID_H
 #define MOSTRO_DEVICE_ID_H
 

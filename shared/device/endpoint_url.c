@@ -24,8 +24,8 @@ static bool is_public_address(const struct url *url)
            address_guard_is_public((const struct sockaddr *)&ipv4, sizeof ipv4);
 }
 
-/* RFC 6761 (localhost), RFC 6762 (.local), and the reserved .internal; a single label means
- * something only inside somebody's network. */
+/* Names that mean something only inside one network: RFC 6761 (localhost), RFC 6762 (.local), the
+ * reserved .internal, and every single label. */
 static bool is_local_name(const struct url *url)
 {
     static const char *const local[] = {"localhost", "local", "internal"};

@@ -32,8 +32,8 @@ bool endpoint_url_is_valid(const char *url, size_t len, bool allow_private);
  * without its port, matches (UNIFIEDPUSH_ALLOWED_HOSTS_REGEX). */
 bool endpoint_url_host_matches(const char *url, size_t len, const regex_t *hosts);
 
-/* Valid, and with a host that matches; `hosts` NULL: any. The one verdict for registering and for
- * pushing, so that no phone is told that it is registered and is then never woken. */
+/* Whether the URL is valid and its host matches `hosts` (NULL: any host does). Registering and
+ * pushing both ask this function, so that a phone whose registration is accepted is also woken. */
 bool endpoint_url_is_admitted(const char *url, size_t len, bool allow_private,
                               const regex_t *hosts);
 

@@ -77,7 +77,7 @@ const char *token_crypto_pubkey(const struct token_crypto *crypto)
 /* ---- base64 ------------------------------------------------------------------------------------
  */
 
-/* The number of bytes that padded base64 stands for, or -1 if it is none by its form. */
+/* How many bytes this padded base64 stands for, or -1 where its form is not base64's. */
 static long base64_size(const char *text, size_t len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -93,7 +93,7 @@ static long base64_size(const char *text, size_t len)
     return (long)(len / 4 * 3 - padding);
 }
 
-/* Strict: bits that mean nothing must be zero, so that one message has one text. */
+/* Unused bits must be zero, so that each message has exactly one text. */
 static bool decode_base64(uint8_t message[TOKEN_CRYPTO_MESSAGE_SIZE], const char *text)
 {
     uint8_t decoded[BASE64_LEN], encoded[BASE64_LEN + 1];

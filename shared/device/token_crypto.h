@@ -33,7 +33,7 @@ enum token_crypto_result {
     TOKEN_CRYPTO_FAILED /* not for this key, tampered with, or not a token inside */
 };
 
-/* Copies the private key; NULL if it is none of secp256k1's, or out of memory. */
+/* Copies the private key. NULL if it is not a private key of secp256k1, or out of memory. */
 struct token_crypto *token_crypto_new(const uint8_t private_key[TOKEN_CRYPTO_KEY_SIZE]);
 void token_crypto_free(struct token_crypto **crypto);
 

@@ -38,7 +38,7 @@ static bool put_coordinate(const EVP_PKEY *key, const char *name, uint8_t *out)
     return ok;
 }
 
-/* From its coordinates: the file may hold the point in another form. */
+/* Made from the point's coordinates, because the file may hold the point compressed. */
 static bool write_public_half(const EVP_PKEY *key, char text[VAPID_KEY_PUBLIC_SIZE])
 {
     uint8_t point[VAPID_KEY_POINT_SIZE] = {UNCOMPRESSED};
@@ -50,7 +50,7 @@ static bool write_public_half(const EVP_PKEY *key, char text[VAPID_KEY_PUBLIC_SI
     return true;
 }
 
-/* A file may have been put together of two halves that do not belong together. */
+/* The private and the public half in a file need not belong together. */
 static bool is_pair(EVP_PKEY *key)
 {
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
@@ -72,7 +72,7 @@ static const char *check(EVP_PKEY *key)
     return is_pair(key) ? NULL : "holds a damaged key";
 }
 
-/* The password is for those that are encrypted: OpenSSL would ask for one at the terminal. */
+/* The empty password is for encrypted keys: without one, OpenSSL would ask at the terminal. */
 static EVP_PKEY *parse(const char *pem, size_t len)
 {
     char password[] = "";
@@ -134,7 +134,7 @@ const char *vapid_key_public(const struct vapid_key *key)
 
 /* ---- Signing --------------------------------------------------------------------------------- */
 
-/* OpenSSL signs in DER, JWTs are signed with two numbers of fixed size. */
+/* OpenSSL writes a signature as DER; a JWT wants its two numbers in fixed size. */
 static bool unwrap(const uint8_t *der, size_t len, uint8_t signature[VAPID_KEY_SIGNATURE_SIZE])
 {
     ECDSA_SIG *numbers = d2i_ECDSA_SIG(NULL, &der, (long)len);
@@ -164,7 +164,7 @@ bool vapid_key_sign(const struct vapid_key *key, const void *text, size_t len,
 
 /* ---- Making one ------------------------------------------------------------------------------ */
 
-/* So that the file's name is on the disk, too. */
+/* Puts the file's name on the disk, too. */
 static bool sync_folder_of(const char *path)
 {
     char *folder = durable_file_folder_of(path);

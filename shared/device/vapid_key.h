@@ -1,6 +1,6 @@
 /* vapid_key: the key that this server signs its pushes with (RFC 8292), ES256 over P-256.
  *
- * In a file as PEM, PKCS #8 or SEC 1, that only its owner can read. Not thread-safe. */
+ * It is kept in a PEM file, PKCS #8 or SEC 1, that only its owner can read. Not thread-safe. */
 #ifndef MOSTRO_VAPID_KEY_H
 #define MOSTRO_VAPID_KEY_H
 
@@ -14,7 +14,7 @@
 
 struct vapid_key;
 
-/* NULL where the file holds none; *problem then says why, in words for an operator. */
+/* NULL where the file holds no usable key; *problem then says why, in words for an operator. */
 struct vapid_key *vapid_key_read(const char *path, const char **problem);
 
 /* Wipes it. */
@@ -28,8 +28,8 @@ bool vapid_key_sign(const struct vapid_key *key, const void *text, size_t len,
                     uint8_t signature[VAPID_KEY_SIGNATURE_SIZE])
     __attribute__((warn_unused_result));
 
-/* Makes a file, mode 0600, with a new key in it; one that is there is left as it is. NULL when
- * that is done and `public_half` set; else what went wrong. */
+/* Writes a new key to a new file, mode 0600; an existing file is left as it is. Returns NULL with
+ * `public_half` set, or what went wrong. */
 const char *vapid_key_generate(const char *path, char public_half[VAPID_KEY_PUBLIC_SIZE]);
 
 #endif

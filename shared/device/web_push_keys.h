@@ -14,12 +14,12 @@ struct web_push_keys {
     uint8_t secret[WEB_PUSH_SECRET_SIZE];
 };
 
-/* Reads both from base64url, in which they are kept; false unless they are 65 bytes, the first of
- * which says that this is an uncompressed point, and 16. */
+/* Reads both from base64url, as Redis holds them. False unless the first is 65 bytes that begin as
+ * an uncompressed point does, and the second is 16 bytes. */
 bool web_push_keys_decode(struct web_push_keys *keys, const char *p256dh, size_t p256dh_len,
                           const char *auth, size_t auth_len);
 
-/* The same for what a device sends: each may be in standard base64 as well (RFC 4648, section 4;
+/* Reads both as a device sends them: each may be in standard base64 as well (RFC 4648, section 4;
  * JavaScript's btoa() makes that), and the point must be on the curve. */
 bool web_push_keys_parse(struct web_push_keys *keys, const char *p256dh, size_t p256dh_len,
                          const char *auth, size_t auth_len);

@@ -13,11 +13,11 @@
 #include "base/hex.h"
 #include "base/random.h"
 
-/* Cut here, so that one write(2) carries a line whole even between processes. */
+/* Longer lines are cut, so that one write(2) carries a line whole even between processes. */
 #define LINE_MAX_BYTES 1024
 
-/* A run of word characters this long may be a key, an id or a token, if it has a digit or a capital
- * as those have; a still longer one goes in any case. */
+/* A run of word characters this long may be a key, an id or a token if it has a digit or a capital,
+ * as those have. A still longer run is replaced in any case. */
 #define SECRET_RUN_MIN  16
 #define ANY_RUN_MAX     40
 #define REDACTED_CUT_AT 120
@@ -86,7 +86,7 @@ static void write_stderr(enum log_level level, const char *text)
         return;
     used = (size_t)head + escape(line + head, sizeof line - (size_t)head - 1, text);
     line[used++] = '\n';
-    /* A log that cannot be written has nobody to be told. */
+    /* There is no place to report that the log cannot be written. */
     if (write(STDERR_FILENO, line, used) < 0)
         return;
 }
@@ -132,7 +132,7 @@ bool log_is_due(struct log_pace *pace, int64_t now_ms, int64_t every_ms)
 
     if (told_ms != 0 && now_ms - told_ms < every_ms)
         return false;
-    /* Of two threads one writes it. */
+    /* Of two threads at once, one writes the line. */
     return atomic_compare_exchange_strong(&pace->told_ms, &told_ms, now_ms > 0 ? now_ms : 1);
 }
 
@@ -170,7 +170,7 @@ static bool is_address_like(char c)
            c == '&' || c == '@' || c == '~' || c == '#';
 }
 
-/* Four numbers joined by dots begin here (RFC 791's notation, in any range). */
+/* Whether four numbers joined by dots begin here (RFC 791's notation, in any range). */
 static bool is_ipv4_at(const char *text, size_t len)
 {
     size_t at = 0;
@@ -209,7 +209,7 @@ static bool holds_address(const char *run, size_t len)
     return false;
 }
 
-/* A scheme, or a path after something with a dot. */
+/* Whether this has a scheme, or a path after a name with a dot. */
 static bool holds_url(const char *run, size_t len)
 {
     const char *dot = memchr(run, '.', len);

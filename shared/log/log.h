@@ -1,9 +1,9 @@
 /* log: what operators read. One line an event; the only global state of both programs.
  *
  * A line never holds a pubkey, device token, endpoint URL, client address, key or event id: a
- * pubkey goes through log_pubkey(), text that a peer sent through log_redact(), the rest stays out.
- * Whatever is not printable ASCII is escaped, so one call is one line. errno is kept.
- * Thread-safe once log_open() has returned; before it, warnings and errors go to stderr. */
+ * pubkey goes through log_pubkey(), a peer's text through log_redact(), the rest stays out. Every
+ * byte that is not printable ASCII is escaped, so one call is one line. errno is kept. Thread-safe
+ * once log_open() has returned; before it, warnings and errors go to stderr. */
 #ifndef MOSTRO_LOG_H
 #define MOSTRO_LOG_H
 
@@ -33,9 +33,9 @@ LOG_PRINTF void log_warn(const char *format, ...);
 LOG_PRINTF void log_info(const char *format, ...);
 LOG_PRINTF void log_debug(const char *format, ...);
 
-/* When a line that could come often was last written: one static object for each such line, all
- * zero at first. True, at most once in `every_ms` for the whole process, when it is to be written
- * now; `now_ms` is clock_monotonic_ms(). */
+/* Paces a line that could come often: one static object for each such line, all zero at first.
+ * True, at most once in `every_ms` for the whole process, when the line is to be written; `now_ms`
+ * is clock_monotonic_ms(). */
 struct log_pace {
     _Atomic int64_t told_ms;
 };
@@ -48,15 +48,15 @@ struct log_name {
 };
 struct log_name log_pubkey(const struct trade_pubkey *key);
 
-/* Whether log_debug() writes anything: to be asked before a text is made for it. */
+/* Whether log_debug() writes anything. Ask before making a text for it. */
 bool log_is_debug(void);
 
-/* For log_debug(): log_pubkey(), or, where that writes nothing, "" and no hash is computed. Lines
- * that say what was decided on a pubkey read `module: <name> is ...`. */
+/* For log_debug(): log_pubkey(), or "", without computing a hash, where log_debug() writes nothing.
+ * Lines on a decision about a pubkey read `module: <name> is ...`. */
 struct log_name log_debug_name(const struct trade_pubkey *key);
 
-/* Text from a peer for a log line: cut at 120 characters, and whatever could be a key, an id, a
- * token, a URL or an address replaced by `[...]`. `out` always ends as a string. */
+/* A peer's text for a log line: cut at 120 characters, with `[...]` in place of anything that could
+ * be a key, an id, a token, a URL or an address. `out` always ends as a string. */
 #define LOG_REDACTED_SIZE 160
 const char *log_redact(char out[LOG_REDACTED_SIZE], const char *text, size_t len);
 

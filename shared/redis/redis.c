@@ -14,9 +14,10 @@
 #include "redis_url.h"
 #include "redis_wire.h"
 
-#define ERROR_MAX     200
-#define RESOLVE_MS    100
-#define TELL_EVERY_MS INT64_C(3600000) /* of a policy that may cost registrations some day */
+#define ERROR_MAX  200
+#define RESOLVE_MS 100
+#define TELL_EVERY_MS \
+    INT64_C(3600000) /* between warnings of a policy that may cost registrations */
 
 struct redis {
     struct redis_url url;
@@ -77,7 +78,8 @@ static void report(const struct redis *redis, int64_t now)
     redis_report_down(where, redis->down_reason, redis->refused, now);
 }
 
-/* Closes, and lets nobody try again for a moment, so that a dead server costs callers little. */
+/* Closes the connection and holds off new ones for a moment, so that a dead server costs callers
+ * little. */
 static enum redis_status down(struct redis *redis, const char *reason, bool refused)
 {
     int64_t now = clock_monotonic_ms();
@@ -117,7 +119,7 @@ static enum redis_status judge(struct redis *redis, redisReply **reply)
 /* ---- A new connection --------------------------------------------------------------------------
  */
 
-/* Each address gets its part of the time, so that all of them get a turn. */
+/* The addresses share the time, so that each gets a turn. */
 static redisContext *connect_by_name(const struct redis *redis)
 {
     const unsigned us = REDIS_TIMEOUT_MS * 1000 / (unsigned)redis->address.count;
@@ -205,8 +207,8 @@ static bool connect_anew(struct redis *redis)
 /* ---- Commands ----------------------------------------------------------------------------------
  */
 
-/* A server that closed the connection while it lay idle shows at once; a new one is made for it. So
- * is where something has come that nobody asked for: it would answer the wrong command. */
+/* Whether the idle connection must be replaced: the server has closed it, or has sent something
+ * unasked, which would be taken for the answer to the next command. */
 static bool is_stale(const struct redis_wire *wire)
 {
     struct pollfd fd = {.fd = wire->context->fd, .events = POLLIN};

@@ -1,17 +1,17 @@
 /* redis: one blocking connection to Redis that is never trusted to be there.
  *
  * Every command has REDIS_TIMEOUT_MS. A connection that timed out or failed is closed at once and
- * never used again, because a late reply would answer another command; for REDIS_HOLD_OFF_MS after
- * a failure every call fails at once. The next call then connects anew. A connection found closed
- * by the server before a command is sent is replaced within the call; one that ends before the
+ * never used again, because a late reply would answer another command. For REDIS_HOLD_OFF_MS after
+ * a failure every call fails at once; the next call then makes a new connection. A connection that
+ * the server closed before a command is sent is replaced within the call; one that ends before the
  * answer is a failure.
  *
- * A server that may not be used counts as unreachable, and every new connection looks at that: it
- * persists (save or appendonly on; unless allowed) or hides whether it does, is a replica, takes no
- * writes or not our password. What is wrong is in the log, which this writes: once, or, where only
- * an operator can change it, once a minute for the whole process. A host name is looked up at each
- * connect, which may take a third of REDIS_TIMEOUT_MS beside it (see redis_address.h). Not
- * thread-safe: one per thread. */
+ * A server that may not be used counts as unreachable. Every new connection checks that: the server
+ * must not persist (save or appendonly on; unless allowed) or hide whether it does, must not be a
+ * replica, and must take writes and our password. This module logs what is wrong: once, or, where
+ * only an operator can change it, once a minute for the whole process. A host name is looked up at
+ * each connect, which may take a third of REDIS_TIMEOUT_MS beside it (see redis_address.h). Not
+ * thread-safe. */
 #ifndef MOSTRO_REDIS_H
 #define MOSTRO_REDIS_H
 
@@ -43,9 +43,9 @@ enum redis_status redis_call(struct redis *redis, redisReply **reply, int argc, 
                              const size_t *argvlen) __attribute__((warn_unused_result));
 
 /* Sends one command and returns; for commands that block in the server. The caller waits until
- * redis_fd() is readable and then calls redis_collect() until it no longer returns
- * REDIS_OK_REPLY with *reply NULL (part of the answer is still to come). Nothing else may be
- * called meanwhile, redis_close() aside. */
+ * redis_fd() is readable and then calls redis_collect() until it no longer returns REDIS_OK_REPLY
+ * with *reply NULL (part of the answer is still to come). Until then only redis_close() may be
+ * called. */
 enum redis_status redis_ask(struct redis *redis, int argc, const char **argv, const size_t *argvlen)
     __attribute__((warn_unused_result));
 enum redis_status redis_collect(struct redis *redis, redisReply **reply)
@@ -61,14 +61,15 @@ void redis_close(struct redis *redis);
  * log_redact(). */
 const char *redis_error(const struct redis *redis);
 
-/* Why the server was last found unusable, for the log and --check-config; "" if it never was. */
+/* Why the server was last found unusable, for the log and --check-config; "" if it has always been
+ * usable. */
 const char *redis_down_reason(const struct redis *redis);
 
-/* Redis was reached and may not be used, which only an operator can change; redis_down_reason()
- * says what to do. */
+/* Whether Redis was reached but may not be used until an operator acts; redis_down_reason() says
+ * what to do. */
 bool redis_is_refused(const struct redis *redis);
 
-/* It took no more data (maxmemory) when the last connection was made. */
+/* Whether it was out of memory (maxmemory) when the last connection was made. */
 bool redis_is_full(const struct redis *redis);
 
 #endif

@@ -34,7 +34,7 @@ static bool begin(struct redis_address *address, const char *host)
     if (address->resolver != NULL)
         return true;
     while (sem_trywait(&address->done) == 0)
-        continue; /* of a look-up that ended when nobody waited any more */
+        continue; /* left over from a look-up that was given up */
     address->resolver = resolver_start(host, on_done, &address->done);
     return address->resolver != NULL;
 }
@@ -52,7 +52,7 @@ static void await(struct redis_address *address, unsigned wait_ms)
         continue;
 }
 
-/* What is wrong with what the look-up has brought, or NULL. */
+/* What is wrong with the look-up's answer, or NULL. */
 static const char *take(struct redis_address *address)
 {
     const char *text, *problem = NULL;

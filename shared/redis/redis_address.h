@@ -1,5 +1,5 @@
-/* redis_address: the addresses of a Redis that a host name stands for, as DNS has them now or had
- * them last: nobody waits for DNS for longer than for Redis itself.
+/* redis_address: the addresses of Redis's host name, as DNS gives them now or gave them last. A
+ * caller waits for DNS no longer than for Redis itself.
  *
  * Belongs to one connection and its thread. Times are milliseconds. */
 #ifndef MOSTRO_REDIS_ADDRESS_H
@@ -20,9 +20,9 @@ struct redis_address {
 void redis_address_init(struct redis_address *address);
 void redis_address_free(struct redis_address *address);
 
-/* Looks the name up anew, or goes on with a look-up that did not end in time, for at most
- * `wait_ms`; the addresses stay as they were where it brings none. Returns what is wrong if there
- * is none (until the next call), else NULL. */
+/* Looks the name up again, or goes on with a look-up that did not end in time, for at most
+ * `wait_ms`. The addresses stay as they were where it brings none. NULL where there is an address;
+ * else what is wrong, valid until the next call. */
 const char *redis_address_find(struct redis_address *address, const char *host, unsigned wait_ms);
 
 #endif

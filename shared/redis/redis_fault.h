@@ -1,4 +1,4 @@
-/* redis_fault: what an error reply says about the server or its ACL, as opposed to the command that
+/* redis_fault: whether an error reply concerns the server or its ACL, rather than the command that
  * it answers. Pure. */
 #ifndef MOSTRO_REDIS_FAULT_H
 #define MOSTRO_REDIS_FAULT_H
@@ -27,7 +27,7 @@ enum redis_denial {
     REDIS_DENIAL_KEY      /* or too few keys */
 };
 
-/* Sent directly, such a command gets NOPERM; called by a function, an ERR that Redis 7.0 words
+/* A command sent directly gets NOPERM; one that a function calls gets an ERR, which Redis 7.0 words
  * otherwise than 7.2, 8 and Valkey. */
 enum redis_denial redis_denial_of(const char *error);
 

@@ -11,7 +11,7 @@
 
 #define COMPARE " (compare users.acl.example)"
 
-/* One command, and what its answer is taken for. */
+/* One command, and how its answer is judged. */
 struct step {
     const char *words[WORDS_MAX];
     int count;
@@ -22,7 +22,7 @@ struct step {
 /* ---- What an answer means ----------------------------------------------------------------------
  */
 
-/* The first problem is the one to be told. */
+/* Keeps the first problem, which is the one to report. */
 static void fail(struct redis_greeting *greeting, const char *problem, bool refused)
 {
     if (greeting->problem[0] != '\0')
@@ -41,7 +41,7 @@ static bool is_error(const redisReply *reply)
     return reply->type == REDIS_REPLY_ERROR;
 }
 
-/* Whether the answer tells of the server's state rather than of the command. */
+/* Whether the answer is about the server's state rather than about the command. */
 static bool tells_of_server(struct redis_greeting *greeting, const redisReply *reply)
 {
     const struct redis_fault *fault;
@@ -81,7 +81,7 @@ static void judge_select(struct redis_greeting *greeting,
                                       : "it has no database of the number in REDIS_URL");
 }
 
-/* A server that knows no ROLE shows what it is when it refuses to write. */
+/* A server without ROLE shows what it is by refusing to write. */
 static void judge_role(struct redis_greeting *greeting,
                        const struct redis_greeting_options *options, const redisReply *reply)
 {
@@ -180,7 +180,7 @@ static const char *ask(struct redis_wire *wire, const struct step *steps, size_t
     return problem != NULL ? problem : redis_wire_send(wire);
 }
 
-/* By the time that the connection breaks the server may have said why it closes it. */
+/* When the connection breaks, the server may already have said why it closes it. */
 static void listen_to(struct redis_wire *wire, const struct redis_greeting_options *options,
                       const struct step *steps, size_t count, struct redis_greeting *greeting)
 {
@@ -224,7 +224,8 @@ void redis_greet(struct redis_wire *wire, const struct redis_greeting_options *o
     }
     steps[count++] = role;
     steps[count++] = config;
-    /* Changes nothing, as there is no such key; refused wherever a write would be. */
+    /* Sets a key only if it exists, which it does not: changes nothing, and is refused where any
+     * write would be. */
     (void)snprintf(probe, sizeof probe, "%sprobe", options->prefix);
     steps[count++] = set;
     problem = ask(wire, steps, count);

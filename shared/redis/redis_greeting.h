@@ -1,9 +1,9 @@
-/* redis_greeting: what is asked of a Redis on each new connection, and whether its answers let it
- * be used: it must take the password of REDIS_URL, be a primary, persist nothing (unless allowed),
- * and take writes of our keys. For redis.c alone.
+/* redis_greeting: asks a Redis on each new connection whether it may be used: it must take the
+ * password of REDIS_URL, be a primary, persist nothing (unless allowed), and take writes of our
+ * keys. For redis.c alone.
  *
- * A refused Redis is left as it was found. An answer to AUTH is shown nowhere: some servers repeat
- * in it what they were sent. */
+ * A refused Redis is left as it was found. An answer to AUTH is never shown: some servers repeat in
+ * it what they were sent. */
 #ifndef MOSTRO_REDIS_GREETING_H
 #define MOSTRO_REDIS_GREETING_H
 
@@ -23,9 +23,9 @@ struct redis_greeting_options {
 
 struct redis_greeting {
     char problem[REDIS_PROBLEM_SIZE]; /* why it cannot be used, for the log; "" if it can */
-    bool refused;                     /* then, only an operator can change that */
-    bool full;                        /* it takes no more data: its maxmemory is reached */
-    bool may_evict;                   /* registrations, by its maxmemory-policy */
+    bool refused;                     /* only an operator can change that */
+    bool full;                        /* its maxmemory is reached */
+    bool may_evict;                   /* its maxmemory-policy may evict registrations */
 };
 
 void redis_greet(struct redis_wire *wire, const struct redis_greeting_options *options,

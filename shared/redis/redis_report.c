@@ -6,11 +6,11 @@
 
 #include "log/log.h"
 
-#define REMIND_MS 60000 /* of what an operator has to mend */
-#define SETTLE_MS 10000 /* a server that comes and goes is told of once in this time */
-#define CHANGE_MS 1000  /* and each reason that takes another's place */
+#define REMIND_MS 60000 /* between two lines on what an operator must mend */
+#define SETTLE_MS 10000 /* a server that comes and goes is logged once in this time */
+#define CHANGE_MS 1000  /* and a change of reason once in this time */
 
-/* Part of the log, which is one for the process. */
+/* Static, because the process has one log. */
 static struct {
     pthread_mutex_t lock;
     bool ever, down, refused;

@@ -16,14 +16,13 @@ struct redis_url {
     char password[REDIS_URL_PART_MAX];
 };
 
-/* NULL, or what is wrong: a sentence that repeats nothing of the URL. What comes before the last
- * `@` is user and password, so that a password may hold any character; and a host or path is taken
- * only where no part of a password can be in it, since the log shows it. The caller wipes *parsed
- * either way. */
+/* NULL, or what is wrong: a sentence that repeats nothing of the URL. User and password reach up to
+ * the last `@`, so that a password may hold any character. The log shows host and path, so both are
+ * refused where a part of a password could be in them. The caller wipes *parsed either way. */
 const char *redis_url_parse(struct redis_url *parsed, const char *url)
     __attribute__((warn_unused_result));
 
-/* The same where only that is wanted. */
+/* The same, where the parts are not needed. */
 const char *redis_url_problem(const char *url);
 
 #endif

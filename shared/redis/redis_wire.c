@@ -16,7 +16,7 @@ typedef size_t elements_count;
 typedef int elements_count;
 #endif
 
-/* hiredis would allocate what an array's header promises. NULL ends the parsing. */
+/* Refuses an array that is too long, for which hiredis would allocate. NULL ends the parsing. */
 static void *create_array(const redisReadTask *task, elements_count elements)
 {
     const struct redis_wire *wire = task->privdata;
@@ -72,9 +72,9 @@ static char *put_number(char *at, char prefix, size_t number)
     return at;
 }
 
-/* Puts the command into wire->room as the protocol wants it; its length, 0 without memory.
- * hiredis would do, but formats each word's length with printf: a fifth of all that a responder
- * computes for a request. */
+/* Writes the command into wire->room as the protocol wants it; returns its length, or 0 without
+ * memory. hiredis could do that, but it formats each word's length with printf, which took a fifth
+ * of a responder's time for a request. */
 static size_t write_command(struct redis_wire *wire, int argc, const char **argv,
                             const size_t *argvlen)
 {

@@ -1,6 +1,5 @@
 /* redis_wire: commands out and answers in over a hiredis connection, within bounds that hiredis
- * does not keep: an answer has a time as a whole, a size, and a number of elements. For redis.c
- * alone.
+ * lacks: the time for a whole answer, its size, and its number of elements. For redis.c alone.
  *
  * Functions that can fail return NULL, or what went wrong in words for the log; the connection is
  * then of no further use. */
@@ -12,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The largest answer by right is that of a look-up of 256 registrations. */
+/* The largest regular answer is that of a look-up of 256 registrations. */
 #define REDIS_WIRE_ANSWER_MAX   (8u << 20)
 #define REDIS_WIRE_ELEMENTS_MAX 65536
 
@@ -33,7 +32,7 @@ void redis_wire_close(struct redis_wire *wire);
 /* Frees what is kept between connections. */
 void redis_wire_free(struct redis_wire *wire);
 
-/* Puts a command behind those that are to be sent; then sends all of them. */
+/* The first adds a command to those that are to be sent, the second sends all of them. */
 const char *redis_wire_append(struct redis_wire *wire, int argc, const char **argv,
                               const size_t *argvlen);
 const char *redis_wire_send(struct redis_wire *wire);
@@ -41,10 +40,10 @@ const char *redis_wire_send(struct redis_wire *wire);
 /* Reads once; *reply stays NULL while it is not whole. */
 const char *redis_wire_read(struct redis_wire *wire, redisReply **reply);
 
-/* Reads until the answer is whole, for `timeout_ms` and one read more at the most. */
+/* Reads until the answer is whole, for at most `timeout_ms` and one more read. */
 const char *redis_wire_await(struct redis_wire *wire, redisReply **reply, unsigned timeout_ms);
 
-/* Nothing has come that nobody asked for. */
+/* Whether nothing has come unasked. */
 bool redis_wire_is_clean(const struct redis_wire *wire);
 
 #endif

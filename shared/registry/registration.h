@@ -1,4 +1,4 @@
-/* registration: how a phone can be woken, as it has said itself. Its token and keys are secret. */
+/* registration: how a phone has asked to be woken. Its token and keys are secrets. */
 #ifndef MOSTRO_REGISTRATION_H
 #define MOSTRO_REGISTRATION_H
 
@@ -21,9 +21,9 @@ struct registration {
     enum platform platform;
     char p256dh[WEB_PUSH_KEY_MAX + 1];
     char auth[WEB_PUSH_KEY_MAX + 1];
-    char mostro_pubkey[TRADE_PUBKEY_LEN + 1]; /* of the node it heeds, in lower case, or ""; not
-                                                 looked up */
-    int64_t expires_ms; /* by Redis's clock, of one that was looked up: each renewal changes it */
+    char mostro_pubkey[TRADE_PUBKEY_LEN + 1]; /* the Mostro node that it follows, in lower case, or
+                                                 ""; a look-up leaves it out */
+    int64_t expires_ms; /* by Redis's clock, after a look-up; each renewal changes it */
 };
 
 #endif

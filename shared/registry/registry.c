@@ -6,7 +6,8 @@
 
 #include "registry_priv.h"
 
-/* How many requests of a quiet address, or wakes of a quiet pubkey, are admitted at once. */
+/* How many requests of an address, or wakes of a pubkey, are admitted at once after a quiet time.
+ */
 #define NOTIFY_ADDRESS_BURST   30
 #define NOTIFY_PUBKEY_BURST    10
 #define REGISTER_ADDRESS_BURST 100

@@ -22,7 +22,7 @@ struct stats;
 /* The most pubkeys, entries or ids in one call. */
 #define REGISTRY_BATCH_MAX 256
 
-/* In the place of a time: there is none. */
+/* Stands for a time that does not exist. */
 #define REGISTRY_NO_MOMENT INT64_MIN
 
 enum registry_result {
@@ -37,21 +37,22 @@ enum registry_result {
     REGISTRY_LAPSED           /* this listener's name is not held as it was: see struct lease */
 };
 
-/* Both must outlive the registry, which counts Redis's failures. Does not connect yet. */
+/* `settings` and `stats` must outlive the registry, which counts Redis's failures in `stats`.
+ * Connects at the first call. */
 struct registry *registry_new(const struct settings *settings, struct stats *stats);
 void registry_free(struct registry **registry);
 
-/* Connects and loads this program's library over the one that is there, for programs at start: the
- * last one started is the newest. REGISTRY_UNAVAILABLE with a reason in registry_down_reason()
- * where Redis cannot be used: then the next call that finds it usable loads the library first. */
+/* For a program's start: connects, and replaces the library in Redis by this program's, because the
+ * program started last is the newest. REGISTRY_UNAVAILABLE: registry_down_reason() says why, and
+ * the next call that finds Redis usable loads the library first. */
 enum registry_result registry_check(struct registry *registry);
 const char *registry_down_reason(const struct registry *registry);
 
-/* Redis answers but may not be used, and only an operator can change that: it persists, is a
- * replica, does not take our password ... The log is told what to do, once a minute. */
+/* Whether Redis answers but may not be used until an operator acts: it persists, is a replica,
+ * refuses our password ... The log says once a minute what to do. */
 bool registry_is_refused(const struct registry *registry);
 
-/* Closes the connection, also where an answer is still waited for. */
+/* Closes the connection, even while an answer is awaited. */
 void registry_disconnect(struct registry *registry);
 
 #endif

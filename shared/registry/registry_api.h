@@ -13,22 +13,21 @@
 
 enum registry_bucket { REGISTRY_BUCKET_NOTIFY, REGISTRY_BUCKET_REGISTER };
 
-/* The key of the address hashes: the one in Redis, or, where it has none, `key` (which becomes
- * it). */
+/* Reads the key of the address hashes from Redis. Where Redis has none, `key` becomes it. */
 enum registry_result registry_address_key(struct registry *registry, uint8_t key[ADDRESS_KEY_SIZE]);
 
-/* Spends one request of an address and does nothing else (a malformed request). */
+/* Spends one request of the address's limit and does nothing else: for a malformed request. */
 enum registry_result registry_spend(struct registry *registry, enum registry_bucket bucket,
                                     const struct address_hash *address);
 
-/* After REGISTRY_REFUSED_ADDRESS: whole milliseconds, rounded down, for which that holds. */
+/* For how long the last REGISTRY_REFUSED_ADDRESS holds: whole milliseconds, rounded down. */
 unsigned registry_refused_for_ms(const struct registry *registry);
 
 /* Spends the address's and the pubkey's limits and queues a wake, registered or not. */
 enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
                                      const struct trade_pubkey *key);
 
-/* As register takes it, and Redis holds it. */
+/* Its name in requests and in Redis. */
 const char *platform_name(enum platform platform);
 
 /* `address` NULL: no limit applies. */
@@ -63,7 +62,7 @@ struct registry_state {
     bool queue_half_full;    /* half of WAKES_MAX is reached */
 };
 
-/* Makes a new connection first, so that the answer also says that Redis may be used now. */
+/* Makes a new connection first, so that the answer also shows that Redis may be used now. */
 enum registry_result registry_state(struct registry *registry, struct registry_state *state);
 
 struct registry_metrics {

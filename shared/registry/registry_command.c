@@ -89,7 +89,8 @@ static const char *hint_of(const char *error)
     return "";
 }
 
-/* What Redis refuses once it refuses each time, and anybody may ask for it by the thousand. */
+/* Redis refuses such a command every time, and any client can cause thousands of them, so the log
+ * is told once in a while. */
 static void complain(const struct registry *registry)
 {
     static struct log_pace pace;

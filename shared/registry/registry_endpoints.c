@@ -65,8 +65,8 @@ static bool read_endpoint(const redisReply *id, const redisReply *record,
     return true;
 }
 
-/* The cursor, then ids and records in turns. One that is none of ours is left out: it must not keep
- * the others from the file. */
+/* The cursor, then ids and records in turns. A record that is not one of ours is left out: it must
+ * not keep the others from the file. */
 static bool read_page(const redisReply *reply, char cursor[REGISTRY_CURSOR_SIZE],
                       registry_endpoint_fn *take, void *arg)
 {

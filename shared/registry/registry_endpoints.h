@@ -16,17 +16,18 @@ struct registry_endpoint {
     struct device_id id;
     char url[ENDPOINT_URL_MAX + 1];
     int64_t registered_at; /* Unix seconds of its first registration; REGISTRY_NO_MOMENT: unknown */
-    bool encrypted;        /* its device has given keys, and is to get nothing in the clear */
+    bool encrypted;        /* its device has given keys, so nothing may be sent to it unencrypted */
 };
 
 struct registry_endpoints_state {
-    bool is_writer;   /* this listener looks after the file, for 30 s at least */
+    bool is_writer;   /* this listener writes the file, for 30 s at least */
     uint64_t loaded;  /* when the file was loaded into this data, which names the data; 0: never */
     uint64_t changes; /* how often the endpoints have changed since */
 };
 
-/* Also renews this listener's claim to the file, or makes it where nobody has one. `instance` is
- * that of the heartbeat, here and below: a process that has lost its name has lost the file. */
+/* Also renews this listener's claim to the file, or makes the claim where no listener has one.
+ * `instance` is that of the heartbeat, here and below: a process that has lost its name has lost
+ * the file. */
 enum registry_result registry_endpoints_state(struct registry *registry, const char *instance,
                                               struct registry_endpoints_state *state);
 
@@ -43,15 +44,15 @@ enum registry_result registry_endpoints_read(struct registry *registry,
 enum registry_result registry_endpoints_sweep(struct registry *registry,
                                               char cursor[REGISTRY_CURSOR_SIZE]);
 
-/* Begins to bring back what the file holds. NOT_FOUND: this listener does not look after the file
- * any more. */
+/* Begins to bring back what the file holds. NOT_FOUND: this listener has lost its claim to the
+ * file. */
 enum registry_result registry_endpoints_begin(struct registry *registry, const char *instance);
 
 #define REGISTRY_ENDPOINTS_MAX 64 /* in one call */
 
-/* Brings back n (up to REGISTRY_ENDPOINTS_MAX) endpoints from the file: they are to be woken, and
- * go in the time a registration has unless their phones register anew. NOT_FOUND as above, or what
- * was brought back has been lost meanwhile: to be begun anew. */
+/* Brings back n (up to REGISTRY_ENDPOINTS_MAX) endpoints from the file. They are to be woken, and
+ * expire like registrations unless their phones register again. NOT_FOUND: as above, or Redis has
+ * lost what was brought back, and all begins again. */
 enum registry_result registry_endpoints_load(struct registry *registry, const char *instance,
                                              const struct registry_endpoint *endpoints, size_t n);
 

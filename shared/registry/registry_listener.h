@@ -12,7 +12,7 @@
  * that nobody holds are taken over. One that comes too late with its heartbeat holds the name anew,
  * and has to read anew what is still its own. */
 struct lease {
-    int64_t since_us; /* tells one lease from another; never 0 */
+    int64_t since_us; /* differs from lease to lease; never 0 */
     bool alone;       /* no process that held the name before is still finishing its pushes */
 };
 
@@ -27,7 +27,8 @@ struct heartbeat {
     int64_t last_event_s;           /* Unix seconds; 0: none yet */
 };
 
-/* Renews listener:<LISTENER_NAME>; REGISTRY_NOT_FOUND: another process has taken the name. */
+/* Renews the heartbeat, listener:<LISTENER_NAME>. REGISTRY_NOT_FOUND: another process has taken the
+ * name. */
 enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat,
                                         struct lease *lease);
 
@@ -35,8 +36,8 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
  * the heartbeat to expire. To be called by a process that has been replaced, too. */
 enum registry_result registry_leave(struct registry *registry, const char *instance, bool ended);
 
-/* Takes some of the expired registrations out of the sorted sets; *trimmed is how many: call again
- * until there were none. */
+/* Removes some of the expired registrations from the sorted sets. *trimmed is how many: call again
+ * until it is 0. */
 enum registry_result registry_trim(struct registry *registry, int64_t *trimmed);
 
 #endif

@@ -1,4 +1,4 @@
-/* registry_priv: how the files registry_*.c put commands to Redis together and read the answers.
+/* registry_priv: how the files registry_*.c build commands to Redis and read the answers.
  *
  * A command is begun, gets its words, and is sent; it then holds no memory of its own. Words are
  * not copied: they must live until the command was sent. */
@@ -24,7 +24,7 @@ struct registry_command {
     int numbers;
 };
 
-/* The numbers that the settings make, as the words that commands are made of. */
+/* Numbers from the settings, as words of commands. */
 struct registry_limit {
     char interval[REGISTRY_NUMBER_SIZE]; /* microseconds until a bucket has refilled by one */
     char burst[REGISTRY_NUMBER_SIZE];
@@ -64,8 +64,8 @@ void registry_add_pubkey_limit(struct registry *registry);
 
 /* ---- Sending it ------------------------------------------------------------------------------ */
 
-/* Loads registry.lua over the library that is there; it need not be loaded any more unless Redis
- * was away. */
+/* Loads registry.lua over the library that is there. It need not be loaded again unless Redis was
+ * away. */
 enum redis_status registry_load_library(struct registry *registry);
 
 /* Sends the command, loading the library first where Redis does not have it. REGISTRY_OK: *reply
@@ -77,7 +77,7 @@ enum registry_result registry_send(struct registry *registry, redisReply **reply
 enum registry_result registry_call_for_integer(struct registry *registry, int64_t *integer);
 enum registry_result registry_call_for_outcome(struct registry *registry);
 
-/* Something is full: tells the log, once in ten seconds for the process. */
+/* Logs that something is full, once in ten seconds for the whole process. */
 enum registry_shortage {
     REGISTRY_SHORT_MEMORY,        /* Redis's maxmemory */
     REGISTRY_SHORT_ROOM,          /* 70 % of it, for new registrations */
@@ -88,7 +88,7 @@ enum registry_shortage {
 };
 void registry_tell_full(enum registry_shortage shortage);
 
-/* What a status means to the caller; counts and logs what it must. */
+/* What a status means to the caller. Counts and logs it where it must. */
 enum registry_result registry_result_of(struct registry *registry, enum redis_status status);
 
 /* ---- Reading answers ------------------------------------------------------------------------- */
@@ -96,10 +96,10 @@ enum registry_result registry_result_of(struct registry *registry, enum redis_st
 /* Whether the last error reply began with this. */
 bool registry_error_begins(const struct registry *registry, const char *prefix);
 
-/* An answer that registry.lua does not give: says so, frees it; REGISTRY_UNAVAILABLE. */
+/* For an answer that registry.lua never gives: logs it and frees it. REGISTRY_UNAVAILABLE. */
 enum registry_result registry_unexpected_reply(redisReply *reply);
 
-/* Wipes the strings of an array that is about to be freed: some hold secrets. */
+/* Wipes the strings of an array before it is freed: some hold secrets. */
 void registry_wipe_strings(redisReply *array);
 
 /* Takes an array of n whole numbers that are not negative; frees the reply. */

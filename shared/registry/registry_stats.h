@@ -4,7 +4,7 @@
 
 #include "registry.h"
 
-/* Adds the pending counters to Redis's; where that fails they stay pending. */
+/* Adds the pending counters to Redis's. Where that fails they stay pending. */
 enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats);
 
 #endif

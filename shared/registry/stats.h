@@ -1,8 +1,8 @@
-/* stats: what the programs count. One table: each counter's name in the Redis hash `stats`, and the
- * series of /api/metrics that it is.
+/* stats: what the programs count. One table: each counter's name in the Redis hash `stats`, and its
+ * series in /api/metrics.
  *
  * Counters are added up in the process (any thread, lock-free) and flushed once a second by
- * registry_flush_stats(). No name, no label and no value tells anything of one user. */
+ * registry_flush_stats(). No name, label or value says anything about a single user. */
 #ifndef MOSTRO_STATS_H
 #define MOSTRO_STATS_H
 

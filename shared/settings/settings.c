@@ -72,7 +72,7 @@ static void print_url(const char *url, size_t len, FILE *errors)
         (void)fputs("/[...]", errors);
 }
 
-/* Where the URL that begins here ends if its password may hold commas. */
+/* The end of the relay URL that begins here, if its password may hold commas. */
 static const char *end_of_relay(const char *value)
 {
     do
@@ -177,7 +177,7 @@ static bool name_after_host(struct settings *settings, FILE *errors)
     return settings->listener_name != NULL;
 }
 
-/* A key in the place of its file's name is as secret as in its own. */
+/* An operator may have written the key itself where its file's name belongs. */
 static void print_file_error(const char *name, const char *path, const char *problem, FILE *errors)
 {
     uint8_t key[32];
@@ -191,7 +191,7 @@ static void print_file_error(const char *name, const char *path, const char *pro
         (void)fprintf(errors, "%s=%s: %s\n", name, path, problem);
 }
 
-/* A key may come from a file instead; from both is a mistake. */
+/* A key may come from a file instead; giving both is a mistake. */
 static bool read_key_file(const char *name, const char *path, struct settings_key *key,
                           FILE *errors)
 {
@@ -208,7 +208,7 @@ static bool read_key_file(const char *name, const char *path, struct settings_ke
     return true;
 }
 
-/* Only a listener signs: others forget the private half at once. */
+/* Only a listener signs, so a responder forgets the private half at once. */
 static bool read_vapid_key_file(enum settings_who who, struct settings *settings, FILE *errors)
 {
     const char *path = settings->vapid_private_key_file, *problem;
@@ -294,7 +294,7 @@ static const char *from_environment(const char *name, void *arg)
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-/* An explicitly named file must be there; ./.env need not. */
+/* A file that MOSTRO_PUSH_ENV names must exist; ./.env need not. */
 static bool open_env_file(struct env_file **file, FILE *errors)
 {
     const char *path = getenv("MOSTRO_PUSH_ENV");

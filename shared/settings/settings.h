@@ -1,7 +1,10 @@
-/* settings: what the operator decided, read once at start and then only read.
+/* settings: the operator's decisions, read once at start and never changed.
  *
- * From the environment and from the file named by MOSTRO_PUSH_ENV, or ./.env if present; the
- * environment wins, an empty value counts as unset. The rows are in settings_table.h. */
+ * They come from the environment and from the file that MOSTRO_PUSH_ENV names, or ./.env if it
+ * exists; the environment wins, and an empty value counts as unset. The rows are in
+ * settings_table.h.
+ *
+ * Strings are owned by the settings and NULL where unset. */
 #ifndef MOSTRO_SETTINGS_H
 #define MOSTRO_SETTINGS_H
 
@@ -27,8 +30,9 @@ enum settings_who {
 /* Strings are owned by the settings and NULL where unset. */
 struct settings {
     struct settings_relays {
-        char *url[SETTINGS_MAX_RELAYS]; /* good for relay_url_parse(); in lower case to the path */
-        bool is_repeated[SETTINGS_MAX_RELAYS]; /* named again, in the same words */
+        char *url[SETTINGS_MAX_RELAYS]; /* valid for relay_url_parse(); in lower case up to the path
+                                         */
+        bool is_repeated[SETTINGS_MAX_RELAYS]; /* a later item is the same URL */
         size_t count;
     } relays;
     struct settings_kinds {
@@ -47,12 +51,12 @@ struct settings {
     int64_t register_rate_per_address;
     enum settings_proxy {
         SETTINGS_PROXY_NONE,   /* the peer is the client */
-        SETTINGS_PROXY_EITHER, /* Fly-Client-IP, and else X-Forwarded-For, are the proxy's word */
+        SETTINGS_PROXY_EITHER, /* the proxy sets Fly-Client-IP, or else X-Forwarded-For */
         SETTINGS_PROXY_FLY_CLIENT_IP,
         SETTINGS_PROXY_FORWARDED_FOR
     } trust_proxy_headers;
     struct settings_key {
-        bool set; /* unset also for the placeholder of example files, the number one */
+        bool set; /* also unset for the placeholder of example files, the number one */
         uint8_t bytes[32];
     } server_private_key; /* from either variable */
     char *server_private_key_file;
@@ -83,7 +87,7 @@ struct settings {
     char *server_host;
     int64_t server_port;
     int64_t fcgi_workers;
-    char without_effect[160]; /* names that are set but never have an effect, for one warning */
+    char without_effect[160]; /* settings that are set and have no effect, for one warning */
 };
 
 /* Where values come from: returns the value of `name` or NULL; a value lives as long as `arg`. */

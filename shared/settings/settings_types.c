@@ -161,8 +161,8 @@ static bool add_kind_item(void *list, const char *text, size_t len)
     return add_kind(list, text, len);
 }
 
-/* Items between commas, blanks around them dropped; an empty item is an error, but for what is
- * behind a comma at the end. */
+/* Splits at commas and drops blanks around items. An empty item is an error, except after a last
+ * comma. */
 static bool parse_list(void *list, const char *value, add_item_fn *add)
 {
     for (bool is_first = true;; is_first = false) {
@@ -182,7 +182,8 @@ static bool parse_list(void *list, const char *value, add_item_fn *add)
     }
 }
 
-/* Without query and fragment: a path is put behind it. An @ in the path may be in a password. */
+/* Query and fragment are refused, because a path is appended. So is an @ in the path: it may belong
+ * to a password. */
 static bool parse_https(const struct settings_rule *rule, char **member, const char *value)
 {
     size_t len = strlen(value);

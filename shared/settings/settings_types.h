@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* In brackets what the member of struct settings is. */
+/* In brackets: the type of the member of struct settings. */
 enum settings_type {
     SETTINGS_TEXT,         /* (char *) */
     SETTINGS_NAME,         /* (char *) letters, digits, `.`, `-`, `_` */
@@ -40,7 +40,7 @@ bool settings_type_parse(const struct settings_rule *rule, void *member, const c
 /* Says what is expected, for errors and --help. */
 void settings_type_print(const struct settings_rule *rule, FILE *out);
 
-/* What is wrong with `value`, where more can be said; it repeats nothing of a secret. Or NULL. */
+/* A more exact reason why `value` is wrong, or NULL. It repeats nothing of a secret. */
 const char *settings_type_hint(const struct settings_rule *rule, const char *value);
 
 bool settings_type_is_secret(const struct settings_rule *rule);

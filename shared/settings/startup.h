@@ -1,4 +1,4 @@
-/* startup: what both programs do with themselves at start. Main thread only. */
+/* startup: how both programs start: command line, settings, log, hardening. Main thread only. */
 #ifndef MOSTRO_STARTUP_H
 #define MOSTRO_STARTUP_H
 
@@ -20,8 +20,8 @@ enum startup_mode {
 enum startup_mode startup_begin(int argc, char **argv, const char *program, const char *about,
                                 enum settings_who who, struct settings **settings);
 
-/* No core file and no tracer of the same user: they would show every secret that this process has
- * touched. startup_begin() sees to it, too. */
+/* Forbids core files and tracers of the same user, which would show every secret that this process
+ * has touched. startup_begin() calls it, too. */
 void startup_keep_memory_private(void);
 
 #endif

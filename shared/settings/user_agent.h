@@ -1,5 +1,5 @@
-/* user_agent: how this server names itself to relays, FCM and distributors. Front ends of large
- * providers refuse requests that name nobody. */
+/* user_agent: how this server names itself to relays, FCM and distributors. Large providers' front
+ * ends refuse requests without a name. */
 #ifndef MOSTRO_USER_AGENT_H
 #define MOSTRO_USER_AGENT_H
 

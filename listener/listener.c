@@ -58,8 +58,8 @@ static bool is_listed_before(const struct settings_relays *relays, size_t i,
     return false;
 }
 
-/* Whether this relay is to be followed: a repeated one is followed once, as it is spelt first, so
- * that its cursors stay where they are. */
+/* Whether this relay is to be followed. A repeated relay is followed once, under its first
+ * spelling, so that its cursors stay where they are. */
 static bool is_to_be_followed(const struct settings_relays *relays, size_t i)
 {
     struct relay_url url;
@@ -121,9 +121,10 @@ struct listener *listener_start(const struct settings *settings)
         (void)listener_stop(&listener);
         return NULL;
     }
-    (void)registry_check(listener->registry); /* it is waited for, whatever is wrong */
+    (void)registry_check(listener->registry); /* Redis is waited for in any case */
     listener->dispatcher = dispatcher_start(settings, &listener->stats);
-    /* The keeper last: a disk that hangs may leave its thread behind, which only main() can end. */
+    /* The keeper stops last: a disk that hangs may leave its thread behind, which only main() can
+     * end. */
     if (listener->dispatcher == NULL || !start_relays(listener) || !start_keeper(listener))
         (void)listener_stop(&listener);
     return listener;

@@ -1,5 +1,5 @@
-/* listener: the daemon's parts and their life: one relay thread each, one dispatcher, and the
- * heartbeat that tells operators and other listeners that this one is there.
+/* listener: starts and stops the daemon's parts: one thread for each relay, one dispatcher, and the
+ * heartbeat that shows operators and other listeners that this one runs.
  *
  * All functions are called by the main thread. */
 #ifndef MOSTRO_LISTENER_H
@@ -14,7 +14,7 @@ struct settings;
 
 struct listener;
 
-/* Starts every thread. NULL, with the reason in the log, where one cannot be had; a Redis that is
+/* Starts every thread. NULL, with the reason in the log, where one cannot start. A Redis that is
  * away or may not be used is waited for. */
 struct listener *listener_start(const struct settings *settings);
 
@@ -23,7 +23,7 @@ struct listener *listener_start(const struct settings *settings);
 bool listener_beat(struct listener *listener);
 
 /* Stops reading, finishes the pushes that are under way (at most 10 s), ends every thread. False
- * where one had to be left behind: the settings are still in use, and the process has to end at
+ * where a thread had to be left behind: it still uses the settings, and the process has to end at
  * once. */
 bool listener_stop(struct listener **listener);
 

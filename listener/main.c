@@ -24,7 +24,7 @@ static const char about[] =
     "  mostro-push-listener " GENERATE " FILE\n"
     "makes a new key for VAPID_PRIVATE_KEY_FILE, and prints the public key that goes with it.";
 
-/* Every thread inherits this, so that signals are taken by the main thread alone. */
+/* Every thread inherits the mask, so that the main thread alone takes signals. */
 static void block_stop_signals(sigset_t *stop)
 {
     (void)sigemptyset(stop);
@@ -49,7 +49,7 @@ static bool ca_file_is_good(const char *path)
     return false;
 }
 
-/* No reason not to start, but what an operator who asks wants to know. */
+/* No reason not to start, but worth showing to an operator who checks the settings. */
 static void warn_about_fcm(const struct settings *settings)
 {
     const char *path = settings->firebase_service_account_path, *why = NULL;

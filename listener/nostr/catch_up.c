@@ -19,7 +19,7 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Another pass is to begin at the top and go down to here. */
+/* Notes another pass, from the top down to here. */
 static void go_again(struct catch_up *catch_up, int64_t since_s)
 {
     catch_up->again_since_s = catch_up->again ? least(catch_up->again_since_s, since_s) : since_s;
@@ -108,7 +108,8 @@ static void turn_page(struct catch_up *catch_up)
     catch_up->until_s = CATCH_UP_TOP;
 }
 
-/* There will be no answer to the outstanding page: once more, unless it has been cancelled. */
+/* The outstanding page will not be answered: it is asked for again, unless it has been cancelled.
+ */
 static void lose_page(struct catch_up *catch_up, int64_t due_ms)
 {
     catch_up->due_ms = due_ms;
@@ -150,7 +151,7 @@ bool catch_up_is_busy(const struct catch_up *catch_up)
     return catch_up->state == CATCH_UP_ASKED || catch_up->state == CATCH_UP_ANSWERED;
 }
 
-/* A relay that has not answered in time is given longer: it may have much to look through. */
+/* A relay that did not answer in time is given longer: it may have much to look through. */
 static int64_t patience_ms(const struct catch_up *catch_up)
 {
     return (int64_t)SUBSCRIPTION_ANSWER_MS
@@ -262,7 +263,8 @@ static int64_t reached_s(const struct catch_up *catch_up)
     return reached + 1 < catch_up->until_s ? reached : catch_up->oldest_s;
 }
 
-/* Where `until` may be exclusive, one second more, for what else is of the page's oldest. */
+/* One second is added where `until` may be exclusive, for other events of the page's oldest second.
+ */
 static int64_t next_until_s(const struct catch_up *catch_up)
 {
     int64_t next = reached_s(catch_up) + !catch_up->inclusive;

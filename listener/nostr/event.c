@@ -13,7 +13,7 @@
 
 /* ---- Form ------------------------------------------------------------------------------------ */
 
-/* NIP-01 knows lower-case hex alone; an upper-case digit would make another id of the same event.
+/* NIP-01 has lower-case hex only: an upper-case digit would make a second id for the same event.
  * Returns the text, or NULL. */
 static const char *read_hex(const json_t *json, const char *name, uint8_t *out, size_t size)
 {
@@ -62,7 +62,7 @@ static bool read_tags(struct event *event, const json_t *tags)
     return true;
 }
 
-/* An empty tag says nothing, and is no reason to refuse what is well signed. */
+/* An empty tag says nothing, and is no reason to refuse a well signed event. */
 static void heed_tags(struct event *event)
 {
     event_tags_begin(event);

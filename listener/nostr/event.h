@@ -1,9 +1,9 @@
-/* event: a NIP-01 event that came from a relay, and so from anybody.
+/* event: a NIP-01 event from a relay, which any stranger may have written.
  *
  * event_read() checks the form and borrows from the JSON value, which must outlive the event.
- * event_verify() recomputes the id and checks the signature: before it has said EVENT_OK nothing
- * may happen because of the event, and in particular its id is only a claim. A forged copy must not
- * hide the true event. Nothing here does I/O or reads a clock. */
+ * event_verify() recomputes the id and checks the signature. Until it returns EVENT_OK the id is
+ * only a claim, and nothing may happen because of the event: a forged copy must not hide the true
+ * one. Nothing here does I/O or reads a clock. */
 #ifndef MOSTRO_EVENT_H
 #define MOSTRO_EVENT_H
 
@@ -20,11 +20,12 @@
 #define EVENT_SIGNATURE_SIZE 64
 
 #define EVENT_DIRECT_MESSAGE \
-    14 /* the kind (NIP-17): its author is who writes, not a one-time key */
-#define EVENT_MAX_KIND       65535
-#define EVENT_MAX_CREATED_AT 9007199254740991 /* the largest integer that every client can hold */
-#define EVENT_MAX_TAGS       2000
-#define EVENT_NEVER          INT64_MAX
+    14 /* the kind (NIP-17) whose author is the writer, not a one-time key */
+#define EVENT_MAX_KIND 65535
+#define EVENT_MAX_CREATED_AT \
+    9007199254740991 /* the largest integer that every JSON parser can hold */
+#define EVENT_MAX_TAGS 2000
+#define EVENT_NEVER    INT64_MAX
 
 enum event_result {
     EVENT_OK,
@@ -57,14 +58,14 @@ struct event {
 enum event_result event_read(struct event *event, const json_t *json)
     __attribute__((warn_unused_result));
 
-/* What verifying needs: a digest and a secp256k1 context. One per thread. */
+/* What event_verify() needs: a digest and a secp256k1 context. One per thread. */
 struct event_verifier;
 
 /* NULL when out of memory. */
 struct event_verifier *event_verifier_new(void);
 void event_verifier_free(struct event_verifier **verifier);
 
-/* Whether it is to wake nobody any more (NIP-40). */
+/* Whether it has expired (NIP-40) and wakes no phone. */
 bool event_has_expired(const struct event *event, int64_t unix_s);
 
 /* Any result but EVENT_MALFORMED. */

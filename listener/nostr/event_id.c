@@ -7,8 +7,8 @@
 
 #include <openssl/evp.h>
 
-/* The canonical form is written straight into the digest, gathered in a small buffer because a call
- * of EVP_DigestUpdate() costs more than the few bytes between two escapes. */
+/* Writes the canonical form straight into the digest, through a small buffer, because a call of
+ * EVP_DigestUpdate() costs more than the few bytes between two escapes. */
 
 #define GATHER_SIZE 1024
 

@@ -7,7 +7,7 @@
 
 #define INTEGER_MAX_DIGITS 16 /* EVENT_MAX_CREATED_AT has as many */
 
-/* `ok` turns false at the first thing that is not of the form, and stays so. */
+/* `ok` turns false at the first deviation from the form, and stays so. */
 struct scan {
     const char *at, *end;
     bool ok;
@@ -34,7 +34,7 @@ static void expect_text(struct scan *scan, const char *text, size_t len)
         scan->at += len;
 }
 
-/* A string that means what it shows; without its quotes. */
+/* A string without escapes; returned without its quotes. */
 static struct relay_text scan_string(struct scan *scan)
 {
     struct relay_text string;
@@ -132,7 +132,8 @@ static void scan_member(struct scan *scan, struct event *event, unsigned *had)
     enum member member = scan_name(scan);
     struct relay_text content;
 
-    if (*had & 1u << member) /* which JSON leaves open; it is for the other parser to refuse */
+    if (*had &
+        1u << member) /* twice: JSON leaves its meaning open, and the other parser refuses it */
         scan->ok = false;
     *had |= 1u << member;
     switch (member) {

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define SECONDS_MAX_DIGITS 18 /* what has more is beyond every clock, and int64_t */
+#define SECONDS_MAX_DIGITS 18 /* more digits are beyond every clock, and int64_t */
 
 void event_tags_begin(struct event *event)
 {
@@ -15,7 +15,7 @@ static bool is_named(const char *name, size_t len, const char *wanted)
     return len == strlen(wanted) && memcmp(name, wanted, len) == 0;
 }
 
-/* Digits alone: what else there may be is no moment, and no reason to keep a phone asleep. */
+/* Digits alone: any other text is no moment, and no reason to keep a phone asleep. */
 static int64_t read_seconds(const char *text, size_t len)
 {
     int64_t seconds = 0;

@@ -1,5 +1,5 @@
-/* event_tags: what an event's tags say to us: whom it is addressed to (the first `p` tag that has a
- * value), and when it expires (NIP-40).
+/* event_tags: an event's addressee (the first `p` tag that has a value) and its expiry (NIP-40),
+ * from its tags.
  *
  * The parser feeds it the tags one after another. Pure. */
 #ifndef MOSTRO_EVENT_TAGS_H
@@ -10,11 +10,11 @@
 
 #include "event.h"
 
-/* An event of no tags: addressed to nobody, and never expiring. */
+/* The start: an event without tags has no addressee and never expires. */
 void event_tags_begin(struct event *event);
 
-/* The next tag's first two strings; `value` is NULL where it has fewer. Neither need end in a NUL.
- */
+/* Takes the next tag's first two strings; `value` is NULL where the tag has fewer. Neither need end
+ * in a NUL. */
 void event_tags_add(struct event *event, const char *name, size_t name_len, const char *value,
                     size_t value_len);
 

@@ -28,7 +28,7 @@ struct relay_auth {
     bool answered;                  /* this challenge, */
     int64_t answered_s;             /* at this Unix time */
     unsigned answers;               /* on this connection */
-    char id[2 * EVENT_ID_SIZE + 1]; /* of the last answer; empty before it */
+    char id[2 * EVENT_ID_SIZE + 1]; /* of the last answer; empty before the first */
 };
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
@@ -51,7 +51,7 @@ static bool use_key(struct relay_auth *auth, const uint8_t key[RELAY_AUTH_KEY_SI
     return true;
 }
 
-/* One draw in 2^128 is no key. */
+/* One draw in 2^128 is not a valid key. */
 static void draw_key(struct relay_auth *auth)
 {
     uint8_t key[RELAY_AUTH_KEY_SIZE];
@@ -64,7 +64,7 @@ static void draw_key(struct relay_auth *auth)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-/* libsecp256k1's own protection against those who measure: a context blinded at random. */
+/* Blinds the context at random, libsecp256k1's protection against side channels. */
 static secp256k1_context *new_context(void)
 {
     secp256k1_context *context = secp256k1_context_create(SECP256K1_CONTEXT_NONE);
@@ -151,7 +151,7 @@ bool relay_auth_is_due(const struct relay_auth *auth)
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-/* BIP-340 over the id, with fresh randomness beside the key. */
+/* Signs the id by BIP-340, with fresh randomness beside the key. */
 static bool sign(struct relay_auth *auth, const struct event *event,
                  char signature[2 * EVENT_SIGNATURE_SIZE + 1])
 {

@@ -9,7 +9,8 @@
 
 #define RELAY_BACKOFF_LEAST_MS   5000
 #define RELAY_BACKOFF_MOST_MS    60000
-#define RELAY_BACKOFF_HEALTHY_MS 60000 /* what has held this long starts over when it fails */
+#define RELAY_BACKOFF_HEALTHY_MS 60000 /* after this long without failure, counting starts again \
+                                        */
 
 /* Zero-initialised is ready for use. */
 struct relay_backoff {

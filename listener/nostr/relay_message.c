@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* jansson builds the whole tree before anybody sees how deep it is, so depth is counted first. */
+/* Depth is counted first, because jansson builds the whole tree before it shows how deep it is. */
 static bool is_shallow(const char *text, size_t len)
 {
     bool in_string = false;
@@ -51,8 +51,8 @@ static bool read_event(struct relay_message *message)
     return text_at(message->frame, 1, &message->subscription) && json_is_object(message->event);
 }
 
-/* Some relays leave the reason out. strfry puts a word before its own (NIP-01 has the reason begin
- * with what a machine can read). */
+/* Some relays leave the reason out. strfry puts a word before the reason's machine-readable
+ * beginning (NIP-01). */
 static void read_reason(struct relay_message *message, size_t index)
 {
     static const char before[] = "ERROR: ";

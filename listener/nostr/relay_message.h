@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-#define RELAY_MESSAGE_MAX_SIZE  (512 * 1024) /* a 65 KB text in a gift wrap makes 131 KB */
+#define RELAY_MESSAGE_MAX_SIZE  (512 * 1024) /* a text of 65 KB in a gift wrap makes 131 KB */
 #define RELAY_MESSAGE_MAX_DEPTH 16           /* an EVENT's tags are at 4 */
 
 enum relay_message_type {
@@ -22,7 +22,7 @@ enum relay_message_type {
     RELAY_MESSAGE_OK
 };
 
-/* A string of the frame: not NUL-terminated for sure, may hold NULs. */
+/* A string of the frame: it need not end in a NUL, and may hold NULs. */
 struct relay_text {
     const char *text;
     size_t len;
@@ -39,8 +39,8 @@ struct relay_message {
     json_t *frame;
 };
 
-/* False for anything that is not one of these messages; nothing is owned then. Elements beyond
- * those that NIP-01 names are ignored. Release with relay_message_clear(). */
+/* False where the frame is none of these messages; nothing is owned then. Elements beyond those
+ * that NIP-01 names are ignored. Release with relay_message_clear(). */
 bool relay_message_parse(struct relay_message *message, const char *text, size_t len)
     __attribute__((warn_unused_result));
 void relay_message_clear(struct relay_message *message);

@@ -5,7 +5,7 @@
 
 #include "base/url.h"
 
-/* Of the path before its query, less a slash at its end. */
+/* The path's length without its query and without a slash at its end. */
 static size_t place_len(const char *path)
 {
     size_t len = strcspn(path, "?");
@@ -22,7 +22,7 @@ bool relay_url_is_same(const struct relay_url *a, const struct relay_url *b)
            strcmp(a->path + strcspn(a->path, "?"), b->path + strcspn(b->path, "?")) == 0;
 }
 
-/* A zone says through which of this machine's interfaces: no part of the Host header. */
+/* A zone names one of this machine's interfaces, so it is not part of the Host header. */
 static void write_host(struct relay_url *parts, const struct url *url)
 {
     char host[URL_HOST_SIZE];

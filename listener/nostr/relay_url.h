@@ -19,11 +19,11 @@ struct relay_url {
     char name[URL_AUTHORITY_SIZE + 12]; /* for the log, where paths may be secrets, too */
 };
 
-/* Whether both lead to one relay: alike but for what the parts above do not hold, and for a slash
- * at the end of the path. */
+/* Whether both lead to the same relay: they differ in nothing, or only in what the parts above
+ * leave out and in a slash at the end of the path. */
 bool relay_url_is_same(const struct relay_url *a, const struct relay_url *b);
 
-/* User information and fragment are dropped. False if it is not such a URL or one is too long. */
+/* Drops user information and fragment. False if this is not such a URL, or it is too long. */
 bool relay_url_parse(struct relay_url *parts, const char *url) __attribute__((warn_unused_result));
 
 #endif

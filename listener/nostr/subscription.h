@@ -1,11 +1,11 @@
 /* subscription: what one connection asks of its relay for one event kind.
  *
- * Each kind has a REQ of its own, without authors and `#p` (a relay must not learn who is
- * registered) and with `limit:1` and no `since` (gift wraps are dated up to two days back, NIP-59);
- * nostr-rs-relay never ends its answer to `limit:0`. EOSE tells stored events from live ones,
- * whatever a relay makes of the limit; where none comes, events are live when the time for it is
- * over. A REQ that is refused (CLOSED) is asked again after a back-off, under a new id, so that
- * late answers to the old one are not taken for answers to the new.
+ * Each kind has a REQ of its own, without authors and `#p`, because a relay must not learn who is
+ * registered. It has `limit:1` and no `since`, because gift wraps are dated up to two days back
+ * (NIP-59); nostr-rs-relay never ends its answer to `limit:0`. EOSE tells stored events from live
+ * ones, even where a relay ignores the limit; without an EOSE, events are live when the time for it
+ * is over. A refused REQ (CLOSED) is asked again after a back-off, under a new id, so that late
+ * answers to the old REQ are not taken for answers to the new one.
  *
  * Pure: milliseconds of a monotonic clock and randomness are given. */
 #ifndef MOSTRO_SUBSCRIPTION_H
@@ -19,13 +19,13 @@
 
 #define SUBSCRIPTION_ID_LEN     16
 #define SUBSCRIPTION_FRAME_SIZE 96
-#define SUBSCRIPTION_ANSWER_MS  20000 /* how long a relay may take to send what it has stored */
+#define SUBSCRIPTION_ANSWER_MS  20000 /* the time for a relay to send its stored events */
 #define SUBSCRIPTION_NEVER      INT64_MAX
 
 enum subscription_state {
     SUBSCRIPTION_UNASKED,
     SUBSCRIPTION_ASKED, /* events are stored ones */
-    SUBSCRIPTION_LIVE,  /* after EOSE, or without in time: events are new */
+    SUBSCRIPTION_LIVE,  /* after EOSE or its time: events are new */
     SUBSCRIPTION_CLOSED /* refused */
 };
 
@@ -42,7 +42,8 @@ struct subscription {
     enum subscription_state state;
     bool answered; /* see subscription_is_answered() */
     char id[SUBSCRIPTION_ID_LEN + 1];
-    char old_id[SUBSCRIPTION_ID_LEN + 1]; /* renewed, and open until the new one is live; or "" */
+    char old_id[SUBSCRIPTION_ID_LEN +
+                1]; /* of the renewed one, which is open until the new one is live; or "" */
     bool old_is_live;
     int64_t due_ms;        /* when there is something to send */
     int64_t live_since_ms; /* if it is live */
@@ -51,14 +52,14 @@ struct subscription {
 
 void subscription_init(struct subscription *subscription, uint32_t kind);
 
-/* A new connection: everything is to be asked anew, at once. */
+/* A new connection: the REQ is to be sent again, at once. */
 void subscription_reset(struct subscription *subscription);
 
-/* The answer may be another now: where one was asked for, it is asked for again. What was live
- * stays so until the new one is, so that nothing is missed in between. */
+/* The relay's answer may have changed: a REQ that was sent is sent again. A live subscription stays
+ * open until the new one is live, so that nothing is missed in between. */
 void subscription_renew(struct subscription *subscription);
 
-/* What was refused may be asked for again at once. */
+/* Lets a refused REQ be sent again at once. */
 void subscription_hurry(struct subscription *subscription);
 
 /* Whether it has been asked for in this connection. */
@@ -96,16 +97,16 @@ enum subscription_match subscription_match(const struct subscription *subscripti
 bool subscription_shows_live(const struct subscription *subscription,
                              enum subscription_match match);
 
-/* It has been asked for, and the time in which all that is stored must have come is over. */
+/* Whether it has been asked for, and the time for its stored events is over. */
 bool subscription_is_late(const struct subscription *subscription, int64_t now_ms);
 
-/* The relay has sent all that it had stored for the one asked for, or its time is over. */
+/* The relay has sent all stored events, or the time for that is over. */
 void subscription_on_eose(struct subscription *subscription, int64_t now_ms);
 
 /* The relay has closed the one that was renewed. */
 void subscription_old_closed(struct subscription *subscription);
 
-/* It has closed the one asked for or live. */
+/* The relay has closed the one asked for or live. */
 void subscription_on_closed(struct subscription *subscription, int64_t now_ms, uint64_t random);
 
 /* `reason` is the relay's text. */

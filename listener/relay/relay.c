@@ -119,7 +119,8 @@ static enum registry_result take(void *arg, struct registry_relay_event *events,
     return registry_relay_events(arg, events, n, taken);
 }
 
-/* Offers what was received to Redis; what it does not take, again a little later. */
+/* Offers received events to Redis. Those that Redis does not take are offered again a little later.
+ */
 static void flush(struct relay *relay, int64_t now)
 {
     if (intake_held(relay->intake) == 0 ||
@@ -128,7 +129,8 @@ static void flush(struct relay *relay, int64_t now)
     relay->retry_ms = intake_flush(relay->intake) ? now : clock_monotonic_ms() + INTAKE_RETRY_MS;
 }
 
-/* Tells Redis what has been taken of this relay's, and learns what others have taken. */
+/* Tells Redis which events of this relay have been taken, and learns what other listeners have
+ * taken. */
 static void move_cursors(struct relay *relay, int64_t now)
 {
     struct relay_report report;
@@ -147,7 +149,7 @@ static void move_cursors(struct relay *relay, int64_t now)
                  relay->url.name);
 }
 
-/* When to ask for a place in the connection for a frame. */
+/* When to ask the connection for room for a frame. */
 static int64_t send_ms(struct relay *relay)
 {
     return relay->open && !relay->wants_write ? relay_session_due_ms(relay->session) : NEVER;

@@ -1,8 +1,8 @@
-/* relay: one relay, listened to for ever in a thread of its own.
+/* relay: one relay, followed for ever in a thread of its own.
  *
  * The thread keeps one connection up (5 s doubling to 60 s between attempts), subscribes, verifies
  * what comes and hands it to Redis over a connection of its own, so that a relay that hangs or
- * floods delays no other. What goes wrong is logged and never ends the thread. */
+ * floods delays no other. Failures are logged and never end the thread. */
 #ifndef MOSTRO_RELAY_H
 #define MOSTRO_RELAY_H
 
@@ -28,18 +28,17 @@ struct relay;
 /* NULL with a line in the log. To be called by one thread at a time. */
 struct relay *relay_start(const struct relay_options *options);
 
-/* The WebSocket is up, every REQ has been answered or its time is over, and at least one is live:
- * there is something to be heard. Any thread. */
+/* Whether the WebSocket is up, every REQ has been answered or its time is over, and at least one
+ * subscription is live. Any thread. */
 bool relay_is_connected(const struct relay *relay);
 
-/* It may be keeping all gift wraps from us (see wrap_guard.h). Any thread. */
+/* Whether it may be keeping all gift wraps from us (see wrap_guard.h). Any thread. */
 bool relay_may_hide_wraps(const struct relay *relay);
 
 /* Asks the relay's thread to end. Any thread. */
 void relay_stop(struct relay *relay);
 
-/* Stops it, and waits for the thread, which may take the time of the few Redis commands that a full
- * hold makes. */
+/* Stops it, and waits for the thread, which may take as long as a few Redis commands. */
 void relay_free(struct relay **relay);
 
 #endif

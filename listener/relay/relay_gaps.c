@@ -69,7 +69,7 @@ int64_t relay_gaps_latest_unix_s(const struct relay_gaps *gaps, int64_t now_ms)
 
 /* ---- Gaps ------------------------------------------------------------------------------------ */
 
-/* How events are dated at a moment: by some clock, so by the earlier of Redis's and ours. */
+/* How events may be dated at a moment: by the earlier of Redis's clock and ours. */
 static int64_t dated_s(const struct relay_gaps *gaps, int64_t moment)
 {
     int64_t ahead = 0;
@@ -229,8 +229,8 @@ static void begin(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, i
         go_live(gaps, kind, now);
 }
 
-/* Time that our clock did not count, as of a machine that slept, or another clock of Redis's: what
- * came meanwhile is in doubt. */
+/* Our clock has missed some time, as when the machine slept, or Redis's clock was set: events from
+ * then may be missing. */
 static void jump(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t by_ms,
                  int64_t now)
 {
@@ -247,7 +247,7 @@ static void jump(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, in
     }
 }
 
-/* Another listener has taken what is being caught up on here. */
+/* Drops the catching up where another listener has taken the same events. */
 static void drop_what_others_had(struct relay_gaps_kind *kind)
 {
     if (kind->live && kind->cursor_ms != RELAY_GAPS_NONE &&

@@ -1,15 +1,15 @@
-/* relay_gaps: how far all that one relay has sent has been taken by Redis, and what is missing.
+/* relay_gaps: how far Redis has taken everything that one relay has sent, and what is missing.
  *
- * For each kind: since when its subscription is live, up to which moment everything that it sent
- * has been taken, and where the gap before that begins which is being caught up on. That far goes
- * the kind's cursor in Redis (cursor:<relay>:<kind>), which outlives this process and is shared
- * with other listeners: what one of them has taken need not be asked for by another.
+ * For each kind this keeps since when the subscription is live, up to which moment everything that
+ * it sent has been taken, and where the gap before that begins, which is being caught up on. The
+ * kind's cursor in Redis (cursor:<relay>:<kind>) holds the same moment; it outlives this process
+ * and is shared with other listeners: what one of them has taken need not be asked for by another.
  *
- * Nothing is known to be missing before the cursors have been learnt. Where there is none, on a
- * first start or after Redis has lost its data (another epoch), all begins at that moment, and of
- * the gap until the relay is heard only what is dated after it is asked for. Gift wraps are dated
- * back, so those of before that moment cannot be told from those after it: they may wake who has
- * registered anew.
+ * Before the cursors have been learnt, nothing is known to be missing. Where there is none, on a
+ * first start or after Redis has lost its data (another epoch), our data begin at that moment: of
+ * the gap until the relay is heard, only events dated after it are asked for. Gift wraps are dated
+ * back, so older ones cannot be told from newer ones, and may wake phones that have registered
+ * since.
  *
  * Pure. Moments are milliseconds of Redis's Unix clock; `now_ms` is clock_monotonic_ms(). Redis's
  * clock and ours may differ, and events are dated by neither: a gap begins by the earlier of the
@@ -58,39 +58,40 @@ void relay_gaps_down(struct relay_gaps *gaps);
 /* All that the relay sent before `heard_ms` (of our clock) is in Redis. */
 void relay_gaps_taken(struct relay_gaps *gaps, int64_t heard_ms);
 
-/* Some that was received since the last relay_gaps_taken() is not, and is gone. To be told when
- * the gaps are sure, and what else was received is in Redis. */
+/* Some events that were received since the last relay_gaps_taken() are lost. Call it while the gaps
+ * are sure, and all other received events are in Redis. */
 void relay_gaps_lost(struct relay_gaps *gaps, int64_t now_ms);
 
-/* What to tell registry_cursors(), `count` of them. To be asked while nothing that was received
- * waits for Redis, else with `nothing`. */
+/* Writes the arguments of registry_cursors(), `count` of them. `nothing`: some received events
+ * still wait for Redis, so nothing is reported. */
 void relay_gaps_report(const struct relay_gaps *gaps, bool nothing,
                        struct registry_cursor cursors[SETTINGS_MAX_KINDS]);
 
-/* What that answered; `now_ms` is read after it. True: Redis had lost its data. */
+/* Takes what registry_cursors() answered; `now_ms` is read after it. True: Redis had lost its data.
+ */
 bool relay_gaps_learn(struct relay_gaps *gaps, const struct registry_now *now,
                       const struct registry_cursor cursors[SETTINGS_MAX_KINDS], int64_t now_ms);
 
 /* It did not answer. */
 void relay_gaps_unsure(struct relay_gaps *gaps);
 
-/* Whether the cursors have been learnt, and the epoch is still theirs as far as the last call told:
- * else too little is known to ask for anything. */
+/* Whether the cursors have been learnt, and the last call found the same epoch. Otherwise too
+ * little is known to ask for anything. */
 bool relay_gaps_is_sure(const struct relay_gaps *gaps);
 
-/* The epoch of the data that the cursors are of, "" at first; valid until another is learnt. */
+/* The epoch of the data that the cursors belong to, "" at first; valid until another is learnt. */
 const char *relay_gaps_epoch(const struct relay_gaps *gaps);
 
 /* Since when the kind's subscription is live without a break, if it is. */
 int64_t relay_gaps_live_since_ms(const struct relay_gaps *gaps, size_t kind);
 
-/* What is to be asked for of the kind's gap. */
+/* The stored events that are to be asked for, to fill the kind's gap. */
 struct catch_up *relay_gaps_catch_up(struct relay_gaps *gaps, size_t kind);
 
-/* Whether something is, and the subscription that begins after it is live. */
+/* Whether there are any, and the subscription that begins after the gap is live. */
 bool relay_gaps_wants_page(const struct relay_gaps *gaps, size_t kind);
 
-/* Our Unix clock, to be told whenever it may have been set. */
+/* Takes our Unix clock; call it whenever that may have been set. */
 void relay_gaps_our_clock(struct relay_gaps *gaps, int64_t unix_ms, int64_t now_ms);
 
 /* Unix seconds of Redis's clock or of ours, whichever is later. */

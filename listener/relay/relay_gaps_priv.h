@@ -6,13 +6,13 @@
 
 struct relay_gaps_kind {
     bool live;
-    bool begins;     /* to_ms is where our data begin; its cursor is not moved before it is live */
-    bool connects;   /* for the first time */
-    bool distrusted; /* the cursor: we have moved it too far */
-    int64_t live_ms; /* since when it is live without a break, if it is */
-    int64_t to_ms;   /* up to here, the gap aside */
-    int64_t gap_ms;  /* where the gap begins; RELAY_GAPS_NONE: there is none */
-    int64_t from_ms; /* start of the unbroken range, if the gap gets filled */
+    bool begins;       /* to_ms is where our data begin; the cursor stays until it is live */
+    bool connects;     /* for the first time */
+    bool distrusted;   /* the cursor has been moved too far by us */
+    int64_t live_ms;   /* since when it is live without a break, if it is */
+    int64_t to_ms;     /* up to here, the gap aside */
+    int64_t gap_ms;    /* where the gap begins; RELAY_GAPS_NONE: there is none */
+    int64_t from_ms;   /* start of the unbroken range, if the gap gets filled */
     int64_t cursor_ms; /* as last learnt, or RELAY_GAPS_NONE */
     struct {
         int64_t to_ms;
@@ -23,7 +23,7 @@ struct relay_gaps_kind {
 
 struct relay_gaps {
     bool known; /* the cursors have been learnt; no moment of a kind means anything before */
-    bool sure;  /* and the epoch is still that one, as far as the last call told */
+    bool sure;  /* and the last call found the same epoch */
     char epoch[REGISTRY_EPOCH_LEN + 1];
     int64_t clock_ms;     /* Redis's Unix clock less the monotonic one */
     int64_t our_clock_ms; /* our Unix clock less that one, or RELAY_GAPS_NONE */

@@ -53,7 +53,7 @@ void relay_session_end(struct relay_session *session)
     relay_gaps_down(session->gaps);
 }
 
-/* Said at once where a REQ was refused until we had authenticated. */
+/* Warns at once where a REQ was refused until we had authenticated. */
 static void warn_of_guard(struct relay_session *session, int64_t now_ms)
 {
     for (size_t i = 0; session->authenticated && i < session->count; i++) {
@@ -126,8 +126,7 @@ void relay_session_count(struct relay_session *session, enum stats_counter which
     stats_add(session->options.stats, which, 1);
 }
 
-/* What the subscription shows from now on is new. `though` says what is odd about it, or nothing.
- */
+/* From now on the subscription shows new events. `though` says what is odd about it, or is "". */
 static void go_live(struct relay_session *session, size_t kind, const char *though, int64_t now_ms)
 {
     struct subscription *subscription = &session->subscriptions[kind];
@@ -286,7 +285,8 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
     return true;
 }
 
-/* A relay that serves us passes on what strangers wrote: they must not be able to cut us off. */
+/* A relay that serves us passes on what strangers wrote, and they must not be able to make us leave
+ * it. */
 bool relay_session_reject(struct relay_session *session, const char *what, int64_t now_ms)
 {
     relay_session_count(session, STAT_FRAMES_UNUSABLE);

@@ -1,13 +1,13 @@
-/* relay_session: what is said over one relay's connections, without the connections.
+/* relay_session: the conversation with one relay, without the connection.
  *
- * Told that a connection was made, it says which frames to send and when; given the frames that
+ * Told that a connection was made, it says which frames to send and when. Given the frames that
  * arrive, it keeps the subscriptions, answers challenges (NIP-42), verifies events and hands new
  * ones to the intake. After a gap (see relay_gaps.h) it asks for stored events, page by page, one
- * at a time and at most two a second.
+ * page at a time and at most two a second.
  *
- * What a live subscription sends before EOSE, or before the time for that is over, is dropped: it
- * is `limit:1`'s one event, or more where a relay ignores the limit, and what of that is missing is
- * asked for by pages. A live event is taken whatever its created_at.
+ * Events that a live subscription sends before EOSE, or before the time for it is over, are
+ * dropped: `limit:1` asks for one, and a relay that ignores the limit sends more. Pages ask for
+ * those that are missing. A live event is taken whatever its created_at.
  *
  * Not thread-safe: one per relay, in its thread. Milliseconds are of clock_monotonic_ms(). */
 #ifndef MOSTRO_RELAY_SESSION_H
@@ -26,9 +26,10 @@
 
 #define RELAY_SESSION_FRAME_SIZE RELAY_AUTH_FRAME_SIZE
 #define RELAY_SESSION_PAGE_MS    500 /* at least, from one page to the next */
-#define RELAY_SESSION_MAX_BAD    100 /* senseless frames in a row, of a relay that serves nothing */
-#define RELAY_SESSION_MAX_LINES  20  /* log lines a minute for what a relay says */
-#define RELAY_SESSION_NEVER      INT64_MAX
+#define RELAY_SESSION_MAX_BAD \
+    100 /* senseless frames in a row, from a relay without a live subscription */
+#define RELAY_SESSION_MAX_LINES 20 /* log lines a minute for what a relay says */
+#define RELAY_SESSION_NEVER     INT64_MAX
 
 struct relay_session_options {
     const char *name; /* of the relay, for the log */
@@ -51,24 +52,25 @@ void relay_session_free(struct relay_session **session);
 void relay_session_begin(struct relay_session *session);
 void relay_session_end(struct relay_session *session);
 
-/* All that had arrived at `heard_ms` has been received. Nothing to Redis: the intake's is offered
- * by its owner. */
+/* Everything that had arrived at `heard_ms` has been received. Sends nothing to Redis: the intake's
+ * owner offers its events. */
 void relay_session_settle(struct relay_session *session, int64_t heard_ms, int64_t now_ms);
 
-/* What of this relay's events is in Redis: arguments of registry_cursors(). */
+/* Which events of this relay are in Redis: arguments of registry_cursors(). */
 struct relay_report {
-    bool sure;         /* else to be made again soon: too little is known to ask for anything */
+    bool sure;         /* else report again soon: too little is known to ask for anything */
     const char *epoch; /* the session's: valid until it learns another */
     struct registry_cursor cursors[SETTINGS_MAX_KINDS];
     size_t count;
 };
 
-/* To be told to Redis about once a second. `unix_ms` is of our clock. */
+/* Makes the report, for Redis, about once a second. `unix_ms` is of our clock. */
 void relay_session_report(struct relay_session *session, int64_t unix_ms, int64_t now_ms,
                           struct relay_report *report);
 
-/* What Redis answered to the last report, in `report`, too; `answer` NULL: nothing. `now_ms` is
- * read after it. True: Redis had lost its data, and events from before now are not asked for. */
+/* Takes Redis's answer to the last report (`answer`, NULL for none, and the cursors in `report`);
+ * `now_ms` is read after it. True: Redis had lost its data, and events from before now are not
+ * asked for. */
 bool relay_session_learn(struct relay_session *session, const struct registry_now *answer,
                          const struct relay_report *report, int64_t now_ms);
 
@@ -83,7 +85,7 @@ int64_t relay_session_due_ms(struct relay_session *session);
 bool relay_session_receive(struct relay_session *session, const char *text, size_t len,
                            int64_t now_ms, int64_t unix_s) __attribute__((warn_unused_result));
 
-/* One frame arrived that cannot be looked at; `what` names it. False as above. */
+/* A frame arrived that cannot be read; `what` names it. False as above. */
 bool relay_session_reject(struct relay_session *session, const char *what, int64_t now_ms)
     __attribute__((warn_unused_result));
 

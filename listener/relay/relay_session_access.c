@@ -1,4 +1,4 @@
-/* Whether the relay lets us in: authentication (NIP-42), and what it refuses without. */
+/* Authentication (NIP-42), and what a relay refuses without it. */
 #include "relay_session_priv.h"
 
 #include <inttypes.h>
@@ -42,22 +42,23 @@ static void tell_refusal(struct relay_session *session, struct topic topic, bool
                  outlook[refusal]);
 }
 
-/* What was refused is asked for at once, not after its back-off. */
+/* Asks for what was refused at once, without its back-off. */
 static void ask_at_once(struct relay_session *session, size_t kind)
 {
     subscription_hurry(&session->subscriptions[kind]);
     catch_up_hurry(relay_gaps_catch_up(session->gaps, kind));
 }
 
-/* The last refusal is of before we were let in, or may be: `restricted` is said to who is known. */
+/* Whether the last refusal was, or may have been, sent before we were let in. `restricted` is said
+ * to a known client. */
 static bool refuses_a_stranger(const struct refusals *refusals)
 {
     return refusals->last == SUBSCRIPTION_REFUSED_AUTH_REQUIRED ||
            (refusals->may_be_late && refusals->last != SUBSCRIPTION_REFUSED_RESTRICTED);
 }
 
-/* A refusal may be on its way still when our answer has been taken: then we ask once more at once,
- * and otherwise when it has been taken. */
+/* A refusal may still be on its way when our AUTH has been accepted. Then we ask once more at once;
+ * any other refusal is asked again when our AUTH is accepted. */
 static void on_refusal(struct relay_session *session, struct topic topic,
                        const struct relay_text *why, int64_t now_ms)
 {
@@ -104,8 +105,9 @@ void relay_session_on_auth(struct relay_session *session, const struct relay_mes
         log_warn("relay %s: sent a challenge that cannot be answered", session->options.name);
 }
 
-/* Whatever a relay refused, and in whatever words: it knows us now. Some leave out, without a word,
- * what they show only to who has authenticated: what was asked for before is asked for anew. */
+/* The relay knows us now, so everything that it refused is asked for again, whatever its words
+ * were. Some relays leave out, without a word, what they show only to authenticated clients: what
+ * was asked for before is asked for again, too. */
 static void ask_as_authenticated(struct relay_session *session)
 {
     for (size_t i = 0; i < session->count; i++) {

@@ -1,4 +1,4 @@
-/* What becomes of an event: verified, and handed to the intake, or dropped. */
+/* An event is verified and handed to the intake, or dropped. */
 #include "relay_session_priv.h"
 
 #include "log/log.h"
@@ -19,7 +19,7 @@ static void refuse_event(struct relay_session *session, const char *why, int64_t
         log_info("relay %s: an event was refused: %s", session->options.name, why);
 }
 
-/* By this machine's clock, for Redis's need not be known yet. */
+/* Uses this machine's clock, because Redis's need not be known yet. */
 static void take_event(struct relay_session *session, const struct event *event, struct topic topic,
                        int64_t unix_s)
 {
@@ -59,8 +59,8 @@ static void verify_event(struct relay_session *session, const struct event *even
     }
 }
 
-/* Whether the event is of this answer's time: what it claims suffices, since a page that asks in
- * vain costs nobody anything. */
+/* Whether the event's date fits what was asked for. Its unverified date suffices: a page that asks
+ * in vain costs little. */
 static bool belongs(struct relay_session *session, struct topic topic, const struct event *event,
                     int64_t now_ms)
 {
@@ -70,8 +70,7 @@ static bool belongs(struct relay_session *session, struct topic topic, const str
     return subscription_shows_live(&session->subscriptions[topic.kind], topic.match);
 }
 
-/* An event that cannot be read takes its place in a page all the same, by its date if it has one.
- */
+/* An unreadable event counts as one of its page, by its date if it has one. */
 void relay_session_on_malformed_event(struct relay_session *session,
                                       const struct relay_text *subscription, const json_t *json,
                                       int64_t now_ms)
@@ -95,7 +94,7 @@ void relay_session_on_event(struct relay_session *session, const struct relay_te
 
     relay_session_count(session, STAT_EVENTS_RECEIVED);
     if (topic.is == TOPIC_NONE)
-        return; /* an answer to a subscription that was closed meanwhile */
+        return; /* an answer to a subscription that has been closed */
     if (event->kind != relay_session_kind(session, topic.kind)) {
         tell_event(session, event, "that is refused: its kind was not asked for");
         refuse_event(session, "it is of a kind that was not asked for", now_ms);
@@ -106,7 +105,7 @@ void relay_session_on_event(struct relay_session *session, const struct relay_te
         relay_session_count(session, STAT_EVENTS_STORED);
         return;
     }
-    /* Only true events are in the set, so what claims such an id is a copy or worthless. */
+    /* The set holds only true events, so another event with such an id is a copy or worthless. */
     if (taken_ids_has(session->options.taken_ids, event->id)) {
         tell_event(session, event, "that is repeated: it has been taken before");
         relay_session_count(session, STAT_EVENTS_REPEATED);

@@ -1,4 +1,4 @@
-/* Which page of stored events is asked for next, of all kinds together, and when. */
+/* Which kind's page of stored events is asked for next, and when. */
 #include "relay_session_priv.h"
 
 #include <inttypes.h>
@@ -6,8 +6,8 @@
 #include "base/random.h"
 #include "log/log.h"
 
-/* The kind whose page is outstanding, or else whose turn it is to ask for one; `count` for none.
- * What Redis does not take now, or of data that it may have lost, is not asked for. */
+/* The kind whose page is outstanding, or else whose turn it is; `count` for none. Nothing new is
+ * asked for while Redis takes no events, or may have lost its data. */
 static size_t current_page(const struct relay_session *session)
 {
     bool may_ask = relay_gaps_is_sure(session->gaps) && intake_held(session->options.intake) == 0;

@@ -12,8 +12,8 @@
 /* How a relay has refused a kind's subscription, or its pages, in this connection. */
 struct refusals {
     enum subscription_refusal last;
-    bool may_be_late; /* we asked before we were let in, and have had no answer */
-    bool asked_again; /* at once, as a refusal may have been on its way when we were let in */
+    bool may_be_late; /* we asked before we were let in, and the relay has not answered */
+    bool asked_again; /* at once, once: the refusal may have been sent before we were let in */
 };
 
 struct relay_session {
@@ -23,8 +23,8 @@ struct relay_session {
     struct refusals subscription_refusals[SETTINGS_MAX_KINDS], page_refusals[SETTINGS_MAX_KINDS];
     size_t count;
     bool authenticated;
-    bool asked_before[SETTINGS_MAX_KINDS]; /* our answer to a challenge was sent */
-    int64_t verdict_ms; /* until then a verdict on that answer is waited for; 0: on none */
+    bool asked_before[SETTINGS_MAX_KINDS]; /* the REQ was sent before our last AUTH */
+    int64_t verdict_ms; /* the relay's verdict on our AUTH is awaited until then; 0: none is */
     size_t turn;        /* the kind whose page is asked for next, if it wants one */
     int64_t page_ms;    /* not before then */
     struct wrap_guard guard;
@@ -33,7 +33,7 @@ struct relay_session {
     int64_t lines_since_ms;
 };
 
-/* What a message is about: the live subscription or the page of a kind, or nothing any more. */
+/* What a message is about: the live subscription or the page of a kind, or neither. */
 struct topic {
     enum { TOPIC_NONE, TOPIC_LIVE, TOPIC_PAGE } is;
     size_t kind; /* its index */
@@ -47,8 +47,7 @@ uint32_t relay_session_kind(const struct relay_session *session, size_t kind);
 /* What a frame with this subscription id is about. */
 struct topic relay_session_find(const struct relay_session *session, const struct relay_text *id);
 
-/* Whether one more line may be logged of what the relay says: it must not be able to fill the log.
- */
+/* Whether one more line may be logged about this relay, which must not be able to fill the log. */
 bool relay_session_may_log(struct relay_session *session, int64_t now_ms);
 
 void relay_session_count(struct relay_session *session, enum stats_counter which);
@@ -78,7 +77,7 @@ void relay_session_on_closed(struct relay_session *session, const struct relay_m
 void relay_session_on_event(struct relay_session *session, const struct relay_text *subscription,
                             const struct event *event, int64_t now_ms, int64_t unix_s);
 
-/* One that cannot be read, but for `json`. */
+/* Takes an event that cannot be read; `json` is what there is of it. */
 void relay_session_on_malformed_event(struct relay_session *session,
                                       const struct relay_text *subscription, const json_t *json,
                                       int64_t now_ms);

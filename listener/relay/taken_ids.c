@@ -122,7 +122,7 @@ void taken_ids_add(struct taken_ids *ids, const uint8_t id[TAKEN_IDS_ID_SIZE])
         else
             ids->count++;
         memcpy(ids->ring[ids->next], id, TAKEN_IDS_ID_SIZE);
-        /* Searched anew: emptying a slot may have moved the place where the id goes. */
+        /* Searches again, because emptying a slot may have moved the place for the id. */
         ids->table[find(ids, id)] = (uint32_t)ids->next + 1;
         ids->next = (ids->next + 1) % ids->capacity;
     }

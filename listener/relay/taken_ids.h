@@ -2,9 +2,9 @@
  * a reconnect costs one look-up.
  *
  * Holds the newest `capacity` ids, 40 to 48 bytes each, allocated once; the oldest is forgotten
- * first. Forgetting is harmless (Redis decides in the end), a wrong entry is not: only an id that
- * was verified and taken may be added. Buckets are chosen with a key drawn at random, so nobody
- * can make ids that collide. All functions are thread-safe. */
+ * first. Forgetting is harmless, since Redis decides in the end. A wrong entry is not: only ids of
+ * events that were verified and taken may be added. Buckets are chosen with a random key, so that
+ * strangers cannot make ids collide. All functions are thread-safe. */
 #ifndef MOSTRO_TAKEN_IDS_H
 #define MOSTRO_TAKEN_IDS_H
 

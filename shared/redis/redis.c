@@ -14,10 +14,9 @@
 #include "redis_url.h"
 #include "redis_wire.h"
 
-#define ERROR_MAX  200
-#define RESOLVE_MS 100
-#define TELL_EVERY_MS \
-    INT64_C(3600000) /* between warnings of a policy that may cost registrations */
+#define ERROR_MAX     200
+#define RESOLVE_MS    100
+#define TELL_EVERY_MS INT64_C(3600000) /* between warnings of eviction */
 
 struct redis {
     struct redis_url url;

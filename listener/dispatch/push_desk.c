@@ -6,22 +6,23 @@
 
 #include "base/bell.h"
 #include "base/must.h"
+#include "base/random.h"
 #include "base/wipe.h"
-#include "host_slots.h"
+#include "hosts.h"
 #include "log/log.h"
 #include "push/push_backend.h"
 #include "push/push_thread.h"
 #include "registry/registration.h"
 #include "settings/settings.h"
 
-#define HOLD_ENDPOINT_MS 1000 /* at least, whatever it asks for */
-#define SLOW_MS          2000 /* a push that takes so long is as bad as one without an answer */
-#define SLOW_SHARE       4    /* slow hosts may take one in so many of a back end's slots */
+#define HOLD_ENDPOINT_MS 1000   /* at least, whatever it asks for */
+#define WAITING_MOST     250000 /* targets that wait for hosts */
+#define TELL_EVERY_MS    60000
 
 struct push_flight {
     struct push_ended ended; /* first, so that what has ended is its flight */
     struct push_job job;
-    int64_t started_ms, failing_ms;
+    struct hosts_push push;
     char host[]; /* PUSH_HOST_MAX, where the back end has hosts; else none */
 };
 
@@ -30,10 +31,11 @@ struct lane {
     const struct push_backend *backend;
     struct push_thread *thread; /* NULL: off */
     struct push_jobs begun;     /* to be handed over */
-    struct host_slots *hosts;   /* NULL: there is one peer */
-    struct push_health health;
+    struct hosts *hosts;        /* NULL: there is one peer */
+    struct push_health health;  /* of that one */
     unsigned in_flight;
-    struct wake_list called;
+    struct hosts_moved moved;
+    int64_t tell_ms; /* not before this again that too many wait */
 };
 
 struct push_desk {
@@ -58,18 +60,16 @@ static const struct lane *lane_in(const struct push_desk *desk, unsigned lane)
     return &desk->lanes[lane];
 }
 
-static unsigned slow_slots(const struct push_desk *desk)
-{
-    return desk->most >= SLOW_SHARE ? desk->most / SLOW_SHARE : 1;
-}
-
 static bool open_lane(const struct push_desk *desk, struct lane *lane,
                       const struct push_backend *backend, const struct settings *settings)
 {
+    const struct hosts_limits limits = {.slots = desk->most, .waiting = WAITING_MOST};
+
     lane->backend = backend;
+    lane->tell_ms = INT64_MIN;
     STAILQ_INIT(&lane->begun);
     push_health_init(&lane->health);
-    if (backend->host != NULL && (lane->hosts = host_slots_new(slow_slots(desk))) == NULL)
+    if (backend->host != NULL && (lane->hosts = hosts_new(&limits, random_up_to)) == NULL)
         return false;
     return push_thread_start(backend, settings, desk->bell, &lane->thread);
 }
@@ -127,7 +127,7 @@ static void close_lane(struct lane *lane)
         }
         push_thread_free(&lane->thread);
     }
-    host_slots_free(&lane->hosts);
+    hosts_free(&lane->hosts);
 }
 
 void push_desk_free(struct push_desk **desk)
@@ -159,7 +159,7 @@ static int64_t run_lane(struct lane *lane, int64_t now_ms)
     int64_t hosts_ms = INT64_MAX, guard_ms = INT64_MAX;
 
     if (lane->hosts != NULL)
-        hosts_ms = host_slots_run(lane->hosts, now_ms, &lane->called);
+        hosts_ms = hosts_run(lane->hosts, now_ms, &lane->moved);
     if (lane->in_flight > 0) {
         push_thread_guard(lane->thread, now_ms);
         guard_ms = now_ms + PUSH_THREAD_GUARD_MS;
@@ -229,42 +229,56 @@ unsigned push_desk_in_flight(const struct push_desk *desk)
 
 struct wake_target *push_desk_called(struct push_desk *desk, unsigned *number)
 {
-    for (unsigned i = 1; i <= desk->count; i++) {
-        struct wake_target *target = wake_list_shift(&desk->lanes[i].called);
+    struct wake_target *target = NULL;
 
-        if (target != NULL) {
-            *number = i;
-            return target;
-        }
+    for (unsigned i = 1; i <= desk->count && target == NULL; i++) {
+        target = wake_list_shift(&desk->lanes[i].moved.called);
+        *number = i;
     }
-    return NULL;
+    return target;
+}
+
+struct wake_target *push_desk_dropped(struct push_desk *desk, unsigned *number)
+{
+    struct wake_target *target = NULL;
+
+    for (unsigned i = 1; i <= desk->count && target == NULL; i++) {
+        target = wake_list_shift(&desk->lanes[i].moved.dropped);
+        *number = i;
+    }
+    return target;
 }
 
 /* ---- Outcomes -------------------------------------------------------------------------------- */
 
-/* `result` NULL: no push was made. */
-static void release_slot(struct lane *lane, const struct push_flight *flight,
-                         const struct push_result *result, int64_t now_ms)
+static void tell_down(const struct lane *lane, bool mistake)
 {
-    MUST(lane->in_flight > 0);
-    lane->in_flight--;
-    if (lane->hosts == NULL)
-        return;
-    if (result != NULL && (result->timed_out || now_ms - flight->started_ms >= SLOW_MS))
-        host_slots_was_slow(lane->hosts, flight->host, now_ms);
-    host_slots_leave(lane->hosts, flight->host, result, now_ms, &lane->called);
+    if (mistake)
+        log_error(
+            "push: %s is down (it refuses us, see above): its wakes wait until that is mended",
+            lane->backend->name);
+    else
+        log_error("push: %s is down (unreachable or only 5xx): its wakes are paused",
+                  lane->backend->name);
 }
 
-/* A back end with hosts is as many as there are of them, and strangers choose them: their failures
- * must not hold up anybody else, so it is never down as a whole; but while there is nothing else,
- * no push is to be blamed for them. What was not answered says nothing good of the network. */
-static void note_health(struct lane *lane, const struct push_result *result, int64_t now_ms)
+/* The end of a push to the one peer that a back end has. An operator's mistake is one for all, as
+ * far as nothing else succeeds. */
+static struct hosts_verdict note_health(struct lane *lane, const struct hosts_push *push,
+                                        const struct push_result *result, int64_t now_ms)
 {
+    struct push_health *health = &lane->health;
+    struct hosts_verdict verdict = {.until_ms = now_ms};
+
     switch (result->outcome) {
     case PUSH_BACKEND_FAULT:
-        if (lane->hosts == NULL && push_health_fault(&lane->health, now_ms))
-            log_error("push: %s is down (unreachable or only 5xx): its wakes are paused",
-                      lane->backend->name);
+    case PUSH_MISTAKE:
+        if (push_health_fault(health, push->endpoint, result->answered, push->begun_ms, now_ms,
+                              random_up_to))
+            tell_down(lane, result->outcome == PUSH_MISTAKE);
+        verdict.waits = push_health_is_down(health);
+        verdict.blamed =
+            !verdict.waits && push_health_blames(health, push->endpoint, push->failing_ms);
         break;
     case PUSH_UNAUTHORIZED: /* the back end deals with that */
     case PUSH_CANCELLED:
@@ -277,50 +291,54 @@ static void note_health(struct lane *lane, const struct push_result *result, int
     case PUSH_RETRY:
     case PUSH_HELD_BACK:
     case PUSH_GIVEN_UP:
-    case PUSH_MISTAKE:
-        if (result->answered && push_health_good(&lane->health, now_ms))
+        if (result->answered && push_health_good(health, push->endpoint, now_ms))
             log_info("push: %s works again", lane->backend->name);
         break;
     }
+    return verdict;
 }
 
 /* Nothing else goes to this endpoint before its time, whichever trade key is to be woken there. */
-static void hold_endpoint(struct lane *lane, const char *token, int64_t hold_ms, int64_t now_ms)
+static void hold_endpoint(struct lane *lane, push_endpoint_id endpoint, int64_t hold_ms,
+                          int64_t now_ms)
 {
-    char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
-
     if (hold_ms < HOLD_ENDPOINT_MS)
         hold_ms = HOLD_ENDPOINT_MS;
     if (hold_ms > WAKE_RETRY_AFTER_MAX_MS)
         hold_ms = WAKE_RETRY_AFTER_MAX_MS;
-    host_slots_endpoint(endpoint, token);
-    host_slots_hold(lane->hosts, endpoint, now_ms + hold_ms, now_ms);
+    hosts_hold_endpoint(lane->hosts, endpoint, now_ms + hold_ms, now_ms);
 }
 
-/* Before its slot is given back, so that nobody else of a held host is called. Returns until when
- * the push waits. */
-static int64_t hold(struct lane *lane, const struct push_flight *flight,
-                    const struct push_result *result, int64_t now_ms)
+/* Gives a slot back. `result` NULL: no push was made. */
+static struct hosts_verdict release_slot(struct lane *lane, const struct push_flight *flight,
+                                         const struct push_result *result, int64_t now_ms)
 {
-    if (result->outcome != PUSH_HELD_BACK || lane->hosts == NULL)
-        return now_ms;
-    if (result->holds_host)
-        return host_slots_hold_host(lane->hosts, flight->host, now_ms);
-    hold_endpoint(lane, flight->ended.token, result->retry_after_ms, now_ms);
-    return now_ms;
+    MUST(lane->in_flight > 0);
+    lane->in_flight--;
+    if (lane->hosts != NULL)
+        return hosts_leave(lane->hosts, flight->host, &flight->push, result, now_ms, &lane->moved);
+    if (result != NULL)
+        return note_health(lane, &flight->push, result, now_ms);
+    return (struct hosts_verdict){.until_ms = now_ms};
 }
 
 static void end_flight(struct lane *lane, struct push_flight *flight, int64_t now_ms)
 {
-    const struct push_result *result = &flight->job.result;
+    const struct push_result *result =
+        push_was_not_made(flight->job.result.outcome) ? NULL : &flight->job.result;
     struct push_ended *ended = &flight->ended;
+    struct hosts_verdict verdict;
 
-    ended->result = *result;
-    ended->took_ms = flight->job.ended_ms - flight->started_ms;
-    ended->blamed = push_health_blames(&lane->health, flight->failing_ms);
-    ended->held_until_ms = hold(lane, flight, result, now_ms);
-    release_slot(lane, flight, push_was_not_made(result->outcome) ? NULL : result, now_ms);
-    note_health(lane, result, now_ms);
+    flight->push.ended_ms = flight->job.ended_ms;
+    if (lane->hosts != NULL && result != NULL && result->outcome == PUSH_HELD_BACK &&
+        !result->holds_host)
+        hold_endpoint(lane, flight->push.endpoint, result->retry_after_ms, now_ms);
+    verdict = release_slot(lane, flight, result, now_ms);
+    ended->result = flight->job.result;
+    ended->took_ms = flight->push.ended_ms - flight->push.begun_ms;
+    ended->blamed = verdict.blamed;
+    ended->waits = verdict.waits;
+    ended->until_ms = verdict.until_ms;
 }
 
 void push_desk_collect(struct push_desk *desk, int64_t now_ms)
@@ -376,7 +394,8 @@ static struct push_flight *flight_new(struct push_desk *desk, unsigned lane,
 
     if (flight == NULL)
         return NULL;
-    flight->started_ms = now_ms;
+    flight->push.begun_ms = now_ms;
+    flight->push.endpoint = hosts_endpoint(registration->token);
     flight->ended.target = target;
     flight->ended.lane = lane;
     flight->ended.expires_ms = registration->expires_ms;
@@ -388,24 +407,36 @@ static struct push_flight *flight_new(struct push_desk *desk, unsigned lane,
     return flight;
 }
 
+static void tell_dropped(struct lane *lane, int64_t now_ms)
+{
+    if (lane->moved.dropped.first == NULL || now_ms < lane->tell_ms)
+        return;
+    lane->tell_ms = now_ms + TELL_EVERY_MS;
+    log_warn("push: too many wakes wait for distributors that are down or busy: of those that have "
+             "waited longest some are given up");
+}
+
 static enum push_desk_entry enter_host(struct lane *lane, struct push_flight *flight,
                                        const struct registration *registration, int64_t now_ms,
                                        int64_t *until_ms)
 {
-    char endpoint[HOST_SLOTS_ENDPOINT_SIZE];
+    push_endpoint_id endpoint = flight->push.endpoint;
+    enum hosts_entry entry;
 
     if (!lane->backend->host(push_thread_service(lane->thread), registration, flight->host))
         return PUSH_DESK_NOT_ADMITTED;
-    host_slots_endpoint(endpoint, registration->token);
-    *until_ms = host_slots_held_until(lane->hosts, endpoint, now_ms);
+    *until_ms = hosts_endpoint_held_until(lane->hosts, endpoint, now_ms);
     if (*until_ms > now_ms)
         return PUSH_DESK_HELD;
-    switch (host_slots_enter(lane->hosts, flight->host, flight->ended.target, now_ms)) {
-    case HOST_ENTERED:
+    entry = hosts_enter(lane->hosts, flight->host, endpoint, flight->ended.target, now_ms,
+                        &lane->moved);
+    tell_dropped(lane, now_ms);
+    switch (entry) {
+    case HOSTS_ENTERED:
         return PUSH_DESK_ENTERED;
-    case HOST_WAITS:
+    case HOSTS_WAITS:
         return PUSH_DESK_WAITS;
-    case HOST_NO_MEMORY:
+    case HOSTS_NO_MEMORY:
         break;
     }
     return PUSH_DESK_NO_MEMORY;
@@ -441,7 +472,7 @@ void push_desk_push(struct push_desk *desk, struct push_flight *flight,
 {
     struct lane *lane = lane_of(desk, flight->ended.lane);
 
-    flight->failing_ms = failing_ms;
+    flight->push.failing_ms = failing_ms;
     if (push_job_init(&flight->job, kind, registration, now_ms)) {
         STAILQ_INSERT_TAIL(&lane->begun, &flight->job, next);
         return;
@@ -462,6 +493,6 @@ void push_desk_hand_over(struct push_desk *desk)
 
 void push_desk_leave(struct push_desk *desk, struct push_flight *flight, int64_t now_ms)
 {
-    release_slot(lane_of(desk, flight->ended.lane), flight, NULL, now_ms);
+    (void)release_slot(lane_of(desk, flight->ended.lane), flight, NULL, now_ms);
     flight_free(flight);
 }

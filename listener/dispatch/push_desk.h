@@ -94,6 +94,10 @@ void push_desk_leave(struct push_desk *desk, struct push_flight *flight, int64_t
  * more. They come of push_desk_run(), and of pushes that end. */
 struct wake_target *push_desk_called(struct push_desk *desk, unsigned *lane);
 
+/* The next of the targets that were kept and are so no more, for there were too many; NULL: no
+ * more. */
+struct wake_target *push_desk_dropped(struct push_desk *desk, unsigned *lane);
+
 /* ---- Ending ---------------------------------------------------------------------------------- */
 
 /* How a push that was started ended. */
@@ -103,9 +107,10 @@ struct push_ended {
     unsigned lane;
     struct push_result result;
     int64_t took_ms;
-    bool blamed;           /* PUSH_BACKEND_FAULT: others have succeeded meanwhile */
-    int64_t held_until_ms; /* result.holds_host: until when it waits */
-    char *token;           /* that it was made with, and when the registration expires */
+    bool blamed; /* it has failed, and others of its peer have succeeded meanwhile */
+    bool waits;  /* with its peer, which is down or takes no more, and not before this: */
+    int64_t until_ms;
+    char *token; /* that it was made with, and when the registration expires */
     int64_t expires_ms;
 };
 STAILQ_HEAD(push_ended_list, push_ended);

@@ -31,21 +31,27 @@ static void finish(const struct turns *turns, struct wake_target *target,
     count(turns, outcome, wake_queue_finish(turns->queue, target, now_ms));
 }
 
-/* Those that the desk had kept line up for another look. */
-static void line_up_called(const struct turns *turns)
+/* Those that the desk had kept line up for another look, or are given up. */
+static void take_kept(const struct turns *turns, int64_t now_ms)
 {
     struct wake_target *target;
+    struct log_name name;
     unsigned lane;
 
     while ((target = push_desk_called(turns->desk, &lane)) != NULL)
         wake_queue_put_back(turns->queue, target, lane);
+    while ((target = push_desk_dropped(turns->desk, &lane)) != NULL) {
+        log_debug("push: %s is given up, for too many wait for their distributors",
+                  name_of(target, &name));
+        finish(turns, target, backend_of(turns, lane)->counters.given_up, now_ms);
+    }
 }
 
 int64_t turns_run(const struct turns *turns, int64_t now_ms)
 {
     int64_t next_ms = push_desk_run(turns->desk, now_ms);
 
-    line_up_called(turns);
+    take_kept(turns, now_ms);
     return next_ms;
 }
 
@@ -159,7 +165,7 @@ void turns_serve(const struct turns *turns, struct wake_target *target,
         return;
     }
     serve_in(turns, lane, target, registration, now_ms);
-    line_up_called(turns);
+    take_kept(turns, now_ms);
 }
 
 /* ---- The end of a push ----------------------------------------------------------------------- */
@@ -174,7 +180,7 @@ static void tell_outcome(const struct push_ended *ended, const struct push_backe
         [PUSH_HELD_BACK] = "held back",
         [PUSH_UNAUTHORIZED] = "our credentials were refused",
         [PUSH_GIVEN_UP] = "given up",
-        [PUSH_MISTAKE] = "given up, for a mistake of the operator's",
+        [PUSH_MISTAKE] = "refused, for a mistake of the operator's",
         [PUSH_CANCELLED] = "cancelled, for this server stops",
         [PUSH_UNBEGUN] = "not begun, for its turn came too late",
         [PUSH_NO_ROOM] = "not begun, for want of memory",
@@ -202,19 +208,25 @@ static void retry(const struct turns *turns, const struct push_ended *ended, boo
         stats_add(turns->stats, STAT_PUSH_RETRIES, 1);
     if (given_up > 0)
         log_debug("push: %s has had %d tries: %u of its wakes are given up", name.text,
-                  WAKE_TRIES_MAX, given_up);
+                  PUSH_TRIES_MAX, given_up);
     count(turns, backend_of(turns, ended->lane)->counters.given_up, given_up);
 }
 
-/* It spends no try. An endpoint that only ever asks to wait is asked ever more rarely; a host is as
- * a whole. */
-static void hold_back(const struct turns *turns, const struct push_ended *ended, int64_t now_ms)
+/* It waits with its peer, or for itself: an endpoint that only ever asks to wait is asked ever more
+ * rarely. Neither spends a try. */
+static void wait_or_retry(const struct turns *turns, const struct push_ended *ended, int64_t now_ms)
 {
-    if (!ended->result.holds_host) {
-        retry(turns, ended, false, now_ms);
+    int64_t until_ms = ended->until_ms, asked_ms = ended->result.retry_after_ms;
+
+    if (!ended->waits) {
+        retry(turns, ended, ended->blamed, now_ms);
         return;
     }
-    wake_queue_hold_back(turns->queue, ended->target, ended->held_until_ms);
+    if (asked_ms > WAKE_RETRY_AFTER_MAX_MS)
+        asked_ms = WAKE_RETRY_AFTER_MAX_MS;
+    if (now_ms + asked_ms > until_ms)
+        until_ms = now_ms + asked_ms;
+    wake_queue_hold_back(turns->queue, ended->target, until_ms);
     stats_add(turns->stats, STAT_PUSH_RETRIES, 1);
 }
 
@@ -242,10 +254,9 @@ static void settle(const struct turns *turns, const struct push_ended *ended, in
         retry(turns, ended, true, now_ms);
         break;
     case PUSH_BACKEND_FAULT:
-        retry(turns, ended, ended->blamed, now_ms);
-        break;
+    case PUSH_MISTAKE:
     case PUSH_HELD_BACK:
-        hold_back(turns, ended, now_ms);
+        wait_or_retry(turns, ended, now_ms);
         break;
     case PUSH_UNAUTHORIZED:
         if (!wake_queue_once_more(turns->queue, ended->target, now_ms))
@@ -258,7 +269,6 @@ static void settle(const struct turns *turns, const struct push_ended *ended, in
         wait_for_memory(turns, ended, now_ms);
         break;
     case PUSH_GIVEN_UP:
-    case PUSH_MISTAKE:
     case PUSH_DAMAGED:
         finish(turns, ended->target, counters->given_up, now_ms);
         break;
@@ -275,7 +285,7 @@ struct push_ended *turns_settle(const struct turns *turns, int64_t now_ms)
     struct push_ended *ended;
 
     push_desk_collect(turns->desk, now_ms);
-    line_up_called(turns);
+    take_kept(turns, now_ms);
     while ((ended = push_desk_take_ended(turns->desk)) != NULL) {
         const struct push_backend *backend = backend_of(turns, ended->lane);
 

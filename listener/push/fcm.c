@@ -147,7 +147,8 @@ static bool is_other_sender(const json_t *error)
     return has_error_code(error, "SENDER_ID_MISMATCH");
 }
 
-/* The console's APNs key is wrong: a new access token would not help. */
+/* The console's APNs key is wrong: a new access token would not help, and phones that are reached
+ * without Apple work. */
 static bool is_third_party(const json_t *error)
 {
     return has_error_code(error, "THIRD_PARTY_AUTH_ERROR");
@@ -164,12 +165,12 @@ static const struct rule {
     {400, 400, is_invalid_token, false, PUSH_DEAD_TOKEN},
     {404, 404, is_unregistered, false, PUSH_DEAD_TOKEN},
     {403, 403, is_other_sender, true, PUSH_DEAD_TOKEN},
-    {401, 401, is_third_party, false, PUSH_MISTAKE},
+    {401, 401, is_third_party, false, PUSH_RETRY},
     {401, 401, NULL, false, PUSH_UNAUTHORIZED},
     {403, 404, NULL, false, PUSH_MISTAKE},
     {408, 408, NULL, false, PUSH_RETRY},
     {425, 425, NULL, false, PUSH_RETRY},
-    {429, 429, NULL, false, PUSH_RETRY},
+    {429, 429, NULL, false, PUSH_HELD_BACK},
     {500, 599, NULL, false, PUSH_BACKEND_FAULT},
 };
 
@@ -335,9 +336,10 @@ static struct push_result classify(const void *service, const struct http_answer
         return result;
     result.outcome = fcm_classify(answer, fcm->proven);
     result.answered = answer->result == HTTP_ANSWERED;
-    if (result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT)
+    if (result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT ||
+        result.outcome == PUSH_HELD_BACK)
         result.retry_after_ms = answer->retry_after_ms;
-    if (result.outcome == PUSH_RETRY && answer->status == 429 && result.retry_after_ms < 0)
+    if (result.outcome == PUSH_HELD_BACK && result.retry_after_ms < 0)
         result.retry_after_ms = TOO_MANY_MS;
     return result;
 }
@@ -353,7 +355,7 @@ static void learn(struct fcm *fcm, const struct http_answer *answer, enum push_o
         oauth_accepted(fcm->oauth, generation);
     } else if (outcome == PUSH_UNAUTHORIZED) {
         oauth_refused(fcm->oauth, generation, now_ms);
-    } else if (outcome == PUSH_MISTAKE) {
+    } else if (outcome == PUSH_MISTAKE || (outcome == PUSH_RETRY && answer->status == 401)) {
         complain(fcm, answer->status, now_ms);
     }
 }

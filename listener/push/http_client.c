@@ -652,6 +652,15 @@ static void finish(struct exchange *exchange, struct http_answer *answer)
 
 /* ---- The client ------------------------------------------------------------------------------ */
 
+static void note_peer(CURL *easy, char peer[INET6_ADDRSTRLEN])
+{
+    const char *ip = NULL;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &ip);
+    if (ip != NULL && strlen(ip) < INET6_ADDRSTRLEN)
+        (void)strcpy(peer, ip);
+}
+
 /* Sends and receives, and ends what has an answer. */
 static void perform(struct http_client *client)
 {
@@ -677,6 +686,7 @@ static void perform(struct http_client *client)
             answer.multiplexed = version >= CURL_HTTP_VERSION_2_0;
             answer.cut_short = message->data.result != CURLE_OK;
         }
+        note_peer(message->easy_handle, answer.peer);
         answer.timed_out = message->data.result == CURLE_OPERATION_TIMEDOUT ||
                            clock_monotonic_ms() >= exchange->deadline_ms;
         if (answer.result == HTTP_TIMED_OUT)

@@ -12,6 +12,7 @@
 #ifndef MOSTRO_HTTP_CLIENT_H
 #define MOSTRO_HTTP_CLIENT_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,13 +33,14 @@ enum http_result {
 
 struct http_answer {
     enum http_result result;
-    int status;             /* HTTP_ANSWERED only, else 0 */
-    const char *body;       /* a string; may hold NULs */
-    size_t body_len;        /* at most answer_limit */
-    bool cut_short;         /* HTTP_ANSWERED: there is more of the body than this */
-    bool timed_out;         /* however it ended, it took all the time it was given */
-    int64_t retry_after_ms; /* -1: none was given */
-    bool multiplexed;       /* HTTP/2: one connection carries many requests at once */
+    int status;                  /* HTTP_ANSWERED only, else 0 */
+    const char *body;            /* a string; may hold NULs */
+    size_t body_len;             /* at most answer_limit */
+    bool cut_short;              /* HTTP_ANSWERED: there is more of the body than this */
+    bool timed_out;              /* however it ended, it took all the time it was given */
+    int64_t retry_after_ms;      /* -1: none was given */
+    bool multiplexed;            /* HTTP/2: one connection carries many requests at once */
+    char peer[INET6_ADDRSTRLEN]; /* the address connected to; "": there was no connection */
 };
 
 /* Called once a request, from http_client_wait() or http_client_cancel_all(); `answer` lives until

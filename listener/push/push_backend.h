@@ -74,7 +74,7 @@ struct push_backend {
      *
      * NULL: there is one peer, which works or does not: PUSH_BACKEND_FAULT speaks against the back
      * end as a whole. Otherwise strangers choose the peers: each is as good as its own answers, may
-     * have a share of the slots alone (see host_slots.h), and is spoken to in HTTP/1.1 only. Reads
+     * have a share of the slots alone (see hosts.h), and is spoken to in HTTP/1.1 only. Reads
      * nothing of the service that changes. */
     bool (*host)(const void *service, const struct registration *registration,
                  char host[PUSH_HOST_MAX]);

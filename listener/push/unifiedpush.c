@@ -109,9 +109,9 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
     struct push_result result = {.outcome = PUSH_GIVEN_UP,
                                  .retry_after_ms = -1,
                                  .answered = answer->result == HTTP_ANSWERED,
-                                 .timed_out = answer->timed_out,
-                                 .takes_many = answer->result == HTTP_ANSWERED};
+                                 .timed_out = answer->timed_out};
 
+    memcpy(result.peer, answer->peer, sizeof result.peer);
     switch (answer->result) {
     case HTTP_ANSWERED:
         break;

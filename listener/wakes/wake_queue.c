@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/due_heap.h"
 #include "base/hash_table.h"
 #include "base/must.h"
@@ -323,6 +324,14 @@ const struct trade_pubkey *wake_target_key(const struct wake_target *target)
     return &target->key;
 }
 
+enum push_kind wake_target_kind(const struct wake_target *target)
+{
+    for (const struct wake_entry *entry = target->waiting.first; entry != NULL; entry = entry->next)
+        if (entry->via == WAKE_VIA_RELAY)
+            return PUSH_VISIBLE;
+    return PUSH_SILENT;
+}
+
 unsigned wake_target_lane(const struct wake_target *target)
 {
     return target->lane;
@@ -456,7 +465,7 @@ static unsigned spend_tries(struct wake_queue *queue, struct wake_target *target
 
     target->begun = (struct wake_entries){0};
     while ((entry = wake_entries_shift(&all)) != NULL) {
-        if (++entry->tries < WAKE_TRIES_MAX) {
+        if (++entry->tries < PUSH_TRIES_MAX) {
             wake_entries_append(&target->begun, entry);
             continue;
         }
@@ -466,10 +475,22 @@ static unsigned spend_tries(struct wake_queue *queue, struct wake_target *target
     return n;
 }
 
+/* Before this failure is counted. */
+static int64_t retry_most_ms(const struct wake_target *target, bool spent_try)
+{
+    static const struct backoff waits = {WAKE_RETRY_LEAST_MS, WAKE_RETRY_MOST_MS, 0};
+    unsigned tries = 0;
+
+    for (const struct wake_entry *entry = target->begun.first; entry != NULL; entry = entry->next)
+        tries = entry->tries > tries ? entry->tries : tries;
+    if (spent_try)
+        return push_retry_most_ms(tries);
+    return backoff_ms(&waits, target->failures + 1, 0);
+}
+
 bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int64_t now_ms,
                       bool spends_try, int64_t retry_after_ms, unsigned *given_up)
 {
-    uint64_t most = WAKE_RETRY_LEAST_MS;
     int64_t wait;
 
     MUST(target->state == TARGET_BEGUN);
@@ -478,10 +499,8 @@ bool wake_queue_retry(struct wake_queue *queue, struct wake_target *target, int6
         move_on(queue, target);
         return false;
     }
-    for (unsigned i = 0; i < target->failures && most < WAKE_RETRY_MOST_MS; i++)
-        most *= 2;
+    wait = (int64_t)queue->random((uint64_t)retry_most_ms(target, spends_try));
     target->failures++;
-    wait = (int64_t)queue->random(most < WAKE_RETRY_MOST_MS ? most : WAKE_RETRY_MOST_MS);
     if (retry_after_ms > WAKE_RETRY_AFTER_MAX_MS)
         retry_after_ms = WAKE_RETRY_AFTER_MAX_MS;
     target->retry_ms = now_ms + (wait > retry_after_ms ? wait : retry_after_ms);

@@ -21,10 +21,9 @@
 #include "push/push.h"
 #include "registry/registry_wakes.h"
 
-#define WAKE_SOON_MS            20 /* due so soon, a wake counts as due where wakes are merged */
-#define WAKE_TRIES_MAX          5  /* each wake's own */
-#define WAKE_RETRY_LEAST_MS     1000
-#define WAKE_RETRY_MOST_MS      60000  /* of pushes that spend no try */
+#define WAKE_SOON_MS            20   /* due so soon, a wake counts as due where wakes are merged */
+#define WAKE_RETRY_LEAST_MS     1000 /* of pushes that spend no try */
+#define WAKE_RETRY_MOST_MS      60000
 #define WAKE_RETRY_AFTER_MAX_MS 300000 /* what a peer may ask for */
 #define WAKE_LIFE_RELAY_MS      INT64_C(86400000)
 #define WAKE_LIFE_NOTIFY_MS     INT64_C(3600000)
@@ -80,6 +79,9 @@ size_t wake_queue_take(struct wake_queue *queue, unsigned lane, int64_t now_ms,
 
 const struct trade_pubkey *wake_target_key(const struct wake_target *target);
 
+/* Visible where one of its wakes that wait is. */
+enum push_kind wake_target_kind(const struct wake_target *target);
+
 /* Where it was last put. */
 unsigned wake_target_lane(const struct wake_target *target);
 
@@ -102,7 +104,8 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, unsi
 /* The taken or begun target's wakes (those that were due) have their outcome; returns how many. */
 unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target, int64_t now_ms);
 
-/* The begun push failed and may be tried again, 1 s doubling with full jitter, at least
+/* The begun push failed and may be tried again, with full jitter: by PUSH_TRIES_MAX and
+ * push_retry_most_ms() where it spends a try, each wake its own; else after 1 s, doubling; at least
  * `retry_after_ms` (-1: nothing asked for) from now. `*given_up` gets the number of its wakes that
  * had their last try and are done with. False: that were all, the target is no longer the
  * caller's. */

@@ -325,7 +325,7 @@ def test_one_that_hung_finds_its_wakes_taken_over(stack, relay, phone):
     waiting = Waiting(stack, phone)
     many = [new_device(stack, phone) for _ in range(20)]
     for pubkey, endpoint in many:
-        phone.answer(endpoint, [Answer(503, {"Retry-After": "3"})])
+        phone.answer(endpoint, [Answer(408, {"Retry-After": "3"})])
         relay.publish(nostr.gift_wrap(pubkey))
     wait_until(lambda: stack.stat("push_retries") == 1 + len(many))
     second = start(stack, SECOND, relay)
@@ -418,7 +418,7 @@ def test_one_that_hung_while_it_was_replaced(stack, relay, phone):
     older = start(stack, FIRST, relay)
     many = [new_device(stack, phone) for _ in range(20)]
     for pubkey, endpoint in many:
-        phone.answer(endpoint, [Answer(503, {"Retry-After": "2"})])
+        phone.answer(endpoint, [Answer(408, {"Retry-After": "2"})])
         relay.publish(nostr.gift_wrap(pubkey))
     wait_until(lambda: stack.stat("push_retries") == len(many))
     with stopped(older):

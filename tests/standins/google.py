@@ -134,6 +134,11 @@ class Google(WebServer):
         with self._lock:
             self._answers[device_token].extend(answers)
 
+    def forgive(self, device_token):
+        """From now on its messages are accepted."""
+        with self._lock:
+            self._answers[device_token].clear()
+
     def answer_oauth(self, statuses):
         """The next requests for an access token get these statuses, then what they deserve."""
         with self._lock:

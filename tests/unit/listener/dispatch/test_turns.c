@@ -6,6 +6,7 @@
 
 #include "push/http_client.h"
 #include "push/push_backend.h"
+#include "push/push_health.h"
 #include "push_thread_stub.h"
 #include "registry/registration.h"
 #include "registry/stats.h"
@@ -268,9 +269,12 @@ END_TEST
 START_TEST(a_third_back_end_is_down_after_faults_in_a_row)
 {
     for (unsigned i = 0; i < PUSH_HEALTH_FAULTS; i++) {
+        char token[16];
+
         ck_assert(!push_desk_is_down(turns.desk, LANE_COUNTING));
+        (void)snprintf(token, sizeof token, "count:%u", i);
         wake(1 + i);
-        serve(WAKE_LANE_UNKNOWN, "count:1");
+        serve(WAKE_LANE_UNKNOWN, token);
         end(PUSH_BACKEND_FAULT);
         ck_assert_ptr_null(turns_settle(&turns, now));
     }

@@ -322,19 +322,20 @@ START_TEST(turns_come_in_the_order_they_become_due)
 }
 END_TEST
 
-START_TEST(retries_double_and_end_after_five_tries)
+START_TEST(a_push_is_tried_again_after_the_times_of_the_contract)
 {
+    static const int64_t waits[] = {1000, 5000, 25000, 120000, 300000};
     enum push_kind kind;
     struct wake_target *target;
     int64_t now = 10;
 
     add(1, 7, WAKE_VIA_RELAY, now);
     target = begin(WAKE_LANE_UNKNOWN, now, &kind);
-    for (int64_t wait = 1000; wait <= 8000; wait *= 2) {
+    for (unsigned i = 0; i < sizeof waits / sizeof waits[0]; i++) {
         ck_assert(retry(target, now, true, -1));
-        ck_assert_int_eq(wake_queue_next_ms(queue), now + wait);
-        ck_assert_ptr_null(take(WAKE_LANE_FCM, now + wait - 1));
-        now += wait;
+        ck_assert_int_eq(wake_queue_next_ms(queue), now + waits[i]);
+        ck_assert_ptr_null(take(WAKE_LANE_FCM, now + waits[i] - 1));
+        now += waits[i];
         target = begin(WAKE_LANE_FCM, now, &kind);
     }
     add(2, 7, WAKE_VIA_RELAY, now);
@@ -382,7 +383,7 @@ START_TEST(a_wake_does_not_inherit_the_tries_of_older_ones)
     int64_t now = 0;
 
     add(1, 7, WAKE_VIA_RELAY, 0);
-    for (int spent = 1; spent < WAKE_TRIES_MAX; spent++) {
+    for (int spent = 1; spent < PUSH_TRIES_MAX; spent++) {
         target = begin(spent == 1 ? WAKE_LANE_UNKNOWN : WAKE_LANE_FCM, now, &kind);
         ck_assert(retry(target, now, true, -1));
         now = wake_queue_next_ms(queue);
@@ -392,7 +393,7 @@ START_TEST(a_wake_does_not_inherit_the_tries_of_older_ones)
     target = begin(WAKE_LANE_FCM, now, &kind);
     ck_assert(wake_queue_retry(queue, target, now, true, -1, &given_up));
     ck_assert_uint_eq(given_up, 1);
-    for (int spent = 2; spent < WAKE_TRIES_MAX; spent++) {
+    for (int spent = 2; spent < PUSH_TRIES_MAX; spent++) {
         now = wake_queue_next_ms(queue);
         target = begin(WAKE_LANE_FCM, now, &kind);
         ck_assert_int_eq(kind, PUSH_SILENT);
@@ -437,7 +438,7 @@ START_TEST(a_peer_may_ask_for_five_minutes)
     ck_assert_int_eq(wake_queue_next_ms(queue), 330000);
     target = begin(WAKE_LANE_FCM, 330000, &kind);
     ck_assert(retry(target, 330000, true, 3999)); /* nor may he have less than is usual */
-    ck_assert_int_eq(wake_queue_next_ms(queue), 334000);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 335000);
 }
 END_TEST
 
@@ -450,7 +451,7 @@ START_TEST(what_is_held_back_loses_nothing)
 
     add(1, 7, WAKE_VIA_RELAY, now);
     target = begin(WAKE_LANE_UNKNOWN, now, &kind);
-    for (unsigned i = 0; i < 3 * WAKE_TRIES_MAX; i++) {
+    for (unsigned i = 0; i < 3 * PUSH_TRIES_MAX; i++) {
         wake_queue_hold_back(queue, target, now + 5000);
         ck_assert_int_eq(wake_queue_next_ms(queue), now + 5000);
         ck_assert_ptr_null(take(WAKE_LANE_FCM, now + 4999));
@@ -458,9 +459,9 @@ START_TEST(what_is_held_back_loses_nothing)
         target = begin(WAKE_LANE_FCM, now, &kind);
         ck_assert_int_eq(kind, PUSH_VISIBLE);
     }
-    for (unsigned i = 1; i < WAKE_TRIES_MAX; i++) {
+    for (unsigned i = 1; i < PUSH_TRIES_MAX; i++) {
         ck_assert(retry(target, now, true, -1));
-        ck_assert_int_eq(wake_queue_next_ms(queue), now + (WAKE_RETRY_LEAST_MS << (i - 1)));
+        ck_assert_int_eq(wake_queue_next_ms(queue), now + push_retry_most_ms(i));
         now = wake_queue_next_ms(queue);
         target = begin(WAKE_LANE_FCM, now, &kind);
     }
@@ -755,40 +756,6 @@ START_TEST(a_disowned_wake_stands_for_no_other)
 }
 END_TEST
 
-/* ---- push_health ----------------------------------------------------------------------------- */
-
-START_TEST(a_backend_that_only_fails_is_probed)
-{
-    struct push_health health;
-    int64_t now = 0, wait = 1000;
-
-    push_health_init(&health);
-    ck_assert_uint_eq(push_health_slots(&health, now, 3, 10), 7);
-    ck_assert(!push_health_blames(&health, 0));
-    ck_assert(!push_health_fault(&health, now));
-    ck_assert(!push_health_fault(&health, now));
-    ck_assert(!push_health_good(&health, now)); /* it is in a row that they count */
-    ck_assert(!push_health_fault(&health, now));
-    ck_assert(!push_health_fault(&health, now));
-    ck_assert(push_health_fault(&health, now));
-    ck_assert(push_health_is_down(&health));
-    ck_assert(!push_health_fault(&health, now + 1)); /* had been under way */
-    for (int i = 0; i < 10; i++) {
-        ck_assert_uint_eq(push_health_slots(&health, now + wait - 1, 0, 10), 0);
-        now += wait;
-        ck_assert_uint_eq(push_health_slots(&health, now, 0, 10), 1);
-        ck_assert_uint_eq(push_health_slots(&health, now, 1, 10), 0);
-        ck_assert(!push_health_fault(&health, now));
-        wait = wait < 32000 ? 2 * wait : PUSH_HEALTH_PROBE_MAX_MS;
-    }
-    ck_assert(push_health_good(&health, now));
-    ck_assert(!push_health_good(&health, now));
-    ck_assert_uint_eq(push_health_slots(&health, now, 0, 10), 10);
-    ck_assert(push_health_blames(&health, now));
-    ck_assert(!push_health_blames(&health, now + 1));
-}
-END_TEST
-
 /* ---- Broken promises ------------------------------------------------------------------------- */
 
 static void retry_it(struct wake_target *target)
@@ -906,7 +873,7 @@ int main(void)
     tcase_add_test(tcase, the_same_entry_is_known_until_it_is_acknowledged);
     tcase_add_test(tcase, it_holds_so_many_and_no_more);
     tcase_add_test(tcase, turns_come_in_the_order_they_become_due);
-    tcase_add_test(tcase, retries_double_and_end_after_five_tries);
+    tcase_add_test(tcase, a_push_is_tried_again_after_the_times_of_the_contract);
     tcase_add_test(tcase, jitter_is_full);
     tcase_add_test(tcase, a_wake_does_not_inherit_the_tries_of_older_ones);
     tcase_add_test(tcase, a_fault_of_the_backend_spends_no_try);
@@ -927,7 +894,6 @@ int main(void)
     tcase_add_test(tcase, a_push_of_disowned_wakes_is_not_repeated);
     tcase_add_test(tcase, no_push_begins_for_a_taken_target_that_was_disowned);
     tcase_add_test(tcase, a_disowned_wake_stands_for_no_other);
-    tcase_add_test(tcase, a_backend_that_only_fails_is_probed);
     tcase_add_loop_test_raise_signal(tcase, what_a_taken_target_is_not_ends_the_process, SIGABRT, 0,
                                      (int)(sizeof of_a_taken_one / sizeof of_a_taken_one[0]));
     tcase_add_loop_test_raise_signal(tcase, what_a_begun_target_is_not_ends_the_process, SIGABRT, 0,

@@ -1,0 +1,543 @@
+#include "hosts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/backoff.h"
+#include "base/due_heap.h"
+#include "base/expiring_set.h"
+#include "base/hash_table.h"
+#include "base/must.h"
+#include "device/address_network.h"
+#include "device/device_id.h"
+#include "slots.h"
+#include "weights.h"
+
+#define GROUP_SIZE (sizeof "domain:" + PUSH_HOST_MAX)
+
+/* Who waits for a host, those called first in front. A suspect's endpoint is one of those by which
+ * the host is thought to be down. */
+enum { WAIT_VISIBLE, WAIT_SILENT, WAIT_SUSPECT, WAITS };
+
+struct host {
+    struct hash_table_item item; /* by name; first */
+    struct due_item plan;        /* when to look at it though nothing enters or leaves */
+    struct slots_party party;
+    struct weight waits, kept; /* by targets that wait; or 1, where it is but remembered */
+    struct push_health health;
+    unsigned in_flight;
+    unsigned called;  /* slots taken for those that are called */
+    unsigned allowed; /* at once, since it was held: 1, doubling; 0: all */
+    unsigned holds;   /* in a row */
+    bool is_located;
+    int64_t called_ms; /* the last */
+    int64_t held_until_ms;
+    int64_t proven_until_ms; /* INT64_MIN: it is not */
+    int64_t used_ms;
+    struct wake_list waiting[WAITS];
+    size_t waiting_count;
+    char network[ADDRESS_NETWORK_SIZE];
+    char name[];
+};
+
+struct hosts {
+    struct hash_table *table;
+    struct due_heap plans; /* has room for all of them */
+    struct slots *slots;
+    struct weights *waits, *kept;
+    struct expiring_set *held; /* endpoints */
+    size_t waiting_most;
+    push_random_fn *random;
+};
+
+struct hosts *hosts_new(const struct hosts_limits *limits, push_random_fn *random)
+{
+    struct hosts *hosts = calloc(1, sizeof *hosts);
+
+    if (hosts == NULL)
+        return NULL;
+    hosts->waiting_most = limits->waiting;
+    hosts->random = random;
+    hosts->table = hash_table_new();
+    hosts->slots = slots_new(limits->slots, HOSTS_SLOTS_MAX);
+    hosts->waits = weights_new();
+    hosts->kept = weights_new();
+    hosts->held = expiring_set_new(HOSTS_ENDPOINTS_MAX);
+    if (hosts->table == NULL || hosts->slots == NULL || hosts->waits == NULL ||
+        hosts->kept == NULL || hosts->held == NULL)
+        hosts_free(&hosts);
+    return hosts;
+}
+
+static void forget(struct hosts *hosts, struct host *host)
+{
+    due_heap_remove(&hosts->plans, &host->plan);
+    while (host->party.taken > 0)
+        slots_give(hosts->slots, &host->party);
+    slots_part(hosts->slots, &host->party);
+    (void)weights_set(hosts->waits, &host->waits, "", 0);
+    (void)weights_set(hosts->kept, &host->kept, "", 0);
+    hash_table_remove(hosts->table, &host->item);
+    free(host);
+}
+
+void hosts_free(struct hosts **hosts)
+{
+    struct hash_table_item *item;
+
+    if (*hosts == NULL)
+        return;
+    while ((*hosts)->table != NULL && (item = hash_table_any((*hosts)->table)) != NULL)
+        forget(*hosts, (struct host *)item);
+    hash_table_free(&(*hosts)->table);
+    due_heap_clear(&(*hosts)->plans);
+    slots_free(&(*hosts)->slots);
+    weights_free(&(*hosts)->waits);
+    weights_free(&(*hosts)->kept);
+    expiring_set_free(&(*hosts)->held);
+    free(*hosts);
+    *hosts = NULL;
+}
+
+size_t hosts_waiting(const struct hosts *hosts)
+{
+    return weights_total(hosts->waits);
+}
+
+/* ---- Where a host is ------------------------------------------------------------------------- */
+
+/* A name without its port and brackets. */
+static void write_bare(char bare[PUSH_HOST_MAX], const char *name)
+{
+    const char *end = strrchr(name, ':');
+    size_t len = end != NULL ? (size_t)(end - name) : strlen(name);
+
+    if (len >= 2 && name[0] == '[' && name[len - 1] == ']')
+        name++, len -= 2;
+    memcpy(bare, name, len);
+    bare[len] = '\0';
+}
+
+static void locate_by_name(struct host *host)
+{
+    char bare[PUSH_HOST_MAX];
+
+    write_bare(bare, host->name);
+    host->is_located = address_network(host->network, bare);
+}
+
+/* The last two labels, or all there are. */
+static const char *domain_of(const char *bare)
+{
+    const char *last = strrchr(bare, '.'), *domain = last;
+
+    if (last == NULL)
+        return bare;
+    while (domain > bare && domain[-1] != '.')
+        domain--;
+    return domain;
+}
+
+static void write_group(char group[GROUP_SIZE], const struct host *host)
+{
+    char bare[PUSH_HOST_MAX];
+
+    if (host->is_located) {
+        (void)strcpy(group, host->network);
+        return;
+    }
+    write_bare(bare, host->name);
+    (void)snprintf(group, GROUP_SIZE, "domain:%s", domain_of(bare));
+}
+
+/* Puts a host where it belongs by now. Without memory for that it stays where it is. */
+static bool place(struct hosts *hosts, struct host *host, int64_t now_ms)
+{
+    enum slots_class in = host->proven_until_ms > now_ms ? SLOTS_PROVEN : SLOTS_NEWCOMERS;
+    char group[GROUP_SIZE];
+
+    write_group(group, host);
+    return slots_join(hosts->slots, &host->party, in, group);
+}
+
+/* ---- What a host may have -------------------------------------------------------------------- */
+
+static bool is_held(const struct host *host, int64_t now_ms)
+{
+    return host->held_until_ms > now_ms;
+}
+
+static unsigned most_of(const struct host *host)
+{
+    unsigned most = HOSTS_SLOTS_MAX;
+
+    if (host->party.in == SLOTS_NEWCOMERS)
+        most = host->is_located ? SLOTS_GROUP_NEWCOMERS : 1;
+    return host->allowed > 0 && host->allowed < most ? host->allowed : most;
+}
+
+/* How many more, as far as the host is concerned. */
+static unsigned room(const struct host *host, int64_t now_ms)
+{
+    if (is_held(host, now_ms))
+        return 0;
+    return push_health_slots(&host->health, now_ms, host->in_flight + host->called, most_of(host));
+}
+
+static void ask(struct hosts *hosts, struct host *host, int64_t now_ms)
+{
+    if (host->waiting_count > 0 && room(host, now_ms) > 0)
+        slots_ask(hosts->slots, &host->party);
+    else
+        slots_ask_no_more(hosts->slots, &host->party);
+}
+
+static void give_up_calls(struct hosts *hosts, struct host *host)
+{
+    for (; host->called > 0; host->called--)
+        slots_give(hosts->slots, &host->party);
+}
+
+/* ---- What is remembered ---------------------------------------------------------------------- */
+
+static struct host *host_new(struct hosts *hosts, const char *name, int64_t now_ms)
+{
+    size_t size = strlen(name) + 1;
+    struct host *host;
+
+    if (size > PUSH_HOST_MAX ||
+        !due_heap_reserve(&hosts->plans, hash_table_count(hosts->table) + 1) ||
+        (host = calloc(1, sizeof *host + size)) == NULL)
+        return NULL;
+    memcpy(host->name, name, size);
+    host->item.key = host->name;
+    host->held_until_ms = host->proven_until_ms = INT64_MIN;
+    push_health_init(&host->health);
+    locate_by_name(host);
+    if (!place(hosts, host, now_ms)) {
+        free(host);
+        return NULL;
+    }
+    hash_table_add(hosts->table, &host->item);
+    return host;
+}
+
+static bool is_idle(const struct host *host)
+{
+    return host->in_flight + host->called == 0 && host->waiting_count == 0;
+}
+
+static int64_t forget_ms(const struct host *host)
+{
+    int64_t kept_ms = host->used_ms + HOSTS_KEPT_MS;
+
+    return host->proven_until_ms > kept_ms ? host->proven_until_ms : kept_ms;
+}
+
+/* When time alone changes something for a host. */
+static int64_t plan_ms(const struct host *host, int64_t now_ms)
+{
+    if (host->called > 0)
+        return host->called_ms + HOSTS_CALL_AGAIN_MS;
+    if (is_idle(host))
+        return forget_ms(host);
+    if (host->waiting_count == 0)
+        return INT64_MAX;
+    if (is_held(host, now_ms))
+        return host->held_until_ms;
+    if (push_health_is_down(&host->health) && host->health.probe_at_ms > now_ms)
+        return host->health.probe_at_ms;
+    return INT64_MAX; /* it is its network, or the half it is in, that is full */
+}
+
+static struct host *host_of_kept(struct weight *kept)
+{
+    return (struct host *)((char *)kept - offsetof(struct host, kept));
+}
+
+/* To be called after every change of a host, which may be gone afterwards. */
+static void plan(struct hosts *hosts, struct host *host, int64_t now_ms)
+{
+    bool idle = is_idle(host);
+    int64_t next_ms = plan_ms(host, now_ms);
+    char group[GROUP_SIZE];
+
+    ask(hosts, host, now_ms);
+    write_group(group, host);
+    due_heap_remove(&hosts->plans, &host->plan);
+    if (!weights_set(hosts->kept, &host->kept, group, idle) || (idle && next_ms <= now_ms)) {
+        forget(hosts, host); /* without memory it is idle */
+        return;
+    }
+    if (next_ms != INT64_MAX)
+        due_heap_add(&hosts->plans, &host->plan, next_ms);
+    while (weights_total(hosts->kept) > HOSTS_KEPT_MOST)
+        forget(hosts, host_of_kept(weights_heaviest(hosts->kept)));
+}
+
+/* ---- Who waits ------------------------------------------------------------------------------- */
+
+static struct wake_target *shift(struct hosts *hosts, struct host *host, unsigned from)
+{
+    struct wake_target *target = wake_list_shift(&host->waiting[from]);
+    char group[GROUP_SIZE];
+
+    if (target == NULL)
+        return NULL;
+    host->waiting_count--;
+    write_group(group, host);
+    (void)weights_set(hosts->waits, &host->waits, group, host->waiting_count);
+    return target;
+}
+
+static void call(struct hosts *hosts, struct host *host, int64_t now_ms, struct hosts_moved *moved)
+{
+    unsigned n = host->in_flight + host->called == 0 ? HOSTS_CALLED : 1;
+    struct wake_target *target;
+
+    host->called++;
+    host->called_ms = now_ms;
+    for (unsigned from = 0; from < WAITS; from++)
+        while (n > 0 && (target = shift(hosts, host, from)) != NULL) {
+            wake_list_append(&moved->called, target);
+            n--;
+        }
+}
+
+static struct host *host_of_party(struct slots_party *party)
+{
+    return (struct host *)((char *)party - offsetof(struct host, party));
+}
+
+/* Calls whose turn has come. */
+static void call_next(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved)
+{
+    struct slots_party *party;
+
+    while ((party = slots_next(hosts->slots)) != NULL) {
+        struct host *host = host_of_party(party);
+
+        call(hosts, host, now_ms, moved);
+        plan(hosts, host, now_ms);
+    }
+}
+
+/* One of a host's targets waits no more: a silent one if there is any. */
+static void drop(struct hosts *hosts, struct host *host, int64_t now_ms, struct hosts_moved *moved)
+{
+    static const unsigned order[WAITS] = {WAIT_SILENT, WAIT_SUSPECT, WAIT_VISIBLE};
+    struct wake_target *target = NULL;
+
+    for (unsigned i = 0; i < WAITS && target == NULL; i++)
+        target = shift(hosts, host, order[i]);
+    MUST(target != NULL);
+    wake_list_append(&moved->dropped, target);
+    plan(hosts, host, now_ms);
+}
+
+static struct host *host_of_waits(struct weight *waits)
+{
+    return (struct host *)((char *)waits - offsetof(struct host, waits));
+}
+
+static enum hosts_entry have_wait(struct hosts *hosts, struct host *host, push_endpoint_id endpoint,
+                                  struct wake_target *target, int64_t now_ms,
+                                  struct hosts_moved *moved)
+{
+    unsigned where = WAIT_SILENT;
+    char group[GROUP_SIZE];
+
+    write_group(group, host);
+    if (!weights_set(hosts->waits, &host->waits, group, host->waiting_count + 1)) {
+        plan(hosts, host, now_ms);
+        return HOSTS_NO_MEMORY;
+    }
+    if (push_health_suspects(&host->health, endpoint))
+        where = WAIT_SUSPECT;
+    else if (wake_target_kind(target) == PUSH_VISIBLE)
+        where = WAIT_VISIBLE;
+    wake_list_append(&host->waiting[where], target);
+    host->waiting_count++;
+    plan(hosts, host, now_ms);
+    if (host->waiting_count > HOSTS_WAIT_MOST)
+        drop(hosts, host, now_ms, moved);
+    while (weights_total(hosts->waits) > hosts->waiting_most)
+        drop(hosts, host_of_waits(weights_heaviest(hosts->waits)), now_ms, moved);
+    return HOSTS_WAITS;
+}
+
+/* ---- A push begins --------------------------------------------------------------------------- */
+
+enum hosts_entry hosts_enter(struct hosts *hosts, const char *name, push_endpoint_id endpoint,
+                             struct wake_target *target, int64_t now_ms, struct hosts_moved *moved)
+{
+    struct host *host = (struct host *)hash_table_find(hosts->table, name);
+
+    if (host == NULL && (host = host_new(hosts, name, now_ms)) == NULL)
+        return HOSTS_NO_MEMORY;
+    host->used_ms = now_ms;
+    if (host->party.in == SLOTS_PROVEN && host->proven_until_ms <= now_ms)
+        (void)place(hosts, host, now_ms);
+    if (host->called > 0)
+        host->called--;
+    else if (room(host, now_ms) == 0 || !slots_take(hosts->slots, &host->party))
+        return have_wait(hosts, host, endpoint, target, now_ms, moved);
+    host->in_flight++;
+    plan(hosts, host, now_ms);
+    return HOSTS_ENTERED;
+}
+
+/* ---- A push ends ----------------------------------------------------------------------------- */
+
+static bool has_no_more_room(const struct push_result *result)
+{
+    return result->outcome == PUSH_HELD_BACK && result->holds_host;
+}
+
+/* It takes fewer than we push, and does not say until when. */
+static void hold(struct host *host, int64_t now_ms)
+{
+    static const struct backoff holds = {HOSTS_HOLD_LEAST_MS, HOSTS_HOLD_MOST_MS, 0};
+
+    if (is_held(host, now_ms)) /* this push was under way before it was */
+        return;
+    host->allowed = 1;
+    host->held_until_ms = now_ms + backoff_ms(&holds, ++host->holds, 0);
+}
+
+/* It has taken one since it was held. */
+static void allow_more(struct host *host, int64_t now_ms)
+{
+    if (host->allowed == 0 || is_held(host, now_ms))
+        return;
+    host->holds = 0;
+    host->allowed *= 2;
+    if (host->allowed >= HOSTS_SLOTS_MAX)
+        host->allowed = 0;
+}
+
+/* Whether it is proven, and where it is. */
+static void learn_place(struct hosts *hosts, struct host *host, const struct hosts_push *push,
+                        const struct push_result *result, bool works, int64_t now_ms)
+{
+    char network[ADDRESS_NETWORK_SIZE];
+    bool slow = result->timed_out || push->ended_ms - push->begun_ms >= HOSTS_SLOW_MS;
+
+    if (address_network(network, result->peer)) {
+        memcpy(host->network, network, sizeof network);
+        host->is_located = true;
+    }
+    if (slow)
+        host->proven_until_ms = INT64_MIN;
+    else if (works)
+        host->proven_until_ms = now_ms + HOSTS_PROVEN_MS;
+    (void)place(hosts, host, now_ms);
+}
+
+static bool is_fault(const struct push_result *result)
+{
+    return result->outcome == PUSH_BACKEND_FAULT;
+}
+
+static bool says_that_it_works(const struct push_result *result)
+{
+    return result->answered && !is_fault(result) && result->outcome != PUSH_CANCELLED;
+}
+
+static struct hosts_verdict learn(struct hosts *hosts, struct host *host,
+                                  const struct hosts_push *push, const struct push_result *result,
+                                  int64_t now_ms)
+{
+    struct hosts_verdict verdict = {.until_ms = now_ms};
+    bool works = says_that_it_works(result), down;
+
+    if (works)
+        (void)push_health_good(&host->health, push->endpoint, now_ms);
+    else if (is_fault(result))
+        (void)push_health_fault(&host->health, push->endpoint, result->answered, push->begun_ms,
+                                now_ms, hosts->random);
+    if (has_no_more_room(result))
+        hold(host, now_ms);
+    else if (works && result->outcome != PUSH_HELD_BACK)
+        allow_more(host, now_ms);
+    down = push_health_is_down(&host->health);
+    if (down || is_held(host, now_ms))
+        give_up_calls(hosts, host);
+    learn_place(hosts, host, push, result, works, now_ms);
+    if (has_no_more_room(result))
+        verdict.until_ms = host->held_until_ms;
+    verdict.waits = has_no_more_room(result) || (is_fault(result) && down);
+    verdict.blamed = is_fault(result) && !down &&
+                     push_health_blames(&host->health, push->endpoint, push->failing_ms);
+    return verdict;
+}
+
+struct hosts_verdict hosts_leave(struct hosts *hosts, const char *name,
+                                 const struct hosts_push *push, const struct push_result *result,
+                                 int64_t now_ms, struct hosts_moved *moved)
+{
+    struct host *host = (struct host *)hash_table_find(hosts->table, name);
+    struct hosts_verdict verdict = {.until_ms = now_ms};
+
+    MUST(host != NULL && host->in_flight > 0);
+    if (result != NULL)
+        verdict = learn(hosts, host, push, result, now_ms);
+    host->in_flight--;
+    host->used_ms = now_ms;
+    slots_give(hosts->slots, &host->party);
+    plan(hosts, host, now_ms);
+    call_next(hosts, now_ms, moved);
+    return verdict;
+}
+
+int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved)
+{
+    struct due_item *first;
+
+    while ((first = due_heap_first(&hosts->plans)) != NULL && first->ready_ms <= now_ms) {
+        struct host *host = (struct host *)((char *)first - offsetof(struct host, plan));
+
+        give_up_calls(hosts, host);
+        plan(hosts, host, now_ms);
+    }
+    call_next(hosts, now_ms, moved);
+    first = due_heap_first(&hosts->plans);
+    return first != NULL ? first->ready_ms : INT64_MAX;
+}
+
+/* ---- Endpoints ------------------------------------------------------------------------------- */
+
+push_endpoint_id hosts_endpoint(const char *url)
+{
+    struct device_id id;
+    push_endpoint_id endpoint = 0;
+
+    if (device_id_of(&id, url))
+        (void)sscanf(id.hex, "%16" SCNx64, &endpoint);
+    return endpoint;
+}
+
+static const char *write_endpoint(char text[17], push_endpoint_id endpoint)
+{
+    (void)snprintf(text, 17, "%016" PRIx64, endpoint);
+    return text;
+}
+
+void hosts_hold_endpoint(struct hosts *hosts, push_endpoint_id endpoint, int64_t until_ms,
+                         int64_t now_ms)
+{
+    char text[17];
+
+    expiring_set_set(hosts->held, write_endpoint(text, endpoint), until_ms, now_ms);
+}
+
+int64_t hosts_endpoint_held_until(const struct hosts *hosts, push_endpoint_id endpoint,
+                                  int64_t now_ms)
+{
+    char text[17];
+
+    return expiring_set_until(hosts->held, write_endpoint(text, endpoint), now_ms);
+}

@@ -1,0 +1,116 @@
+/* hosts: each host of a back end whose hosts strangers choose, as a back end of its own: whether it
+ * works, how many pushes it takes at once, and who waits for it.
+ *
+ * A host that fails as a whole (see push_health.h) is down: its targets wait here, and one at a
+ * time asks whether it is back; then all go out within its slots. A probe takes a target whose
+ * endpoint has not failed in this outage, if there is one. A host that takes no more for now and
+ * does not say until when (ntfy's 429 is about the sender, not the endpoint) is held for 5 s,
+ * doubling to 60 s; then one push at a time finds out whether it takes more, and each that it takes
+ * doubles how many go at once. An endpoint that asks for a while of its own is held back by itself.
+ *
+ * A host is proven for HOSTS_PROVEN_MS after it has answered in time, and has HOSTS_SLOTS_MAX slots
+ * of the proven ones' half (see slots.h). Any other, or one that has let a push wait for
+ * HOSTS_SLOW_MS since, is a newcomer: it shares the slots of its network with the others there, or,
+ * as long as no connection has shown where it is, has one, and shares those of its domain: the last
+ * two labels of its name. So whoever has a thousand names has four slots.
+ *
+ * Where more wait than may, the heaviest network loses its oldest silent wakes first (see
+ * weights.h), and so for hosts to be remembered.
+ *
+ * Pure but for memory: no sockets, no clock; times are milliseconds of clock_monotonic_ms(). Not
+ * thread-safe. */
+#ifndef MOSTRO_HOSTS_H
+#define MOSTRO_HOSTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "push/push.h"
+#include "push/push_backend.h"
+#include "push/push_health.h"
+#include "wakes/wake_queue.h"
+
+#define HOSTS_SLOTS_MAX 20
+#define HOSTS_SLOW_MS   2000
+#define HOSTS_PROVEN_MS 86400000
+#define HOSTS_KEPT_MS   600000 /* that nothing is in flight to, and that are not proven */
+#define HOSTS_KEPT_MOST 10000  /* that nothing is in flight to and nobody waits for */
+#define HOSTS_WAIT_MOST 100000 /* targets that wait for one host */
+
+#define HOSTS_HOLD_LEAST_MS 5000 /* ntfy makes room for one more that often */
+#define HOSTS_HOLD_MOST_MS  60000
+
+/* A target that is called has its slot for so long. Where nothing else is in flight to its host so
+ * many are called at once, for the first may have gone elsewhere meanwhile. */
+#define HOSTS_CALL_AGAIN_MS 1000
+#define HOSTS_CALLED        64
+
+/* More endpoints than this are not held back: the oldest are forgotten first. */
+#define HOSTS_ENDPOINTS_MAX 10000
+
+struct hosts;
+
+struct hosts_limits {
+    unsigned slots; /* at least 1 */
+    size_t waiting; /* targets, of all hosts */
+};
+
+/* NULL when out of memory. */
+struct hosts *hosts_new(const struct hosts_limits *limits, push_random_fn *random);
+
+/* Targets that still wait stay their queue's. */
+void hosts_free(struct hosts **hosts);
+
+/* What comes of the functions below, appended. */
+struct hosts_moved {
+    struct wake_list called;  /* they are to enter anew */
+    struct wake_list dropped; /* they wait no more, for there were too many: given up */
+};
+
+enum hosts_entry {
+    HOSTS_ENTERED, /* a slot is taken: give it back with hosts_leave() */
+    HOSTS_WAITS,   /* the target waits here until it is called, or dropped */
+    HOSTS_NO_MEMORY
+};
+enum hosts_entry hosts_enter(struct hosts *hosts, const char *host, push_endpoint_id endpoint,
+                             struct wake_target *target, int64_t now_ms, struct hosts_moved *moved);
+
+/* A push, or what would have been one. */
+struct hosts_push {
+    push_endpoint_id endpoint;
+    int64_t begun_ms, ended_ms;
+    int64_t failing_ms; /* since then it is tried without success: see wake_target_failing_ms() */
+};
+
+struct hosts_verdict {
+    bool blamed;      /* it has failed, and others there succeed */
+    bool waits;       /* with its host, without spending a try, */
+    int64_t until_ms; /* and not before this */
+};
+
+/* A push to this host has ended like this; NULL: none was made. */
+struct hosts_verdict hosts_leave(struct hosts *hosts, const char *host,
+                                 const struct hosts_push *push, const struct push_result *result,
+                                 int64_t now_ms, struct hosts_moved *moved);
+
+/* Calls those for whom the time has come though no push has ended. Returns when to be called again,
+ * INT64_MAX for not before something enters or leaves. */
+int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved);
+
+/* Targets that wait here. */
+size_t hosts_waiting(const struct hosts *hosts);
+
+/* ---- Endpoints ------------------------------------------------------------------------------- */
+
+/* Without memory all endpoints are one: no worse than a shared hold-back. */
+push_endpoint_id hosts_endpoint(const char *url);
+
+void hosts_hold_endpoint(struct hosts *hosts, push_endpoint_id endpoint, int64_t until_ms,
+                         int64_t now_ms);
+
+/* Until when the endpoint is held back; INT64_MIN where it is not. */
+int64_t hosts_endpoint_held_until(const struct hosts *hosts, push_endpoint_id endpoint,
+                                  int64_t now_ms);
+
+#endif

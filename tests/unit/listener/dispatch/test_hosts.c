@@ -1,0 +1,563 @@
+#include "dispatch/hosts.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/expiring_set.h"
+#include "dispatch/slots.h"
+#include "unit.h"
+
+#define SLOTS   80 /* 40 for proven hosts, of which a network has HOSTS_SLOTS_MAX */
+#define TARGETS 300
+#define WAITING 200
+
+static struct hosts *hosts;
+static struct wake_queue *queue;
+static struct wake_target *targets[TARGETS];
+static unsigned next; /* target */
+static struct hosts_moved moved;
+static int64_t now;
+
+static uint64_t most(uint64_t limit)
+{
+    return limit;
+}
+
+/* Every second wake is a relay's. */
+static void setup(void)
+{
+    const struct hosts_limits limits = {.slots = SLOTS, .waiting = WAITING};
+
+    hosts = hosts_new(&limits, most);
+    queue = wake_queue_new(TARGETS, 2, NULL);
+    for (unsigned i = 0; i < TARGETS; i++) {
+        struct wake wake = {.via = i % 2 == 0 ? WAKE_VIA_RELAY : WAKE_VIA_NOTIFY};
+        unsigned merged;
+
+        (void)snprintf(wake.id, sizeof wake.id, "%u-0", i);
+        (void)snprintf(wake.key.hex, sizeof wake.key.hex, "%064x", i);
+        ck_assert_int_eq(wake_queue_add(queue, &wake, 0, 0, &merged), WAKE_ADDED);
+    }
+    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNKNOWN, 0, targets, TARGETS), TARGETS);
+}
+
+static void teardown(void)
+{
+    hosts_free(&hosts);
+    ck_assert_ptr_null(hosts);
+    wake_queue_free(&queue);
+}
+
+static unsigned length(struct wake_list *list)
+{
+    unsigned n = 0;
+
+    while (wake_list_shift(list) != NULL)
+        n++;
+    return n;
+}
+
+static unsigned called(void)
+{
+    return length(&moved.called);
+}
+
+static enum hosts_entry enter_by(const char *host, push_endpoint_id endpoint)
+{
+    enum hosts_entry entry = hosts_enter(hosts, host, endpoint, targets[next], now, &moved);
+
+    next = (next + 1) % TARGETS;
+    return entry;
+}
+
+static enum hosts_entry enter(const char *host)
+{
+    return enter_by(host, next);
+}
+
+/* Returns how many of so many enter; the others wait. */
+static unsigned enter_many(const char *host, unsigned tries)
+{
+    unsigned n = 0;
+
+    while (tries-- > 0)
+        n += enter(host) == HOSTS_ENTERED;
+    return n;
+}
+
+/* All that are called enter, each again; returns how many could. */
+static unsigned enter_called(const char *host)
+{
+    struct wake_target *target;
+    unsigned n = 0;
+
+    while ((target = wake_list_shift(&moved.called)) != NULL) {
+        struct hosts_moved none = {0};
+
+        n += hosts_enter(hosts, host, 0, target, now, &none) == HOSTS_ENTERED;
+    }
+    return n;
+}
+
+static const struct push_result good = {
+    .outcome = PUSH_DELIVERED, .answered = true, .retry_after_ms = -1, .peer = "192.0.2.1"};
+static const struct push_result busy = {
+    .outcome = PUSH_BACKEND_FAULT, .answered = true, .retry_after_ms = -1, .peer = "192.0.2.1"};
+static const struct push_result away = {.outcome = PUSH_BACKEND_FAULT, .retry_after_ms = -1};
+static const struct push_result silent = {
+    .outcome = PUSH_BACKEND_FAULT, .timed_out = true, .retry_after_ms = -1, .peer = "192.0.2.1"};
+static const struct push_result held_back = {.outcome = PUSH_HELD_BACK,
+                                             .answered = true,
+                                             .holds_host = true,
+                                             .retry_after_ms = -1,
+                                             .peer = "192.0.2.1"};
+
+static struct hosts_verdict leave_by(const char *host, push_endpoint_id endpoint,
+                                     const struct push_result *result, int64_t took_ms)
+{
+    const struct hosts_push push = {.endpoint = endpoint,
+                                    .begun_ms = now - took_ms,
+                                    .ended_ms = now,
+                                    .failing_ms = now - took_ms};
+
+    return hosts_leave(hosts, host, &push, result, now, &moved);
+}
+
+static struct hosts_verdict leave(const char *host, const struct push_result *result)
+{
+    return leave_by(host, 0, result, 0);
+}
+
+static void prove(const char *host)
+{
+    ck_assert_int_eq(enter(host), HOSTS_ENTERED);
+    (void)leave(host, &good);
+}
+
+/* Returns when there is something to do next. */
+static int64_t run(void)
+{
+    return hosts_run(hosts, now, &moved);
+}
+
+/* ---- Slots ----------------------------------------------------------------------------------- */
+
+START_TEST(a_healthy_host_has_its_slots_from_its_second_push_on)
+{
+    ck_assert_uint_eq(enter_many("a.example:443", 30), 1);
+    (void)leave("a.example:443", &good);
+    ck_assert_uint_eq(enter_called("a.example:443"), HOSTS_SLOTS_MAX);
+    ck_assert_uint_eq(hosts_waiting(hosts), 30 - 1 - HOSTS_SLOTS_MAX);
+    for (unsigned i = 0; i < 5; i++) {
+        (void)leave("a.example:443", &good);
+        ck_assert_uint_eq(called(), 1); /* one for one */
+        ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+    }
+}
+END_TEST
+
+START_TEST(a_name_has_a_length)
+{
+    char name[PUSH_HOST_MAX + 1];
+
+    memset(name, 'a', sizeof name);
+    name[sizeof name - 1] = '\0';
+    ck_assert_int_eq(enter(name), HOSTS_NO_MEMORY);
+    name[sizeof name - 2] = '\0';
+    ck_assert_int_eq(enter(name), HOSTS_ENTERED);
+    (void)leave(name, NULL);
+}
+END_TEST
+
+/* A hundred new names a second, of one wildcard record. */
+START_TEST(a_domain_of_new_names_has_four_slots)
+{
+    char name[32];
+
+    prove("honest.example:443");
+    for (unsigned i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof name, "x%u.y%u.evil.example:443", i, i);
+        ck_assert_int_eq(enter(name), i < SLOTS_GROUP_NEWCOMERS ? HOSTS_ENTERED : HOSTS_WAITS);
+    }
+    ck_assert_int_eq(enter("new.other.example:443"), HOSTS_ENTERED);
+    ck_assert_uint_eq(enter_many("honest.example:443", HOSTS_SLOTS_MAX), HOSTS_SLOTS_MAX);
+}
+END_TEST
+
+/* Names of many domains that lead to one network are one party as soon as they are known. */
+START_TEST(a_network_of_newcomers_has_four_slots)
+{
+    char name[32];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 10; i++) {
+        (void)snprintf(name, sizeof name, "evil%u.example:443", i);
+        ck_assert_int_eq(enter(name), HOSTS_ENTERED);
+        (void)leave_by(name, i, &silent, 5000);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        (void)snprintf(name, sizeof name, "evil%u.example:443", i);
+        n += enter(name) == HOSTS_ENTERED;
+    }
+    ck_assert_uint_eq(n, SLOTS_GROUP_NEWCOMERS);
+    ck_assert_int_eq(enter("192.0.2.77:443"), HOSTS_WAITS); /* which says where it is */
+    ck_assert_int_eq(enter("[2001:db8::1]:443"), HOSTS_ENTERED);
+    ck_assert_int_eq(enter("192.0.3.77:443"), HOSTS_ENTERED);
+}
+END_TEST
+
+START_TEST(a_host_that_is_slow_is_a_newcomer_until_it_answers_in_time)
+{
+    prove("a.example:443");
+    ck_assert_uint_eq(enter_many("a.example:443", HOSTS_SLOTS_MAX), HOSTS_SLOTS_MAX);
+    (void)leave_by("a.example:443", 0, &good, HOSTS_SLOW_MS);
+    for (unsigned i = 1; i < HOSTS_SLOTS_MAX; i++)
+        (void)leave_by("a.example:443", 0, NULL, 0);
+    ck_assert_uint_eq(enter_many("a.example:443", 9), SLOTS_GROUP_NEWCOMERS);
+    (void)leave_by("a.example:443", 0, &good, HOSTS_SLOW_MS - 1);
+    ck_assert_uint_eq(enter_called("a.example:443"), 5);
+    ck_assert_uint_eq(enter_many("a.example:443", 99), HOSTS_SLOTS_MAX - 8);
+}
+END_TEST
+
+START_TEST(a_host_is_proven_for_a_day)
+{
+    prove("a.example:443");
+    now = HOSTS_PROVEN_MS - 1;
+    (void)run();
+    ck_assert_uint_eq(enter_many("a.example:443", 9), 9);
+    for (unsigned i = 0; i < 9; i++)
+        (void)leave("a.example:443", NULL);
+    now++;
+    (void)run();
+    ck_assert_uint_eq(enter_many("a.example:443", 9), SLOTS_GROUP_NEWCOMERS);
+}
+END_TEST
+
+/* However many names a stranger has answer, others stay proven. */
+START_TEST(strangers_names_push_no_proven_host_out)
+{
+    static const struct push_result elsewhere = {
+        .outcome = PUSH_DELIVERED, .answered = true, .peer = "203.0.113.9"};
+    char name[32];
+
+    prove("honest.example:443");
+    for (unsigned i = 0; i < HOSTS_KEPT_MOST + 1000; i++) {
+        (void)snprintf(name, sizeof name, "x%u.evil.example:443", i);
+        now++;
+        ck_assert_int_eq(enter(name), HOSTS_ENTERED);
+        (void)leave(name, &elsewhere);
+    }
+    ck_assert_uint_eq(enter_many("honest.example:443", 9), 9);
+    ck_assert_uint_eq(enter_many("x0.evil.example:443", 9), 1); /* the eldest of theirs */
+    ck_assert_uint_eq(enter_many(name, 9), 9);
+}
+END_TEST
+
+/* Whoever was called may have gone elsewhere: then the next are. */
+START_TEST(a_call_that_nobody_follows_is_made_anew)
+{
+    ck_assert_uint_eq(enter_many("a.example:443", 2 * HOSTS_CALLED + 2), 1);
+    (void)leave("a.example:443", NULL);
+    ck_assert_uint_eq(called(), HOSTS_CALLED);
+    ck_assert_int_eq(run(), HOSTS_CALL_AGAIN_MS);
+    ck_assert_uint_eq(called(), 0);
+    now = HOSTS_CALL_AGAIN_MS;
+    ck_assert_int_eq(run(), 2 * HOSTS_CALL_AGAIN_MS);
+    ck_assert_uint_eq(called(), HOSTS_CALLED);
+    now *= 2;
+    (void)run();
+    ck_assert_uint_eq(called(), 1);
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_WAITS);
+}
+END_TEST
+
+/* ---- Hosts that are down --------------------------------------------------------------------- */
+
+/* So many pushes fail at "a.example:443", each another endpoint's. */
+static void bring_down(const struct push_result *result)
+{
+    for (unsigned i = 1; i <= PUSH_HEALTH_FAULTS; i++) {
+        ck_assert_int_eq(enter_by("a.example:443", i), HOSTS_ENTERED);
+        ck_assert(leave_by("a.example:443", i, result, 0).waits == (i == PUSH_HEALTH_FAULTS));
+    }
+    ck_assert_uint_eq(called(), 0);
+}
+
+START_TEST(a_host_that_is_down_is_probed_by_one_at_a_time)
+{
+    bring_down(&busy);
+    ck_assert_uint_eq(enter_many("a.example:443", 30), 0);
+    ck_assert_int_eq(run(), PUSH_HEALTH_PROBE_LEAST_MS);
+    ck_assert_uint_eq(called(), 0);
+    now = PUSH_HEALTH_PROBE_LEAST_MS;
+    (void)run();
+    ck_assert_uint_eq(enter_called("a.example:443"), 1);
+    ck_assert(leave_by("a.example:443", 9, &busy, 0).waits);
+    ck_assert_uint_eq(called(), 0);
+    now = run();
+    ck_assert_int_eq(now, 2 * PUSH_HEALTH_PROBE_LEAST_MS);
+    (void)run();
+    ck_assert_uint_eq(enter_called("a.example:443"), 1);
+    (void)leave_by("a.example:443", 10, &good, 0);
+    /* It is back: all go out within its slots. */
+    ck_assert_uint_eq(enter_called("a.example:443"), HOSTS_SLOTS_MAX);
+    ck_assert_uint_eq(hosts_waiting(hosts), 30 - 2 - HOSTS_SLOTS_MAX);
+}
+END_TEST
+
+/* A connection is all that shows that it is there. */
+START_TEST(a_host_without_an_answer_is_down_whoever_asks)
+{
+    for (unsigned i = 0; i < PUSH_HEALTH_FAULTS; i++) {
+        ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+        (void)leave_by("a.example:443", 7, &away, 0);
+    }
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_WAITS);
+    ck_assert_int_eq(enter("b.example:443"), HOSTS_ENTERED);
+}
+END_TEST
+
+START_TEST(one_endpoint_brings_no_host_down)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+        ck_assert(!leave_by("a.example:443", 7, &busy, 0).waits);
+    }
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+}
+END_TEST
+
+/* The next probe is one whose endpoint has not failed. */
+START_TEST(a_bad_endpoint_does_not_keep_its_host_down)
+{
+    bring_down(&busy);
+    ck_assert_int_eq(enter_by("a.example:443", 1), HOSTS_WAITS);
+    ck_assert_int_eq(enter_by("a.example:443", 2), HOSTS_WAITS);
+    ck_assert_int_eq(enter_by("a.example:443", 99), HOSTS_WAITS);
+    now = PUSH_HEALTH_PROBE_LEAST_MS;
+    (void)run();
+    ck_assert_ptr_eq(wake_list_shift(&moved.called), targets[next - 1]);
+}
+END_TEST
+
+START_TEST(what_fails_while_others_succeed_is_to_blame)
+{
+    prove("a.example:443");
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+    ck_assert_int_eq(enter_by("a.example:443", 8), HOSTS_ENTERED);
+    now = 100;
+    (void)leave_by("a.example:443", 8, &good, 100);
+    now = 200;
+    ck_assert(leave_by("a.example:443", 7, &busy, 200).blamed);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+    ck_assert(!leave_by("a.example:443", 7, &busy, 0).blamed);
+    /* Others elsewhere are no others. */
+    prove("b.example:443");
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+    ck_assert(!leave_by("a.example:443", 7, &busy, 0).blamed);
+}
+END_TEST
+
+/* It spends no try, whoever has succeeded before it went down. */
+START_TEST(nobody_is_to_blame_where_the_host_is_down)
+{
+    prove("a.example:443");
+    for (unsigned i = 1; i <= 20; i++)
+        ck_assert_int_eq(enter_by("a.example:443", i), HOSTS_ENTERED);
+    for (unsigned i = 1; i <= 20; i++)
+        ck_assert(leave_by("a.example:443", i, &away, 0).blamed == (i < PUSH_HEALTH_FAULTS));
+}
+END_TEST
+
+/* ---- Hosts that are held --------------------------------------------------------------------- */
+
+/* A push to "a.example:443" is answered that there are too many; returns for how long it waits. */
+static int64_t refuse(void)
+{
+    struct hosts_verdict verdict = leave("a.example:443", &held_back);
+
+    ck_assert(verdict.waits && !verdict.blamed);
+    return verdict.until_ms - now;
+}
+
+START_TEST(a_held_host_calls_nobody_before_its_time)
+{
+    prove("a.example:443");
+    ck_assert_uint_eq(enter_many("a.example:443", 30), HOSTS_SLOTS_MAX);
+    for (unsigned i = 0; i < HOSTS_SLOTS_MAX; i++, now++)
+        ck_assert_int_eq(refuse(), HOSTS_HOLD_LEAST_MS - i); /* and none lengthens it */
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_WAITS);
+    ck_assert_int_eq(run(), HOSTS_HOLD_LEAST_MS);
+    ck_assert_uint_eq(called(), 0);
+    now = HOSTS_HOLD_LEAST_MS;
+    (void)run();
+    ck_assert_uint_eq(enter_called("a.example:443"), 1);
+}
+END_TEST
+
+START_TEST(afterwards_it_shows_how_many_it_takes)
+{
+    prove("a.example:443");
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+    (void)refuse();
+    now = HOSTS_HOLD_LEAST_MS;
+    ck_assert_uint_eq(enter_many("a.example:443", 60), 1);
+    for (unsigned allowed = 1; allowed < HOSTS_SLOTS_MAX; allowed *= 2) {
+        unsigned twice = 2 * allowed < HOSTS_SLOTS_MAX ? 2 * allowed : HOSTS_SLOTS_MAX;
+
+        (void)leave("a.example:443", &good);
+        ck_assert_uint_eq(enter_called("a.example:443"), twice - allowed + 1);
+    }
+}
+END_TEST
+
+START_TEST(a_host_that_says_nothing_else_is_held_for_longer)
+{
+    static const int64_t holds[] = {5000, 10000, 20000, 40000, 60000, 60000};
+
+    for (unsigned round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof holds / sizeof holds[0]; i++) {
+            ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+            ck_assert_int_eq(refuse(), holds[i]);
+            now += holds[i];
+        }
+        prove("a.example:443"); /* it takes one: from the beginning */
+    }
+}
+END_TEST
+
+START_TEST(a_failure_shows_nothing_of_how_many_it_takes)
+{
+    static const struct push_result failures[] = {
+        {.outcome = PUSH_BACKEND_FAULT, .answered = true},
+        {.outcome = PUSH_CANCELLED},
+        {.outcome = PUSH_HELD_BACK, .answered = true, .retry_after_ms = 1000},
+    };
+
+    prove("a.example:443");
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+    (void)refuse();
+    now = 5000;
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+        ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+        ck_assert_int_eq(enter("a.example:443"), HOSTS_WAITS);
+        (void)leave("a.example:443", &failures[i]);
+        ck_assert_uint_eq(called(), 1);
+    }
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+    ck_assert_int_eq(refuse(), 10000);
+}
+END_TEST
+
+/* ---- Too many wait --------------------------------------------------------------------------- */
+
+/* Of the network with the most, silent ones first; in order. */
+START_TEST(where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones)
+{
+    bring_down(&away);
+    next = 0;
+    ck_assert_int_eq(enter("lone.example:443"), HOSTS_ENTERED);
+    ck_assert_int_eq(enter("lone.example:443"), HOSTS_WAITS);
+    next = 10;
+    ck_assert_uint_eq(enter_many("a.example:443", WAITING - 1), 0);
+    ck_assert_ptr_null(moved.dropped.first);
+    next = 290;
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(enter("a.example:443"), HOSTS_WAITS);
+        ck_assert_ptr_eq(wake_list_shift(&moved.dropped), targets[11 + 2 * i]);
+        ck_assert_ptr_null(moved.dropped.first);
+    }
+    ck_assert_uint_eq(hosts_waiting(hosts), WAITING);
+    ck_assert_int_eq(enter("lone.example:443"), HOSTS_WAITS);
+    ck_assert_ptr_eq(wake_list_shift(&moved.dropped), targets[17]);
+}
+END_TEST
+
+/* ---- Endpoints ------------------------------------------------------------------------------- */
+
+START_TEST(an_endpoint_is_held_back_alone)
+{
+    push_endpoint_id one = hosts_endpoint("https://push.example.org/up1"),
+                     other = hosts_endpoint("https://push.example.org/up2");
+
+    ck_assert(one != other);
+    hosts_hold_endpoint(hosts, one, 500, 0);
+    ck_assert_int_eq(hosts_endpoint_held_until(hosts, one, 499), 500);
+    ck_assert_int_eq(hosts_endpoint_held_until(hosts, other, 499), INT64_MIN);
+    ck_assert_int_eq(hosts_endpoint_held_until(hosts, one, 500), INT64_MIN);
+    hosts_hold_endpoint(hosts, one, 400, 0); /* never shortened */
+    ck_assert_int_eq(hosts_endpoint_held_until(hosts, one, 0), 500);
+}
+END_TEST
+
+START_TEST(marks_are_bounded_and_the_oldest_go_first)
+{
+    struct expiring_set *marks = expiring_set_new(3);
+
+    expiring_set_set(marks, "a", 100, 0);
+    expiring_set_set(marks, "b", 100, 0);
+    expiring_set_set(marks, "c", 100, 0);
+    expiring_set_set(marks, "a", 50, 0); /* not shortened, but the newest now */
+    expiring_set_set(marks, "d", 200, 0);
+    ck_assert_uint_eq(expiring_set_count(marks), 3);
+    ck_assert_int_eq(expiring_set_until(marks, "a", 99), 100);
+    ck_assert_int_eq(expiring_set_until(marks, "b", 99), INT64_MIN);
+    ck_assert_int_eq(expiring_set_until(marks, "c", 100), INT64_MIN);
+    expiring_set_set(marks, "e", 300, 100); /* a and c are over */
+    ck_assert_uint_eq(expiring_set_count(marks), 2);
+    ck_assert_int_eq(expiring_set_until(marks, "d", 199), 200);
+    ck_assert_int_eq(expiring_set_until(marks, "e", 299), 300);
+    expiring_set_free(&marks);
+    ck_assert_ptr_null(marks);
+}
+END_TEST
+
+/* ---- Broken promises ------------------------------------------------------------------------- */
+
+START_TEST(a_host_that_nobody_is_in_ends_the_process)
+{
+    if (_i == 1)
+        prove("a.example:443"); /* so that it is remembered */
+    (void)leave("a.example:443", NULL);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        a_healthy_host_has_its_slots_from_its_second_push_on,
+        a_name_has_a_length,
+        a_domain_of_new_names_has_four_slots,
+        a_network_of_newcomers_has_four_slots,
+        a_host_that_is_slow_is_a_newcomer_until_it_answers_in_time,
+        a_host_is_proven_for_a_day,
+        strangers_names_push_no_proven_host_out,
+        a_call_that_nobody_follows_is_made_anew,
+        a_host_that_is_down_is_probed_by_one_at_a_time,
+        a_host_without_an_answer_is_down_whoever_asks,
+        one_endpoint_brings_no_host_down,
+        a_bad_endpoint_does_not_keep_its_host_down,
+        what_fails_while_others_succeed_is_to_blame,
+        nobody_is_to_blame_where_the_host_is_down,
+        a_held_host_calls_nobody_before_its_time,
+        afterwards_it_shows_how_many_it_takes,
+        a_host_that_says_nothing_else_is_held_for_longer,
+        a_failure_shows_nothing_of_how_many_it_takes,
+        where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones,
+        an_endpoint_is_held_back_alone,
+        marks_are_bounded_and_the_oldest_go_first,
+    };
+    Suite *suite = suite_create("hosts");
+    TCase *tcase = tcase_create("hosts");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        tcase_add_test(tcase, tests[i]);
+    tcase_add_loop_test_raise_signal(tcase, a_host_that_nobody_is_in_ends_the_process, SIGABRT, 0,
+                                     2);
+    suite_add_tcase(suite, tcase);
+    return unit_run(suite);
+}

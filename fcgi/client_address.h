@@ -11,6 +11,9 @@
 #include "request.h"
 #include "settings/settings.h"
 
+#define CLIENT_ADDRESS_SITE_LEN 6 /* of an IPv6 one: its /48, the most that one customer is given \
+                                   */
+
 struct client_address {
     uint8_t bytes[8];
     size_t len; /* 4 or 8 */

@@ -71,8 +71,8 @@ static void tell_unregistered(const struct trade_pubkey *key, enum registry_resu
 void register_handle(struct responder *responder, const struct request *request,
                      struct response *response)
 {
-    struct address_hash address;
-    const struct address_hash *spend;
+    struct address_hash address, network;
+    const struct address_hash *spend, *site;
     struct trade_pubkey key;
     struct registration registration;
     enum registry_result result;
@@ -84,7 +84,8 @@ void register_handle(struct responder *responder, const struct request *request,
         spend_refused(responder, spend, response);
         return;
     }
-    result = registry_register(responder->registry, spend, &key, &registration);
+    site = spend != NULL ? responder_site(responder, request, &network) : NULL;
+    result = registry_register(responder->registry, spend, site, &key, &registration);
     tell_registered(&key, result);
     if (result == REGISTRY_OK)
         response_json(response, 200,

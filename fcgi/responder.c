@@ -11,12 +11,13 @@
 #include "routes.h"
 #include "whitelist.h"
 
-#define SECONDS_PER_MINUTE 60
+#define MINUTE_S 60
+#define DAY_S    (24 * 60 * MINUTE_S)
 
-/* Whole seconds until a bucket of this rate has refilled by one, rounded up. */
-static unsigned refill_s(int64_t per_minute)
+/* Whole seconds until a bucket of so many in a period has refilled by one, rounded up. */
+static unsigned refill_s(int64_t period_s, int64_t rate)
 {
-    return per_minute > 0 ? (unsigned)((SECONDS_PER_MINUTE + per_minute - 1) / per_minute) : 1;
+    return rate > 0 ? (unsigned)((period_s + rate - 1) / rate) : 1;
 }
 
 static bool open_crypto(struct responder *responder, FILE *errors)
@@ -46,12 +47,14 @@ static bool read_whitelist(struct responder *responder, FILE *errors)
 
 static void set_retry_after(struct responder *responder)
 {
-    unsigned by_address = refill_s(responder->settings->notify_rate_per_address);
-    unsigned by_pubkey = refill_s(responder->settings->notify_rate_per_pubkey);
+    const struct settings *settings = responder->settings;
+    unsigned by_address = refill_s(MINUTE_S, settings->notify_rate_per_address);
+    unsigned by_pubkey = refill_s(MINUTE_S, settings->notify_rate_per_pubkey);
 
     /* Both limiters of notify share one number, so that it does not tell which of them refused. */
     responder->notify_retry_after_s = by_address > by_pubkey ? by_address : by_pubkey;
-    responder->register_retry_after_s = refill_s(responder->settings->register_rate_per_address);
+    responder->register_retry_after_s = refill_s(MINUTE_S, settings->register_rate_per_address);
+    responder->new_retry_after_s = refill_s(DAY_S, settings->register_new_per_address);
 }
 
 struct responder *responder_new(const struct settings *settings, FILE *errors)
@@ -132,6 +135,11 @@ static bool is_shared(struct responder *responder, const struct request *request
     return shared;
 }
 
+static bool limits_registers(const struct settings *settings)
+{
+    return settings->register_rate_per_address > 0 || settings->register_new_per_address > 0;
+}
+
 bool responder_find_bucket(struct responder *responder, const struct request *request,
                            enum registry_bucket bucket, struct address_hash *address,
                            const struct address_hash **spend, struct response *response)
@@ -140,8 +148,7 @@ bool responder_find_bucket(struct responder *responder, const struct request *re
     bool shared = is_shared(responder, request);
 
     *spend = NULL;
-    if (bucket == REGISTRY_BUCKET_REGISTER &&
-        (shared || responder->settings->register_rate_per_address == 0))
+    if (bucket == REGISTRY_BUCKET_REGISTER && (shared || !limits_registers(responder->settings)))
         return true;
     if (!client_address_find(&client, request, responder->settings->trust_proxy_headers)) {
         response_error(response, 500, "internal error");
@@ -165,11 +172,25 @@ bool responder_find_bucket(struct responder *responder, const struct request *re
     return true;
 }
 
+const struct address_hash *responder_site(const struct responder *responder,
+                                          const struct request *request, struct address_hash *site)
+{
+    struct client_address client;
+
+    if (!client_address_find(&client, request, responder->settings->trust_proxy_headers) ||
+        client.len <= CLIENT_ADDRESS_SITE_LEN)
+        return NULL;
+    *site = address_hash(responder->address_key, client.bytes, CLIENT_ADDRESS_SITE_LEN);
+    return site;
+}
+
 const char *responder_reason(enum registry_result result)
 {
     switch (result) {
     case REGISTRY_REFUSED_ADDRESS:
         return "the caller's address is over its limit";
+    case REGISTRY_REFUSED_NEW:
+        return "the caller's address is over its limit of new pubkeys";
     case REGISTRY_QUEUE_FULL:
         return "the queue of wakes, or Redis, is full";
     case REGISTRY_FULL:
@@ -206,6 +227,11 @@ void responder_refuse(struct responder *responder, struct response *response,
             remember_refused(responder, bucket, address);
         stats_add(&responder->stats, STAT_REFUSED_ADDRESS, 1);
         refuse_as_limited(responder, response, bucket);
+        break;
+    case REGISTRY_REFUSED_NEW: /* which says nothing of a renewal, so it is not remembered */
+        stats_add(&responder->stats, STAT_REFUSED_NEW, 1);
+        refuse_as_limited(responder, response, bucket);
+        response->retry_after_s = responder->new_retry_after_s;
         break;
     case REGISTRY_REFUSED_PUBKEY:
         stats_add(&responder->stats, STAT_REFUSED_PUBKEY, 1);

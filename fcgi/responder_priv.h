@@ -30,6 +30,7 @@ struct responder {
     bool warned_of_proxy;
     unsigned notify_retry_after_s;
     unsigned register_retry_after_s;
+    unsigned new_retry_after_s;
     struct refused_addresses refused;
     uint8_t random[32 * RESPONSE_RANDOM_SIZE]; /* for request ids; drawn in one go */
     size_t random_left;
@@ -47,6 +48,11 @@ struct responder {
 bool responder_find_bucket(struct responder *responder, const struct request *request,
                            enum registry_bucket bucket, struct address_hash *address,
                            const struct address_hash **spend, struct response *response);
+
+/* The hash of the site that the client of a request is in, in `site`; NULL where it has none. To be
+ * called for a request whose bucket was found. */
+const struct address_hash *responder_site(const struct responder *responder,
+                                          const struct request *request, struct address_hash *site);
 
 /* Answers a `result` other than REGISTRY_OK, where the answer is the same for every route.
  * `address` (or NULL) is remembered where it is the one refused. */

@@ -16,7 +16,8 @@ struct address_hash {
     char hex[ADDRESS_HASH_LEN + 1];
 };
 
-/* `address` is 4 bytes of IPv4 or the 8 of an IPv6 /64; the two never hash alike. */
+/* `address` is 4 bytes of IPv4, or of IPv6 the 8 of a /64 or the 6 of a /48; no two of these ever
+ * hash alike. */
 struct address_hash address_hash(const uint8_t key[ADDRESS_KEY_SIZE], const uint8_t *address,
                                  size_t len);
 

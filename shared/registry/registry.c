@@ -11,8 +11,10 @@
 #define NOTIFY_ADDRESS_BURST   30
 #define NOTIFY_PUBKEY_BURST    10
 #define REGISTER_ADDRESS_BURST 100
+#define REGISTER_NEW_BURST     500 /* or a day's, if that is less */
 
 #define US_PER_MINUTE INT64_C(60000000)
+#define US_PER_DAY    (24 * 60 * US_PER_MINUTE)
 #define MS_PER_HOUR   INT64_C(3600000)
 
 static void write_number(char text[REGISTRY_NUMBER_SIZE], int64_t number)
@@ -20,21 +22,28 @@ static void write_number(char text[REGISTRY_NUMBER_SIZE], int64_t number)
     (void)snprintf(text, REGISTRY_NUMBER_SIZE, "%" PRId64, number);
 }
 
-static void write_limit(struct registry_limit *limit, int64_t per_minute, int64_t burst)
+static void write_limit(struct registry_limit *limit, int64_t period_us, int64_t rate,
+                        int64_t burst)
 {
-    write_number(limit->interval, US_PER_MINUTE / (per_minute > 0 ? per_minute : 1));
+    write_number(limit->interval, period_us / (rate > 0 ? rate : 1));
     write_number(limit->burst, burst);
 }
 
 static void write_settings(struct registry *registry)
 {
     const struct settings *settings = registry->settings;
+    int64_t new_per_day = settings->register_new_per_address;
 
     registry->limits_registers = settings->register_rate_per_address > 0;
-    write_limit(&registry->notify_address, settings->notify_rate_per_address, NOTIFY_ADDRESS_BURST);
-    write_limit(&registry->notify_pubkey, settings->notify_rate_per_pubkey, NOTIFY_PUBKEY_BURST);
-    write_limit(&registry->register_address, settings->register_rate_per_address,
+    registry->limits_new = new_per_day > 0;
+    write_limit(&registry->notify_address, US_PER_MINUTE, settings->notify_rate_per_address,
+                NOTIFY_ADDRESS_BURST);
+    write_limit(&registry->notify_pubkey, US_PER_MINUTE, settings->notify_rate_per_pubkey,
+                NOTIFY_PUBKEY_BURST);
+    write_limit(&registry->register_address, US_PER_MINUTE, settings->register_rate_per_address,
                 REGISTER_ADDRESS_BURST);
+    write_limit(&registry->register_new, US_PER_DAY, new_per_day,
+                new_per_day < REGISTER_NEW_BURST ? new_per_day : REGISTER_NEW_BURST);
     write_number(registry->notify_wakes_max, settings->wakes_max / 2);
     write_number(registry->event_wakes_max, settings->wakes_max);
     write_number(registry->token_ttl_ms, settings->token_ttl_hours * MS_PER_HOUR);

@@ -29,6 +29,7 @@ enum registry_result {
     REGISTRY_OK,
     REGISTRY_NOT_FOUND,
     REGISTRY_REFUSED_ADDRESS, /* over the client address's limit */
+    REGISTRY_REFUSED_NEW,     /* over its limit of new pubkeys */
     REGISTRY_REFUSED_PUBKEY,  /* over the pubkey's limit; its deferred wake is queued */
     REGISTRY_QUEUE_FULL,      /* too many wakes are waiting */
     REGISTRY_FULL,            /* MAX_REGISTRATIONS reached, or Redis is short or out of memory */

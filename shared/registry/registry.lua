@@ -88,19 +88,39 @@ end
 local function ms_up(us) return math.ceil(us / 1000) end
 local function ms_down(us) return math.floor(us / 1000) end
 
--- GCRA: the key holds the theoretical arrival time. Returns 0 and spends, or the microseconds to
--- wait and leaves the bucket as it was. A time further ahead than an empty bucket has means that the
--- clock was set back; it must not lock anybody out.
+-- GCRA: the key holds the theoretical arrival time. The microseconds to wait, if more than 0; else
+-- what the key is to hold when the bucket has been spent. A time further ahead than an empty bucket
+-- has means that the clock was set back; it must not lock anybody out.
+local function look(key, now, interval, burst)
+  local arrival = tonumber(redis.call('GET', key) or '') or now
+  if arrival < now or arrival > now + burst * interval then arrival = now end
+  return arrival - now - (burst - 1) * interval, arrival + interval
+end
+
+local function set_arrival(key, now, arrival)
+  redis.call('SET', key, arrival, 'PX', ms_up(arrival - now))
+end
+
+-- Returns 0 and spends, or the microseconds to wait and leaves the bucket as it was.
 local function spend(key, now, interval, burst)
   -- A bucket that has been full, as most are, takes one command.
   if redis.call('SET', key, now + interval, 'NX', 'PX', ms_up(interval)) then return 0 end
-  local arrival = tonumber(redis.call('GET', key)) or now
-  if arrival < now or arrival > now + burst * interval then arrival = now end
-  local wait = arrival - now - (burst - 1) * interval
+  local wait, arrival = look(key, now, interval, burst)
   if wait > 0 then return wait end
-  arrival = arrival + interval
-  redis.call('SET', key, arrival, 'PX', ms_up(arrival - now))
+  set_arrival(key, now, arrival)
   return 0
+end
+
+-- The same of several buckets, { key, interval, burst, word } each: spends all of them or none, and
+-- then returns the first one's word and wait.
+local function spend_all(now, buckets)
+  local arrivals = {}
+  for i, bucket in ipairs(buckets) do
+    local wait, arrival = look(bucket[1], now, bucket[2], bucket[3])
+    if wait > 0 then return bucket[4], wait end
+    arrivals[i] = arrival
+  end
+  for i, bucket in ipairs(buckets) do set_arrival(bucket[1], now, arrivals[i]) end
 end
 
 local function spend_address(prefix, now, bucket, hash, interval, burst)
@@ -285,6 +305,12 @@ local function add_field(fields, name, value)
   fields[#fields + 1] = value
 end
 
+local function add_bucket(buckets, prefix, bucket, hash, interval, burst, word)
+  if not hash or hash == '' then return end
+  buckets[#buckets + 1] = { address_limit_key(prefix, bucket, hash), tonumber(interval),
+                            tonumber(burst), word }
+end
+
 -- What keeps another pubkey from being registered, or false.
 local function shortage(prefix, now, most)
   local live = 0
@@ -295,18 +321,25 @@ end
 
 -- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,
 --          p256dh, auth [, device id, where the token is an endpoint URL, or '' [, pubkey of the
---          Mostro node that the phone has named, or '']])
+--          Mostro node that the phone has named, or '' [, interval, burst, hash and site's hash of
+--          the limits of new pubkeys, each hash '' where there is none]]])
 local function do_register(keys, args)
   local hash, interval, burst, pubkey, ttl_ms, most, platform, token, p256dh, auth, device_id,
-        mostro_pubkey = unpack(args)
+        mostro_pubkey, new_interval, new_burst, new_hash, new_site = unpack(args)
   local prefix, now, left = keys[1], now_us(), nil
   if device_id == '' then device_id = nil end
-  local wait = spend_address(prefix, now, 'register', hash, interval, burst)
-  if wait > 0 then return { 'address', wait } end
-  local key = token_key(prefix, pubkey)
-  if redis.call('EXISTS', key) == 0 then
-    local short = shortage(prefix, now, tonumber(most))
-    if short then return { short, 0 } end
+  local key, buckets = token_key(prefix, pubkey), {}
+  local is_new = redis.call('EXISTS', key) == 0
+  local short = is_new and shortage(prefix, now, tonumber(most))
+  add_bucket(buckets, prefix, 'register', hash, interval, burst, 'address')
+  if is_new and not short then -- else none is registered
+    add_bucket(buckets, prefix, 'new', new_hash, new_interval, new_burst, 'new')
+    add_bucket(buckets, prefix, 'new', new_site, new_interval, new_burst, 'new')
+  end
+  local refused, wait = spend_all(now, buckets)
+  if refused then return { refused, wait } end
+  if short then return { short, 0 } end
+  if is_new then
     memory.admitted = memory.admitted + 1
     -- An event may have noted a deferral while nobody was there to be woken.
     redis.call('DEL', due_key(prefix, pubkey))

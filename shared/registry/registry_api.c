@@ -103,8 +103,18 @@ enum registry_result registry_notify(struct registry *registry, const struct add
     return answer > 0 ? REGISTRY_REFUSED_ADDRESS : REGISTRY_OK;
 }
 
+static void add_new_limit(struct registry *registry, const struct address_hash *address,
+                          const struct address_hash *site)
+{
+    registry_add(registry, registry->register_new.interval);
+    registry_add(registry, registry->register_new.burst);
+    registry_add(registry, registry->limits_new && address != NULL ? address->hex : "");
+    registry_add(registry, registry->limits_new && site != NULL ? site->hex : "");
+}
+
 enum registry_result registry_register(struct registry *registry,
                                        const struct address_hash *address,
+                                       const struct address_hash *site,
                                        const struct trade_pubkey *key,
                                        const struct registration *registration)
 {
@@ -124,6 +134,7 @@ enum registry_result registry_register(struct registry *registry,
         return REGISTRY_UNAVAILABLE;
     registry_add(registry, device_id.hex);
     registry_add(registry, registration->mostro_pubkey);
+    add_new_limit(registry, address, site);
     return registry_call_for_outcome(registry);
 }
 

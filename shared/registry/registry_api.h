@@ -30,9 +30,11 @@ enum registry_result registry_notify(struct registry *registry, const struct add
 /* Its name in requests and in Redis. */
 const char *platform_name(enum platform platform);
 
-/* `address` NULL: no limit applies. */
+/* `address` NULL: no limit applies. `site` is what an IPv6 address belongs to, or NULL; a new
+ * pubkey spends a limit of each, too. */
 enum registry_result registry_register(struct registry *registry,
                                        const struct address_hash *address,
+                                       const struct address_hash *site,
                                        const struct trade_pubkey *key,
                                        const struct registration *registration);
 enum registry_result registry_unregister(struct registry *registry,

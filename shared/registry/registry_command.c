@@ -202,6 +202,7 @@ static enum registry_result outcome_of(struct registry *registry, redisReply *re
         {"ok", REGISTRY_OK, REGISTRY_SHORTAGES},
         {"absent", REGISTRY_NOT_FOUND, REGISTRY_SHORTAGES},
         {"address", REGISTRY_REFUSED_ADDRESS, REGISTRY_SHORTAGES},
+        {"new", REGISTRY_REFUSED_NEW, REGISTRY_SHORTAGES},
         {"full", REGISTRY_FULL, REGISTRY_SHORT_REGISTRATIONS},
         {"memory", REGISTRY_FULL, REGISTRY_SHORT_ROOM},
     };

@@ -36,8 +36,8 @@ struct registry {
     struct redis *redis;
     struct registry_command command;
     char *wakes_key;
-    bool limits_registers;
-    struct registry_limit notify_address, notify_pubkey, register_address;
+    bool limits_registers, limits_new;
+    struct registry_limit notify_address, notify_pubkey, register_address, register_new;
     char notify_wakes_max[REGISTRY_NUMBER_SIZE], event_wakes_max[REGISTRY_NUMBER_SIZE];
     char token_ttl_ms[REGISTRY_NUMBER_SIZE], registrations_max[REGISTRY_NUMBER_SIZE];
     int64_t refused_for_us; /* the wait that came with the last refusal */

@@ -49,6 +49,7 @@
 #define STATS_TROUBLE(X)                                                           \
     X(REFUSED_ADDRESS, "refused_address", "refusals_total", "limiter=\"address\"") \
     X(REFUSED_PUBKEY, "refused_pubkey", "refusals_total", "limiter=\"pubkey\"")    \
+    X(REFUSED_NEW, "refused_new", "refusals_total", "limiter=\"new\"")             \
     X(REDIS_ERRORS, "redis_errors", "redis_errors_total", "")
 
 /* One counter a route and status. */

@@ -49,6 +49,7 @@ struct settings {
     int64_t notify_rate_per_pubkey;
     int64_t notify_rate_per_address;
     int64_t register_rate_per_address;
+    int64_t register_new_per_address; /* a day */
     enum settings_proxy {
         SETTINGS_PROXY_NONE,   /* the peer is the client */
         SETTINGS_PROXY_EITHER, /* the proxy sets Fly-Client-IP, or else X-Forwarded-For */

@@ -43,6 +43,9 @@
     SETTING(REGISTER_RATE_PER_IP_PER_MIN, register_rate_per_address, WHOLE, "120", 0, 60000,       \
             "per minute", FCGI,                                                                    \
             "Register and unregister requests of one client address; 0 is no limit.")              \
+    SETTING(REGISTER_NEW_PER_IP_PER_DAY, register_new_per_address, WHOLE, "2000", 0, 1000000,      \
+            "per day", FCGI,                                                                       \
+            "New pubkeys of one client address, IPv6 by /64 and by /48; 0 is no limit.")           \
     SETTING(NOTIFY_TRUST_PROXY_HEADERS, trust_proxy_headers, PROXY, "false", 0, 0,                 \
             "true, false, Fly-Client-IP or X-Forwarded-For", FCGI,                                 \
             "The header in which a proxy names the client; true: Fly-Client-IP or the other.")     \

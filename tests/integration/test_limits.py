@@ -99,6 +99,91 @@ def test_registering_without_a_limit(make_api):
     assert statuses(answers) == [200] * 110
 
 
+# ---- New pubkeys
+
+
+def register_from(api, client, pubkey=None, headers=None, token="token-1"):
+    body = {"trade_pubkey": pubkey or nostr.new_pubkey(), "token": token, "platform": "ios"}
+    return api.post("/api/register", body, client=client,
+                    headers={"Content-Type": "application/json", **(headers or {})})
+
+
+def buckets(api):
+    return {key: api.redis.get(key) for key in api.redis.scan_iter("mostro:limit:*")}
+
+
+def test_new_pubkeys_have_a_limit_of_their_own(make_api):
+    """And a renewal is free, whatever has been refused before."""
+    api = make_api(REGISTER_RATE_PER_IP_PER_MIN="0", REGISTER_NEW_PER_IP_PER_DAY="3")
+    client = api.new_client()
+    pubkeys = [nostr.new_pubkey() for _ in range(6)]
+    found = [register_from(api, client, pubkey) for pubkey in pubkeys]
+    assert statuses(found) == [200] * 3 + [429] * 3
+    refused = found[-1]
+    assert (refused.body, refused.header("Retry-After")) == (
+        '{"success":false,"message":"rate limited"}', str(24 * 60 * 60 // 3))
+    for pubkey in pubkeys[:3] * 5:
+        assert register_from(api, client, pubkey, token="token-2").status == 200
+    assert not api.is_registered(pubkeys[3])
+    assert api.post("/api/unregister", {"trade_pubkey": pubkeys[0]}, client=client).status == 200
+    assert register_from(api, client, pubkeys[0]).status == 429
+    assert register_from(api, api.new_client(), pubkeys[3]).status == 200
+    wait_until(lambda: api.stat("refused_new") == 4)
+
+
+def test_what_is_refused_spends_nothing(make_api):
+    """Neither for its new pubkey nor of what the address may ask for."""
+    api = make_api(**SLOW, REGISTER_NEW_PER_IP_PER_DAY="2")
+    client = api.new_client()
+    assert statuses([register_from(api, client) for _ in range(2)]) == [200] * 2
+    before = buckets(api)
+    assert {key.split(":")[2] for key in before} == {"register", "new"}
+    assert statuses([register_from(api, client) for _ in range(20)]) == [429] * 20
+    assert buckets(api) == before
+    # And what the address's limit refuses spends nothing of the other.
+    body = {"trade_pubkey": nostr.new_pubkey()}
+    found = [api.post("/api/unregister", body, client=client) for _ in range(98)]
+    assert statuses(found) == [200] * 98
+    for key in before:
+        if ":new:" in key:
+            api.redis.delete(key)
+    assert register_from(api, client).status == 429
+    assert [key for key in buckets(api) if ":new:" in key] == []
+
+
+def test_what_finds_no_room_is_no_new_pubkey(make_api):
+    api = make_api(MAX_REGISTRATIONS="1", REGISTER_NEW_PER_IP_PER_DAY="2")
+    client = api.new_client()
+    assert register_from(api, client).status == 200
+    assert statuses([register_from(api, client) for _ in range(5)]) == [503] * 5
+    assert [int(api.redis.get(key)) - int(api.redis.time()[0]) * 1_000_000 > 43_300_000_000
+            for key in api.redis.scan_iter("mostro:limit:new:*")] == [False]
+
+
+def test_new_pubkeys_of_an_ipv6_site(make_api):
+    """By the /64, and all that a customer has: his /48."""
+    api = make_api(REGISTER_RATE_PER_IP_PER_MIN="0", REGISTER_NEW_PER_IP_PER_DAY="3",
+                   NOTIFY_TRUST_PROXY_HEADERS="true")
+
+    def register_as(address):
+        return register_from(api, api.new_client(), headers={"X-Forwarded-For": address}).status
+    assert [register_as(f"2001:db8:1:{i:x}::1") for i in range(5)] == [200] * 3 + [429] * 2
+    assert [register_as(f"2001:db8:2::{i:x}") for i in range(5)] == [200] * 3 + [429] * 2
+    assert [register_as(f"203.0.113.{i}") for i in range(5)] == [200] * 5
+    assert len(list(api.redis.scan_iter("mostro:limit:new:*"))) == 3 + 1 + 1 + 1 + 5
+
+
+def test_the_burst_of_new_pubkeys(make_api):
+    """500, as a node's users behind one address may need; and none without a limit."""
+    api = make_api(REGISTER_RATE_PER_IP_PER_MIN="0")
+    client = api.new_client()
+    assert statuses(at_once(510, lambda _: register_from(api, client))) == [200] * 500 + [429] * 10
+    api = make_api(REGISTER_RATE_PER_IP_PER_MIN="0", REGISTER_NEW_PER_IP_PER_DAY="0")
+    client = api.new_client()
+    assert statuses(at_once(510, lambda _: register_from(api, client))) == [200] * 510
+    assert not list(api.redis.scan_iter("mostro:limit:*"))
+
+
 @pytest.mark.parametrize("body, status", [(b"{", 400), (b'{"trade_pubkey":"bad"}', 400),
                                           (b"x" * 9000, 413)])
 def test_malformed_requests_spend_the_address_limit(make_api, body, status):

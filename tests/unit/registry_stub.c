@@ -76,11 +76,13 @@ enum registry_result registry_notify(struct registry *registry, const struct add
 
 enum registry_result registry_register(struct registry *registry,
                                        const struct address_hash *address,
+                                       const struct address_hash *site,
                                        const struct trade_pubkey *key,
                                        const struct registration *registration)
 {
     (void)registry;
     (void)address;
+    (void)site;
     (void)key;
     (void)registration;
     return answer;

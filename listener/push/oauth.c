@@ -49,7 +49,7 @@ struct oauth {
     int64_t ask_ms;              /* when to ask for the next */
     unsigned failures;           /* of the token endpoint, in a row */
     unsigned refusals;           /* of its tokens by FCM, in a row */
-    char told[OAUTH_ERROR_SIZE]; /* the token endpoint's last word that was logged */
+    char told[OAUTH_ERROR_SIZE]; /* the token endpoint's last error word in the log */
     bool asking;
 };
 
@@ -58,7 +58,7 @@ struct oauth {
 static int no_password(char *out, int size, int writing, void *arg)
 {
     (void)out, (void)size, (void)writing, (void)arg;
-    return -1; /* OpenSSL's own would ask at the terminal */
+    return -1; /* OpenSSL's default would ask at the terminal */
 }
 
 static EVP_PKEY *read_key(const char *pem)
@@ -201,7 +201,7 @@ static bool sign(const struct oauth_account *account, const char *text, size_t l
 char *oauth_account_jwt(const struct oauth_account *account, int64_t unix_s)
 {
     size_t signature_len = (size_t)EVP_PKEY_get_size(account->key);
-    /* Every byte of a claim is at most six in JSON (\u0000); base64 adds a third. */
+    /* In JSON a byte of a claim becomes at most six (\u0000); base64 adds a third. */
     size_t key_id_len = account->key_id != NULL ? strlen(account->key_id) : 0;
     size_t size = 1024 + 8 * (strlen(account->email) + strlen(account->token_uri) + key_id_len) +
                   2 * signature_len;
@@ -321,14 +321,15 @@ static void back_off(struct oauth *oauth, int64_t now_ms)
         now_ms + backoff_ms(&rule, oauth->failures + oauth->refusals, random_up_to(UINT64_MAX));
 }
 
-/* What to mend at the words that Google's endpoint is known to say. */
+/* What an operator can mend when Google's endpoint says a known word. */
 static const char *error_hint(const char *word)
 {
     static const struct {
         const char *word, *hint;
     } hints[] = {
-        {"invalid_grant", ": this host's clock is wrong, or the account or its key is no more"},
-        {"invalid_client", ": the account or its key is no more"},
+        {"invalid_grant",
+         ": this host's clock is wrong, or the account or its key no longer exists"},
+        {"invalid_client", ": the account or its key no longer exists"},
         {"unauthorized_client", ": the account may not ask for access tokens"},
         {"invalid_scope", ": the account may not send messages"},
     };
@@ -339,7 +340,7 @@ static const char *error_hint(const char *word)
     return "";
 }
 
-/* One line when it begins to fail, one when another error is given, one when it works again. */
+/* Logs one line when it begins to fail, one for each other error, one when it works again. */
 static void failed(struct oauth *oauth, const struct http_answer *answer, int64_t now_ms)
 {
     bool begins = oauth->failures++ == 0;

@@ -1,8 +1,9 @@
-/* oauth: the access token that FCM asks for, always at hand and never waited for.
+/* oauth: the access token that FCM asks for, always at hand, so that no push waits for one.
  *
- * A service account's key signs a JWT (RS256, RFC 7515 and 7519) that its token_uri exchanges for a
- * token (RFC 7523). One request at a time; a token is renewed well before it expires; a failure is
- * retried in the background, 1 s doubling to 60 s, for ever. Key and tokens are wiped after use.
+ * A service account's key signs a JWT (RS256, RFC 7515 and 7519), which its token_uri exchanges for
+ * a token (RFC 7523). One request is under way at a time; a token is renewed well before it
+ * expires; a failure is retried in the background, 1 s doubling to 60 s, for ever. Key and tokens
+ * are wiped after use.
  *
  * Belongs to the thread of its HTTP client. `now_ms` is clock_monotonic_ms(). */
 #ifndef MOSTRO_OAUTH_H
@@ -26,7 +27,7 @@ struct oauth_account;
  * constant; it holds nothing of the text). */
 struct oauth_account *oauth_account_parse(const char *json, size_t len, const char **why);
 
-/* From the JSON file; one that others can read is warned about. */
+/* Reads the JSON file, and warns where others can read it, too. */
 struct oauth_account *oauth_account_read(const char *path, const char **why);
 void oauth_account_free(struct oauth_account **account);
 
@@ -37,13 +38,13 @@ const char *oauth_account_project(const struct oauth_account *account);
  * wiped and freed by the caller. */
 char *oauth_account_jwt(const struct oauth_account *account, int64_t unix_s);
 
-/* What the token endpoint answered: an access token (wiped and freed by the caller) and how long it
- * lives. False if it is none that could be sent on in a header. */
+/* Reads the token endpoint's answer: an access token (wiped and freed by the caller) and its
+ * lifetime. False where there is no token that a header could carry. */
 bool oauth_parse_answer(const char *body, size_t len, char **token, int64_t *lifetime_ms);
 
-/* The error word of RFC 6749 section 5.2 in a refusal. False, and then it is "", where there is
- * none or one of more than letters, digits and `_`, which no word of any RFC has: it goes into the
- * log. */
+/* Reads the error word of RFC 6749, section 5.2, from a refusal, for the log. False, and "", where
+ * there is none, or it has other characters than letters, digits and `_`: no RFC has such a word.
+ */
 bool oauth_parse_error(const char *body, size_t len, char word[OAUTH_ERROR_SIZE]);
 
 /* In how many milliseconds a token of this lifetime is to be renewed: at least 60 s early where it
@@ -54,10 +55,10 @@ int64_t oauth_renew_in_ms(int64_t lifetime_ms);
 
 struct oauth;
 
-/* Takes the account over. NULL when out of memory. */
+/* Takes ownership of the account. NULL when out of memory. */
 struct oauth *oauth_new(struct http_client *client, struct oauth_account *account);
 
-/* Before the HTTP client is freed, after http_client_cancel_all(). */
+/* Call before the HTTP client is freed, after http_client_cancel_all(). */
 void oauth_free(struct oauth **oauth);
 
 /* Asks for a token if it is time to; returns when to be called again. */
@@ -67,8 +68,8 @@ int64_t oauth_run(struct oauth *oauth, int64_t now_ms, int64_t unix_s);
  * oauth_refused() or the HTTP client's next wait. */
 const char *oauth_token(const struct oauth *oauth, int64_t now_ms, uint64_t *generation);
 
-/* What became of the token of that number. A refused one is dropped and renewed: at once, but after
- * a back-off where the one before was refused too and none accepted since. */
+/* Tells how FCM judged the token of that number. A refused token is dropped and renewed: at once,
+ * or after a back-off where the one before was refused, too, and none has been accepted since. */
 void oauth_accepted(struct oauth *oauth, uint64_t generation);
 void oauth_refused(struct oauth *oauth, uint64_t generation, int64_t now_ms);
 

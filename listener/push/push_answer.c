@@ -6,7 +6,8 @@
 
 #include "push_notices.h"
 
-/* FCM's codes and Google's statuses, as documented. Any other word may be anything. */
+/* FCM's codes and Google's statuses, as documented. No other word is shown, because it could be
+ * anything. */
 static const char *const codes[] = {
     "UNSPECIFIED_ERROR",   "INVALID_ARGUMENT",  "UNREGISTERED",    "SENDER_ID_MISMATCH",
     "QUOTA_EXCEEDED",      "UNAVAILABLE",       "INTERNAL",        "THIRD_PARTY_AUTH_ERROR",

@@ -1,5 +1,5 @@
-/* push_answer: what came back for a push, in a few words for the debug log: `404 UNREGISTERED`, `no
- * answer in time`. Nothing of a URL, of a body only a code that is known. Pure. */
+/* push_answer: the answer to a push in a few words for the debug log: `404 UNREGISTERED`, `no
+ * answer in time`. It shows nothing of a URL, and of a body only a known code. Pure. */
 #ifndef MOSTRO_PUSH_ANSWER_H
 #define MOSTRO_PUSH_ANSWER_H
 

@@ -9,12 +9,12 @@
 #include "base/expiring_set.h"
 #include "log/log.h"
 
-#define NAME_SIZE 300 /* of a host, and which of its troubles it is */
+#define NAME_SIZE 300 /* a host and one of its troubles */
 #define ERRNO_MAX 9999
 
 struct push_notices {
     struct expiring_set *made;
-    int64_t full_until_ms; /* that there are too many has been said, and holds until then */
+    int64_t full_until_ms; /* when the line that there are too many may be written again */
 };
 
 struct push_notices *push_notices_new(void)
@@ -49,7 +49,7 @@ static void tell_that_it_is_full(struct push_notices *notices, int64_t now_ms)
              PUSH_NOTICES_MAX);
 }
 
-/* Whether this is to be said of the host now; it counts as said then. */
+/* Whether to log this of the host now; counts it as logged. */
 static bool is_due(struct push_notices *notices, const char *host, bool address_refused,
                    int64_t now_ms)
 {

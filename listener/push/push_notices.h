@@ -1,12 +1,11 @@
-/* push_notices: what operators are told of distributors whose pushes fail, once a host and hour.
+/* push_notices: tells operators of distributors whose pushes fail, once a host and hour.
  *
- * A line holds the host's name, redacted (see log_redact()), what is the matter in words of our
- * own, the status, and the number of an error that the answer names; nothing else of a URL or an
- * answer.
+ * A line holds the host's name, redacted (see log_redact()), the trouble in our own words, the
+ * status, and an error's number in the answer; nothing else of a URL or an answer.
  *
- * Strangers choose the hosts, so at most PUSH_NOTICES_MAX lines come of them within an hour: then
- * one more line says so, and a host that has not been named by then is not named until the hour of
- * one that has is over. Times are milliseconds of clock_monotonic_ms(). Not thread-safe. */
+ * Strangers choose the hosts, so at most PUSH_NOTICES_MAX lines are written within an hour. Then
+ * one more line says so, and a further host is not named until the hour of an earlier one is over.
+ * Times are milliseconds of clock_monotonic_ms(). Not thread-safe. */
 #ifndef MOSTRO_PUSH_NOTICES_H
 #define MOSTRO_PUSH_NOTICES_H
 
@@ -23,8 +22,9 @@ struct push_notices;
 struct push_notices *push_notices_new(void);
 void push_notices_free(struct push_notices **notices);
 
-/* A push to this host (a name without a port) has failed like this. An address that address_check
- * refused is told of apart, as an information: the host's owner is to blame, not this server. */
+/* A push to this host (a name without a port) has failed with this answer. An address that
+ * address_check refused is logged as an information, because the host's owner is to blame, not this
+ * server. */
 void push_notices_failed(struct push_notices *notices, const char *host,
                          const struct http_answer *answer, int64_t now_ms);
 

@@ -106,7 +106,7 @@ static bool is_good(const struct entry *entry, int64_t now_s)
     return entry->header != NULL && now_s >= entry->made_s && now_s - entry->made_s < VAPID_REUSE_S;
 }
 
-/* The origin's entry; else the one that is to make room for it. */
+/* The origin's entry, or else the one that makes room for it. */
 static struct entry *find(struct vapid *vapid, const char *origin)
 {
     struct entry *oldest = &vapid->entries[0];

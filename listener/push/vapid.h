@@ -1,10 +1,10 @@
-/* vapid: says who pushes (RFC 8292): a JWT for each distributor, signed with
+/* vapid: signs pushes with our name (RFC 8292): a JWT for each distributor, made with
  * VAPID_PRIVATE_KEY_FILE.
  *
- * A JWT serves an origin for VAPID_REUSE_S and is good for some hours more, so that neither side's
- * clock matters. Those of the VAPID_ORIGINS_MAX origins used last are kept; strangers choose the
- * origins, and with more of them only make us sign more often. A holder of a JWT can push in our
- * name: JWTs are wiped. Not thread-safe; times are Unix seconds. */
+ * A JWT serves an origin for VAPID_REUSE_S and is valid for some hours more, so that differing
+ * clocks do not matter. The JWTs of the VAPID_ORIGINS_MAX origins used last are kept. Strangers
+ * choose the origins; with more of them, they only make us sign more often. The holder of a JWT can
+ * push in our name, so JWTs are wiped. Not thread-safe; times are Unix seconds. */
 #ifndef MOSTRO_VAPID_H
 #define MOSTRO_VAPID_H
 

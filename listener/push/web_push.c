@@ -21,10 +21,11 @@
 #define TAG_SIZE       16
 #define LAST_DELIMITER 2 /* RFC 8188, section 2: there is no further record */
 
-/* What OpenSSL would look up or make anew for every message, at more than its own cost. */
+/* Kept here, because OpenSSL would look it up or make it again for every message, at more than the
+ * message's own cost. */
 struct web_push {
     EVP_PKEY_CTX *generator;
-    EVP_PKEY *device; /* gets the point of each message's device in turn */
+    EVP_PKEY *device; /* set to each message's device in turn */
     EVP_KDF_CTX *hkdf;
     EVP_CIPHER *aes;
     EVP_CIPHER_CTX *cipher;
@@ -209,7 +210,7 @@ enum web_push_result web_push_encrypt_with(struct web_push *web_push, EVP_PKEY *
     OPENSSL_cleanse(key, sizeof key);
     OPENSSL_cleanse(nonce, sizeof nonce);
     if (result != WEB_PUSH_OK)
-        ERR_clear_error(); /* this thread's queue is libcurl's, too */
+        ERR_clear_error(); /* libcurl reads this thread's error queue, too */
     return result;
 }
 

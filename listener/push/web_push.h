@@ -15,11 +15,11 @@
 
 #define WEB_PUSH_SALT_SIZE 16
 
-/* What a message is longer than its plaintext: salt, record size, length of the key, the key, the
- * delimiter and the tag. */
+/* By how much a message is longer than its plaintext: salt, record size, length of the key, the
+ * key, the delimiter and the tag. */
 #define WEB_PUSH_OVERHEAD (WEB_PUSH_SALT_SIZE + 4 + 1 + WEB_PUSH_POINT_SIZE + 1 + 16)
 
-/* 4096 bytes are what a distributor must take (RFC 8291, section 4). */
+/* A distributor must accept 4096 bytes (RFC 8291, section 4). */
 #define WEB_PUSH_PLAINTEXT_MAX (4096 - WEB_PUSH_OVERHEAD)
 
 struct web_push;
@@ -39,7 +39,7 @@ enum web_push_result web_push_encrypt(struct web_push *web_push, const struct we
                                       const void *plaintext, size_t plaintext_len, uint8_t *message)
     __attribute__((warn_unused_result));
 
-/* The same with an ephemeral key of P-256 and a salt that are given: for test vectors alone, as
+/* The same with a given ephemeral key of P-256 and a given salt. For test vectors alone: using
  * either twice would give the plaintext away. */
 enum web_push_result web_push_encrypt_with(struct web_push *web_push, EVP_PKEY *ephemeral,
                                            const uint8_t salt[WEB_PUSH_SALT_SIZE],

@@ -127,7 +127,7 @@ bool intake_flush(struct intake *intake)
 
 static void lose(struct intake *intake, const struct event *event)
 {
-    log_debug("intake: %s has an event for which there is no room: it will be asked for anew",
+    log_debug("intake: %s has an event for which there is no room: it will be asked for again",
               log_debug_name(&event->trade_pubkey).text);
     if (intake->lost++ == 0)
         log_warn("intake: Redis takes no events and the buffer (%zu) is full: further events are "

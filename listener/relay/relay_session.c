@@ -62,7 +62,7 @@ static void warn_of_guard(struct relay_session *session, int64_t now_ms)
         if (relay_session_kind(session, i) == WRAP_GUARD_KIND && subscription_is_live(it) &&
             wrap_guard_is_to_warn(&session->guard, now_ms - it->live_since_ms))
             log_warn("relay %s: wants authentication, and has shown no gift wrap (kind %d): it may "
-                     "keep them from all but their addressees, and says so to nobody",
+                     "keep them from all but their addressees, without saying so",
                      session->options.name, WRAP_GUARD_KIND);
     }
 }

@@ -156,7 +156,7 @@ def test_a_node_s_reminders_of_days_wake_once(live, relay, phone, pubkey, device
 @pytest.mark.parametrize("listeners", [1, 2])
 def test_what_was_stored_wakes_once_however_much_it_was(live, relay, phone, pubkey, device,
                                                         listeners):
-    """And whoever finds it."""
+    """One wake, whether one listener or two find it."""
     wait_until_caught_up(live, relay)
     stop_listener(live)
     now = time.time()
@@ -176,7 +176,7 @@ def test_what_was_stored_wakes_once_however_much_it_was(live, relay, phone, pubk
 
 
 def test_it_asks_no_further_back_than_two_days(live, relay):
-    """And as far again for gift wraps, which may be dated so."""
+    """Twice as far for gift wraps, which may be dated back."""
     wait_until_caught_up(live, relay)
     stop_listener(live)
     set_cursor(live, relay, now_ms(live) - 30 * nostr.DAY * 1000)
@@ -234,7 +234,7 @@ def test_stored_events_spend_no_limit_and_leave_nothing_behind(live, relay, phon
 
 
 def test_a_relay_that_refuses_a_kind(live, relay, phone, pubkey, device):
-    """The other is caught up on all the same."""
+    """The other kind is caught up on all the same."""
     wait_until_caught_up(live, relay)
     stop_listener(live)
     live.redis.delete(f"mostro:cursor:{relay.url}:{nostr.DIRECT_MESSAGE}")
@@ -382,7 +382,7 @@ def test_a_page_that_is_rate_limited_is_asked_for_again(live, relay, phone, pubk
 
 
 def test_what_redis_could_not_take_is_caught_up_on(live, relay, phone, pubkey, device):
-    """More than are held, while it stands still."""
+    """More events than are held, while Redis stands still."""
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
     wait_until_caught_up(live, relay)

@@ -284,7 +284,7 @@ def test_a_key_from_a_file(make_stack, version, tmp_path, mode):
 
 
 def refuses_to_start(make_stack, **settings):
-    """What it says, when asked and when started in earnest: the same, and nothing secret."""
+    """--check-config and a real start say the same, and nothing secret."""
     stack = make_stack(**settings)
     said = []
     for name, command in (

@@ -92,7 +92,7 @@ def test_api_started_before_redis(make_stack, pubkey):
 
 
 def test_api_while_redis_hangs(api, pubkey):
-    """No reply that comes late answers somebody else's request."""
+    """A late reply never answers another request."""
     for _ in range(4):
         for request in requests_that_need_redis(pubkey):
             assert ask(api, *request).status in (200, 202)
@@ -113,7 +113,7 @@ def test_api_while_redis_hangs(api, pubkey):
 
 
 def test_api_when_redis_has_lost_everything(api, pubkey):
-    """Its functions are loaded again by whoever misses them."""
+    """The first program that misses its functions loads them again."""
     api.register(pubkey, "token-1")
     api.redis.flushall()
     api.redis.function_flush()
@@ -300,7 +300,7 @@ def test_retry_after_is_honoured(live, relay, phone, pubkey, device):
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 403, 405, 413])
 def test_a_push_that_is_refused_is_given_up(live, relay, phone, pubkey, device, status):
-    """And a redirection is never followed."""
+    """A redirection is never followed."""
     elsewhere = {"Location": phone.endpoint()} if status < 400 else {}
     phone.answer(device, [phones.Answer(status, elsewhere)])
     relay.publish(nostr.gift_wrap(pubkey))
@@ -329,7 +329,7 @@ def test_a_dead_endpoint_that_was_replaced_meanwhile(live, relay, phone, pubkey,
     renewed = phone.endpoint()
     live.register(pubkey, renewed)
     gate.set()
-    # The wake did not reach anybody yet.
+    # The wake has not reached a phone yet.
     assert phone.url + phone.next_push().path == renewed
     live.wait_until_idle()
     assert live.is_registered(pubkey)

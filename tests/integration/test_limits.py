@@ -264,7 +264,7 @@ HOUR_MS = 3_600_000
 
 
 def plant_ahead(api, key):
-    """As a bucket is that an hour was taken from."""
+    """Makes a bucket as if an hour had been taken from it."""
     seconds, micros = api.redis.time()
     api.redis.set(key, (seconds + 3600) * 1_000_000 + micros, px=HOUR_MS)
 
@@ -549,7 +549,7 @@ def test_a_renewal_without_a_node_heeds_all(make_api, fields):
 
 
 def test_after_ten_visible_wakes_they_are_silent(make_api):
-    """And one more in ten minutes is visible."""
+    """One more each ten minutes is visible."""
     api = make_api(NOTIFY_RATE_PER_PUBKEY_PER_MIN="60000")
     pubkey, other = nostr.new_pubkey(), nostr.new_pubkey()
     api.register(pubkey, "token-1")
@@ -603,7 +603,7 @@ def test_a_silent_wake_that_is_deferred_covers_no_visible_one(make_api):
 
 
 def test_a_silent_event_outlives_a_notify_that_is_deferred(make_api):
-    """Which would be given up after an hour."""
+    """The notify would be given up after an hour."""
     api = make_api(**SLOW)
     pubkey = nostr.new_pubkey()
     api.register(pubkey, "token-1", mostro_pubkey=nostr.new_pubkey())
@@ -786,7 +786,7 @@ def test_only_the_header_that_the_proxy_sets(make_api, mine, others):
 
 
 def test_an_untrusted_proxy_does_not_exhaust_registering(make_api):
-    """All phones behind a proxy that nobody has named come as one: better no limit than that."""
+    """Phones behind a proxy that the settings do not name share an address: no limit is better."""
     api = make_api(**SLOW)
     client = api.new_client()
     headers = {"Content-Type": "application/json", "X-Forwarded-For": "203.0.113.1"}

@@ -1,4 +1,4 @@
-"""Several listeners on one Redis: one wake an event, whoever dies, hangs, or is replaced."""
+"""Several listeners on one Redis: one wake an event, even when one dies, hangs, or is replaced."""
 import collections
 import contextlib
 import re
@@ -63,7 +63,7 @@ def held_for(stack, name):
 
 
 def forget_heartbeat(stack, name):
-    """As if it had expired."""
+    """Removes the heartbeat, as if it had expired."""
     stack.redis.delete(f"mostro:listener:{name}")
 
 
@@ -111,7 +111,7 @@ class Waiting:
 
 
 def test_an_event_wakes_once(stack, relay, phone):
-    """Though both see it, and on two relays."""
+    """Both see it, on two relays, and there is one wake."""
     events = 300
     with Relay() as other:
         for name in (FIRST, SECOND):
@@ -132,7 +132,7 @@ def test_an_event_wakes_once(stack, relay, phone):
 
 
 def test_a_live_one_keeps_its_wakes(stack, relay, phone, google):
-    """However long they wait."""
+    """Wakes stay their listener's, however long they wait."""
     start(stack, FIRST, relay)
     waiting = Waiting(stack, phone, retry_after=60)
     ids = [one["message_id"]
@@ -263,7 +263,7 @@ def test_consumers_made_by_hand_are_dead(stack, relay, phone):
 
 
 def test_a_consumer_is_deleted_only_when_it_has_nothing(stack, relay):
-    """Or its wakes would be lost: the function is asked for less than there is."""
+    """Otherwise its wakes would be lost: the function is asked for fewer than there are."""
     start(stack, FIRST, relay)
     since = field(stack, FIRST, "since")
     stack.redis.xgroup_destroy(WAKES, GROUP)
@@ -306,7 +306,7 @@ def stopped(program):
 
 
 def test_no_wake_is_read_before_the_first_heartbeat(stack, relay, phone):
-    """Or another would take it over."""
+    """Otherwise another listener would take it over."""
     with stack.redis.monitor() as monitor:
         stack.spawn_listener([relay])
         seen = []
@@ -320,7 +320,7 @@ def test_no_wake_is_read_before_the_first_heartbeat(stack, relay, phone):
 
 
 def test_one_that_hung_finds_its_wakes_taken_over(stack, relay, phone):
-    """It pushes none of them once more, those aside that were in flight."""
+    """It pushes only those again that were in flight."""
     first = start(stack, FIRST, relay)
     waiting = Waiting(stack, phone)
     many = [new_device(stack, phone) for _ in range(20)]
@@ -349,7 +349,7 @@ def test_one_that_hung_finds_its_wakes_taken_over(stack, relay, phone):
 
 
 def test_a_lapse_that_nobody_used(stack, relay, phone):
-    """It goes on with its own, what is in flight aside: that is pushed once."""
+    """It goes on with its own wakes; those in flight are pushed once."""
     start(stack, FIRST, relay)
     # Some seconds after it has connected it reads its own once more, whatever happens.
     wait_until(lambda: held_for(stack, FIRST) > 6)
@@ -414,7 +414,7 @@ def test_one_that_is_stopping_may_finish(stack, relay, phone):
 
 
 def test_one_that_hung_while_it_was_replaced(stack, relay, phone):
-    """Its wakes are pushed without it, and not by it when it finds out."""
+    """Others push its wakes, and it does not push them when it finds out."""
     older = start(stack, FIRST, relay)
     many = [new_device(stack, phone) for _ in range(20)]
     for pubkey, endpoint in many:

@@ -254,7 +254,7 @@ def test_redis_is_asked_the_same_when_it_is_full(make_api):
 
 
 def test_watching_sees_a_look_at_a_registration(slow_api, pubkey):
-    """Or the tests above would find nothing whatever was there."""
+    """Otherwise the tests above would find nothing in any case."""
     groups = watch(slow_api, lambda: slow_api.register(pubkey, "token-1"))
     assert f"mostro:token:{pubkey}" in [word for command in groups[0] for word in command]
 
@@ -468,7 +468,7 @@ def test_registered_take_as_long_while_they_are_pushed_to(make_stack, make_calle
     pools = make_pools(api, endpoint=lambda: f"{url}/{Phone.path()}")
     assert abs(measure(make_caller(api), pools)) < welch.LIMIT
     assert phone.output().count("silent_wake") >= POOL / 2
-    # What is left of the wakes is nobody's concern.
+    # The wakes that are left do not matter.
     api.listener.kill()
 
 
@@ -489,8 +489,8 @@ def test_registered_are_refused_as_fast(make_api, make_caller):
 @pytest.mark.parametrize("events, left", [(4, PUBKEY_BURST - 4), (PUBKEY_BURST, 0),
                                           (PUBKEY_BURST + 3, 0)])
 def test_relay_events_spend_the_limit_of_anyone(make_stack, relay, phone, events, left):
-    """Or an early 429 would tell who is registered. Once an event, though two listeners see it and
-    the relay sends it twice."""
+    """Otherwise an early 429 would tell who is registered. An event spends it once, though two
+    listeners see it and the relay sends it twice."""
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", **SLOW)
     stack.start_redis()
     stack.start_api()
@@ -679,7 +679,7 @@ def test_a_restarted_worker_counts_in_the_same_bucket(make_api):
 
 
 def test_workers_agree_again_after_redis_lost_its_data(eight, make_caller):
-    """Also where somebody else was the first to draw a new key: here half of the workers, which
+    """Also where another program was the first to draw a new key: here half of the workers, which
     have started since, know that one only."""
     check_bursts(eight, make_caller, lambda: notifies_of_one_address(eight), ADMITTED_OF_100)
     key = secrets.token_hex(32)

@@ -83,7 +83,7 @@ def test_fcm_asks_for_another_try_again_and_again(with_google, google, registere
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308, 400, 405, 409, 413])
 def test_fcm_refuses_for_good(with_google, google, registered, code):
-    """And a redirection is never followed."""
+    """A redirection is never followed."""
     path = f"/v1/projects/{google.PROJECT}/messages:send"
     google.answer(TOKEN, [refusal(code, Location=f"{google.url}{path}")])
     with_google.notify(registered)
@@ -135,7 +135,7 @@ def register_while_one_dies(stack, google, pubkey, token):
 
 def test_a_dead_fcm_token_that_was_replaced_meanwhile(with_google, google, registered):
     register_while_one_dies(with_google, google, registered, "fcm-token-2")
-    # The wake did not reach anybody yet.
+    # The wake has not reached a phone yet.
     assert google.next_message().token == "fcm-token-2"
     with_google.wait_until_idle()
     assert with_google.is_registered(registered)

@@ -191,7 +191,7 @@ def test_a_wake_that_went_to_a_dead_connection(make_stack, relay, phone, pubkey)
 
 
 def test_a_stop_waits_for_a_redis_that_pauses(live, phone, pubkey, device):
-    """Or the next listener would push once more."""
+    """Otherwise the next listener would push again."""
     other, endpoint = nostr.new_pubkey(), phone.endpoint()
     live.register(other, endpoint)
     gates = [threading.Event(), threading.Event()]

@@ -1,4 +1,4 @@
-"""Names that lead to the public internet when somebody looks, and to this network when a push is
+"""Names that lead to the public internet when they are checked, and to this network when a push is
 made. The listener is a real one with a resolver that lies (rebinding.c)."""
 import pytest
 

@@ -119,8 +119,8 @@ def connections_made(stack):
 
 
 def check_refused(stack, reason):
-    """What is written while a Redis may not be used: the worker and the listener stay, say what to
-    do, once, and whoever asks is told that much."""
+    """While a Redis may not be used the worker and the listener stay, log once what to do, and
+    answer requests accordingly."""
     workers = stack.workers.children()
     for _ in range(3):
         for path, body in requests_that_need_redis():
@@ -140,7 +140,7 @@ def check_refused(stack, reason):
 
 
 def check_mended(stack, relay, phone):
-    """All is well without anybody starting anything again."""
+    """Everything works again without a restart."""
     wait_until(lambda: all(stack.get("/api/status").status == 200 for _ in range(5)), timeout=5)
     stack.wait_for_heartbeat()
     relay.wait_for_req(2, timeout=20)
@@ -195,7 +195,7 @@ def test_what_may_not_be_used_is_waited_for(make_stack, relay, phone, what):
 
 
 def test_a_refusal_is_told_of_once_a_minute(make_stack, relay, tmp_path):
-    """Also while nobody asks for anything."""
+    """Also without requests."""
     stack = make_stack(**preloaded("later", tmp_path))
     clock = tmp_path / "clock"
     stack.settings["LATER"] = str(clock)
@@ -377,7 +377,7 @@ def crowded(stack):
 
 @pytest.mark.parametrize("trouble", [busy, crowded])
 def test_what_passes_by_itself_is_waited_for(make_stack, relay, trouble):
-    """An error that tells nothing of persistence: whoever ended for it might not be started again."""
+    """An error that says nothing of persistence: a program must not end for it."""
     stack = make_stack()
     with trouble(stack):
         responder, listener = responder_of(stack), stack.spawn_listener([relay])
@@ -511,7 +511,7 @@ def test_the_programs_need_no_more(with_acl, relay, phone, pubkey, unix):
     stack.start_api()
     endpoint = phone.endpoint()
     stack.register(pubkey, endpoint)
-    # A wake that somebody has read who is no more.
+    # A wake that was read by a listener which no longer runs.
     stack.redis.xgroup_create("mostro:wakes", "dispatch", "0", mkstream=True)
     stack.notify(pubkey)
     assert stack.redis.xreadgroup("dispatch", "nobody", {"mostro:wakes": ">"})
@@ -765,8 +765,8 @@ def deliver(stack, relay, pubkey, times=1):
 
 @pytest.mark.parametrize("registered", [True, False])
 def test_how_long_an_event_is_remembered(slow, relay, phone, pubkey, registered):
-    """As long for who is registered as for who is not, or the limit would tell them apart; but only
-    an event that woke somebody could do so again."""
+    """For registered and unregistered pubkeys alike, or the limit would tell them apart. Only an
+    event that has woken a phone could do so again."""
     if registered:
         slow.register(pubkey, phone.endpoint())
     event = deliver(slow, relay, pubkey)
@@ -879,7 +879,7 @@ def planted(stack):
 
 
 def test_who_has_expired_is_trimmed(make_stack):
-    """A limited number at a time, for nobody else is served meanwhile."""
+    """A limited number at a time, because Redis serves no other client meanwhile."""
     stack = make_stack()
     stack.start_redis()
     stack.redis.function_load((TOP / "shared/registry/registry.lua").read_text())
@@ -1274,7 +1274,7 @@ def test_a_stalled_redis(make_api):
 
 def test_a_redis_that_answers_at_the_last_moment(make_api):
     """Stopped for about as long as a command may take: replies come just in time or just too late,
-    and those are nobody's."""
+    and late ones answer no request."""
     api = make_api(4)
     workers = api.workers.children()
     pause = threading.Event()

@@ -103,7 +103,7 @@ class RefusingServer:
 
 @pytest.mark.parametrize("status", [200, 301, 307, 400, 401, 403, 404, 426, 429, 500, 503])
 def test_an_upgrade_that_is_refused(make_stack, status):
-    """It is not followed elsewhere either."""
+    """A redirected relay is not followed to the other place."""
     with RefusingServer(status) as server:
         stack = make_stack()
         stack.start_redis()
@@ -136,7 +136,7 @@ def is_connected(stack):
 
 @pytest.mark.parametrize("after", [None, 21], ids=["never", "late"])
 def test_eose_that_does_not_come_in_time(make_stack, phone, after):
-    """After 20 s what comes is new all the same; what came until then is told apart by its date."""
+    """After 20 s events are new even without EOSE; earlier ones are told apart by their dates."""
     old, meanwhile, late = pubkeys = [nostr.new_pubkey() for _ in range(3)]
     endpoints = {pubkey: phone.endpoint() for pubkey in pubkeys}
     with Relay(eose_after=after) as relay:
@@ -166,7 +166,7 @@ def test_eose_that_does_not_come_in_time(make_stack, phone, after):
 
 @pytest.mark.parametrize("goes_live", [False, True], ids=["refused", "live for a moment"])
 def test_a_relay_that_lets_no_subscription_live(make_stack, goes_live):
-    """It is not connected, whatever the state of its WebSocket."""
+    """It does not count as connected, although its WebSocket is open."""
     with Relay() as relay:
         if not goes_live:
             relay.refuse_reqs("blocked: no", 100)
@@ -212,7 +212,7 @@ def test_an_event_in_pieces(live, relay, phone, pubkey, device, how):
 
 @pytest.mark.parametrize("relay", ["deflate"], indirect=True)
 def test_a_relay_that_would_compress(live, relay, phone, pubkey, device):
-    """Nobody asks it to: see websocket.h."""
+    """We do not offer compression: see websocket.h."""
     assert not relay.compresses
     relay.send_raw(frame_of(relay, wrap(pubkey, content="x" * 100_000)))
     assert phone.url + phone.next_push().path == device
@@ -345,7 +345,7 @@ FORGERIES = {
 
 @pytest.mark.parametrize("what", FORGERIES)
 def test_a_forged_copy_that_comes_first(live, relay, phone, pubkey, device, what):
-    """It has the id of the true event, and does not keep that from its device."""
+    """A forgery with the id of the true event does not keep that from its device."""
     event = nostr.gift_wrap(pubkey)
     for _ in range(3):
         relay.send_raw(frame_of(relay, FORGERIES[what](event)))
@@ -403,7 +403,7 @@ def test_a_relay_that_is_named_twice(make_stack, relay, phone, pubkey):
 
 
 def refuses_to_start(make_stack, secret, **settings):
-    """What it says when asked and when started in earnest: the same, and nothing secret."""
+    """--check-config and a real start say the same, and nothing secret."""
     stack = make_stack(**{"NOSTR_RELAYS": "ws://127.0.0.1:1", **settings})
     said = []
     for name, options in (("asked", ["--check-config"]), ("started", [])):
@@ -458,13 +458,13 @@ def test_what_no_start_would_get_over(make_stack, settings, says):
 
 
 def test_a_relays_path_and_query_are_not_shown(make_stack):
-    """They may be what a relay knows its guests by."""
+    """They may identify us to the relay."""
     said = refuses_to_start(make_stack, "hidden", NOSTR_RELAYS="wss://[::1].x/hidden?token=hidden")
     assert "NOSTR_RELAYS=wss://[::1].x/[...]: expected" in said
 
 
 def test_fcm_that_would_be_off(make_stack):
-    """Which is no reason not to start."""
+    """The listener starts all the same."""
     stack = make_stack(NOSTR_RELAYS="ws://127.0.0.1:1", FCM_ENABLED="true",
                        FIREBASE_PROJECT_ID="project",
                        FIREBASE_SERVICE_ACCOUNT_PATH="/nowhere/account.json")
@@ -480,7 +480,7 @@ def test_fcm_that_would_be_off(make_stack):
     ("", ""),
 ])
 def test_the_project_of_fcm(make_stack, google_settings, project, said):
-    """The service account has one of its own."""
+    """The service account names a project of its own."""
     stack = make_stack(**{**google_settings, "NOSTR_RELAYS": "ws://127.0.0.1:1",
                           "FIREBASE_PROJECT_ID": project})
     asked = stack.start_program("asked", [LISTENER, "--check-config"])

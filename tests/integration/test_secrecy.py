@@ -48,7 +48,7 @@ def find(planted, directory):
 
 
 def test_find_finds(tmp_path):
-    """Or the test below would see nothing whatever was there."""
+    """Otherwise the test below would see nothing in any case."""
     pubkey = nostr.new_pubkey()
     for text in (pubkey, pubkey.upper(), f"x{pubkey[:16]}...", pubkey.encode().hex()):
         (tmp_path / "a.log").write_text(f"before {text} after\n")
@@ -310,7 +310,7 @@ def test_nothing_planted_is_written(make_stack, relay, phone, google, google_set
     ):
         key = plant(f"pubkey of {what}", nostr.new_pubkey())
         target = endpoint(what)
-        phone.answer(target, [answer] * 2)  # whoever refuses a message gets an empty one
+        phone.answer(target, [answer] * 2)  # a distributor that refuses a message gets an empty one
         stack.register(key, target)
         relay.publish(wrap(f"an event for {what}", key))
         wait_until(lambda: any(phone.url + push.path == target for push in list(phone.pushes)))

@@ -458,7 +458,7 @@ def test_an_event_over_the_limit_is_deferred(make_stack, relay, phone, pubkey):
 
 @pytest.mark.parametrize("registered", [True, False])
 def test_events_spend_the_limit_of_notify(make_stack, relay, phone, pubkey, registered):
-    """Or an early 429 would tell who is registered."""
+    """Otherwise an early 429 would tell who is registered."""
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_RATE_PER_PUBKEY_PER_MIN="1")
     stack.start_redis()
     stack.start_api()

@@ -305,7 +305,7 @@ def test_no_length_at_all(api):
 
 
 def test_a_body_shorter_than_it_says(api):
-    """The client stops in the middle: that is no request, whoever is there to answer it."""
+    """The client stops in the middle: no wake comes of it, and the next request is served."""
     before = api.wakes_added()
     for missing in (1, 1000, 100_000):
         length = f"Content-Length: {len(BODY) + missing}"
@@ -475,7 +475,7 @@ def known(trusting):
     [f"Fly-Client-IP: {REAL}", f"X-Forwarded-For: {SPOOF}"],
     [f"X-Forwarded-For: {SPOOF}", f"fly-client-ip: {REAL}"],
     [f"Fly-Client-IP: ::ffff:{REAL}", f"X-Forwarded-For: {SPOOF}"],
-    # Fly's proxy writes one address: where there are more, somebody else has written, too.
+    # Fly's proxy writes one address: more than one means that another party has written, too.
     [f"Fly-Client-IP: {SPOOF}", f"Fly-Client-IP: {OTHER}", f"X-Forwarded-For: {REAL}"],
     [f"Fly-Client-IP: {SPOOF}, {OTHER}", f"X-Forwarded-For: {REAL}"],
     [f"Fly-Client-IP: {SPOOF}junk", f"X-Forwarded-For: {REAL}"],

@@ -2,13 +2,12 @@
  * descriptor 0. Any number of them share that socket. */
 #include <errno.h>
 #include <fcgiapp.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <sys/time.h>
 
 #include "base/clock.h"
 #include "exchange.h"
@@ -16,35 +15,18 @@
 #include "responder.h"
 #include "settings/settings.h"
 #include "settings/startup.h"
+#include "stop_signal.h"
 
 #define LISTEN_FD 0
 #define TICK_MS   1000
 
-/* The longest wait for a connection before the next look for a stop signal. */
+/* The longest wait for a connection before the next look whether it is to stop. */
 #define WAIT_MS     250
 #define TCP_WAIT_MS 2000
 
 static const char about[] =
     "Answers the HTTP API of Mostro Push. Started by spawn-fcgi under a web server:\n"
     "  spawn-fcgi -n -s /run/mostro-push/fcgi.sock -- mostro-push-fcgi";
-
-/* Stop signals are never delivered. The loop looks for them between two requests, because libfcgi
- * takes an interrupted read for the end of the connection. */
-static void block_stop_signals(sigset_t *stop)
-{
-    (void)sigemptyset(stop);
-    (void)sigaddset(stop, SIGTERM);
-    (void)sigaddset(stop, SIGINT);
-    (void)sigaddset(stop, SIGUSR1);
-    (void)sigprocmask(SIG_BLOCK, stop, NULL);
-}
-
-static bool stop_is_pending(const sigset_t *stop)
-{
-    const struct timespec at_once = {0, 0};
-
-    return sigtimedwait(stop, NULL, &at_once) > 0;
-}
 
 static bool is_tcp(void)
 {
@@ -69,7 +51,7 @@ static bool bound_the_wait(void)
     return false;
 }
 
-static int serve(struct responder *responder, const sigset_t *stop)
+static int serve(struct responder *responder, const struct stop_signal *stop)
 {
     FCGX_Request fcgx;
     int64_t ticked_ms = clock_monotonic_ms(), now;
@@ -77,13 +59,13 @@ static int serve(struct responder *responder, const sigset_t *stop)
 
     if (FCGX_InitRequest(&fcgx, LISTEN_FD, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
         return EXIT_FAILURE;
-    for (;;) {
+    while (!stop_signal_seen(stop)) {
         rc = FCGX_Accept_r(&fcgx);
         now = clock_monotonic_ms();
         if (rc >= 0) {
             exchange_answer(&fcgx, responder);
             FCGX_Finish_r(&fcgx);
-        } else if (rc != -EAGAIN && rc != -EINTR) {
+        } else if (rc != -EAGAIN && rc != -EINTR && !stop_signal_seen(stop)) {
             log_error("worker: cannot accept a connection: %s", strerror(-rc));
             status = EXIT_FAILURE;
             break;
@@ -93,8 +75,6 @@ static int serve(struct responder *responder, const sigset_t *stop)
             ticked_ms = now;
             responder_tick(responder);
         }
-        if ((rc < 0 || ticked_ms == now) && stop_is_pending(stop))
-            break;
     }
     responder_tick(responder);
     FCGX_Free(&fcgx, 1);
@@ -103,16 +83,21 @@ static int serve(struct responder *responder, const sigset_t *stop)
 
 static int run(struct responder *responder)
 {
-    sigset_t stop;
+    struct stop_signal stop;
+    int status = EXIT_FAILURE;
 
     if (FCGX_Init() != 0 || FCGX_IsCGI()) {
         log_error(
             "worker: descriptor 0 is not a listening socket: start this program with spawn-fcgi");
         return 2;
     }
-    block_stop_signals(&stop);
+    if (!stop_signal_begin(&stop, LISTEN_FD))
+        return EXIT_FAILURE;
     responder_begin(responder);
-    return bound_the_wait() ? serve(responder, &stop) : EXIT_FAILURE;
+    if (bound_the_wait())
+        status = serve(responder, &stop);
+    stop_signal_end(&stop);
+    return status;
 }
 
 int main(int argc, char **argv)

@@ -1,9 +1,12 @@
 """What happens when the others fail: Redis, a relay, a push backend, the listener itself."""
+import array
 import contextlib
+import fcntl
 import os
 import queue
 import signal
 import socket
+import termios
 import threading
 import time
 
@@ -547,6 +550,13 @@ def test_a_killed_listener_loses_no_wake(live, relay, phone, pubkey, device):
 # ---- The workers
 
 
+def unread(connection):
+    """How many of the bytes sent the peer has not read."""
+    size = array.array("i", [0])
+    fcntl.ioctl(connection, termios.TIOCOUTQ, size)
+    return size[0]
+
+
 @pytest.mark.parametrize("to_all", [False, True])
 def test_sigterm_ends_the_workers(api, to_all):
     """Sent to contrib/workers alone, or to all of them, as systemd and a terminal do."""
@@ -556,6 +566,39 @@ def test_sigterm_ends_the_workers(api, to_all):
         api.workers.send_signal(signal.SIGTERM)
     assert api.workers.stop(timeout=5) == 0
     assert all(not os.path.exists(f"/proc/{child}") for child in children)
+
+
+def test_workers_whose_keeper_died_make_room_at_once(api):
+    """However long the requests take that they have begun: these are still answered."""
+    address = str(api.directory / "fcgi.sock")
+    request = fastcgi.request(REQUEST_METHOD="GET", REQUEST_URI="/api/health")
+
+    def is_free():
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(address)
+            except ConnectionRefusedError:
+                return True
+        return False
+
+    old = api.workers.children()
+    with contextlib.ExitStack() as held:
+        begun = [held.enter_context(socket.socket(socket.AF_UNIX)) for _ in old]
+        for connection in begun:
+            connection.settimeout(10)
+            connection.connect(address)
+            connection.sendall(request[:fastcgi.BEGIN_SIZE])
+            # Read by a worker: what a peer has not read yet counts as not yet out.
+            wait_until(lambda: unread(connection) == 0, what="a worker has taken it")
+        os.kill(api.workers.pid, signal.SIGKILL)
+        wait_until(is_free, timeout=2, what="the socket is free")
+        api.start_workers()
+        wait_until(lambda: api.get("/api/health").status == 200)
+        assert all(os.path.exists(f"/proc/{worker}") for worker in old)
+        for connection in begun:
+            connection.sendall(request[fastcgi.BEGIN_SIZE:])
+            assert fastcgi.status(connection) == 200
+        wait_until(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in old))
 
 
 def test_a_worker_that_dies_is_replaced(api, pubkey):

@@ -236,22 +236,24 @@ size_t endpoint_text_dropped(const struct endpoint_text *text)
     return text->dropped;
 }
 
+static char *append(char *at, const struct member *member, bool first)
+{
+    if (!first)
+        *at++ = ',';
+    return (char *)mempcpy(at, member->text, member->share.size);
+}
+
 const char *endpoint_text_end(struct endpoint_text *text, size_t *len)
 {
-    const struct member *member;
+    const struct member *first = TAILQ_FIRST(&text->members);
     char *at = malloc(text->len + 1);
 
     if (at == NULL)
         return NULL;
     text->whole = at;
     at = stpcpy(at, BEGIN);
-    TAILQ_FOREACH(member, &text->members, next)
-    {
-        if (member != TAILQ_FIRST(&text->members))
-            *at++ = ',';
-        memcpy(at, member->text, member->share.size);
-        at += member->share.size;
-    }
+    for (const struct member *member = first; member != NULL; member = TAILQ_NEXT(member, next))
+        at = append(at, member, member == first);
     (void)strcpy(at, END);
     *len = text->len;
     return text->whole;

@@ -1,4 +1,4 @@
-/* captured_log: what is logged goes to the test. */
+/* captured_log: hands the log to the test. */
 #ifndef MOSTRO_CAPTURED_LOG_H
 #define MOSTRO_CAPTURED_LOG_H
 
@@ -8,7 +8,8 @@
 
 #include "unit.h"
 
-/* From here on, whatever is written to stderr; returns what to read it from, to be closed. */
+/* Captures everything written to stderr from here on; returns the stream to read it from, to be
+ * closed by the test. */
 static int capture_log(void)
 {
     int ends[2];
@@ -19,7 +20,7 @@ static int capture_log(void)
     return ends[0];
 }
 
-/* How often this has been logged since it was asked the last time. */
+/* How often this has been logged since the last call. */
 static unsigned logged(int log, const char *what)
 {
     static char text[65536];

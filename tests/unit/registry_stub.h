@@ -4,7 +4,8 @@
 
 #include "registry/registry_api.h"
 
-/* Every following call's result: the digit that `text` begins with, as enum registry_result. */
+/* The result of every following call: the digit that `text` begins with, as enum registry_result.
+ */
 void registry_stub_answer(const char *text);
 
 /* What registry_state() gives, beside one listener that is connected to one relay. */

@@ -1,4 +1,4 @@
-/* told_clock: in place of clock.c, a clock that shows what the test says. */
+/* told_clock: replaces clock.c by a clock that the test sets. */
 #ifndef MOSTRO_TOLD_CLOCK_H
 #define MOSTRO_TOLD_CLOCK_H
 

@@ -42,7 +42,7 @@ START_TEST(the_proxys_headers_in_order)
                               .fly_client_ip_count = 1};
 
     assert_ipv4(find(&request, true), 192, 0, 2, 2);
-    request.fly_client_ip_count = 2; /* a second one came along, under whatever name */
+    request.fly_client_ip_count = 2; /* a second one came, under another name */
     assert_ipv4(find(&request, true), 192, 0, 2, 1);
     request.fly_client_ip_count = 1;
     request.fly_client_ip = "192.0.2.9, 192.0.2.2"; /* a list is not one address */
@@ -54,7 +54,7 @@ START_TEST(the_proxys_headers_in_order)
     request.forwarded_for = "192.0.2.7 192.0.2.8"; /* no list, and not one address */
     assert_ipv4(find(&request, true), 127, 0, 0, 1);
     request.forwarded_for = "192.0.2.1";
-    request.forwarded_for_count = 2; /* whose is which cannot be told */
+    request.forwarded_for_count = 2; /* which is whose cannot be told */
     assert_ipv4(find(&request, true), 127, 0, 0, 1);
     request.forwarded_for = NULL;
     assert_ipv4(find(&request, true), 127, 0, 0, 1);

@@ -66,7 +66,7 @@ START_TEST(escapes_are_decoded)
 }
 END_TEST
 
-/* Whatever they hold, as long as it is JSON. */
+/* Unknown members may hold any JSON. */
 START_TEST(unknown_members_do_not_matter)
 {
     static const char *const values[] = {
@@ -302,7 +302,7 @@ START_TEST(depth_up_to_the_texts_length)
 }
 END_TEST
 
-/* Of an object with as many names as there is room for: they are told apart all the same. */
+/* An object with as many names as fit: they are still told apart. */
 START_TEST(many_names)
 {
     size_t len = (size_t)sprintf(large, "{\"a\":\"y\""), last = 0;

@@ -71,7 +71,7 @@ START_TEST(good_bodies)
                  &plain);
     ck_assert_str_eq(registration.p256dh, POINT);
     ck_assert_str_eq(registration.auth, SECRET);
-    /* Kept in one form, in whichever they come. */
+    /* Both are kept in one form. */
     assert_taken("{" KEY "," ENDPOINT ",\"platform\":\"android\",\"p256dh\":\"" BTOA_POINT
                  "\",\"auth\":\"" BTOA_SECRET "\"}",
                  &plain);
@@ -88,7 +88,7 @@ START_TEST(good_bodies)
 }
 END_TEST
 
-/* Also such as no parser could hold. */
+/* Also numbers that no parser could hold. */
 START_TEST(unknown_members_do_not_matter)
 {
     static const char *const values[] = {"1e400", "123456789012345678901234567890", "-1E-999",
@@ -135,7 +135,7 @@ START_TEST(an_empty_member_is_as_good_as_none)
     ck_assert_str_eq(registration.auth, "");
     assert_taken("{" KEY ",\"token\":\"t\",\"platform\":\"ios\",\"p256dh\":\"\",\"auth\":null}",
                  &plain);
-    /* Not both: the one that is there. */
+    /* An empty one counts as absent. */
     assert_refused("{" KEY ",\"token\":\"\",\"encrypted_token\":\"x\"}", &plain, 400,
                    "Failed to decrypt token");
     assert_refused("{" KEY ",\"token\":\"\",\"encrypted_token\":\"\"}", &plain, 400,

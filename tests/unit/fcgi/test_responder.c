@@ -96,7 +96,7 @@ START_TEST(every_answer_to_notify_carries_an_id_of_its_own)
 }
 END_TEST
 
-/* Never a bucket that all who have no address share. */
+/* Clients without an address never share one bucket. */
 START_TEST(no_client_address_is_an_error_of_ours)
 {
     notify("POST", NULL, BODY, "0");
@@ -139,7 +139,7 @@ static const char *answered(void)
     return text;
 }
 
-/* Whatever the reason is made of, it is a JSON string. */
+/* Any reason becomes a JSON string. */
 START_TEST(operators_alone_are_told_why_it_is_not_ready)
 {
     ask_ready(true, REGISTRY_OK);
@@ -156,7 +156,7 @@ START_TEST(operators_alone_are_told_why_it_is_not_ready)
 }
 END_TEST
 
-/* Ready all the same: what is full is for an operator to see to. */
+/* Still ready: the operator must deal with what is full. */
 START_TEST(operators_are_told_what_is_full)
 {
     static const struct {

@@ -239,7 +239,8 @@ START_TEST(gets_on_with_a_relay_of_another_order)
 }
 END_TEST
 
-/* More of one second than the relay gives at once: the rest of them cannot be had. */
+/* A relay that gives fewer events at once than one second has: the rest of that second cannot be
+ * had. */
 START_TEST(goes_on_below_a_second_that_fills_a_page)
 {
     cap = 100;
@@ -378,7 +379,7 @@ START_TEST(gives_a_silent_relay_its_time_and_asks_again)
 }
 END_TEST
 
-/* What came is not asked for again, for ever. */
+/* Events that came are not asked for again and again. */
 START_TEST(goes_on_where_a_page_is_not_ended)
 {
     char frame[CATCH_UP_FRAME_SIZE];
@@ -397,7 +398,7 @@ START_TEST(goes_on_where_a_page_is_not_ended)
 }
 END_TEST
 
-/* Live events keep coming to it. */
+/* Live events keep coming into the page. */
 START_TEST(ends_a_page_that_goes_on_for_minutes)
 {
     char frame[CATCH_UP_FRAME_SIZE];
@@ -414,7 +415,8 @@ START_TEST(ends_a_page_that_goes_on_for_minutes)
 }
 END_TEST
 
-/* What came to the relay in the second gap may be dated above or below where the first pass is. */
+/* Events of the second gap may be dated above or below the point that the first pass has reached.
+ */
 START_TEST(covers_a_gap_found_on_the_way)
 {
     char frame[CATCH_UP_FRAME_SIZE];
@@ -472,7 +474,7 @@ START_TEST(asks_for_nothing_older_where_data_begin)
 }
 END_TEST
 
-/* A gift wrap that is dated before may have come after. */
+/* A gift wrap may be dated before the gap and have come after its beginning. */
 START_TEST(asks_for_wraps_that_may_be_older_where_data_begin)
 {
     catch_up_add_first_gap(&it, UNIX_S - 60, UNIX_S);
@@ -480,7 +482,7 @@ START_TEST(asks_for_wraps_that_may_be_older_where_data_begin)
 }
 END_TEST
 
-/* Else whoever publishes enough of what cannot be read hides all that is older. */
+/* Otherwise a stranger who publishes enough unreadable events would hide all older ones. */
 START_TEST(goes_past_a_page_that_cannot_be_read)
 {
     char frame[CATCH_UP_FRAME_SIZE];
@@ -495,13 +497,13 @@ START_TEST(goes_past_a_page_that_cannot_be_read)
     ck_assert(ask(frame, NOW_MS)); /* CLOSE */
     ck_assert(ask(frame, NOW_MS));
     ck_assert_int_eq(it.until_s, until - CATCH_UP_STEP_S);
-    /* One that can be read tells how far the page went. */
+    /* A readable event tells how far the page went. */
     catch_up_on_unread(&it, NOW_MS);
     ck_assert(catch_up_on_event(&it, UNIX_S - 4000, NOW_MS));
     catch_up_on_unread(&it, NOW_MS);
     catch_up_on_eose(&it, NOW_MS);
     ck_assert_int_eq(it.until_s, UNIX_S - 3999);
-    /* And what comes while nothing is asked counts for nothing. */
+    /* Events that come while no page is asked for count for nothing. */
     catch_up_on_unread(&it, NOW_MS);
     ck_assert(ask(frame, NOW_MS));
     ck_assert(ask(frame, NOW_MS));
@@ -572,7 +574,7 @@ START_TEST(can_be_cancelled_at_any_point)
 }
 END_TEST
 
-/* Then there is nothing left to ask for, whatever becomes of the page that was outstanding. */
+/* Nothing is left to ask for then, even if the outstanding page fails. */
 START_TEST(a_cancelled_page_is_not_asked_for_again)
 {
     char frame[CATCH_UP_FRAME_SIZE];

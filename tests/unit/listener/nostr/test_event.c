@@ -77,7 +77,7 @@ START_TEST(agrees_with_nostr_tools)
 }
 END_TEST
 
-/* Every bit of what is signed matters. */
+/* Changing any bit of what is signed makes the event invalid. */
 static void spoil_case(const char *name, json_t *one)
 {
     struct event event, other;
@@ -227,7 +227,7 @@ START_TEST(expires_as_its_tag_says)
     ck_assert_int_eq(expiry_of("[[\"expiration\",\"0\"]]"), 0);
     ck_assert_int_eq(expiry_of("[[\"expiration\",\"1785600000\",\"x\"]]"), 1785600000);
     ck_assert_int_eq(expiry_of("[[\"expiration\",\"999999999999999999\"]]"), 999999999999999999);
-    /* One that cannot be read is as if it were not there; then the first counts. */
+    /* An unreadable one counts as absent; of the others the first counts. */
     ck_assert_int_eq(expiry_of("[[\"expiration\",\"x\"],[\"expiration\",\"7\"],"
                                "[\"expiration\",\"5\"]]"),
                      7);
@@ -332,7 +332,7 @@ START_TEST(bounds_the_number_of_tags)
 }
 END_TEST
 
-/* A relay may send a frame of half that; here nothing depends on it. */
+/* A relay may send a frame of half that; this test does not depend on it. */
 START_TEST(hashes_a_content_of_1_mb)
 {
     static const char before[] = "[0,\"" AUTHOR "\",1785600000,1059,[],\"", after[] = "\"]";

@@ -78,7 +78,7 @@ START_TEST(reads_the_members_in_any_order)
 }
 END_TEST
 
-/* Neither more nor less than the other parser, whose answer counts then. */
+/* Both parsers agree; the answer of the one that builds a tree counts. */
 START_TEST(leaves_what_is_unusual_to_the_other_parser)
 {
     static const struct {
@@ -179,8 +179,8 @@ START_TEST(the_expiration_is_read)
 }
 END_TEST
 
-/* Every event of the corpus that is of the form has the id that the tree gives it; most are not,
- * which is what they are for. */
+/* Every event of the corpus in the usual form gets the id that the tree gives it. Most are in
+ * another form, which is their purpose. */
 START_TEST(agrees_on_the_corpus)
 {
     static char frame[300000];

@@ -144,7 +144,7 @@ START_TEST(the_last_challenge_counts)
 }
 END_TEST
 
-/* As of a relay that sends it along with every refusal. */
+/* Like a relay that sends its challenge along with every refusal. */
 START_TEST(a_challenge_repeated_at_once_is_not_answered_again)
 {
     json_t *event;
@@ -206,7 +206,7 @@ START_TEST(refuses_what_cannot_be_answered)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert(!relay_auth_challenge(auth, bad[i].text, bad[i].len));
     ck_assert(!relay_auth_is_due(auth));
-    /* And one that was taken before stays. */
+    /* An earlier challenge stays. */
     ck_assert(challenge("one"));
     ck_assert(!relay_auth_challenge(auth, "\xff", 1));
     ck_assert(relay_auth_is_due(auth));

@@ -152,7 +152,7 @@ START_TEST(bounds_lengths)
 }
 END_TEST
 
-/* Whatever NOSTR_RELAYS may hold can be followed. */
+/* Everything that NOSTR_RELAYS accepts can be followed. */
 START_TEST(settings_take_no_other_urls)
 {
     static const struct settings_rule rule = {.type = SETTINGS_RELAYS};

@@ -140,7 +140,7 @@ START_TEST(the_jwt_is_signed_and_says_what_google_asks_for)
 }
 END_TEST
 
-/* The account with one field replaced (or, with NULL, removed) is refused and told why. */
+/* The account with one field replaced (or, with NULL, removed) is refused, with the reason. */
 static void expect_refused(const char *field, json_t *value, const char *reason)
 {
     char *text = account_text(key), *changed;
@@ -328,7 +328,7 @@ START_TEST(an_account_may_name_its_project)
 }
 END_TEST
 
-/* RFC 6749 section 5.2; what comes from outside is logged as a word or not at all. */
+/* RFC 6749, section 5.2. A word from outside is logged as a word or not at all. */
 START_TEST(an_error_is_a_word)
 {
     static const char *const none[] = {"",
@@ -413,7 +413,7 @@ static uint64_t generation(void)
     return number;
 }
 
-/* In how many milliseconds it will ask again; where that is 0, it has. */
+/* In how many milliseconds it will ask again; 0: it has asked. */
 static int64_t asks_in(void)
 {
     unsigned before = asked;
@@ -422,7 +422,7 @@ static int64_t asks_in(void)
     return asked > before ? 0 : at - now;
 }
 
-/* Waits until it asks, which it does not before. */
+/* Waits until it asks; it does not ask before. */
 static void until_asked(void)
 {
     int64_t wait = asks_in();
@@ -478,7 +478,7 @@ START_TEST(a_token_is_used_until_it_expires)
 }
 END_TEST
 
-/* 1 s doubling to 60 s, of which up to half is drawn off. */
+/* 1 s doubling to 60 s, less up to half. */
 START_TEST(failures_are_tried_again_ever_more_slowly)
 {
     static const char *const failures[] = {"", "{\"error\":\"x\"}", "<html>", "{\"access_token\":"};
@@ -505,14 +505,14 @@ START_TEST(failures_are_tried_again_ever_more_slowly)
         ck_assert_int_lt(least, 40000);
         ck_assert_int_gt(most, 50000);
         ck_assert_uint_eq(logged(log_fd, "error: FCM: the token endpoint answered"), 1);
-        /* It works, and when it fails again it begins anew. */
+        /* It works; the next failure begins with the least wait. */
         answer(200, GRANT("a"));
         ck_assert_uint_eq(logged(log_fd, "info: FCM: an access token is at hand"), 1);
     }
 }
 END_TEST
 
-/* How often this is in the log once a request was refused so. */
+/* How many such lines are in the log after a request was refused so. */
 static unsigned told(int status, const char *error, const char *line)
 {
     char body[128];
@@ -523,7 +523,7 @@ static unsigned told(int status, const char *error, const char *line)
     return logged(log_fd, line);
 }
 
-/* Once, however often it is said; a refusal that follows an outage is news, too. */
+/* Logged once, however often it is repeated; a refusal that follows an outage is news. */
 START_TEST(the_error_word_is_told)
 {
     static const char grant[] = "error: FCM: the token endpoint answered 400, invalid_grant: this "
@@ -574,7 +574,7 @@ START_TEST(a_refused_token_is_replaced_at_once)
 }
 END_TEST
 
-/* Else it would be asked for again and again, as fast as Google can refuse them. */
+/* Otherwise it would be asked for as fast as Google can refuse. */
 START_TEST(one_refused_token_after_the_other_backs_off)
 {
     uint64_t first;

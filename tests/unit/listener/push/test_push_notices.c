@@ -125,7 +125,7 @@ START_TEST(a_host_is_named_once_an_hour)
     failed("a.example", &answer, PUSH_NOTICES_EVERY_MS - 1);
     failed("a.example", &other, PUSH_NOTICES_EVERY_MS - 1);
     ck_assert_uint_eq(logged(captured, "UnifiedPush"), 0);
-    /* That is another matter, and so is a host of a similar name. */
+    /* Another trouble of the host is logged, and so is a host of a similar name. */
     failed("a.example", &refused, PUSH_NOTICES_EVERY_MS - 1);
     failed("a.example.", &answer, PUSH_NOTICES_EVERY_MS - 1);
     ck_assert_uint_eq(logged(captured, "UnifiedPush"), 2);
@@ -135,7 +135,7 @@ START_TEST(a_host_is_named_once_an_hour)
 }
 END_TEST
 
-/* Strangers choose them: names without end are no way to fill a disk. */
+/* Strangers choose the hosts: any number of names must not fill a disk. */
 START_TEST(so_many_hosts_are_named_and_no_more)
 {
     struct http_answer answer = answered(400, "");

@@ -168,7 +168,7 @@ START_TEST(a_header_serves_for_twelve_hours)
     ck_assert(is_same(vapid, ORIGIN, NOW + 12 * HOUR - 1, text));
     claims = claims_of(text);
     expiry = json_integer_value(json_object_get(claims, "exp"));
-    /* Also for a distributor whose clock is an hour wrong. */
+    /* Valid even for a distributor whose clock is an hour wrong. */
     ck_assert_int_gt(expiry, NOW + 12 * HOUR + HOUR);
     ck_assert_int_le(expiry, NOW + 24 * HOUR - HOUR);
     json_decref(claims);

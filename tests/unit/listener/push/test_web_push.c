@@ -73,7 +73,7 @@ START_TEST(the_rfcs_example)
     char text[BASE64URL_SIZE(sizeof message)];
 
     decode(salt, sizeof salt, SALT);
-    for (int i = 0; i < 3; i++) { /* nothing is left over from the one before */
+    for (int i = 0; i < 3; i++) { /* nothing is left of the one before */
         ck_assert_int_eq(web_push_encrypt_with(web_push, sender, salt, &keys, PLAINTEXT,
                                                sizeof PLAINTEXT - 1, message),
                          WEB_PUSH_OK);

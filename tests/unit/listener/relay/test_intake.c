@@ -134,7 +134,7 @@ START_TEST(hands_an_event_to_redis)
 }
 END_TEST
 
-/* A gift wrap's author is a key that is used once. */
+/* A gift wrap's author is a one-time key. */
 START_TEST(the_author_of_a_direct_message_matters)
 {
     struct event event = event_of(0);
@@ -287,7 +287,8 @@ START_TEST(offers_a_batch_at_a_time)
 }
 END_TEST
 
-/* Without a flush: a flood must neither fill the hold nor cost a command an event. */
+/* Without a flush by the owner: a flood must neither fill the hold nor cost one command an event.
+ */
 START_TEST(offers_by_itself_what_fills_a_command)
 {
     tear_down();

@@ -53,7 +53,7 @@ static bool reports(size_t kind)
     return told[kind].to_ms != RELAY_GAPS_NONE;
 }
 
-/* Up to which moment, and since which, a kind is said to be had. */
+/* The range that is reported as taken. */
 static int64_t to(size_t kind)
 {
     ck_assert(reports(kind));
@@ -128,7 +128,7 @@ START_TEST(a_restart_misses_what_came_since_the_cursor)
 }
 END_TEST
 
-/* Of the last page some may still wait for Redis. */
+/* Some events of the last page may still wait for Redis. */
 START_TEST(a_gap_ends_when_all_of_it_is_taken)
 {
     ck_assert(!learn(A, NOW - 60000, NOW));
@@ -217,7 +217,8 @@ START_TEST(what_another_listener_had_is_not_missing)
 }
 END_TEST
 
-/* Redis's clock is read once a second, never to the millisecond: where we began is not to move. */
+/* Redis's clock is read once a second and never exactly: the beginning of our data must not move.
+ */
 START_TEST(joins_the_cursor_whatever_the_clocks_do)
 {
     struct registry_now answer = {.epoch = A};
@@ -276,13 +277,13 @@ START_TEST(what_was_lost_is_missing)
     ck_assert_int_eq(since(WRAPS, NOW + 1000), CATCH_UP_BACKDATE_S);
     relay_gaps_taken(it, NOW + 7000);
     ck_assert_int_eq(to(WRAPS), NOW + 1000);
-    /* Our own cursor from before is no reason to leave it out. */
+    /* Our own earlier cursor is no reason to leave the gap out. */
     ck_assert(!learn(A, NOW + 1000, NOW + 7100));
     ck_assert(catches_up(WRAPS));
 }
 END_TEST
 
-/* Some of the pages that had been answered was among it. */
+/* The lost events may be of answered pages. */
 START_TEST(what_was_lost_of_pages_is_missing)
 {
     char frame[CATCH_UP_FRAME_SIZE];
@@ -313,7 +314,7 @@ START_TEST(another_epoch_begins_anew)
 }
 END_TEST
 
-/* What came after the loss is missing, and what is dated before is not, save gift wraps. */
+/* Events that came after the loss are missing; older dates are not, except for gift wraps. */
 START_TEST(another_epoch_while_disconnected)
 {
     ck_assert(!learn(A, NOW, NOW));
@@ -363,7 +364,8 @@ START_TEST(what_was_shown_before_we_were_known_does_not_count)
 }
 END_TEST
 
-/* On a first start, where the relay wants to know us: nothing older is missing all the same. */
+/* On a first start, at a relay that wants authentication: nothing older is missing there, either.
+ */
 START_TEST(what_was_shown_before_we_were_known_is_no_beginning)
 {
     ck_assert(!learn(A, RELAY_GAPS_NONE, NOW));
@@ -399,7 +401,7 @@ START_TEST(asks_from_the_earlier_clock)
     relay_gaps_our_clock(it, CLOCK + NOW + 7200000, NOW);
     relay_gaps_live(it, WRAPS, NOW);
     ck_assert_int_eq(since(WRAPS, NOW - 60000), CATCH_UP_BACKDATE_S);
-    ck_assert_int_eq(to(WRAPS), NOW - 60000); /* cursors are of Redis's clock whatever ours is */
+    ck_assert_int_eq(to(WRAPS), NOW - 60000); /* cursors are by Redis's clock, not ours */
     ck_assert_int_eq(to(DIRECT), NOW - 60000);
 }
 END_TEST

@@ -216,7 +216,7 @@ START_TEST(takes_events_as_live_when_the_time_for_eose_is_over)
 }
 END_TEST
 
-/* After a gap it is among what is asked for by pages. */
+/* After a gap, pages ask for it. */
 START_TEST(asks_for_what_came_before_the_time_for_eose_was_over)
 {
     int64_t late = T0 + SUBSCRIPTION_ANSWER_MS;
@@ -241,7 +241,7 @@ START_TEST(takes_an_event_once)
 }
 END_TEST
 
-/* However it is written: what is quick to read is only the usual form. */
+/* Any form is read; the quick parser reads only the usual one. */
 START_TEST(knows_a_copy_in_any_form)
 {
     static char spaced[65536];
@@ -480,7 +480,7 @@ START_TEST(asks_for_a_page_again_that_the_relay_closed)
 }
 END_TEST
 
-/* Whatever fills a page, what is older is asked for, too. */
+/* Older events are asked for, too, no matter what fills the page. */
 START_TEST(goes_past_what_it_cannot_read_in_a_page)
 {
     struct catch_up *wraps = &session->gaps->kind[0].catch_up;
@@ -623,7 +623,7 @@ static void expect_req_for_wraps(void)
     ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",{\"kinds\":[1059],", id_1059), 1);
 }
 
-/* It is asked for under another id, which is put in the place of `id`. */
+/* The page is asked for under a new id, which replaces `id`. */
 static void expect_renewal(char id[17], const char *kind)
 {
     char filter[64], old[17];
@@ -645,7 +645,7 @@ static void expect_close_of(const char *id)
     ck_assert_int_eq(strncmp(frame, close, strlen(close)), 0);
 }
 
-/* A relay that shows less to who has not authenticated, and says nothing of it. */
+/* A relay that shows less to a client that has not authenticated, and does not say so. */
 START_TEST(asks_anew_for_what_was_asked_before_it_was_authenticated)
 {
     struct relay_gaps *gaps = session->gaps;
@@ -721,7 +721,7 @@ START_TEST(asks_again_once_it_is_authenticated)
     say_eose(id_1059);
     give(id_1059, gift_wrap);
     ck_assert_uint_eq(taken, 1);
-    /* A second challenge, and all stays as it is. */
+    /* A second challenge changes nothing. */
     ck_assert(receive("[\"AUTH\",\"again\"]"));
     expect_auth("again");
     say_ok(auth_id, "true");
@@ -744,7 +744,7 @@ START_TEST(asks_again_once_where_the_refusal_comes_late)
 }
 END_TEST
 
-/* Turns refusing page and subscription, it would get a REQ for each otherwise. */
+/* A relay that refuses page and subscription in turns would otherwise get a REQ for each. */
 START_TEST(is_not_talked_out_of_its_back_off)
 {
     unsigned reqs = 0;
@@ -798,7 +798,7 @@ START_TEST(asks_again_once_where_any_refusal_comes_late)
 }
 END_TEST
 
-/* It may mean their addressees alone. */
+/* It may show them to their addressees alone. */
 START_TEST(knows_a_relay_that_may_hide_gift_wraps)
 {
     ask();
@@ -906,7 +906,7 @@ START_TEST(bears_garbage_but_not_for_ever)
 }
 END_TEST
 
-/* Else whoever gets a relay to pass on what we cannot read would cut us off from it. */
+/* Otherwise a stranger whose unreadable events a relay passes on would cut us off from it. */
 START_TEST(bears_any_garbage_from_a_relay_that_serves_us)
 {
     go_live();
@@ -928,7 +928,7 @@ START_TEST(bears_all_it_need_not_act_on)
 }
 END_TEST
 
-/* Everything logged from here on goes to the file returned. */
+/* From here on all of the log goes to the file returned. */
 static FILE *log_to_file(void)
 {
     FILE *file = tmpfile();

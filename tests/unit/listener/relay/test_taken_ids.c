@@ -5,7 +5,7 @@
 #include "relay/taken_ids.h"
 #include "unit.h"
 
-/* The n-th of many ids that differ in few bits, which a bad hash would not spread. */
+/* The n-th of many ids that differ in few bits: a bad hash would not spread them. */
 static const uint8_t *id_of(uint8_t id[TAKEN_IDS_ID_SIZE], uint32_t n)
 {
     memset(id, 0, TAKEN_IDS_ID_SIZE);
@@ -49,7 +49,7 @@ START_TEST(refuses_sizes_out_of_range)
 }
 END_TEST
 
-/* Many rounds over a small ring, so that every way of removing from a run of the table is met. */
+/* Many rounds over a small ring, to meet every way of removing from a run of the table. */
 START_TEST(forgets_the_oldest_and_nothing_else)
 {
     enum { CAPACITY = 37, ROUNDS = 20000 };
@@ -126,7 +126,7 @@ static size_t resident_pages(void)
     return resident;
 }
 
-/* A day of 100 events a second, after one that has filled it. */
+/* A day of 100 events a second, after one that has filled the set. */
 START_TEST(takes_no_more_memory_however_many_come)
 {
     struct taken_ids *seen = taken_ids_new(131072);

@@ -29,7 +29,7 @@ START_TEST(warns_at_once_of_a_relay_that_refused_until_it_knew_us)
 }
 END_TEST
 
-/* nostr-rs-relay refuses nothing and leaves gift wraps out. */
+/* nostr-rs-relay refuses no REQ and leaves gift wraps out. */
 START_TEST(warns_later_of_a_relay_that_shows_nothing)
 {
     struct wrap_guard guard = {0};

@@ -24,7 +24,7 @@ START_TEST(least_may_be_most)
 }
 END_TEST
 
-/* From nothing to all of the part is taken off, both included. */
+/* Takes off any amount from nothing to the whole part. */
 START_TEST(a_part_is_taken_off)
 {
     for (unsigned part = 1; part <= 4; part++) {

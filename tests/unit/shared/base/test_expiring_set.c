@@ -40,7 +40,7 @@ START_TEST(a_mark_is_never_shortened)
 }
 END_TEST
 
-/* Marking once more counts as the last time, wherever in the order the name was. */
+/* Marking a name again makes it the newest, wherever it was in the order. */
 START_TEST(the_one_marked_longest_ago_makes_room)
 {
     static const char *const again[] = {"a", "b", "c"}, *const gone[] = {"b", "a", "a"};

@@ -68,7 +68,7 @@ START_TEST(may_be_empty)
 }
 END_TEST
 
-/* Its size is said to be 0, as that of what a file system makes up. */
+/* Its size is given as 0, like that of other files without a disk. */
 START_TEST(need_not_know_its_size)
 {
     ck_assert_int_eq(small_file_read(&file, "/proc/self/stat", SMALL_FILE_REGULAR, 4096),
@@ -99,7 +99,7 @@ START_TEST(may_be_a_directory)
 }
 END_TEST
 
-/* Nobody writes to it: a reader that waited would wait for ever. */
+/* The pipe has no writer: a reader that waited would wait for ever. */
 START_TEST(a_pipe_is_not_waited_for)
 {
     ck_assert_int_eq(mkfifo(path, 0600), 0);

@@ -122,7 +122,7 @@ START_TEST(says_what_is_wrong)
 }
 END_TEST
 
-/* So that a password may hold what it likes. */
+/* A password may hold any character. */
 START_TEST(userinfo_may_reach_to_the_last_at)
 {
     static const char text[] = "x://:a/b?c#d@\n e@h:1/2";
@@ -287,7 +287,7 @@ END_TEST
 /* As a transfer parses its URL. */
 #define OF_A_TRANSFER (CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS)
 
-/* Writes what libcurl connects to; false where it takes the URL for none. */
+/* Writes the authority that libcurl connects to; false where libcurl refuses the URL. */
 static bool ask_curl(const char *text, char out[URL_AUTHORITY_SIZE + 16])
 {
     CURLU *parser = curl_url();
@@ -304,7 +304,7 @@ static bool ask_curl(const char *text, char out[URL_AUTHORITY_SIZE + 16])
     return ok;
 }
 
-/* What is good for HTTP has the host and the port that libcurl would connect to. */
+/* A URL good for HTTP has the host and the port that libcurl would connect to. */
 START_TEST(libcurl_agrees)
 {
     static const struct {
@@ -321,7 +321,7 @@ START_TEST(libcurl_agrees)
         {"https://8.8.8.8:1", "8.8.8.8:1", true},
         {"https://[::1]:65535/", "[::1]:65535", true},
         {"https://[0:0::1]/", "[::1]:443", true},
-        /* What they read differently, or only one of them. */
+        /* URLs that the two read differently, or that only one of them accepts. */
         {"https://a@b@push.example.org/", NULL, true},
         {"https://push.example.org:/x", "push.example.org:443", false},
         {"https://push.example.org:0/x", "push.example.org:0", false},

@@ -33,7 +33,7 @@ static unsigned up(void)
     return logged(lines, "info: redis: in use again");
 }
 
-/* However many connections find it away, and however long. */
+/* One line, no matter how many connections find it away and for how long. */
 START_TEST(an_outage_is_told_once)
 {
     ck_assert_uint_eq(up(), 0);
@@ -55,7 +55,7 @@ START_TEST(what_an_operator_has_to_mend_is_told_once_a_minute)
         ck_assert_uint_eq(down("it persists", true, T0 + ms), 0);
     ck_assert_uint_eq(down("it persists", true, T0 + 60000), 1);
     ck_assert_uint_eq(down("it persists", true, T0 + 60001), 0);
-    /* That it has been away meanwhile is no news. */
+    /* That it was away in between is no news. */
     ck_assert_uint_eq(down("Connection refused", false, T0 + 61000), 0);
     ck_assert_uint_eq(down("it persists", true, T0 + 62000), 0);
     ck_assert_uint_eq(up(), 1);

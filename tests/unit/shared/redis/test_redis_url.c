@@ -19,7 +19,7 @@ START_TEST(takes_urls_apart)
         {"redis://u:p%40@h/", "h", 6379, 0, "u", "p@"},
         {"redis://[::1]:6380/1", "::1", 6380, 1, "", ""},
         {"redis://:pw@[fe80::1%25eth0]", "fe80::1%eth0", 6379, 0, "", "pw"},
-        /* What a password may hold that is not escaped. */
+        /* Characters that a password may hold unescaped. */
         {"redis://:a@secret@host", "host", 6379, 0, "", "a@secret"},
         {"redis://u:a@b@c:d@host:1/2", "host", 1, 2, "u", "a@b@c:d"},
         {"redis://:a/b?c#d@host/3", "host", 6379, 3, "", "a/b?c#d"},
@@ -91,7 +91,7 @@ START_TEST(says_what_is_wrong_and_nothing_of_the_url)
 }
 END_TEST
 
-/* Of what is longer than a socket's address holds, hiredis would use the beginning. */
+/* hiredis would cut a path that is longer than a socket's address. */
 START_TEST(bounds_a_sockets_path)
 {
     char url[7 + 108 + 1] = "unix:///";

@@ -439,7 +439,7 @@ START_TEST(subjects)
 }
 END_TEST
 
-/* Only who signs keeps the private half. */
+/* Only the listener, which signs, keeps the private half. */
 START_TEST(a_vapid_key)
 {
     char directory[] = "/tmp/mostro-push-vapid-XXXXXX", path[sizeof directory + 4];

@@ -68,7 +68,7 @@ bool endpoint_file_set_aside(const struct endpoint_file *file)
         return false;
     if (link(file->path, file->aside) != 0 && rename(file->path, file->aside) != 0)
         return false;
-    /* Not for a link, whose target would get it, nor for a folder, which would be closed. */
+    /* Not for a link, whose target would get the mode, nor for a folder, which would be closed. */
     return lstat(file->aside, &found) == 0 &&
            (!S_ISREG(found.st_mode) || chmod(file->aside, S_IRUSR | S_IWUSR) == 0);
 }
@@ -79,7 +79,7 @@ bool endpoint_file_prepare(const struct endpoint_file *file, const char *text, s
 {
     if (mkdir(file->folder, S_IRWXU) != 0 && errno != EEXIST)
         return false;
-    /* A killed listener may have left one, and one that hung may still be writing to it. */
+    /* A killed listener may have left one, and a process that hung may still be writing to it. */
     if (unlink(file->new) != 0 && errno != ENOENT)
         return false;
     return durable_file_create(file->new, text, len);

@@ -1,9 +1,9 @@
 /* endpoint_file: the endpoint file on its disk.
  *
- * It holds secrets of devices: 0600, in a folder that is made 0700 where it is missing. What is
- * there under its name is always a whole file: a new one is written beside it under a name of this
- * listener's own, and takes its place when it is on the disk. Functions take as long as the disk
- * does, and say in errno what went wrong. Not thread-safe. */
+ * The file holds secrets of devices: it has mode 0600, and a missing folder is made with 0700.
+ * Under its name there is always a whole file: a new one is written beside it under a name of this
+ * listener's own, and takes its place once it is on the disk. Functions take as long as the disk
+ * does, and set errno where they fail. Not thread-safe. */
 #ifndef MOSTRO_ENDPOINT_FILE_H
 #define MOSTRO_ENDPOINT_FILE_H
 
@@ -29,14 +29,14 @@ enum endpoint_file_result {
 enum endpoint_file_result endpoint_file_read(const struct endpoint_file *file, size_t max,
                                              struct small_file *found);
 
-/* Keeps it as `<path>.damaged` too, 0600 and in the place of an earlier one; where it cannot have
- * two names it is renamed. */
+/* Keeps it as `<path>.damaged`, too, with mode 0600 and in place of an earlier one. Where the file
+ * cannot have two names it is renamed. */
 bool endpoint_file_set_aside(const struct endpoint_file *file);
 
 /* Writes a new file, to the disk, beside the one there is. */
 bool endpoint_file_prepare(const struct endpoint_file *file, const char *text, size_t len);
 
-/* Then one of these: it takes the other's place, or is removed. */
+/* Then call one of these: the new file takes the old one's place, or is removed. */
 bool endpoint_file_commit(const struct endpoint_file *file);
 void endpoint_file_discard(const struct endpoint_file *file);
 

@@ -70,8 +70,8 @@ static const char *last_labels(const char *name, unsigned count)
     return at;
 }
 
-/* Names of two labels below which everybody registers his own: co.uk, com.br. Not whatever is as
- * short: one who has abc.de could then be as many owners as he likes. */
+/* Names of two labels below which anyone may register a name: co.uk, com.br. Other short names are
+ * not listed: the owner of abc.de could then be any number of owners. */
 static bool is_for_all(const char *name)
 {
     static const char *const seconds[] = {"ac", "co",  "com", "edu", "gov",

@@ -1,12 +1,12 @@
-/* endpoint_shares: which endpoints go where there is not room for all.
+/* endpoint_shares: which endpoints go first where there is not room for all.
  *
- * Strangers may register as many endpoints as the limits allow, at any host, and must not push
- * those of honest phones out. So every owner of hosts has as much room as any other, each of his
- * hosts as much as his others, and within a host the newest stay: what goes first is the oldest of
- * the largest host of the largest owner. Who needs less than his share loses nothing.
+ * Strangers may register as many endpoints as the limits allow, at any host, and must not push out
+ * those of honest phones. So every owner of hosts has the same room, each of its hosts has the same
+ * part of that, and within a host the newest stay: the first to go is the oldest endpoint of the
+ * largest host of the largest owner. An owner that needs less than its share loses nothing.
  *
- * Whose a host is cannot be seen; names below one domain, which a wildcard record gives to anybody
- * who has that domain, count as one owner's, and so do an IPv4 /24 and an IPv6 /48.
+ * The owner of a host cannot be seen. Names below one domain, which its owner can make by a
+ * wildcard record, count as one owner's; so do an IPv4 /24 and an IPv6 /48.
  *
  * Pure but for memory: at most 400 bytes an endpoint, where each is at a host of its own. Not
  * thread-safe. */
@@ -34,17 +34,16 @@ struct endpoint_shares_item {
 struct endpoint_shares *endpoint_shares_new(void);
 void endpoint_shares_free(struct endpoint_shares **shares);
 
-/* `size` is what it takes of the room, `since` when it came, in any unit. False when out of
- * memory. */
+/* `size` is its part of the room, `since` when it came, in any unit. False when out of memory. */
 bool endpoint_shares_add(struct endpoint_shares *shares, struct endpoint_shares_item *item,
                          const struct url *url, size_t size, int64_t since)
     __attribute__((warn_unused_result));
 
-/* Takes out the item that is to go first. NULL when there is none. */
+/* Removes the item that is to go first. NULL when there is none. */
 struct endpoint_shares_item *endpoint_shares_shift(struct endpoint_shares *shares);
 
-/* The name of whoever a host is taken to be of: a domain of two labels, or of three below such as
- * co.uk; the network of an address. */
+/* The owner that a host counts for: a domain of two labels, or of three below such as co.uk; the
+ * network of an address. */
 void endpoint_shares_owner(char out[URL_HOST_SIZE], const struct url *url);
 
 #endif

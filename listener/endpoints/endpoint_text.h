@@ -1,9 +1,9 @@
-/* endpoint_text: what the endpoint file says, read and composed.
+/* endpoint_text: reads and writes the text of the endpoint file.
  *
- * A JSON object of device_id -> {device_id, endpoint_url, registered_at}, the last in Unix seconds,
- * and with "encrypted": true where the device has given keys.
- * It is read a member at a time, so that hostile text costs no more memory than it has itself.
- * Texts hold secrets of devices and are wiped. Pure but for memory: no files, no clock. */
+ * It is a JSON object of device_id -> {device_id, endpoint_url, registered_at}, the last in Unix
+ * seconds, and with "encrypted": true where the device has given keys. It is read a member at a
+ * time, so that hostile text costs no more memory than its own length. Texts hold secrets of
+ * devices and are wiped. Pure but for memory: no files, no clock. */
 #ifndef MOSTRO_ENDPOINT_TEXT_H
 #define MOSTRO_ENDPOINT_TEXT_H
 
@@ -40,13 +40,13 @@ void endpoint_text_free(struct endpoint_text **text);
 
 enum endpoint_text_added {
     ENDPOINT_TEXT_ADDED,
-    ENDPOINT_TEXT_LEFT_OUT, /* it is there already, or is not one that could be read again */
+    ENDPOINT_TEXT_LEFT_OUT, /* it is a repeated one, or one that could not be read again */
     ENDPOINT_TEXT_NO_MEMORY
 };
 enum endpoint_text_added endpoint_text_add(struct endpoint_text *text,
                                            const struct registry_endpoint *endpoint);
 
-/* How many have gone for want of room. */
+/* How many were left out for want of room. */
 size_t endpoint_text_dropped(const struct endpoint_text *text);
 
 /* The whole text, in the order in which it was added; nothing may be added any more. It lives as

@@ -39,14 +39,14 @@ struct fcm {
 
 struct fcm_push {
     struct fcm *fcm;
-    uint64_t generation; /* of the access token it was sent with */
+    uint64_t generation; /* of the access token that it was sent with */
     push_done_fn *done;
     void *arg;
 };
 
 /* ---- The message ----------------------------------------------------------------------------- */
 
-/* The token goes in as JSON has it, and the Unix time. */
+/* Writes the token as a JSON string, and the Unix time. */
 static const char visible_message[] =
     "{\"message\":{\"token\":%s,"
     "\"notification\":{\"title\":\"" TITLE "\",\"body\":\"" BODY "\"},"
@@ -66,7 +66,7 @@ static const char silent_message[] =
 
 _Static_assert(sizeof silent_message <= sizeof visible_message, "the longer one is taken");
 
-/* Not asprintf(), which leaves copies of the token behind. */
+/* Avoids asprintf(), which leaves copies of the token behind. */
 char *fcm_message(enum push_kind kind, const char *token, int64_t unix_s)
 {
     json_t *string = json_string(token);
@@ -108,7 +108,7 @@ static bool has_error_code(const json_t *error, const char *code)
     return false;
 }
 
-/* By google.rpc.BadRequest where FCM sends one, else by what the message says. */
+/* Judges by google.rpc.BadRequest where FCM sends one, else by the message. */
 static bool names_token(const json_t *error)
 {
     const json_t *details = json_object_get(error, "details"), *detail, *violation;
@@ -177,7 +177,7 @@ static const struct rule {
 enum push_outcome fcm_classify(const struct http_answer *answer, bool proven)
 {
     enum push_outcome outcome = PUSH_GIVEN_UP;
-    /* What is to be done about these depends on what the body says. */
+    /* For these the body says what follows. */
     bool body_counts = answer->status >= 400 && answer->status <= 499;
     json_t *root = NULL;
     const json_t *error;
@@ -302,7 +302,7 @@ static int64_t run(void *service, int64_t now_ms, int64_t unix_s)
     return oauth_run(((struct fcm *)service)->oauth, now_ms, unix_s);
 }
 
-/* Whether there is an access token: without, nothing can be pushed yet. */
+/* Whether there is an access token: without one nothing can be pushed. */
 static bool ready(const void *service, int64_t now_ms)
 {
     uint64_t generation;
@@ -344,7 +344,7 @@ static struct push_result classify(const void *service, const struct http_answer
     return result;
 }
 
-/* What the next pushes are to know of this one. */
+/* What the next pushes need to know of this one. */
 static void learn(struct fcm *fcm, const struct http_answer *answer, enum push_outcome outcome,
                   uint64_t generation)
 {

@@ -1,12 +1,12 @@
-/* push_backend: the one shape of all that pushes, and a row for each that there is.
+/* push_backend: the shape of every back end that pushes, and a row for each.
  *
  * A further back end is one new file in this folder, which defines `const struct push_backend
- * NAME_backend`; its settings, in settings_table.h; and one row in STATS_BACKENDS (stats.h), of
- * which its counters, its series in /api/metrics and its place below are made. Nothing else in the
- * listener names a back end.
+ * NAME_backend`; its settings, in settings_table.h; and one row in STATS_BACKENDS (stats.h), which
+ * makes its counters, its series in /api/metrics and its place below. Nothing else in the listener
+ * names a back end.
  *
  * A service belongs to the thread of its HTTP client (see push_thread.h); accepts() and host() may
- * be called from another one, too. Times are milliseconds of clock_monotonic_ms(), but for
+ * be called from another thread, too. Times are milliseconds of clock_monotonic_ms(), except
  * `unix_s`. */
 #ifndef MOSTRO_PUSH_BACKEND_H
 #define MOSTRO_PUSH_BACKEND_H
@@ -25,8 +25,8 @@ struct settings;
 
 #define PUSH_HOST_MAX URL_AUTHORITY_SIZE
 
-/* Where strangers choose the peers, so many pushes are in flight to one at most, each on a
- * connection of its own (HTTP/1.1): none waits for one inside libcurl. */
+/* Where strangers choose the peers, at most so many pushes are in flight to one peer, each on a
+ * connection of its own (HTTP/1.1), so that none waits for a connection inside libcurl. */
 #define PUSH_HOST_CONNECTIONS 20
 
 /* What the targets of a back end are counted by; `time` is the first of its buckets. */
@@ -40,7 +40,7 @@ struct push_counters {
         .given_up = STAT_WAKES_GIVEN_UP_##BACKEND, .time = STAT_PUSH_##BACKEND##_10     \
     }
 
-/* What is to be pushed; lives until push() returns. */
+/* The push to make; lives until push() returns. */
 struct push_order {
     enum push_kind kind;
     const struct registration *registration;
@@ -53,8 +53,8 @@ struct push_backend {
     unsigned host_connections;
     struct push_counters counters;
 
-    /* Whether a registration is this one's, even where it is off. The first row that accepts one
-     * has it. Pure. */
+    /* Whether a registration belongs to this back end, even where that is off. The first row that
+     * accepts it has it. Pure. */
     bool (*accepts)(const struct registration *registration);
 
     /* Makes a service, which close() ends after http_client_cancel_all() and before the client is
@@ -63,7 +63,7 @@ struct push_backend {
     bool (*open)(const struct settings *settings, struct http_client *client, void **service);
     void (*close)(void *service);
 
-    /* Does what is to be done between pushes; returns when to be called again. NULL: nothing. */
+    /* Does its work between pushes; returns when to be called again. NULL: nothing. */
     int64_t (*run)(void *service, int64_t now_ms, int64_t unix_s);
 
     /* Whether anything can be pushed yet. NULL: at any time. */
@@ -84,7 +84,7 @@ struct push_backend {
     enum push_start (*push)(void *service, const struct push_order *order, push_done_fn *done,
                             void *arg);
 
-    /* What follows from an answer. Changes nothing. */
+    /* Judges an answer. Changes nothing. */
     struct push_result (*classify)(const void *service, const struct http_answer *answer);
 };
 

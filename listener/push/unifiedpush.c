@@ -21,7 +21,7 @@
 
 #define CONNECT_TIMEOUT_MS 2000
 #define TIMEOUT_MS         5000
-#define AGAIN_TIMEOUT_MS   1000 /* the least that another form of the same push is given */
+#define AGAIN_TIMEOUT_MS   1000 /* the least time for another form of the same push */
 #define ANSWER_MAX         4096
 
 struct unifiedpush {
@@ -115,7 +115,7 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
     switch (answer->result) {
     case HTTP_ANSWERED:
         break;
-    case HTTP_UNREACHABLE: /* that is what the loss of our own network looks like */
+    case HTTP_UNREACHABLE: /* it also looks so when our own network is lost */
     case HTTP_TIMED_OUT:   /* and where there was a connection before, this */
     case HTTP_BROKEN:
         result.outcome = PUSH_BACKEND_FAULT;
@@ -136,7 +136,8 @@ struct push_result unifiedpush_classify(const struct http_answer *answer)
     if (result.outcome == PUSH_RETRY || result.outcome == PUSH_BACKEND_FAULT ||
         result.outcome == PUSH_HELD_BACK)
         result.retry_after_ms = answer->retry_after_ms;
-    /* Who limits an endpoint says for how long; who does not counts all of ours (ntfy). */
+    /* A distributor that limits an endpoint says for how long; one that does not counts all our
+     * pushes (ntfy). */
     result.holds_host = result.outcome == PUSH_HELD_BACK && result.retry_after_ms < 0;
     return result;
 }
@@ -256,7 +257,7 @@ static enum push_start make_signature(const struct unifiedpush_push *push,
 
 static void take_answer(const struct http_answer *answer, void *arg);
 
-/* Sends it in the form that it has by now. */
+/* Sends the push in its present form. */
 static enum push_start send_push(struct unifiedpush_push *push, long timeout_ms)
 {
     const struct content *content = &push->content;
@@ -298,7 +299,8 @@ static void push_free(struct unifiedpush_push *push)
     free(push);
 }
 
-/* Leaves out what was refused; false where it was something else, or has been left out before. */
+/* Leaves out the refused part of the form. False where something else was refused, or it has been
+ * left out before. */
 static bool simplify(struct unifiedpush_push *push, const struct http_answer *answer)
 {
     struct content *content = &push->content;

@@ -1,13 +1,13 @@
 /* unifiedpush: pushes to endpoint URLs, by a POST to the phone's own distributor (RFC 8030);
  * encrypted where the device gave keys for it, signed where we have a VAPID key.
  *
- * Endpoints come from strangers: https only, public addresses only (see address_guard.h), no
- * redirects, little time and little answer. UNIFIEDPUSH_ALLOW_PRIVATE lifts the first two. A URL is
- * a secret of the device and is never logged; a host that is in trouble is named once an hour (see
- * push_notices.h).
+ * Endpoints come from strangers, so this takes https only, public addresses only (see
+ * address_guard.h), no redirects, little time and a short answer. UNIFIEDPUSH_ALLOW_PRIVATE lifts
+ * the first two. A URL is a secret of the device and is never logged; a host that is in trouble is
+ * named once an hour (see push_notices.h).
  *
- * What is refused for its form is sent once more without it, at once and as part of the same push:
- * a message in the clear (400) empty, a signed one (401) unsigned.
+ * A push that is refused for its form is sent once more without it, at once and as part of the same
+ * push: a message in the clear (400) empty, a signed one (401) unsigned.
  *
  * Belongs to the thread of its HTTP client. */
 #ifndef MOSTRO_UNIFIEDPUSH_H
@@ -26,13 +26,14 @@ struct settings_regex;
 /* Whether a device token is an endpoint URL. */
 bool unifiedpush_is_endpoint(const char *token);
 
-/* The endpoint's host in its one spelling (url_write_host()) and its port, `host:port`. False for
- * what may not be registered, by the same functions, and so is not pushed to. Pure. */
+/* Writes the endpoint's host in its one spelling (url_write_host()) and its port, `host:port`.
+ * False for an endpoint that may not be registered, by the same functions: it is not pushed to.
+ * Pure. */
 bool unifiedpush_host(const char *url, const struct settings_regex *allowed, bool allow_private,
                       char host[PUSH_HOST_MAX]);
 
-/* The endpoint's origin (RFC 6454, section 6.2): without path, and without the scheme's own port.
- * False where it is none to sign for. Pure. */
+/* Writes the endpoint's origin (RFC 6454, section 6.2): without path, and without the scheme's own
+ * port. False where there is none to sign for. Pure. */
 #define UNIFIEDPUSH_ORIGIN_MAX (PUSH_HOST_MAX + sizeof "https://")
 bool unifiedpush_origin(const char *url, char origin[UNIFIEDPUSH_ORIGIN_MAX]);
 

@@ -26,8 +26,9 @@ _WELL = {
                      r'"tokens":{"total":\d+,"android":\d+,"ios":\d+}}')],
     "ready": [(200, '{"status":"ready"}'), (503, '{"status":"not ready"}')],
 }
-_LIMITS = {"register", "unregister", "notify"}
-NEEDS_REDIS = {"register", "unregister", "notify", "status"}
+_WELL["renewal"] = _WELL["register"]  # of a pubkey that is registered
+_LIMITS = {"register", "renewal", "unregister", "notify"}
+NEEDS_REDIS = {"register", "renewal", "unregister", "notify", "status"}
 # A request that is refused, and how.
 REFUSALS = {
     "nothing": _NOT_FOUND,
@@ -38,7 +39,7 @@ REFUSALS = {
 
 # Seconds: the app takes an error to register for final, so those two may wait for Redis.
 MOST_SECONDS = 2
-MOST_SECONDS_FOR_REDIS = {"register": 3, "unregister": 3}
+MOST_SECONDS_FOR_REDIS = {"register": 3, "renewal": 3, "unregister": 3}
 
 
 def judge(request, answer):

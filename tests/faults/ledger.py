@@ -40,6 +40,7 @@ class Account:
     scopes: frozenset  # the parts that every wake of it needs
     opened: float
     closed: float = None
+    token: str = None  # what is registered, where somebody wants to know
     surely: bool = False  # closed for certain, and not by a guess or a loss
     causes: list = dataclasses.field(default_factory=list)
     pushes: list = dataclasses.field(default_factory=list)  # when delivered, sorted
@@ -217,7 +218,9 @@ class Ledger:
                 cause.woken - outage.end for account in self._accounts.values()
                 for cause in account.causes if cause.verdict == MUST and cause.woken is not None
                 for outage in self._touching(account.scopes & set(scopes), cause.begun, cause.begun)
-                if cause.begun <= outage.end < cause.woken)
+                if cause.begun <= outage.end < cause.woken
+                and not any(outage.begin < other.begin < cause.woken
+                            for other in self._outages if other.scope in account.scopes))
 
     # ---- Inside
 

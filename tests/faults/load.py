@@ -74,9 +74,9 @@ class Client:
             self.slowest = max(self.slowest, odd.took)
         return kind, answer
 
-    def register(self, pubkey, token, platform="android", **options):
-        return self.ask("register", "/api/register", {
-            "trade_pubkey": pubkey, "token": token, "platform": platform}, **options)[0]
+    def register(self, pubkey, token, request="register", **options):
+        return self.ask(request, "/api/register", {
+            "trade_pubkey": pubkey, "token": token, "platform": "android"}, **options)[0]
 
     def unregister(self, pubkey):
         return self.ask("unregister", "/api/unregister", {"trade_pubkey": pubkey})[0]
@@ -269,7 +269,7 @@ class Load:
             self._give_back(pubkey)
 
     def _renew(self):
-        """Accounts that have had their day leave, others come."""
+        """Accounts that have had their day leave, others come; and some register again."""
         worn = None
         with self._lock:
             for pubkey in self._rng.sample(list(self._accounts), min(12, len(self._accounts))):
@@ -285,6 +285,10 @@ class Load:
             self.ledger.close(worn[1], now(), kind == contract.OK)
         elif few:
             self._register(self._choose(PROVIDERS))
+        elif self._draw() < 0.05 and (taken := self._take_account()):
+            pubkey, account = taken
+            self.client.register(pubkey, account.token, "renewal")
+            self._give_back(pubkey)
 
     def _register(self, provider):
         name = f"{SECRET}{secrets.token_urlsafe(40)}"
@@ -296,6 +300,7 @@ class Load:
         pubkey, began = self.new_pubkey(), now()
         # A push may come of it as soon as it is asked for: from the endpoint file.
         account = self.ledger.open(name, scopes, began)
+        account.token = token
         kind = self.client.register(pubkey, token)
         if kind == contract.OK and not self.ledger.outages_at(began, now(), REDIS):
             with self._lock:
@@ -325,7 +330,6 @@ class Strangers:
 
     def __init__(self, load):
         self._load = load
-        self._pool = concurrent.futures.ThreadPoolExecutor(3)
 
     def endpoint(self, origin, size=0):
         path = f"{STRANGER}/{SECRET}{secrets.token_urlsafe(24)}"
@@ -341,4 +345,5 @@ class Strangers:
         def one(endpoint):
             if not halt.is_set():
                 self.register_and_notify(endpoint)
-        list(self._pool.map(one, endpoints))
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            list(pool.map(one, endpoints))

@@ -1,5 +1,6 @@
 """mischief: what goes wrong, a class each: begin() does it, end() undoes it, and both tell the
 ledger what that explains. What goes wrong when is drawn from a seed."""
+import contextlib
 import itertools
 import os
 import random
@@ -8,10 +9,12 @@ import signal
 import socket
 import threading
 
+import redis
+
 from ledger import EVERYTHING
 from load import Strangers
-from world import (DISTRIBUTORS, FCM, LISTENER, PROVIDERS, REDIS, RELAYS, WAKES_MAX, WEB, WORKER,
-                   now)
+from world import (DISTRIBUTORS, FCM, LISTENER, MEMORY, PROVIDERS, REDIS, RELAYS, WAKES_MAX, WEB,
+                   WORKER, now)
 
 # How much later than its end what waited for an outage may come, in seconds. Backing off doubles up
 # to a minute; reading what relays have stored takes half a second a page of 500.
@@ -264,6 +267,21 @@ class WorkerWithoutDescriptors(_NoDescriptors):
         self.starve(self.rng.choice(self.world.workers()))
 
 
+class MemoryShort(Fault):
+    """Redis has less than 30 % of its memory left: new pubkeys are refused, and nobody else."""
+
+    scope, recovery = MEMORY, 2
+
+    def do(self):
+        with contextlib.suppress(redis.RedisError):
+            used = self.world.stack.redis.info("memory")["used_memory"]
+            self.world.stack.redis.config_set("maxmemory", used * 4 // 3)
+
+    def undo(self):
+        with contextlib.suppress(redis.RedisError):
+            self.world.stack.redis.config_set("maxmemory", "2gb")
+
+
 # ---- Attacks, a tenth of what the defaults let in; nobody else may notice
 
 
@@ -364,7 +382,7 @@ KINDS = [
     RedisStopped, RelayStopped, ProviderStopped,
     ProviderErrors, ProviderStalls, ProviderResets, ProviderHiccups,
     DistributorDown, FcmDown, AccessTokensRevoked,
-    ListenerWithoutDescriptors, WorkerWithoutDescriptors,
+    ListenerWithoutDescriptors, WorkerWithoutDescriptors, MemoryShort,
     RegistryFlood, SilentHost, NewHostNames, DistinctEvents,
 ]
 # That last, in a run of five minutes, as long as they say; in another, in proportion.

@@ -13,7 +13,7 @@ import watch
 from ledger import EVENT, MUST, NOTIFY, Ledger
 from load import Load, Odd
 from stack import wait_until
-from world import PROVIDERS, REDIS, WEB, WORKER, World, now
+from world import MEMORY, PROVIDERS, REDIS, WEB, WORKER, World, now
 
 HERE = pathlib.Path(__file__).resolve().parent
 PATIENCE = 5  # seconds that a wake may take where nothing fails
@@ -216,5 +216,5 @@ class Trial:
             if not foreign and Odd(odd.request, odd.began, odd.took - stalled, "", "").is_slow:
                 return False
         if odd.kind == contract.UNAVAILABLE:
-            return bool(failed(REDIS))
+            return bool(failed(REDIS)) or odd.request == "register" and failed(MEMORY)
         return foreign or odd.kind not in (None, contract.FOREIGN)

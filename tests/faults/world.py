@@ -25,6 +25,7 @@ DISTRIBUTORS = ("distributor-1", "distributor-2", "distributor-3")
 FCM = "fcm"
 PROVIDERS = (*DISTRIBUTORS, FCM)
 REDIS, WEB, WORKER, LISTENER = "redis", "web", "worker", "listener"
+MEMORY = "memory"  # of Redis
 
 # Endpoints and tokens have it in them, so that a log that shows one is found by it. What begins
 # with the other is a stranger's, of which the ledger does not know.

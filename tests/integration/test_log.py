@@ -95,6 +95,17 @@ def test_a_notify_that_is_refused(make_stack, pubkey):
     story.tells("notify: is not notified: Redis cannot be used")
 
 
+def test_a_registration_that_is_refused_unread(make_stack, pubkey):
+    stack = make_stack(**SLOW)
+    stack.start_redis()
+    stack.start_api(workers=1)
+    client, body = stack.new_client(), {"trade_pubkey": pubkey}
+    wait_until(lambda: stack.post("/api/unregister", body, client=client).status == 429)
+    assert stack.post("/api/unregister", body, client=client).status == 429
+    assert ("register: a request is refused unread: its address is over its limit"
+            in stack.workers.output())
+
+
 def test_an_event_that_wakes_nobody(make_stack, relay, phone, pubkey):
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_RATE_PER_PUBKEY_PER_MIN="1")
     stack.start_redis()

@@ -1,6 +1,6 @@
-/* metrics: what happens here, for Prometheus (text exposition format 0.0.4), where the web server
- * says that the address is a private one; elsewhere there is no such page, because counters next to
- * one notify would tell whose pubkey is registered. */
+/* metrics: counters and gauges for Prometheus (text exposition format 0.0.4), only where the web
+ * server says that the request came by the operator's socket. Elsewhere there is no such page,
+ * because counters next to one notify would tell whose pubkey is registered. */
 #include "responder_priv.h"
 #include "routes.h"
 
@@ -87,7 +87,7 @@ static void print_gauge(FILE *out, const char *name, const char *help, uint64_t 
     print_series(out, name, "", (double)value);
 }
 
-/* What makes an answer a 503 while everything runs. */
+/* What makes requests answer 503 while everything runs. */
 static void print_full(FILE *out, const struct registry_state *state)
 {
     (void)fputs("# HELP " PREFIX "full 1 while requests are answered 503 since this is full: Redis "
@@ -135,7 +135,7 @@ void metrics_handle(struct responder *responder, const struct request *request,
     FILE *out;
 
     (void)request;
-    /* What this process has counted so far is to be seen, too. */
+    /* Flushes this process's counters first, so that they show, too. */
     (void)registry_flush_stats(responder->registry, &responder->stats);
     result = registry_metrics(responder->registry, &metrics);
     if (result != REGISTRY_OK) {

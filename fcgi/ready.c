@@ -1,6 +1,6 @@
-/* ready: whether this server does its work at all: Redis may be used, and a listener is connected
- * to a relay. For load balancers and operators; only the latter are told what is wrong, and also
- * what they have to see to while the rest works. */
+/* ready: whether this server can do its work: Redis may be used, and a listener is connected to a
+ * relay. For load balancers, and for operators, who alone are told what is wrong and what needs
+ * their attention while the rest works. */
 #include "responder_priv.h"
 #include "routes.h"
 
@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 
-/* Anybody may ask, and every question costs a new connection to Redis. */
+/* Any client may ask, and every check costs a new connection to Redis. */
 #define KEEP_MS 1000
 
 /* What is wrong, or NULL. */
@@ -23,7 +23,7 @@ static const char *problem_of(const struct registry_listeners *listeners)
     return NULL;
 }
 
-/* What an operator has to see to while the server is ready, or "". */
+/* What needs the operator's attention while the server is ready, or "". */
 static const char *warning_of(const struct registry_state *state)
 {
     const struct registry_listeners *listeners = &state->listeners;

@@ -1,4 +1,4 @@
-/* register: a phone says how it can be woken for a trade, or takes that back. */
+/* register: a phone registers how it can be woken for a trade, or unregisters. */
 #include "responder_priv.h"
 #include "routes.h"
 
@@ -9,7 +9,7 @@
 #define REGISTER_BODY_MAX   BODY_MAX
 #define UNREGISTER_BODY_MAX (8 * 1024)
 
-/* False when `response` already holds the answer, which a refusal by the limit still overrides. */
+/* False when `response` already holds the answer; a refusal by the limit still replaces it. */
 static bool read_registration(struct responder *responder, const struct request *request,
                               struct trade_pubkey *key, struct registration *registration,
                               struct response *response)
@@ -33,7 +33,7 @@ static bool read_registration(struct responder *responder, const struct request 
     return good;
 }
 
-/* A request that is answered already has still to spend its address's limit. */
+/* A request that already has its answer still spends its address's limit. */
 static void spend_refused(struct responder *responder, const struct address_hash *spend,
                           struct response *response)
 {

@@ -1,9 +1,9 @@
 /* dispatcher: takes wakes from Redis and wakes the phones they are for.
  *
- * One thread, which waits for the stream, the pushes and the clock at once; nothing in it waits for
- * one of them alone, commands to Redis aside (see redis.h for how long those may take). Pushes are
- * made in other threads, one a back end (see push_thread.h). A wake is
- * acknowledged only after its push has an outcome, so that a process that dies loses none. */
+ * One thread waits for the stream, the pushes and the clock at once; only commands to Redis block
+ * it (see redis.h for how long they may take). Pushes are made in other threads, one a back end
+ * (see push_thread.h). A wake is acknowledged only after its push has an outcome, so that a process
+ * that dies loses none. */
 #ifndef MOSTRO_DISPATCHER_H
 #define MOSTRO_DISPATCHER_H
 
@@ -16,24 +16,24 @@ struct stats;
 
 struct dispatcher_status {
     unsigned in_flight; /* pushes */
-    unsigned backlog;   /* wakes held, those in flight included */
+    unsigned backlog;   /* wakes held, including those in flight */
 };
 
 /* Both arguments must outlive the dispatcher. NULL, with an error logged, where it cannot be
- * started; a Redis or a backend that is away is no reason. The thread has all signals blocked. */
+ * started; it starts without Redis and without back ends. The thread has all signals blocked. */
 struct dispatcher *dispatcher_start(const struct settings *settings, struct stats *stats)
     __attribute__((warn_unused_result));
 
-/* From any thread, after each heartbeat: the name is held. No wake is read before that. When a new
- * lease begins, what is held in memory and not in flight is forgotten, and what is still this
- * listener's own is read anew. */
+/* From any thread, after each heartbeat: the name is held. Until then no wake is read. When a new
+ * lease begins, wakes in memory that are not in flight are forgotten, and those that are still this
+ * listener's own are read again. */
 void dispatcher_hold(struct dispatcher *dispatcher, const struct lease *lease);
 
 /* From any thread. */
 void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *out);
 
-/* From any thread; returns at once. No more wakes are read and no push begins; what is in flight
- * has 10 s to end, and Redis 1 s to be told; the rest stays there for the next process of this
+/* From any thread; returns at once. No more wakes are read and no push begins. Pushes in flight
+ * have 10 s to end, and Redis 1 s to be told; the rest stays there for the next process of this
  * name. */
 void dispatcher_stop(struct dispatcher *dispatcher);
 

@@ -34,11 +34,11 @@
 #define HOSTS_SLOTS_MAX 20
 #define HOSTS_SLOW_MS   2000
 #define HOSTS_PROVEN_MS 86400000
-#define HOSTS_KEPT_MS   600000 /* that nothing is in flight to, and that are not proven */
-#define HOSTS_KEPT_MOST 10000  /* that nothing is in flight to and nobody waits for */
+#define HOSTS_KEPT_MS   600000 /* hosts without a push in flight, not proven */
+#define HOSTS_KEPT_MOST 10000  /* hosts without a push in flight and without waiting targets */
 #define HOSTS_WAIT_MOST 100000 /* targets that wait for one host */
 
-#define HOSTS_HOLD_LEAST_MS 5000 /* ntfy makes room for one more that often */
+#define HOSTS_HOLD_LEAST_MS 5000 /* ntfy admits one more this often */
 #define HOSTS_HOLD_MOST_MS  60000
 
 /* A target that is called has its slot for so long. Where nothing else is in flight to its host so
@@ -62,10 +62,10 @@ struct hosts *hosts_new(const struct hosts_limits *limits, push_random_fn *rando
 /* Targets that still wait stay their queue's. */
 void hosts_free(struct hosts **hosts);
 
-/* What comes of the functions below, appended. */
+/* Lists that the functions below append to. */
 struct hosts_moved {
     struct wake_list called;  /* they are to enter anew */
-    struct wake_list dropped; /* they wait no more, for there were too many: given up */
+    struct wake_list dropped; /* given up, because too many waited */
 };
 
 enum hosts_entry {
@@ -76,7 +76,7 @@ enum hosts_entry {
 enum hosts_entry hosts_enter(struct hosts *hosts, const char *host, push_endpoint_id endpoint,
                              struct wake_target *target, int64_t now_ms, struct hosts_moved *moved);
 
-/* A push, or what would have been one. */
+/* A push, or an attempt at one. */
 struct hosts_push {
     push_endpoint_id endpoint;
     int64_t begun_ms, ended_ms;
@@ -89,13 +89,13 @@ struct hosts_verdict {
     int64_t until_ms; /* and not before this */
 };
 
-/* A push to this host has ended like this; NULL: none was made. */
+/* A push to this host has ended with this result; NULL: none was made. */
 struct hosts_verdict hosts_leave(struct hosts *hosts, const char *host,
                                  const struct hosts_push *push, const struct push_result *result,
                                  int64_t now_ms, struct hosts_moved *moved);
 
-/* Calls those for whom the time has come though no push has ended. Returns when to be called again,
- * INT64_MAX for not before something enters or leaves. */
+/* Calls targets whose time has come without a push ending. Returns when to be called again;
+ * INT64_MAX: not before something enters or leaves. */
 int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved);
 
 /* Targets that wait here. */
@@ -103,13 +103,13 @@ size_t hosts_waiting(const struct hosts *hosts);
 
 /* ---- Endpoints ------------------------------------------------------------------------------- */
 
-/* Without memory all endpoints are one: no worse than a shared hold-back. */
+/* Out of memory, all endpoints count as one: no worse than a shared hold-back. */
 push_endpoint_id hosts_endpoint(const char *url);
 
 void hosts_hold_endpoint(struct hosts *hosts, push_endpoint_id endpoint, int64_t until_ms,
                          int64_t now_ms);
 
-/* Until when the endpoint is held back; INT64_MIN where it is not. */
+/* Until when the endpoint is held back; INT64_MIN: it is not. */
 int64_t hosts_endpoint_held_until(const struct hosts *hosts, push_endpoint_id endpoint,
                                   int64_t now_ms);
 

@@ -1,9 +1,9 @@
-/* slots: how UnifiedPush's slots are shared out among hosts that strangers choose.
+/* slots: shares UnifiedPush's slots among hosts that strangers choose.
  *
- * Half of them are for hosts that are proven, which is for their owner to say (see hosts.h); the
- * others share the rest. Within each half hosts belong to groups, one a network, and no group may
- * have more than its part. Who asks in vain has his turn when there is room: the groups in turn,
- * and in each its parties in turn.
+ * Half of them are for proven hosts, by their owner's judgement (see hosts.h); the others share the
+ * rest. Within each half hosts belong to groups, one a network, and no group may have more than its
+ * part. A host that asks in vain has its turn when there is room: the groups in turn, and within
+ * each its parties in turn.
  *
  * Pure but for memory: no sockets, no clock. Not thread-safe. */
 #ifndef MOSTRO_SLOTS_H
@@ -15,7 +15,7 @@
 
 enum slots_class { SLOTS_NEWCOMERS, SLOTS_PROVEN, SLOTS_CLASSES };
 
-#define SLOTS_GROUP_NEWCOMERS 4 /* that one group of newcomers may have */
+#define SLOTS_GROUP_NEWCOMERS 4 /* the most for one group of newcomers */
 
 struct slots;
 struct slots_group;
@@ -45,15 +45,15 @@ bool slots_join(struct slots *slots, struct slots_party *party, enum slots_class
 /* A party that has taken nothing. */
 void slots_part(struct slots *slots, struct slots_party *party);
 
-/* Takes a slot, if there is one for it. */
+/* Takes a slot if there is one for it. */
 bool slots_take(struct slots *slots, struct slots_party *party);
 void slots_give(struct slots *slots, struct slots_party *party);
 
-/* It wants a slot when its turn comes; asking twice is asking once. */
+/* Asks for a slot in its turn; asking twice counts once. */
 void slots_ask(struct slots *slots, struct slots_party *party);
 void slots_ask_no_more(struct slots *slots, struct slots_party *party);
 
-/* The next whose turn has come, which has taken a slot and asks no more; NULL: nobody. */
+/* The next party whose turn has come: it has taken a slot and asks no more. NULL: none. */
 struct slots_party *slots_next(struct slots *slots);
 
 #endif

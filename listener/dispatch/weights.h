@@ -1,8 +1,8 @@
-/* weights: who has the most of something that there may be too much of.
+/* weights: which group has the most of something that is limited.
  *
- * Weights belong to groups, one a network that strangers' hosts are in. Where something must go, it
- * is the heaviest group that loses it, so that whoever fills what all share has filled his own
- * part. Pure but for memory. Not thread-safe. */
+ * Weights belong to groups, one a network of strangers' hosts. Where something must go, the
+ * heaviest group loses it, so that a stranger who fills the shared room fills only his own part of
+ * it. Pure but for memory. Not thread-safe. */
 #ifndef MOSTRO_WEIGHTS_H
 #define MOSTRO_WEIGHTS_H
 
@@ -23,7 +23,7 @@ struct weight {
 /* NULL when out of memory. */
 struct weights *weights_new(void);
 
-/* Nothing weighs anything any more. */
+/* Sets all weights to nothing. */
 void weights_free(struct weights **weights);
 
 /* Of all of them. */
@@ -34,7 +34,7 @@ size_t weights_total(const struct weights *weights);
  * weighs nothing then, or is in that group already. */
 bool weights_set(struct weights *weights, struct weight *weight, const char *group, size_t amount);
 
-/* The one of the heaviest group that has been there longest; NULL: nothing weighs. */
+/* The weight that has been in the heaviest group longest; NULL: nothing weighs. */
 struct weight *weights_heaviest(const struct weights *weights);
 
 #endif

@@ -49,7 +49,7 @@ struct hosts {
     struct slots *slots;
     struct weights *waits, *kept;
     struct expiring_set *held; /* endpoints */
-    size_t waiting_most;
+    size_t waiting_most, waiting_each;
     push_random_fn *random;
 };
 
@@ -60,6 +60,7 @@ struct hosts *hosts_new(const struct hosts_limits *limits, push_random_fn *rando
     if (hosts == NULL)
         return NULL;
     hosts->waiting_most = limits->waiting;
+    hosts->waiting_each = limits->waiting_each;
     hosts->random = random;
     hosts->table = hash_table_new();
     hosts->slots = slots_new(limits->slots, HOSTS_SLOTS_MAX);
@@ -362,7 +363,7 @@ static enum hosts_entry have_wait(struct hosts *hosts, struct host *host, push_e
     wake_list_append(&host->waiting[where], target);
     host->waiting_count++;
     plan(hosts, host, now_ms);
-    if (host->waiting_count > HOSTS_WAIT_MOST)
+    if (host->waiting_count > hosts->waiting_each)
         drop(hosts, host, now_ms, moved);
     while (weights_total(hosts->waits) > hosts->waiting_most)
         drop(hosts, host_of_waits(weights_heaviest(hosts->waits)), now_ms, moved);

@@ -52,8 +52,9 @@
 struct hosts;
 
 struct hosts_limits {
-    unsigned slots; /* at least 1 */
-    size_t waiting; /* targets, of all hosts */
+    unsigned slots;      /* at least 1 */
+    size_t waiting;      /* targets, of all hosts */
+    size_t waiting_each; /* of one of them */
 };
 
 /* NULL when out of memory. */

@@ -8,9 +8,10 @@
 #include "dispatch/slots.h"
 #include "unit.h"
 
-#define SLOTS   80 /* 40 for proven hosts, of which a network has HOSTS_SLOTS_MAX */
-#define TARGETS 300
-#define WAITING 200
+#define SLOTS        80 /* 40 for proven hosts, of which a network has HOSTS_SLOTS_MAX */
+#define TARGETS      300
+#define WAITING      200
+#define WAITING_EACH 150
 
 static struct hosts *hosts;
 static struct wake_queue *queue;
@@ -27,7 +28,8 @@ static uint64_t most(uint64_t limit)
 /* Every second wake is a relay's. */
 static void setup(void)
 {
-    const struct hosts_limits limits = {.slots = SLOTS, .waiting = WAITING};
+    const struct hosts_limits limits = {
+        .slots = SLOTS, .waiting = WAITING, .waiting_each = WAITING_EACH};
 
     hosts = hosts_new(&limits, most);
     queue = wake_queue_new(TARGETS, 2, NULL);
@@ -462,7 +464,8 @@ START_TEST(where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones
     ck_assert_int_eq(enter("lone.example:443"), HOSTS_ENTERED);
     ck_assert_int_eq(enter("lone.example:443"), HOSTS_WAITS);
     next = 10;
-    ck_assert_uint_eq(enter_many("a.example:443", WAITING - 1), 0);
+    ck_assert_uint_eq(enter_many("a.example:443", WAITING_EACH - 1), 0);
+    ck_assert_uint_eq(enter_many("b.a.example:443", WAITING - WAITING_EACH + 1), 1);
     ck_assert_ptr_null(moved.dropped.first);
     next = 290;
     for (unsigned i = 0; i < 3; i++) {
@@ -473,6 +476,18 @@ START_TEST(where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones
     ck_assert_uint_eq(hosts_waiting(hosts), WAITING);
     ck_assert_int_eq(enter("lone.example:443"), HOSTS_WAITS);
     ck_assert_ptr_eq(wake_list_shift(&moved.dropped), targets[17]);
+}
+END_TEST
+
+START_TEST(where_too_many_wait_for_a_host_it_loses_one)
+{
+    bring_down(&away);
+    next = 10;
+    ck_assert_uint_eq(enter_many("a.example:443", WAITING_EACH), 0);
+    ck_assert_ptr_null(moved.dropped.first);
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_WAITS);
+    ck_assert_ptr_eq(wake_list_shift(&moved.dropped), targets[11]);
+    ck_assert_uint_eq(hosts_waiting(hosts), WAITING_EACH);
 }
 END_TEST
 
@@ -547,6 +562,7 @@ int main(void)
         a_host_that_says_nothing_else_is_held_for_longer,
         a_failure_shows_nothing_of_how_many_it_takes,
         where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones,
+        where_too_many_wait_for_a_host_it_loses_one,
         an_endpoint_is_held_back_alone,
         marks_are_bounded_and_the_oldest_go_first,
     };

@@ -824,8 +824,10 @@ static void answer_all(struct backend *backend)
             continue;
         }
         backend->asked++;
-        if (backend->pushes->status == 200 && (sscanf(request.token, "fcm-%u", &phone) == 1 ||
-                                               sscanf(request.url, "https://h%u.", &phone) == 1))
+        if (backend->pushes->status == 200 &&
+            (sscanf(request.token, "fcm-%u", &phone) == 1 ||
+             sscanf(request.url, "https://h%u.", &phone) == 1 ||
+             sscanf(request.url, "https://ntfy.example/up%u", &phone) == 1))
             backend->delivered[phone]++;
         answer(request.url, backend->pushes);
     }
@@ -902,6 +904,35 @@ START_TEST(half_an_hour_of_503_from_all_distributors_loses_no_wake)
 {
     by_fcm = false;
     expect_one_push_each_afterwards(&busy, &granted);
+}
+END_TEST
+
+/* However few wait, and so have been the probes again and again. */
+static void expect_all_soon_after_an_outage(void)
+{
+    struct backend backend = {.pushes = &refused, .oauth = &granted};
+
+    for (unsigned who = 0; who < 3; who++)
+        wake(who);
+    pass(&backend, 40000, false);
+    backend.pushes = &granted;
+    pass(&backend, 10000, false);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    for (unsigned who = 0; who < 3; who++)
+        ck_assert_uint_eq(backend.delivered[who], 1);
+}
+
+START_TEST(forty_seconds_without_fcm_are_over_within_ten_seconds)
+{
+    expect_all_soon_after_an_outage();
+}
+END_TEST
+
+START_TEST(forty_seconds_without_a_distributor_are_over_within_ten_seconds)
+{
+    by_fcm = false;
+    at_ntfy = 3;
+    expect_all_soon_after_an_outage();
 }
 END_TEST
 
@@ -1184,6 +1215,8 @@ int main(void)
         half_an_hour_without_an_access_token_loses_no_wake,
         half_an_hour_without_any_distributor_loses_no_wake,
         half_an_hour_of_503_from_all_distributors_loses_no_wake,
+        forty_seconds_without_fcm_are_over_within_ten_seconds,
+        forty_seconds_without_a_distributor_are_over_within_ten_seconds,
         two_days_without_fcm_lose_no_wake,
         two_days_without_an_access_token_lose_no_wake,
         without_an_access_token_nothing_begins,

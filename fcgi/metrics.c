@@ -92,7 +92,7 @@ static void print_full(FILE *out, const struct registry_state *state)
 {
     (void)fputs("# HELP " PREFIX "full 1 while requests are answered 503 since this is full: Redis "
                 "(its maxmemory), 70 % of it (for new registrations), the registrations "
-                "(MAX_REGISTRATIONS), or half of the queue (WAKES_MAX).\n"
+                "(MAX_REGISTRATIONS), or half of the inbox of wakes (WAKES_MAX).\n"
                 "# TYPE " PREFIX "full gauge\n",
                 out);
     print_series(out, "full", "what=\"redis\"", state->redis_full);
@@ -111,6 +111,9 @@ static void print_gauges(FILE *out, const struct registry_state *state)
     print_series(out, "registrations", "platform=\"android\"", (double)state->android);
     print_series(out, "registrations", "platform=\"ios\"", (double)state->ios);
     print_gauge(out, "wakes_queued", "Wakes that wait or are under way.", state->queued);
+    print_gauge(out, "wakes_inbox",
+                "Of these, wakes that no listener has taken yet; WAKES_MAX bounds them.",
+                state->inbox);
     print_full(out, state);
     print_gauge(out, "listeners", "Listeners with a fresh heartbeat.", listeners->alive);
     print_gauge(out, "relays_connected", "Relays that listeners are connected to.",
@@ -121,7 +124,7 @@ static void print_gauges(FILE *out, const struct registry_state *state)
     print_gauge(out, "relays_configured", "Relays that listeners are to follow.",
                 listeners->relays_configured);
     print_gauge(out, "pushes_in_flight", "Pushes under way.", listeners->in_flight);
-    print_gauge(out, "wakes_held", "Wakes that listeners have read and not finished.",
+    print_gauge(out, "wakes_held", "Wakes that wait or are under way in listeners.",
                 listeners->backlog);
 }
 

@@ -36,7 +36,7 @@ static const char *warning_of(const struct registry_state *state)
     if (state->registrations_full)
         return "MAX_REGISTRATIONS is reached";
     if (state->queue_half_full)
-        return "the queue of wakes is half full: do pushes go out?";
+        return "the inbox of wakes is half full: does a listener keep up?";
     if (listeners->relays_may_hide_wraps >= listeners->relays_connected)
         return "every relay may keep gift wraps back: see the listener's log";
     return "";

@@ -19,9 +19,10 @@
 #include "registry/stats.h"
 #include "settings/settings.h"
 #include "turns.h"
+#include "wakes/inbox.h"
+#include "wakes/restore.h"
 #include "wakes/takeover.h"
 #include "wakes/wake_queue.h"
-#include "wakes/wake_reader.h"
 
 #define LOOKUP_BATCH      64
 #define DONE_BATCH        128
@@ -31,11 +32,12 @@
 #define COMMANDS_RETRY_MS 250
 #define SORT_EVERY_MS     100
 #define WAIT_MOST_MS      60000
+#define TELL_EVERY_MS     10000
 
 struct dispatcher {
     int bell; /* others ring it: see bell.h; -1: none */
     struct wake_queue *queue;
-    struct wake_reader *reader;
+    struct inbox *inbox;
     struct push_desk *desk;
     struct registry *registry;
     struct registration *registrations; /* LOOKUP_BATCH of them */
@@ -45,6 +47,8 @@ struct dispatcher {
     struct push_ended_list dead;        /* pushes whose registration is to be removed */
     struct lease lease;                 /* under which wakes are read */
     struct takeover takeover;
+    struct restore restore;
+    struct log_pace dropped;
     pthread_t thread;
     bool running;
     _Atomic int64_t held_since_us; /* what the main thread says of the lease */
@@ -101,12 +105,12 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
 
 static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    const char *ids[DONE_BATCH];
+    struct wake_done done[DONE_BATCH];
     size_t n;
 
-    while (!wake_reader_reads_own(dispatcher->reader) && commands_work(dispatcher, now_ms) &&
-           (n = wake_queue_done(dispatcher->queue, ids, DONE_BATCH)) > 0) {
-        if (succeeded(dispatcher, registry_wakes_done(dispatcher->registry, ids, n)))
+    while (commands_work(dispatcher, now_ms) &&
+           (n = wake_queue_done(dispatcher->queue, done, DONE_BATCH)) > 0) {
+        if (succeeded(dispatcher, registry_wakes_done(dispatcher->registry, done, n)))
             wake_queue_acknowledged(dispatcher->queue, n);
     }
 }
@@ -114,10 +118,9 @@ static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 /* Whether there is something that Redis is still to be told. */
 static bool has_news(const struct dispatcher *dispatcher)
 {
-    const char *id;
+    struct wake_done done;
 
-    return !STAILQ_EMPTY(&dispatcher->dead) || (wake_queue_done(dispatcher->queue, &id, 1) > 0 &&
-                                                !wake_reader_reads_own(dispatcher->reader));
+    return !STAILQ_EMPTY(&dispatcher->dead) || wake_queue_done(dispatcher->queue, &done, 1) > 0;
 }
 
 /* ---- Whose wakes they are -------------------------------------------------------------------- */
@@ -139,7 +142,7 @@ static void follow_tenure(struct dispatcher *dispatcher, int64_t now_ms)
         takeover_begin(&dispatcher->takeover, held.since_us, now_ms);
     }
     dispatcher->lease = held;
-    wake_reader_restart(dispatcher->reader, held.alone);
+    inbox_restart(dispatcher->inbox, held.since_us, held.alone);
 }
 
 static void take_over(struct dispatcher *dispatcher, int64_t now_ms)
@@ -152,7 +155,29 @@ static void take_over(struct dispatcher *dispatcher, int64_t now_ms)
         adopted == 0)
         return;
     log_warn("dispatcher: took over %lld wakes of listeners that are gone", (long long)adopted);
-    wake_reader_restart(dispatcher->reader, dispatcher->lease.alone);
+    inbox_restart(dispatcher->inbox, dispatcher->lease.since_us, dispatcher->lease.alone);
+}
+
+/* Takes what has come, and what waits in Redis and is not known here; returns when to be called
+ * again. */
+static int64_t take_in(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    int64_t next_ms = inbox_run(dispatcher->inbox, dispatcher->queue, now_ms);
+    struct restore *restore = &dispatcher->restore;
+    unsigned dropped;
+
+    if (inbox_wants_restore(dispatcher->inbox))
+        restore_begin(restore, dispatcher->lease.since_us, now_ms);
+    if (commands_work(dispatcher, now_ms))
+        (void)succeeded(dispatcher,
+                        restore_run(restore, dispatcher->registry, dispatcher->queue, now_ms));
+    dropped = wake_queue_dropped(dispatcher->queue);
+    stats_add(dispatcher->turns.stats, STAT_WAKES_DROPPED, dropped);
+    if (dropped > 0 && log_is_due(&dispatcher->dropped, now_ms, TELL_EVERY_MS))
+        log_warn("dispatcher: WAITING_MAX is reached, so that the oldest silent wakes are dropped: "
+                 "see why "
+                 "pushes do not go out, or raise it");
+    return next_ms;
 }
 
 /* ---- Pushing --------------------------------------------------------------------------------- */
@@ -235,6 +260,8 @@ static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
     }
     if (dispatcher->takeover.since_us != 0)
         next = earlier(next, dispatcher->takeover.due_ms);
+    if (restore_is_on(&dispatcher->restore))
+        next = earlier(next, dispatcher->restore.due_ms);
     if (has_news(dispatcher))
         next = now_ms;
     if (next < dispatcher->registry_retry_ms) /* all of this needs Redis */
@@ -245,22 +272,13 @@ static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
 static void wait_until(struct dispatcher *dispatcher, int64_t until_ms)
 {
     struct pollfd fds[] = {{.fd = dispatcher->bell, .events = POLLIN},
-                           {.fd = wake_reader_fd(dispatcher->reader), .events = POLLIN}};
+                           {.fd = inbox_fd(dispatcher->inbox), .events = POLLIN}};
     int64_t wait = until_ms == INT64_MIN ? 0 : until_ms - clock_monotonic_ms();
 
     if (until_ms == INT64_MAX || wait > WAIT_MOST_MS)
         wait = WAIT_MOST_MS;
     if (poll(fds, sizeof fds / sizeof fds[0], wait > 0 ? (int)wait : 0) > 0 && fds[0].revents != 0)
         bell_hush(dispatcher->bell);
-}
-
-static void stop_clocks(struct dispatcher *dispatcher, int64_t now_ms)
-{
-    bool redis_away = !wake_reader_is_up(dispatcher->reader) || !commands_work(dispatcher, now_ms);
-
-    for (unsigned lane = 0; lane < push_desk_lanes(dispatcher->desk); lane++)
-        wake_queue_stop_clock(dispatcher->queue, lane,
-                              redis_away || push_desk_is_down(dispatcher->desk, lane), now_ms);
 }
 
 static void work(struct dispatcher *dispatcher)
@@ -271,13 +289,11 @@ static void work(struct dispatcher *dispatcher)
         settle(dispatcher, now_ms);
         follow_tenure(dispatcher, now_ms);
         take_over(dispatcher, now_ms);
-        next_ms = wake_reader_run(dispatcher->reader, dispatcher->queue, now_ms);
+        next_ms = take_in(dispatcher, now_ms);
         next_ms = earlier(next_ms, turns_run(&dispatcher->turns, now_ms));
-        stop_clocks(dispatcher, now_ms);
         serve(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
-        stop_clocks(dispatcher, now_ms); /* by what has failed just now, too */
         publish_status(dispatcher);
         wait_until(dispatcher, earlier(next_ms, next_work_ms(dispatcher, now_ms)));
     }
@@ -323,7 +339,7 @@ static bool let_end(struct dispatcher *dispatcher, int64_t ms)
 /* Nothing begins any more; what is in flight may end. */
 static void drain(struct dispatcher *dispatcher)
 {
-    wake_reader_stop(dispatcher->reader);
+    inbox_stop(dispatcher->inbox);
     if (!let_end(dispatcher, DRAIN_MS)) {
         log_warn("dispatcher: %u pushes did not end in time; they will be made again",
                  push_desk_in_flight(dispatcher->desk));
@@ -354,7 +370,7 @@ static bool make_turns(struct dispatcher *dispatcher, const struct settings *set
 {
     unsigned lanes = push_desk_lanes(dispatcher->desk);
 
-    dispatcher->queue = wake_queue_new((size_t)settings->wakes_max, lanes, random_up_to);
+    dispatcher->queue = wake_queue_new((size_t)settings->waiting_max, lanes, random_up_to);
     dispatcher->sort_due_ms = calloc(lanes, sizeof *dispatcher->sort_due_ms);
     dispatcher->turns =
         (struct turns){.queue = dispatcher->queue, .desk = dispatcher->desk, .stats = stats};
@@ -373,10 +389,10 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
     if (dispatcher->bell >= 0)
         dispatcher->desk =
             push_desk_new(push_backends, push_backends_count, settings, dispatcher->bell);
-    dispatcher->reader = wake_reader_new(settings, stats);
+    dispatcher->inbox = inbox_new(settings, stats);
     dispatcher->registry = registry_new(settings, stats);
     dispatcher->registrations = calloc(LOOKUP_BATCH, sizeof *dispatcher->registrations);
-    if (dispatcher->desk == NULL || dispatcher->reader == NULL || dispatcher->registry == NULL ||
+    if (dispatcher->desk == NULL || dispatcher->inbox == NULL || dispatcher->registry == NULL ||
         dispatcher->registrations == NULL || !make_turns(dispatcher, settings, stats) ||
         !start_thread(dispatcher)) {
         log_error("dispatcher: cannot be started");
@@ -427,7 +443,7 @@ void dispatcher_free(struct dispatcher **dispatcher)
     push_desk_free(&it->desk);
     if (it->bell >= 0)
         (void)close(it->bell);
-    wake_reader_free(&it->reader);
+    inbox_free(&it->inbox);
     registry_free(&it->registry);
     wake_queue_free(&it->queue);
     free(it->registrations);

@@ -1,8 +1,8 @@
 /* dispatcher: takes wakes from Redis and wakes the phones they are for.
  *
- * One thread waits for the stream, the pushes and the clock at once; only commands to Redis block
+ * One thread waits for the inbox, the pushes and the clock at once; only commands to Redis block
  * it (see redis.h for how long they may take). Pushes are made in other threads, one a back end
- * (see push_thread.h). A wake is acknowledged only after its push has an outcome, so that a process
+ * (see push_thread.h). A wake waits in Redis, too, until its push has an outcome, so that a process
  * that dies loses none. */
 #ifndef MOSTRO_DISPATCHER_H
 #define MOSTRO_DISPATCHER_H

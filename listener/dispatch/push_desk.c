@@ -16,8 +16,7 @@
 #include "settings/settings.h"
 
 #define HOLD_ENDPOINT_MS 1000   /* at least, whatever it asks for */
-#define WAITING_MOST     250000 /* targets that wait for hosts */
-#define WAITING_EACH     100000 /* for one of them */
+#define WAITING_EACH     100000 /* targets that wait for one host */
 #define TELL_EVERY_MS    60000
 
 struct push_flight {
@@ -64,8 +63,9 @@ static const struct lane *lane_in(const struct push_desk *desk, unsigned lane)
 static bool open_lane(const struct push_desk *desk, struct lane *lane,
                       const struct push_backend *backend, const struct settings *settings)
 {
-    const struct hosts_limits limits = {
-        .slots = desk->most, .waiting = WAITING_MOST, .waiting_each = WAITING_EACH};
+    const struct hosts_limits limits = {.slots = desk->most,
+                                        .waiting = (size_t)settings->waiting_max / 2,
+                                        .waiting_each = WAITING_EACH};
 
     lane->backend = backend;
     lane->tell_ms = INT64_MIN;

@@ -41,9 +41,9 @@ static void take_kept(const struct turns *turns, int64_t now_ms)
     while ((target = push_desk_called(turns->desk, &lane)) != NULL)
         wake_queue_put_back(turns->queue, target, lane);
     while ((target = push_desk_dropped(turns->desk, &lane)) != NULL) {
-        log_debug("push: %s is given up, for too many wait for their distributors",
+        log_debug("push: %s is dropped, for too many wait for their distributors",
                   name_of(target, &name));
-        finish(turns, target, backend_of(turns, lane)->counters.given_up, now_ms);
+        finish(turns, target, STAT_WAKES_DROPPED, now_ms);
     }
 }
 

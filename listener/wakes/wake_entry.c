@@ -1,59 +1,67 @@
 #include "wake_entry.h"
 
-#include <stdbool.h>
+#include <stddef.h>
 
-void wake_entries_append(struct wake_entries *list, struct wake_entry *entry)
-{
-    entry->next = NULL;
-    if (list->last != NULL)
-        list->last->next = entry;
-    else
-        list->first = entry;
-    list->last = entry;
-}
+#include "wake_queue.h"
 
-struct wake_entry *wake_entries_shift(struct wake_entries *list)
-{
-    struct wake_entry *entry = list->first;
-
-    if (entry != NULL && (list->first = entry->next) == NULL)
-        list->last = NULL;
-    return entry;
-}
+_Static_assert(sizeof(struct wake_entry) <= 72, "many wait for long");
 
 int64_t wake_entry_life_ms(const struct wake_entry *entry)
 {
     return entry->via == WAKE_VIA_NOTIFY ? WAKE_LIFE_NOTIFY_MS : WAKE_LIFE_RELAY_MS;
 }
 
-/* Whether a push for `a` alone is as good as one for both, now and whenever it will succeed. */
-static bool stands_for(const struct wake_entry *a, const struct wake_entry *b)
+void wake_entry_clear(struct wake_entry *entry)
 {
-    return (a->via == WAKE_VIA_RELAY || b->via != WAKE_VIA_RELAY) && a->tries <= b->tries &&
-           a->due_ms + wake_entry_life_ms(a) >= b->due_ms + wake_entry_life_ms(b);
+    entry->first_ms = WAKE_ENTRY_NEVER;
+    entry->last_ms = WAKE_ENTRY_NEVER;
+    entry->extra = 0;
 }
 
-unsigned wake_entries_join(struct wake_entries *waiting, struct wake_entry *entry,
-                           int64_t due_by_ms, struct wake_entries *done)
+unsigned wake_entry_count(const struct wake_entry *entry)
 {
-    struct wake_entries all = *waiting;
-    bool due = entry->due_ms <= due_by_ms;
-    struct wake_entry *old;
-    unsigned merged = 0;
+    if (!wake_entry_waits(entry))
+        return 0;
+    return (entry->first_ms < entry->last_ms ? 2U : 1U) + entry->extra;
+}
 
-    for (old = all.first; old != NULL && due; old = old->next) {
-        if (old->due_ms <= due_by_ms && stands_for(old, entry)) {
-            wake_entries_append(done, entry);
-            return 1;
+/* Of those that are due the newest stands for all, as it lives longest; of deferred ones the one
+ * that is due last, as it may not be early: but the first, too, where none is due. */
+unsigned wake_entry_join(struct wake_entry *entry, int64_t due_ms, int64_t due_by_ms)
+{
+    const int64_t times[] = {wake_entry_waits(entry) ? entry->first_ms : due_ms,
+                             wake_entry_waits(entry) ? entry->last_ms : due_ms, due_ms};
+    int64_t due = INT64_MIN, first = INT64_MAX, last = INT64_MIN;
+    unsigned before = wake_entry_count(entry);
+
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        if (times[i] <= due_by_ms) {
+            due = times[i] > due ? times[i] : due;
+        } else {
+            first = times[i] < first ? times[i] : first;
+            last = times[i] > last ? times[i] : last;
         }
     }
-    *waiting = (struct wake_entries){0};
-    while ((old = wake_entries_shift(&all)) != NULL) {
-        bool replaced = due && old->due_ms <= due_by_ms && stands_for(entry, old);
+    entry->first_ms = due > INT64_MIN ? due : first;
+    entry->last_ms = last > INT64_MIN ? last : due;
+    return before + 1 - wake_entry_count(entry);
+}
 
-        wake_entries_append(replaced ? done : waiting, old);
-        merged += replaced;
+unsigned wake_entry_take_due(struct wake_entry *entry, int64_t due_by_ms, int64_t *newest_ms)
+{
+    unsigned n;
+
+    if (!wake_entry_waits(entry) || entry->first_ms > due_by_ms)
+        return 0;
+    if (entry->last_ms > due_by_ms) {
+        n = 1 + entry->extra;
+        *newest_ms = entry->first_ms;
+        entry->first_ms = entry->last_ms;
+        entry->extra = 0;
+        return n;
     }
-    wake_entries_append(waiting, entry);
-    return merged;
+    n = wake_entry_count(entry);
+    *newest_ms = entry->last_ms;
+    wake_entry_clear(entry);
+    return n;
 }

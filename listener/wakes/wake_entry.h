@@ -1,41 +1,63 @@
-/* wake_entry: one wake that wake_queue holds, lists of them, and which of them stands for which.
+/* wake_entry: what is known of the wakes of one kind of one pubkey: one member of the sorted set
+ * `waiting:<listener>`, of which this is the process's own copy.
  *
- * Private to wake_queue. Times are milliseconds of clock_monotonic_ms(). */
+ * Private to wake_queue. There are at most two times at which such an entry is due: a deferred wake
+ * is not pushed early, and one that is due already is not held up by it. All others that come join
+ * one of the two. Times are milliseconds of clock_monotonic_ms(); scores are Redis's (see struct
+ * wake). */
 #ifndef MOSTRO_WAKE_ENTRY_H
 #define MOSTRO_WAKE_ENTRY_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
-#include "base/hash_table.h"
 #include "registry/registry_wakes.h"
-#include "wake_queue.h"
 
+enum wake_entry_place {
+    ENTRY_NOWHERE, /* a push covers it */
+    ENTRY_WAITS,   /* in the list of its kind, the oldest first */
+    ENTRY_DONE     /* among those of which Redis is to be told */
+};
+
+/* Many may wait for long: 72 bytes. */
 struct wake_entry {
-    struct hash_table_item item; /* by id; first, so that an item is its entry */
-    struct wake_entry *next;
-    char id[WAKE_ID_SIZE];
-    enum wake_via via;
-    unsigned tries; /* spent */
-    unsigned lease; /* the queue's when it was last added */
-    int64_t due_ms;
-    int64_t stopped_ms[]; /* how long each lane had stood still when it came */
+    TAILQ_ENTRY(wake_entry) next;
+    struct wake_target *target;
+    int64_t first_ms, last_ms; /* when what waits is due; the same for one wake; see below */
+    int64_t begun_ms;          /* when the newest that the push in flight covers was due */
+    int64_t score;             /* Redis's */
+    int64_t covered;           /* the score up to which that push covers it, or it is done with */
+    uint8_t via, place;
+    uint8_t begun;  /* how many wakes the push in flight covers */
+    uint8_t extra;  /* and how many more than are told apart it will cover then */
+    uint8_t tries;  /* spent */
+    uint16_t lease; /* the queue's when it was last added */
 };
+TAILQ_HEAD(wake_entries, wake_entry);
 
-/* First in, first out; an entry is in at most one. Zero-initialised is empty. */
-struct wake_entries {
-    struct wake_entry *first, *last;
-};
+/* For an entry of which nothing waits. */
+#define WAKE_ENTRY_NEVER INT64_MAX
 
-void wake_entries_append(struct wake_entries *list, struct wake_entry *entry);
-struct wake_entry *wake_entries_shift(struct wake_entries *list); /* NULL when empty */
+static inline bool wake_entry_waits(const struct wake_entry *entry)
+{
+    return entry->first_ms != WAKE_ENTRY_NEVER;
+}
 
 /* For how long after it was due a wake is pushed. */
 int64_t wake_entry_life_ms(const struct wake_entry *entry);
 
-/* Has a new wake wait with those of its target, or instead of some of them, or not at all because
- * one of them will do; only what is due by `due_by_ms` stands for another or is replaced. Those
- * that need not wait go to `done`; returns how many. */
-unsigned wake_entries_join(struct wake_entries *waiting, struct wake_entry *entry,
-                           int64_t due_by_ms, struct wake_entries *done);
+/* Nothing waits any more. */
+void wake_entry_clear(struct wake_entry *entry);
+
+/* How many wakes wait. */
+unsigned wake_entry_count(const struct wake_entry *entry);
+
+/* Has one more wake wait; what is due by `due_by_ms` counts as due. Returns how many need not wait
+ * any more (0 or 1), because another stands for them. */
+unsigned wake_entry_join(struct wake_entry *entry, int64_t due_ms, int64_t due_by_ms);
+
+/* Takes out what is due by then: how many wakes that are, and when the newest was due. */
+unsigned wake_entry_take_due(struct wake_entry *entry, int64_t due_by_ms, int64_t *newest_ms);
 
 #endif

@@ -1,15 +1,19 @@
-/* wake_queue: the wakes this process has read and not yet acknowledged, and whose turn it is.
+/* wake_queue: the wakes that wait, and whose turn it is: what `waiting:<listener>` holds.
  *
- * A wake is one entry of the stream `wakes`; a target is one pubkey with wakes. The wakes of a
- * target that are due together become one push, the visible kind winning; one that comes while a
- * push is in flight causes another after it. A deferred wake (due later) is never covered by an
- * earlier push: until it is due, Redis lets it stand for further ones (see due:<trade_pubkey>).
- * So that wakes do not pile up while their backend is away, a due one that stands for another (it
- * shows as much, for as long, with as many tries left) lets it go at once.
+ * A wake is of a pubkey and a kind, and a target is a pubkey with wakes: at most one entry a kind,
+ * here as in Redis. What comes while another of its kind waits joins that, but for a deferred one
+ * (due later): it is never covered by an earlier push, for until it is due, Redis lets it stand for
+ * further ones (see due:<trade_pubkey>). All kinds of a target that are due become one push, the
+ * visible kind winning; what comes while it is in flight causes another after it.
  *
- * An entry stays here, known by its id, from wake_queue_add() until wake_queue_acknowledged(), so
- * that reading the stream again adds nothing twice. Pure but for memory: no sockets, no clock.
- * Times are milliseconds of clock_monotonic_ms(); due times may be negative. Not thread-safe. */
+ * An entry has a score, which grows whenever one more wake joins it in Redis. A push covers an
+ * entry up to the score that it had when it began; wake_queue_done() tells of it, and Redis forgets
+ * the entry unless its score has grown since. The entry stays here until
+ * wake_queue_acknowledged(), so that reading Redis's set again adds nothing twice.
+ *
+ * At most so many wakes wait: beyond that the oldest silent ones are dropped. Pure but for memory
+ * (under 300 bytes a wake): no sockets, no clock. Times are milliseconds of clock_monotonic_ms();
+ * due times may be negative. Not thread-safe. */
 #ifndef MOSTRO_WAKE_QUEUE_H
 #define MOSTRO_WAKE_QUEUE_H
 
@@ -49,22 +53,24 @@ void wake_queue_free(struct wake_queue **queue);
 
 enum wake_added {
     WAKE_ADDED,
-    WAKE_KNOWN, /* it is here already */
-    WAKE_FULL   /* or out of memory: it stays unacknowledged in Redis */
+    WAKE_KNOWN,    /* it is here already */
+    WAKE_NO_MEMORY /* it stays in Redis, to be restored later */
 };
 
-/* `*merged` gets the number of wakes (this one perhaps) that are done with because another of the
- * same target stands for them. */
+/* A wake that Redis has just put into its set. `*merged` gets the number of wakes that need not
+ * wait because another stands for them. */
 enum wake_added wake_queue_add(struct wake_queue *queue, const struct wake *wake, int64_t due_ms,
                                int64_t now_ms, unsigned *merged);
 
-size_t wake_queue_room(const struct wake_queue *queue);
+/* One that was read from Redis's set, and may be here. */
+enum wake_added wake_queue_restore(struct wake_queue *queue, const struct wake *wake,
+                                   int64_t due_ms, int64_t now_ms);
 
-/* Wakes that wait for an outcome, in flight or not. */
+/* How many wakes have been dropped for want of room since this was asked last. */
+unsigned wake_queue_dropped(struct wake_queue *queue);
+
+/* Wakes that wait for an outcome, in flight or not: one a pubkey and kind. */
 size_t wake_queue_backlog(const struct wake_queue *queue);
-
-/* While a lane is stopped the clock by which its wakes are given up stands still. */
-void wake_queue_stop_clock(struct wake_queue *queue, unsigned lane, bool stopped, int64_t now_ms);
 
 /* When the next target becomes due; INT64_MAX where none will. Targets that are due already and
  * wait in a lane do not count: wake_queue_waiting() tells of them. */
@@ -79,7 +85,7 @@ size_t wake_queue_take(struct wake_queue *queue, unsigned lane, int64_t now_ms,
 
 const struct trade_pubkey *wake_target_key(const struct wake_target *target);
 
-/* Visible where one of its wakes that wait is. */
+/* PUSH_VISIBLE where one of the wakes that wait, due or not, is to be seen. */
 enum push_kind wake_target_kind(const struct wake_target *target);
 
 /* Where it was last put. */
@@ -121,17 +127,18 @@ void wake_queue_hold_back(struct wake_queue *queue, struct wake_target *target, 
 bool wake_queue_once_more(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)
     __attribute__((warn_unused_result));
 
-/* The begun push was broken off with nothing known of it: its wakes stay unacknowledged. */
+/* The begun push was broken off with nothing known of it: its wakes stay in Redis. */
 void wake_queue_abandon(struct wake_queue *queue, struct wake_target *target);
 
-/* The wakes may be another listener's from now on, as far as they are not added again. They are
- * forgotten: at once, or, in a push under way, when it ends without an outcome. */
+/* The wakes may be another listener's from now on, as far as they are not added or restored again.
+ * They are forgotten: at once, or, in a push under way, when it ends without an outcome. */
 void wake_queue_disown(struct wake_queue *queue);
 
-/* The ids of up to `max` wakes that are done with; they live until they are acknowledged. */
-size_t wake_queue_done(const struct wake_queue *queue, const char **ids, size_t max);
+/* Up to `max` entries that are done with, up to a score. The keys are valid until they are
+ * acknowledged. */
+size_t wake_queue_done(const struct wake_queue *queue, struct wake_done *done, size_t max);
 
-/* Redis has taken the first `n` of them. */
+/* Redis has been told of the first `n` of them; nothing was added since they were asked for. */
 void wake_queue_acknowledged(struct wake_queue *queue, size_t n);
 
 void wake_list_append(struct wake_list *list, struct wake_target *target);

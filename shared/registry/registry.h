@@ -22,6 +22,9 @@ struct stats;
 /* The most pubkeys, entries or ids in one call. */
 #define REGISTRY_BATCH_MAX 256
 
+/* Where reading in pages goes on. */
+#define REGISTRY_CURSOR_SIZE 24
+
 /* Stands for a time that does not exist. */
 #define REGISTRY_NO_MOMENT INT64_MIN
 
@@ -31,7 +34,7 @@ enum registry_result {
     REGISTRY_REFUSED_ADDRESS, /* over the client address's limit */
     REGISTRY_REFUSED_NEW,     /* over its limit of new pubkeys */
     REGISTRY_REFUSED_PUBKEY,  /* over the pubkey's limit; its deferred wake is queued */
-    REGISTRY_QUEUE_FULL,      /* too many wakes are waiting */
+    REGISTRY_QUEUE_FULL,      /* too many wakes are in the inbox */
     REGISTRY_FULL,            /* MAX_REGISTRATIONS reached, or Redis is short or out of memory */
     REGISTRY_PENDING,         /* registry_wakes_collect(): nothing yet */
     REGISTRY_UNAVAILABLE,     /* Redis cannot be used now; try again later */

@@ -20,6 +20,7 @@ local NOTICE_US = 3 * 1000000                -- by then a listener has noticed t
 local LEAVE_US = 15 * 1000000                -- and so long it may take to finish its pushes
 local NAME_MAX = 64                          -- of a listener
 local TRIM_BATCH = 5000
+local WAITING_SCAN = 256                     -- waiting wakes looked at in one call
 local ENDPOINT_TRIM_BATCH = 16
 local ENDPOINT_SCAN = 256                    -- endpoints looked at in one call
 local ENDPOINT_WAKES_PER_S = 50
@@ -61,6 +62,8 @@ local function caught_up_key(prefix, pubkey) return prefix .. 'caught_up:' .. pu
 local function seen_key(prefix, id) return prefix .. 'seen:' .. id end
 local function woke_key(prefix, pubkey) return prefix .. 'woke:' .. pubkey end
 local function wakes_key(prefix) return prefix .. 'wakes' end
+local function waiting_key(prefix, name) return prefix .. 'waiting:' .. name end
+local function waiters_key(prefix) return prefix .. 'waiters' end
 local function stats_key(prefix) return prefix .. 'stats' end
 local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
 local function listeners_key(prefix) return prefix .. 'listeners' end
@@ -141,7 +144,7 @@ end
 --   * As long as the note is there the wake must not be pushed: what came after that would be lost.
 --     So it is due DEFERRED_US after the note's end: by that the dispatcher, which reads
 --     milliseconds, tells it from one that is due at once. What two clocks may differ by is added
---     there (wake_reader.c).
+--     there (inbox.c).
 --   * A silent wake becomes a visible one by a second entry; the dispatcher makes one push of both.
 --   * An event is noted as a visible wake; where it turns out to be a silent one, the note is put
 --     right once the registry has been looked at.
@@ -534,6 +537,11 @@ local function holds(prefix, name, since)
   return redis.call('HGET', listener_key(prefix, name), 'since') == since
 end
 
+local function drop_entries(prefix, ids)
+  redis.call('XACK', wakes_key(prefix), GROUP, unpack(ids))
+  return redis.call('XDEL', wakes_key(prefix), unpack(ids))
+end
+
 -- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth, expiry in ms },
 -- token false if absent. It comes right before the pushes, so 0 where the name is no longer held.
 local function do_lookup(keys, args)
@@ -550,10 +558,74 @@ local function do_lookup(keys, args)
   return found
 end
 
--- done(prefix; entry id ...): how many entries were there
+-- Waiting. The stream is an inbox: a listener takes what comes at once. What is for a pubkey that is
+-- registered goes on to waiting:<listener>, a sorted set: kind and pubkey -> when due, in ms.
+--   * All of a batch leave the inbox in the same call, registered or not, so that its length, on
+--     which notify's 503 depends, tells nothing of anybody.
+--   * One member a kind and pubkey: further wakes of it raise its score, at least by one. So a push,
+--     which has begun with one score, tells when it ends whether something has come since. When
+--     each of them is due the listener knows; after a restart it is the latest.
+--   * waiters has the names of all listeners that may have such a set: a listener is among them
+--     from the time it takes its name until it is gone and its set has been taken over.
+local function put_waiting(key, member, due)
+  if redis.call('ZADD', key, 'NX', due, member) == 1 then return due end
+  local score = math.max(tonumber(redis.call('ZSCORE', key, member)) + 1, due)
+  redis.call('ZADD', key, score, member)
+  return score
+end
+
+-- take(prefix; name, since, then for each entry read: id, kind, pubkey, due in ms): the entries
+-- leave the inbox; for each the score with which it waits, or -1 where its pubkey is not
+-- registered. 0 where the name is no longer held: nothing is taken.
+local function do_take(keys, args)
+  local name, since = unpack(args, 1, 2)
+  local prefix, ids, scores = keys[1], {}, {}
+  if not holds(prefix, name, since) then return 0 end
+  local waiting = waiting_key(prefix, name)
+  for i = 3, #args, 4 do
+    local id, via, pubkey, due = unpack(args, i, i + 3)
+    local score = -1
+    if redis.call('EXISTS', token_key(prefix, pubkey)) == 1 then
+      score = put_waiting(waiting, via .. ':' .. pubkey, tonumber(due))
+    end
+    ids[#ids + 1] = id
+    scores[#scores + 1] = score
+  end
+  drop_entries(prefix, ids)
+  return scores
+end
+
+-- drop(prefix; entry id ...): entries of the inbox that are no wakes
+local function do_drop(keys, args)
+  return drop_entries(keys[1], args)
+end
+
+-- waiting(prefix; name, since, cursor): some of what waits: the next cursor, now in ms, then kind
+-- and pubkey in one, and score, of each; 0 where the name is no longer held. One may come twice, and
+-- one that comes or goes meanwhile may not.
+local function do_waiting(keys, args)
+  local name, since, cursor = unpack(args)
+  if not holds(keys[1], name, since) then return 0 end
+  local page = redis.call('ZSCAN', waiting_key(keys[1], name), cursor, 'COUNT', WAITING_SCAN)
+  local answer = { page[1], ms_down(now_us()) }
+  for _, each in ipairs(page[2]) do answer[#answer + 1] = each end
+  return answer
+end
+
+-- done(prefix; name, then for each: kind, pubkey, score): what waited is done with, unless its
+-- score has grown since; how many were
 local function do_done(keys, args)
-  redis.call('XACK', wakes_key(keys[1]), GROUP, unpack(args))
-  return redis.call('XDEL', wakes_key(keys[1]), unpack(args))
+  local name, done = args[1], 0
+  local waiting = waiting_key(keys[1], name)
+  for i = 2, #args, 3 do
+    local via, pubkey, covered = unpack(args, i, i + 2)
+    local member = via .. ':' .. pubkey
+    local score = redis.call('ZSCORE', waiting, member)
+    if score and tonumber(score) <= tonumber(covered) then
+      done = done + redis.call('ZREM', waiting, member)
+    end
+  end
+  return done
 end
 
 -- forget(prefix; pubkey, token, expiry in ms): removes a registration that still has this token and
@@ -569,7 +641,8 @@ end
 
 -- A name changes hands, or nobody has held it. The process that held it may still be finishing its
 -- pushes until before_leaves_by.
-local function take_name(key, now, instance, holder)
+local function take_name(prefix, name, now, instance, holder)
+  local key = listener_key(prefix, name)
   local leaves_by = tonumber(redis.call('HGET', key, 'leaves_by')) or 0
   redis.call('DEL', key)
   redis.call('HSET', key, 'instance', instance, 'since', now)
@@ -577,6 +650,7 @@ local function take_name(key, now, instance, holder)
     redis.call('HSET', key, 'before', holder, 'before_leaves_by',
                math.max(leaves_by, now + NOTICE_US))
   end
+  redis.call('ZADD', waiters_key(prefix), ms_down(now), name)
 end
 
 -- heartbeat(prefix; name, instance, 'first' or 'again', field, value ...): { since, 1 if the process
@@ -586,7 +660,7 @@ local function do_heartbeat(keys, args)
   local key, now = listener_key(keys[1], name), now_us()
   local holder = redis.call('HGET', key, 'instance')
   if which ~= 'first' and holder and holder ~= instance then return { 0, 0 } end
-  if holder ~= instance then take_name(key, now, instance, holder) end
+  if holder ~= instance then take_name(keys[1], name, now, instance, holder) end
   redis.call('HSET', key, unpack(args, 4))
   redis.call('EXPIRE', key, HEARTBEAT_S)
   redis.call('ZADD', listeners_key(keys[1]), math.floor(now / 1000000), name)
@@ -621,7 +695,7 @@ local function is_alive(prefix, name)
   return #name <= NAME_MAX and redis.call('EXISTS', listener_key(prefix, name)) == 1
 end
 
--- Has up to `most` pending wakes of a consumer become those of `name`; how many have.
+-- Has up to `most` pending entries of a consumer become those of `name`; how many have.
 local function claim(wakes, consumer, name, most)
   local ids = {}
   for i, entry in ipairs(redis.call('XPENDING', wakes, GROUP, '-', '+', most, consumer)) do
@@ -633,15 +707,9 @@ local function claim(wakes, consumer, name, most)
   return #redis.call('XCLAIM', wakes, GROUP, name, 0, unpack(ids))
 end
 
--- adopt(prefix; name, since, most): the unacknowledged wakes of every consumer without a heartbeat
--- become those of `name`, up to `most` in one call; how many have, -1 where the name is not held.
--- Not those of a live one, however long they wait: they may be deferred, or their backend paused.
-local function do_adopt(keys, args)
-  local name, since, most = unpack(args)
-  local prefix = keys[1]
+-- The entries of the inbox that somebody who is gone had read and not taken.
+local function adopt_entries(prefix, name, most)
   local wakes, adopted = wakes_key(prefix), 0
-  if not holds(prefix, name, since) then return -1 end
-  most = tonumber(most)
   local consumers = redis.pcall('XINFO', 'CONSUMERS', wakes, GROUP)
   if consumers.err then return 0 end -- no queue yet, or no group
   for _, consumer in ipairs(consumers) do
@@ -654,6 +722,44 @@ local function do_adopt(keys, args)
     end
   end
   return adopted
+end
+
+-- Unites up to `most` members of one set of waiting wakes with another, each with its higher score;
+-- how many were left to be united.
+local function unite(from, to, most)
+  local page = redis.call('ZRANGE', from, 0, most - 1, 'WITHSCORES')
+  if #page == 0 then return 0 end
+  local moved = {}
+  for i = 1, #page, 2 do
+    moved[i], moved[i + 1] = page[i + 1], page[i]
+  end
+  redis.call('ZADD', to, 'GT', unpack(moved))
+  redis.call('ZREMRANGEBYRANK', from, 0, #page / 2 - 1)
+  return #page / 2
+end
+
+local function adopt_waiting(prefix, name, most)
+  local adopted = 0
+  for _, other in ipairs(redis.call('ZRANGE', waiters_key(prefix), 0, -1)) do
+    if other ~= name and adopted < most and not is_alive(prefix, other) then
+      local from = waiting_key(prefix, other)
+      adopted = adopted + unite(from, waiting_key(prefix, name), most - adopted)
+      if redis.call('EXISTS', from) == 0 then redis.call('ZREM', waiters_key(prefix), other) end
+    end
+  end
+  return adopted
+end
+
+-- adopt(prefix; name, since, most): the wakes of listeners without a heartbeat become those of
+-- `name`, up to `most` in one call: what they had read and not taken, and what waited; how many
+-- have, -1 where the name is not held. Not those of a live one, however long they wait: they may be
+-- deferred, or their back end held.
+local function do_adopt(keys, args)
+  local name, since, most = unpack(args)
+  if not holds(keys[1], name, since) then return -1 end
+  most = tonumber(most)
+  local adopted = adopt_entries(keys[1], name, most)
+  return adopted + adopt_waiting(keys[1], name, most - adopted)
 end
 
 -- epoch(prefix; candidate): 1 if there was none: Redis has lost its data, or is new. The candidate
@@ -710,12 +816,21 @@ local function sum_listeners(prefix)
   return sums
 end
 
--- state(prefix): { live registrations of each platform, length of the queue, 1 where new
--- registrations are refused for want of memory, the listeners' sums }
+local function count_waiting(prefix)
+  local n = 0
+  for _, name in ipairs(redis.call('ZRANGE', waiters_key(prefix), 0, -1)) do
+    n = n + redis.call('ZCARD', waiting_key(prefix, name))
+  end
+  return n
+end
+
+-- state(prefix): { live registrations of each platform, length of the inbox, wakes that wait, 1 where
+-- new registrations are refused for want of memory, the listeners' sums }
 local function do_state(keys)
   local now, values = now_us(), {}
   for _, each in ipairs(PLATFORMS) do values[#values + 1] = count_live(keys[1], each, now) end
   values[#values + 1] = redis.call('XLEN', wakes_key(keys[1]))
+  values[#values + 1] = count_waiting(keys[1])
   values[#values + 1] = is_short_of_memory(now) and 1 or 0
   for _, each in ipairs(sum_listeners(keys[1])) do values[#values + 1] = each end
   return values
@@ -904,6 +1019,9 @@ register('unregister', do_unregister, { 'allow-oom' })
 register('count', do_count, { 'no-writes' })
 register('events', do_events)
 register('lookup', do_lookup, { 'no-writes' })
+register('take', do_take, { 'allow-oom' })
+register('drop', do_drop, { 'allow-oom' })
+register('waiting', do_waiting, { 'no-writes' })
 register('done', do_done, { 'allow-oom' })
 register('forget', do_forget, { 'allow-oom' })
 register('heartbeat', do_heartbeat, { 'allow-oom' })

@@ -55,13 +55,14 @@ struct registry_listeners {
 
 struct registry_state {
     uint64_t android, ios; /* live registrations */
-    uint64_t queued;       /* wakes that wait or are under way */
+    uint64_t inbox;        /* wakes that no listener has taken yet */
+    uint64_t queued;       /* wakes that wait or are under way, those included */
     struct registry_listeners listeners;
     /* For each of these requests are answered 503. */
     bool redis_full;         /* its maxmemory is reached */
     bool memory_short;       /* 70 % of it are: for new pubkeys */
     bool registrations_full; /* MAX_REGISTRATIONS is reached */
-    bool queue_half_full;    /* half of WAKES_MAX is reached */
+    bool queue_half_full;    /* the inbox has half of WAKES_MAX */
 };
 
 /* Makes a new connection first, so that the answer also shows that Redis may be used now. */

@@ -114,10 +114,10 @@ void registry_tell_full(enum registry_shortage shortage)
         [REGISTRY_SHORT_REGISTRATIONS] = "MAX_REGISTRATIONS is reached, so that new registrations "
                                          "are answered 503: raise it if Redis has the memory",
         [REGISTRY_SHORT_HALF_QUEUE] =
-            "the queue of wakes is half full, so that notifies are answered 503: see that a "
-            "listener runs and that its pushes go out, or raise WAKES_MAX",
-        [REGISTRY_SHORT_QUEUE] = "the queue of wakes is full, so that events wait: see that a "
-                                 "listener runs and that its pushes go out, or raise WAKES_MAX",
+            "the inbox of wakes is half full, so that notifies are answered 503: see that a "
+            "listener runs, and keeps up, or raise WAKES_MAX",
+        [REGISTRY_SHORT_QUEUE] = "the inbox of wakes is full, so that events wait: see that a "
+                                 "listener runs, and keeps up, or raise WAKES_MAX",
     };
 
     if (log_is_due(&paces[shortage], clock_monotonic_ms(), COMPLAIN_EVERY_MS))

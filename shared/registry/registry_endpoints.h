@@ -31,8 +31,6 @@ struct registry_endpoints_state {
 enum registry_result registry_endpoints_state(struct registry *registry, const char *instance,
                                               struct registry_endpoints_state *state);
 
-#define REGISTRY_CURSOR_SIZE 24
-
 /* Calls `take` for some endpoints that are in use; one may come twice in a round. `cursor` is "0"
  * at the beginning of a round, and again at its end. False from `take` ends the call early. */
 typedef bool registry_endpoint_fn(const struct registry_endpoint *endpoint, void *arg);

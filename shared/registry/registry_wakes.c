@@ -85,6 +85,21 @@ static const redisReply *field(const redisReply *fields, const char *name)
     return NULL;
 }
 
+/* The same as registry.lua's RANK. */
+static const char *const kinds[] = {
+    [WAKE_VIA_NOTIFY] = "notify", [WAKE_VIA_QUIET] = "quiet", [WAKE_VIA_RELAY] = "relay"};
+
+static bool read_kind(const char *text, size_t len, enum wake_via *via)
+{
+    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strlen(kinds[i]) == len && memcmp(kinds[i], text, len) == 0) {
+            *via = (enum wake_via)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool read_wake(const redisReply *fields, struct wake *wake)
 {
     const redisReply *pubkey, *via, *not_before;
@@ -98,13 +113,7 @@ static bool read_wake(const redisReply *fields, struct wake *wake)
     if (pubkey == NULL || via == NULL || not_before == NULL ||
         !trade_pubkey_parse(&wake->key, pubkey->str, pubkey->len))
         return false;
-    if (strcmp(via->str, "relay") == 0)
-        wake->via = WAKE_VIA_RELAY;
-    else if (strcmp(via->str, "quiet") == 0)
-        wake->via = WAKE_VIA_QUIET;
-    else if (strcmp(via->str, "notify") == 0)
-        wake->via = WAKE_VIA_NOTIFY;
-    else
+    if (!read_kind(via->str, via->len, &wake->via))
         return false;
     wake->not_before_ms = strtoll(not_before->str, &end, 10);
     return *end == '\0' && wake->not_before_ms >= 0;
@@ -120,6 +129,20 @@ static const redisReply *entries_of(const redisReply *reply)
         reply->element[1]->type != REDIS_REPLY_ARRAY)
         return NULL;
     return reply->element[1];
+}
+
+/* Nobody would ever take them. */
+static void drop_foreign(struct registry *registry, const char *const *ids, size_t n)
+{
+    int64_t ignored;
+
+    if (n == 0)
+        return;
+    log_warn("registry: %zu entries of the queue are not wakes and are dropped", n);
+    REGISTRY_BEGIN(registry, "drop");
+    for (size_t i = 0; i < n; i++)
+        registry_add(registry, ids[i]);
+    (void)registry_call_for_integer(registry, &ignored);
 }
 
 static bool read_entries(struct registry *registry, const redisReply *entries, struct wake *wakes,
@@ -147,10 +170,7 @@ static bool read_entries(struct registry *registry, const redisReply *entries, s
             foreigners++;
         }
     }
-    if (foreigners > 0) {
-        log_warn("registry: %zu entries of the queue are not wakes and are dropped", foreigners);
-        (void)registry_wakes_done(registry, foreign_ids, foreigners);
-    }
+    drop_foreign(registry, foreign_ids, foreigners);
     return true;
 }
 
@@ -175,6 +195,18 @@ enum registry_result registry_wakes_collect(struct registry *registry, struct wa
     }
     freeReplyObject(reply);
     return REGISTRY_OK;
+}
+
+static void add_lease(struct registry *registry, int64_t since_us)
+{
+    registry_add(registry, registry->settings->listener_name);
+    registry_add_number(registry, since_us);
+}
+
+/* Whether this is what functions answer where the name is no longer held. */
+static bool is_lapsed(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
 }
 
 static bool copy_text(char *out, size_t size, const redisReply *reply)
@@ -214,14 +246,13 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "lookup");
-    registry_add(registry, registry->settings->listener_name);
-    registry_add_number(registry, since_us);
+    add_lease(registry, since_us);
     for (size_t i = 0; i < n; i++)
         registry_add_pubkey(registry, &keys[i]);
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
-    if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {
+    if (is_lapsed(reply)) {
         freeReplyObject(reply);
         return REGISTRY_LAPSED;
     }
@@ -235,14 +266,112 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
     return REGISTRY_OK;
 }
 
-enum registry_result registry_wakes_done(struct registry *registry, const char *const *ids,
+enum registry_result registry_wakes_take(struct registry *registry, int64_t since_us,
+                                         struct wake *wakes, size_t n, bool *waits)
+{
+    redisReply *reply;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "take");
+    add_lease(registry, since_us);
+    for (size_t i = 0; i < n; i++) {
+        registry_add(registry, wakes[i].id);
+        registry_add(registry, kinds[wakes[i].via]);
+        registry_add_pubkey(registry, &wakes[i].key);
+        registry_add_number(registry, wakes[i].not_before_ms);
+    }
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (is_lapsed(reply)) {
+        freeReplyObject(reply);
+        return REGISTRY_LAPSED;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
+        return registry_unexpected_reply(reply);
+    for (size_t i = 0; i < n; i++) {
+        const redisReply *score = reply->element[i];
+
+        waits[i] = score->type == REDIS_REPLY_INTEGER && score->integer >= 0;
+        wakes[i].score_ms = waits[i] ? score->integer : 0;
+    }
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+/* A member `<kind>:<pubkey>` and its score, as Redis writes it. */
+static bool read_member(const redisReply *member, const redisReply *score, struct wake *wake)
+{
+    const char *colon;
+    size_t kind;
+    double number;
+    char *end;
+
+    if (member->type != REDIS_REPLY_STRING || score->type != REDIS_REPLY_STRING ||
+        (colon = memchr(member->str, ':', member->len)) == NULL)
+        return false;
+    kind = (size_t)(colon - member->str);
+    number = strtod(score->str, &end);
+    if (*end != '\0' || !(number >= 0 && number < 9e15))
+        return false;
+    wake->score_ms = (int64_t)number;
+    return read_kind(member->str, kind, &wake->via) &&
+           trade_pubkey_parse(&wake->key, colon + 1, member->len - kind - 1);
+}
+
+static bool read_members(const redisReply *reply, char cursor[REGISTRY_CURSOR_SIZE],
+                         registry_waiting_fn *wake, void *arg)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 || reply->elements % 2 != 0 ||
+        reply->element[0]->type != REDIS_REPLY_STRING || reply->element[0]->len == 0 ||
+        reply->element[0]->len >= REGISTRY_CURSOR_SIZE ||
+        reply->element[1]->type != REDIS_REPLY_INTEGER)
+        return false;
+    memcpy(cursor, reply->element[0]->str, reply->element[0]->len + 1);
+    for (size_t i = 2; i < reply->elements; i += 2) {
+        struct wake one = {0};
+
+        if (read_member(reply->element[i], reply->element[i + 1], &one))
+            wake(&one, reply->element[1]->integer, arg);
+    }
+    return true;
+}
+
+enum registry_result registry_wakes_waiting(struct registry *registry, int64_t since_us,
+                                            char cursor[REGISTRY_CURSOR_SIZE],
+                                            registry_waiting_fn *wake, void *arg)
+{
+    redisReply *reply;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "waiting");
+    add_lease(registry, since_us);
+    registry_add(registry, cursor);
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (is_lapsed(reply)) {
+        freeReplyObject(reply);
+        return REGISTRY_LAPSED;
+    }
+    if (!read_members(reply, cursor, wake, arg))
+        return registry_unexpected_reply(reply);
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
+enum registry_result registry_wakes_done(struct registry *registry, const struct wake_done *done,
                                          size_t n)
 {
     int64_t ignored;
 
     REGISTRY_BEGIN(registry, "done");
-    for (size_t i = 0; i < n; i++)
-        registry_add(registry, ids[i]);
+    registry_add(registry, registry->settings->listener_name);
+    for (size_t i = 0; i < n; i++) {
+        registry_add(registry, kinds[done[i].via]);
+        registry_add_pubkey(registry, done[i].key);
+        registry_add_number(registry, done[i].score_ms);
+    }
     return registry_call_for_integer(registry, &ignored);
 }
 
@@ -253,8 +382,7 @@ enum registry_result registry_wakes_adopt(struct registry *registry, int64_t sin
 
     *adopted = 0;
     REGISTRY_BEGIN(registry, "adopt");
-    registry_add(registry, registry->settings->listener_name);
-    registry_add_number(registry, since_us);
+    add_lease(registry, since_us);
     registry_add_number(registry, most);
     result = registry_call_for_integer(registry, adopted);
     return result == REGISTRY_OK && *adopted < 0 ? REGISTRY_LAPSED : result;

@@ -1,4 +1,8 @@
-/* registry_wakes: what the dispatcher asks of the registry: which wakes wait, and for whom. */
+/* registry_wakes: what the dispatcher asks of the registry: which wakes come, which wait, and for
+ * whom.
+ *
+ * Wakes come in by the stream `wakes`, the inbox. registry_wakes_take() has those of registered
+ * pubkeys wait in the sorted set `waiting:<LISTENER_NAME>`, and the others be done with. */
 #ifndef MOSTRO_REGISTRY_WAKES_H
 #define MOSTRO_REGISTRY_WAKES_H
 
@@ -16,13 +20,15 @@ enum wake_via { WAKE_VIA_NOTIFY, WAKE_VIA_QUIET, WAKE_VIA_RELAY };
 
 #define WAKE_ID_SIZE 44 /* two 64-bit numbers, a dash, a NUL */
 
-/* One entry of the wakes stream. Times are Unix milliseconds by Redis's clock. */
+/* A wake, as an entry of the inbox or as a member of the set of those that wait. Times are Unix
+ * milliseconds by Redis's clock. */
 struct wake {
-    char id[WAKE_ID_SIZE];
+    char id[WAKE_ID_SIZE]; /* of the entry */
     struct trade_pubkey key;
     enum wake_via via;
-    int64_t queued_ms;
-    int64_t not_before_ms;
+    int64_t queued_ms;     /* the entry */
+    int64_t not_before_ms; /* the entry's: when it is due */
+    int64_t score_ms; /* the member's: a time that grows with every wake of this key and kind */
 };
 
 /* Makes the stream and its consumer group where they are missing. */
@@ -37,14 +43,28 @@ enum registry_result registry_wakes_ask(struct registry *registry, const char *a
 int registry_fd(const struct registry *registry);
 
 /* REGISTRY_OK: *n entries, 0 to `max` (the count asked for). REGISTRY_PENDING: wait on. An entry
- * that is not one of ours is acknowledged and left out; `last_id` (WAKE_ID_SIZE bytes) gets the
+ * that is not one of ours is dropped and left out; `last_id` (WAKE_ID_SIZE bytes) gets the
  * last id read either way, so that paging goes on. REGISTRY_NOT_FOUND: the group is gone, prepare
  * anew. REGISTRY_UNAVAILABLE: the connection is closed, ask again later. */
 enum registry_result registry_wakes_collect(struct registry *registry, struct wake *wakes,
                                             size_t max, size_t *n, char *last_id);
 
-/* Makes up to `most` (up to REGISTRY_BATCH_MAX) unacknowledged wakes of those without a heartbeat
- * this listener's own; *adopted is how many, and fewer than `most` were all. */
+/* Takes n entries (up to REGISTRY_BATCH_MAX) that were collected out of the inbox. waits[i] tells
+ * whether wakes[i], now with its score, waits; else its pubkey is not registered, and that is its
+ * end. REGISTRY_LAPSED: they may be another's, and nothing is taken. */
+enum registry_result registry_wakes_take(struct registry *registry, int64_t since_us,
+                                         struct wake *wakes, size_t n, bool *waits);
+
+/* Calls `wake` with the key, kind and score of some of those that wait, a few hundred at most, and
+ * Redis's time, and moves the cursor on, which is "0" at the beginning and again after the last.
+ * One may come twice. REGISTRY_LAPSED: they may be another's. */
+typedef void registry_waiting_fn(const struct wake *wake, int64_t redis_ms, void *arg);
+enum registry_result registry_wakes_waiting(struct registry *registry, int64_t since_us,
+                                            char cursor[REGISTRY_CURSOR_SIZE],
+                                            registry_waiting_fn *wake, void *arg);
+
+/* Makes up to `most` wakes of those without a heartbeat this listener's own, in the inbox or
+ * waiting; *adopted is how many, and fewer than `most` were all. */
 enum registry_result registry_wakes_adopt(struct registry *registry, int64_t since_us,
                                           unsigned most, int64_t *adopted);
 
@@ -55,8 +75,15 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
                                      const struct trade_pubkey *keys, size_t n,
                                      struct registration *registrations, bool *found);
 
-/* Acknowledges and deletes n (up to REGISTRY_BATCH_MAX) entries: their wakes are done with. */
-enum registry_result registry_wakes_done(struct registry *registry, const char *const *ids,
+/* What a push has covered of one kind of one pubkey. */
+struct wake_done {
+    enum wake_via via;
+    const struct trade_pubkey *key;
+    int64_t score_ms;
+};
+
+/* n (up to REGISTRY_BATCH_MAX) members wait no longer, unless their score has grown. */
+enum registry_result registry_wakes_done(struct registry *registry, const struct wake_done *done,
                                          size_t n);
 
 /* Removes the registration if its token is still this one and it has not been renewed since it was

@@ -36,14 +36,15 @@
     X(WAKES_GIVEN_UP_##BACKEND, "wakes_given_up_" #backend, "wakes_total",   \
       "outcome=\"given_up\",backend=\"" #backend "\"")
 
-#define STATS_WAKES(X)                                                                   \
-    X(WAKES_QUEUED, "wakes_queued", "relay_wakes_total", "queued=\"now\"")               \
-    X(WAKES_DEFERRED, "wakes_deferred", "relay_wakes_total", "queued=\"deferred\"")      \
-    X(WAKES_COVERED, "wakes_covered", "relay_wakes_total", "queued=\"covered\"")         \
-    X(WAKES_MERGED, "wakes_merged", "wakes_total", "outcome=\"merged\",backend=\"any\"") \
-    X(WAKES_UNREGISTERED, "wakes_unregistered", "wakes_total",                           \
-      "outcome=\"unregistered\",backend=\"none\"")                                       \
-    STATS_BACKENDS(STATS_BACKEND_WAKES, X)                                               \
+#define STATS_WAKES(X)                                                                       \
+    X(WAKES_QUEUED, "wakes_queued", "relay_wakes_total", "queued=\"now\"")                   \
+    X(WAKES_DEFERRED, "wakes_deferred", "relay_wakes_total", "queued=\"deferred\"")          \
+    X(WAKES_COVERED, "wakes_covered", "relay_wakes_total", "queued=\"covered\"")             \
+    X(WAKES_MERGED, "wakes_merged", "wakes_total", "outcome=\"merged\",backend=\"any\"")     \
+    X(WAKES_UNREGISTERED, "wakes_unregistered", "wakes_total",                               \
+      "outcome=\"unregistered\",backend=\"none\"")                                           \
+    X(WAKES_DROPPED, "wakes_dropped", "wakes_total", "outcome=\"dropped\",backend=\"none\"") \
+    STATS_BACKENDS(STATS_BACKEND_WAKES, X)                                                   \
     X(PUSH_RETRIES, "push_retries", "push_retries_total", "")
 
 #define STATS_TROUBLE(X)                                                           \

@@ -46,6 +46,7 @@ struct settings {
     int64_t cleanup_interval_hours;
     int64_t max_registrations;
     int64_t wakes_max;
+    int64_t waiting_max;
     int64_t notify_rate_per_pubkey;
     int64_t notify_rate_per_address;
     int64_t register_rate_per_address;

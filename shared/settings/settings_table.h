@@ -34,8 +34,10 @@
     SETTING(MAX_REGISTRATIONS, max_registrations, WHOLE, "1000000", 1, 100000000, "registrations", \
             FCGI, "From here on a new registration is answered 503.")                              \
     SETTING(WAKES_MAX, wakes_max, WHOLE, "200000", 2, 10000000, "wakes", BOTH,                     \
-            "Queue length at which listeners stop taking events; at half of it notify answers "    \
-            "503.")                                                                                \
+            "Wakes that no listener has taken yet at which none takes events; at half of them "    \
+            "notify answers 503.")                                                                 \
+    SETTING(WAITING_MAX, waiting_max, WHOLE, "500000", 2, 10000000, "wakes", LISTENER,             \
+            "Wakes that may wait for their push; beyond it the oldest silent ones are dropped.")   \
     SETTING(NOTIFY_RATE_PER_PUBKEY_PER_MIN, notify_rate_per_pubkey, WHOLE, "30", 1, 60000,         \
             "per minute", BOTH, "Wakes of one pubkey, whether asked for or from a relay.")         \
     SETTING(NOTIFY_RATE_PER_IP_PER_MIN, notify_rate_per_address, WHOLE, "120", 1, 60000,           \

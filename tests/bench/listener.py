@@ -183,7 +183,7 @@ def latency():
                 time.sleep(wait)
             sent[f"/{pubkey}"] = time.monotonic()
             rig.relay.send(one)
-        wait_until(lambda: rig.stack.redis.xlen("mostro:wakes") == 0 and
+        wait_until(lambda: rig.stack.wakes_queued() == 0 and
                    rig.stack.wakes_added() == n, 60)
         arrived = phone.end()
     times = sorted((arrived[path] - moment) * 1000 for path, moment in sent.items())

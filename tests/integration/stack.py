@@ -374,9 +374,18 @@ class Stack:
         except redis.ResponseError:
             return 0
 
+    def wakes_waiting(self):
+        """How many wakes wait for their push, in any listener's set."""
+        return sum(self.redis.zcard(each) for each in self.redis.scan_iter("mostro:waiting:*"))
+
+    def wakes_queued(self):
+        """How many wakes are not done with."""
+        return self.redis.xlen("mostro:wakes") + self.wakes_waiting()
+
     def wait_until_idle(self, timeout=15):
-        """Waits until every wake queued so far is done with."""
-        wait_until(lambda: self.redis.xlen("mostro:wakes") == 0, timeout, "no wake is waiting")
+        """Waits until every wake queued so far is done with. What leaves the inbox is in a set at
+        once, so it is looked at first."""
+        wait_until(lambda: self.wakes_queued() == 0, timeout, "no wake is waiting")
 
     def is_registered(self, pubkey):
         return bool(self.redis.exists(f"mostro:token:{pubkey}"))

@@ -513,7 +513,7 @@ def test_sigterm_leaves_what_waits_to_be_tried_again(live, relay, phone, pubkey,
     phone.next_push()
     wait_until(lambda: live.stat("push_retries") >= 1)
     assert live.listener.stop() == 0
-    assert live.redis.xlen("mostro:wakes") == 1
+    assert live.wakes_waiting() == 1
     live.start_listener(relay)
     phone.next_push()
     live.wait_until_idle()
@@ -530,7 +530,7 @@ def test_sigterm_lets_a_push_end(live, relay, phone, pubkey, device):
     assert live.listener.is_alive()
     gate.set()
     assert live.listener.wait() == 0
-    assert live.redis.xlen("mostro:wakes") == 0
+    assert live.wakes_queued() == 0
 
 
 def test_a_killed_listener_loses_no_wake(live, relay, phone, pubkey, device):

@@ -167,7 +167,7 @@ def test_a_flood_of_wraps_does_not_silence_a_device(make_stack, relay, phone, pu
                                for _ in range(10_000)))
         wait_until(lambda: stack.stat("events_taken") >= 10_000, 60)
         ended = time.monotonic()
-        wait_until(lambda: stack.redis.xlen("mostro:wakes") == 0, 10, "the deferred wake is done")
+        wait_until(lambda: stack.wakes_queued() == 0, 10, "the deferred wake is done")
         wait_until(lambda: stack.notify(pubkey).status == 202, 5)
         assert time.monotonic() - ended < 2 * 2 + 1  # 30 a minute: 2 s each
         assert 10 < stack.wakes_added() < 40

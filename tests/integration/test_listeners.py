@@ -16,6 +16,7 @@ from stack import wait_until
 
 FIRST, SECOND = "listener-1", "listener-2"
 WAKES, GROUP = "mostro:wakes", "dispatch"
+WAITING = "mostro:waiting:"
 
 HEARTBEAT_S, NOTICE_S, TAKEOVER_S = 30, 3, 5
 
@@ -33,9 +34,12 @@ def stack(make_stack):
 
 
 def owners(stack):
-    """How many wakes are unacknowledged with each listener."""
+    """How many wakes each listener has: read and not taken, or waiting."""
     pending = stack.redis.xpending_range(WAKES, GROUP, "-", "+", 100_000)
-    return collections.Counter(one["consumer"] for one in pending)
+    found = collections.Counter(one["consumer"] for one in pending)
+    for key in stack.redis.scan_iter(f"{WAITING}*"):
+        found[key.removeprefix(WAITING)] += stack.redis.zcard(key)
+    return found
 
 
 def consumers(stack):
@@ -73,7 +77,7 @@ def new_device(stack, phone):
     return pubkey, endpoint
 
 
-class Waiting:
+class Waits:
     """A wake of each kind that a listener may hold for long: in flight, to be tried again, and
     deferred. `gate` lets the one in flight have its answer."""
 
@@ -84,18 +88,18 @@ class Waiting:
         phone.answer(self.retrying[1], [Answer(503, {"Retry-After": str(retry_after)})])
         stack.notify(self.retrying[0])
         wait_until(lambda: stack.stat("push_retries") >= 1, what="a push has failed")
-        self.before = self._fill(self.deferred[0])
+        self._defer(self.deferred[0])
         phone.answer(self.flying[1], [Answer(gate=self.gate)])
         stack.notify(self.flying[0])
         wait_until(lambda: self.pushes(self.flying) == 1, what="a push is in flight")
-        wait_until(lambda: stack.redis.xlen(WAKES) == 3, what="these three alone wait")
+        wait_until(lambda: stack.wakes_queued() == 3, what="these three alone wait")
 
-    def _fill(self, pubkey):
-        """Spends the limit, so that another wake is deferred; returns how many pushes that was."""
-        statuses = [self._stack.notify(pubkey).status for _ in range(11)]
-        assert statuses.count(202) >= 10 and 429 in statuses + [self._stack.notify(pubkey).status]
-        wait_until(lambda: self._stack.redis.xlen(WAKES) == 2, what="only the deferred one waits")
-        return self.pushes(self.deferred)
+    def _defer(self, pubkey):
+        """Its limit is spent, as if by ten notifies just now, but for a moment."""
+        seconds, us = self._stack.redis.time()
+        arrival = seconds * 1_000_000 + us + 10 * DEFERRAL_S * 1_000_000 - 100_000
+        self._stack.redis.set(f"mostro:limit:pubkey:{pubkey}", arrival, ex=10 * DEFERRAL_S)
+        assert self._stack.notify(pubkey).status == 429
 
     def pushes(self, device):
         return len([push for push in list(self._phone.pushes)
@@ -104,7 +108,7 @@ class Waiting:
     def made(self):
         """Pushes to each, of those that waited."""
         return {"flying": self.pushes(self.flying), "retrying": self.pushes(self.retrying) - 1,
-                "deferred": self.pushes(self.deferred) - self.before}
+                "deferred": self.pushes(self.deferred)}
 
 
 # ---- Two at once
@@ -134,10 +138,7 @@ def test_an_event_wakes_once(stack, relay, phone):
 def test_a_live_one_keeps_its_wakes(stack, relay, phone, google):
     """Wakes stay their listener's, however long they wait."""
     start(stack, FIRST, relay)
-    waiting = Waiting(stack, phone, retry_after=60)
-    ids = [one["message_id"]
-           for one in stack.redis.xpending_range(WAKES, GROUP, "-", "+", 100)]
-    stack.redis.xclaim(WAKES, GROUP, FIRST, 0, ids, idle=24 * 3600 * 1000, justid=True)
+    waiting = Waits(stack, phone, retry_after=60)
     start(stack, SECOND, relay)
     until = time.monotonic() + 2 * TAKEOVER_S + 1
     while time.monotonic() < until:
@@ -172,7 +173,7 @@ def test_a_paused_backend_costs_nobody_its_wakes(make_stack, relay, google_setti
 def test_a_dead_one_s_wakes_are_taken_over(stack, relay, phone):
     start(stack, FIRST, relay)
     first = stack.listener
-    waiting = Waiting(stack, phone, retry_after=200)
+    waiting = Waits(stack, phone, retry_after=200)
     start(stack, SECOND, relay)
     first.kill()
     forget_heartbeat(stack, FIRST)
@@ -322,7 +323,7 @@ def test_no_wake_is_read_before_the_first_heartbeat(stack, relay, phone):
 def test_one_that_hung_finds_its_wakes_taken_over(stack, relay, phone):
     """It pushes only those again that were in flight."""
     first = start(stack, FIRST, relay)
-    waiting = Waiting(stack, phone)
+    waiting = Waits(stack, phone)
     many = [new_device(stack, phone) for _ in range(20)]
     for pubkey, endpoint in many:
         phone.answer(endpoint, [Answer(408, {"Retry-After": "3"})])
@@ -353,7 +354,7 @@ def test_a_lapse_that_nobody_used(stack, relay, phone):
     start(stack, FIRST, relay)
     # Some seconds after it has connected it reads its own once more, whatever happens.
     wait_until(lambda: held_for(stack, FIRST) > 6)
-    waiting = Waiting(stack, phone)
+    waiting = Waits(stack, phone)
     since = field(stack, FIRST, "since")
     forget_heartbeat(stack, FIRST)
     wait_until(lambda: field(stack, FIRST, "since") not in (None, since), what="another lease")
@@ -369,7 +370,7 @@ def test_a_lapse_that_nobody_used(stack, relay, phone):
 def test_the_older_of_one_name_stops(stack, relay, phone):
     """What it had in flight, or to be done later, is pushed once."""
     older = start(stack, FIRST, relay)
-    waiting = Waiting(stack, phone)
+    waiting = Waits(stack, phone)
     instance = field(stack, FIRST, "instance")
     newer = start(stack, FIRST, relay)
     wait_until(lambda: field(stack, FIRST, "instance") != instance)

@@ -182,7 +182,7 @@ def test_a_push_that_is_not_made(make_stack, relay, pubkey):
     stack.start_listener(relay)
     story = Story(stack.listener)
     stack.notify(pubkey)
-    story.tells("push: is not registered, or no longer: not pushed to")
+    story.tells("wakes: is to be woken by a notify: not registered, or no longer: not pushed to")
     for token, text in (
         ("fcm-token", "push: cannot be pushed to, for FCM is off: given up"),
         ("http://push.example.org/UP", "push: cannot be pushed to, for its endpoint is not "

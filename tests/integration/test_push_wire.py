@@ -499,7 +499,7 @@ def test_sigterm_waits_for_so_long(with_google, google, relay, pubkey):
     with_google.listener.send_signal(signal.SIGTERM)
     assert with_google.listener.wait() == 0
     assert 8 < time.monotonic() - began < 12
-    assert with_google.redis.xlen("mostro:wakes") == 1
+    assert with_google.wakes_queued() == 1
     gate.set()
     with_google.start_listener(relay)
     assert google.next_message().token == "fcm-token-1"

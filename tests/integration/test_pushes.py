@@ -79,7 +79,7 @@ def have_it_wait_for_fcm(stack, phone, pubkey):
     stack.register(other, phone.endpoint())
     stack.notify(other)
     phone.next_push()
-    wait_until(lambda: stack.redis.xlen("mostro:wakes") == WAITING + 1)
+    wait_until(lambda: stack.wakes_queued() == WAITING + 1)
 
 
 def test_wakes_that_wait_for_fcm_leave_the_queue_to_others(without_fcm, relay, phone, pubkey):
@@ -90,7 +90,7 @@ def test_wakes_that_wait_for_fcm_leave_the_queue_to_others(without_fcm, relay, p
         for _ in range(9):
             assert without_fcm.notify(one).status == 202
         without_fcm.redis.delete(f"mostro:limit:pubkey:{one}")  # as if time had passed
-        wait_until(lambda: without_fcm.redis.xlen("mostro:wakes") <= WAITING + 2)
+        wait_until(lambda: without_fcm.wakes_queued() <= WAITING + 3)
     without_fcm.register(pubkey, phone.endpoint())
     assert without_fcm.notify(pubkey).status == 202
     phone.next_push()
@@ -102,13 +102,13 @@ def test_who_moves_away_from_fcm_does_not_wait_for_it(without_fcm, phone, pubkey
     endpoint = phone.endpoint()
     without_fcm.register(pubkey, endpoint)
     assert phone.url + arrives_within(phone, 2).path == endpoint
-    wait_until(lambda: without_fcm.redis.xlen("mostro:wakes") == WAITING)
+    wait_until(lambda: without_fcm.wakes_queued() == WAITING)
 
 
 def test_who_unregisters_does_not_wait_for_fcm(without_fcm, phone, pubkey):
     have_it_wait_for_fcm(without_fcm, phone, pubkey)
     without_fcm.post("/api/unregister", {"trade_pubkey": pubkey})
-    wait_until(lambda: without_fcm.redis.xlen("mostro:wakes") == WAITING, timeout=2)
+    wait_until(lambda: without_fcm.wakes_queued() == WAITING, timeout=2)
 
 
 # ---- Redis
@@ -208,4 +208,4 @@ def test_a_stop_waits_for_a_redis_that_pauses(live, phone, pubkey, device):
         wait_until(lambda: live.listener.output().count(": delivered") == n + 1)
     live.redis_server.send_signal(signal.SIGCONT)
     assert live.listener.wait() == 0
-    assert live.redis.xlen("mostro:wakes") == 0
+    assert live.wakes_queued() == 0

@@ -144,6 +144,7 @@ static void setup(void)
 {
     settings.unifiedpush_enabled = true;
     settings.push_max_in_flight = IN_FLIGHT;
+    settings.waiting_max = 1000;
     queue = wake_queue_new(1000, push_backends_count + 1, most);
     make_desk();
 }
@@ -183,10 +184,9 @@ static void teardown(void)
 /* A wake of pubkey number `who`. */
 static void wake(unsigned who)
 {
-    struct wake entry = {.via = WAKE_VIA_RELAY};
+    struct wake entry = {.via = WAKE_VIA_RELAY, .score_ms = ++wakes};
     unsigned merged;
 
-    (void)snprintf(entry.id, sizeof entry.id, "%u-0", ++wakes);
     (void)snprintf(entry.key.hex, sizeof entry.key.hex, "%064x", who);
     ck_assert_int_eq(wake_queue_add(queue, &entry, now, now, &merged), WAKE_ADDED);
 }
@@ -740,14 +740,14 @@ END_TEST
 
 START_TEST(what_is_in_flight_at_the_end_is_not_done_with)
 {
-    const char *id;
+    struct wake_done done;
 
     wake(1);
     serve();
     cancel_all();
     settle();
     ck_assert_uint_eq(push_desk_in_flight(desk), 0);
-    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 0);
+    ck_assert_uint_eq(wake_queue_done(queue, &done, 1), 0);
     ck_assert_uint_eq(wake_queue_backlog(queue), 1);
 }
 END_TEST
@@ -836,18 +836,16 @@ static void answer_all(struct backend *backend)
 /* As the dispatcher does it; each phone is sent an event a minute. */
 static void pass(struct backend *backend, int64_t ms, bool events)
 {
-    const char *ids[64];
+    struct wake_done done[64];
     size_t n;
 
     for (int64_t end = now + ms; now < end; now += STEP_MS) {
         for (unsigned who = 0; events && now % 60000 == 0 && who < PHONES; who++)
             wake(who);
         (void)run_all();
-        for (unsigned lane = 0; lane < push_desk_lanes(desk); lane++)
-            wake_queue_stop_clock(queue, lane, push_desk_is_down(desk, lane), now);
         serve();
         answer_all(backend);
-        while ((n = wake_queue_done(queue, ids, 64)) > 0)
+        while ((n = wake_queue_done(queue, done, 64)) > 0)
             wake_queue_acknowledged(queue, n);
     }
 }
@@ -936,28 +934,36 @@ START_TEST(forty_seconds_without_a_distributor_are_over_within_ten_seconds)
 }
 END_TEST
 
-/* It is gone for longer than a wake lives. */
-static void expect_a_push_after_two_days(const struct http_answer *pushes,
-                                         const struct http_answer *oauth)
+/* It is gone for so long. */
+static void expect_afterwards(const struct http_answer *pushes, const struct http_answer *oauth,
+                              int64_t hours, unsigned expected)
 {
     struct backend backend = {.pushes = pushes, .oauth = oauth};
 
     wake(7);
-    pass(&backend, INT64_C(48) * 3600 * 1000, false);
+    pass(&backend, hours * 3600 * 1000, false);
     backend.pushes = backend.oauth = &granted;
     pass(&backend, 3 * 60000, false);
-    ck_assert_uint_eq(backend.delivered[7], 1);
+    ck_assert_uint_eq(backend.delivered[7], expected);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
 }
 
-START_TEST(two_days_without_fcm_lose_no_wake)
+START_TEST(most_of_a_day_without_fcm_loses_no_wake)
 {
-    expect_a_push_after_two_days(&refused, &granted);
+    expect_afterwards(&refused, &granted, 23, 1);
 }
 END_TEST
 
-START_TEST(two_days_without_an_access_token_lose_no_wake)
+START_TEST(most_of_a_day_without_an_access_token_loses_no_wake)
 {
-    expect_a_push_after_two_days(&granted, &busy);
+    expect_afterwards(&granted, &busy, 23, 1);
+}
+END_TEST
+
+START_TEST(no_wake_is_pushed_after_more_than_a_day)
+{
+    expect_afterwards(&refused, &granted, 25, 0);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_FCM), 1);
 }
 END_TEST
 
@@ -1217,8 +1223,9 @@ int main(void)
         half_an_hour_of_503_from_all_distributors_loses_no_wake,
         forty_seconds_without_fcm_are_over_within_ten_seconds,
         forty_seconds_without_a_distributor_are_over_within_ten_seconds,
-        two_days_without_fcm_lose_no_wake,
-        two_days_without_an_access_token_lose_no_wake,
+        most_of_a_day_without_fcm_loses_no_wake,
+        most_of_a_day_without_an_access_token_loses_no_wake,
+        no_wake_is_pushed_after_more_than_a_day,
         without_an_access_token_nothing_begins,
         each_backend_has_slots_of_its_own,
         every_refused_access_token_is_replaced_at_once,

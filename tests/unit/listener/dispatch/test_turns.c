@@ -141,7 +141,7 @@ static void end(enum push_outcome outcome)
 
 /* ---- Turns ----------------------------------------------------------------------------------- */
 
-static struct settings settings = {.push_max_in_flight = PUSHES};
+static struct settings settings = {.push_max_in_flight = PUSHES, .waiting_max = 1000};
 static struct stats stats;
 static struct turns turns;
 static unsigned wakes;
@@ -175,10 +175,9 @@ static uint64_t count(enum stats_counter which)
 
 static void wake(unsigned who)
 {
-    struct wake entry = {.via = WAKE_VIA_RELAY};
+    struct wake entry = {.via = WAKE_VIA_RELAY, .score_ms = ++wakes};
     unsigned merged;
 
-    (void)snprintf(entry.id, sizeof entry.id, "%u-0", ++wakes);
     (void)snprintf(entry.key.hex, sizeof entry.key.hex, "%064x", who);
     ck_assert_int_eq(wake_queue_add(turns.queue, &entry, now, now, &merged), WAKE_ADDED);
 }

@@ -19,21 +19,37 @@ static uint64_t most(uint64_t limit)
 static struct wake_queue *queue;
 static unsigned merged; /* by the last add_at() */
 
-/* A wake of pubkey number `who` with stream id number `id`, deferred where it is due later. */
-static enum wake_added add_at(unsigned id, unsigned who, enum wake_via via, int64_t due,
+static struct wake make(unsigned score, unsigned who, enum wake_via via)
+{
+    struct wake wake = {.via = via, .score_ms = score};
+
+    (void)snprintf(wake.key.hex, sizeof wake.key.hex, "%064x", who);
+    return wake;
+}
+
+/* A wake of pubkey number `who`, whose score Redis says is this by now; deferred where it is due
+ * later. */
+static enum wake_added add_at(unsigned score, unsigned who, enum wake_via via, int64_t due,
                               int64_t now)
 {
-    struct wake wake = {.via = via, .not_before_ms = due - now};
+    struct wake wake = make(score, who, via);
 
-    (void)snprintf(wake.id, sizeof wake.id, "%u-0", id);
-    (void)snprintf(wake.key.hex, sizeof wake.key.hex, "%064x", who);
+    wake.not_before_ms = due - now;
     return wake_queue_add(queue, &wake, due, now, &merged);
 }
 
 /* One that is not due when it comes, unless `due` is 0. */
-static enum wake_added add(unsigned id, unsigned who, enum wake_via via, int64_t due)
+static enum wake_added add(unsigned score, unsigned who, enum wake_via via, int64_t due)
 {
-    return add_at(id, who, via, due, 0);
+    return add_at(score, who, via, due, 0);
+}
+
+/* One that is read from Redis, and due. */
+static enum wake_added restore(unsigned score, unsigned who, enum wake_via via)
+{
+    struct wake wake = make(score, who, via);
+
+    return wake_queue_restore(queue, &wake, 0, 0);
 }
 
 static struct wake_target *take(unsigned lane, int64_t now)
@@ -64,11 +80,18 @@ static bool retry(struct wake_target *target, int64_t now, bool spends_try, int6
     return again;
 }
 
+static struct wake_done done_with[MAX];
+
 static size_t done(void)
 {
-    const char *ids[MAX];
+    return wake_queue_done(queue, done_with, MAX);
+}
 
-    return wake_queue_done(queue, ids, MAX);
+/* Redis is told of all that is done with. */
+static void acknowledge(void)
+{
+    wake_queue_acknowledged(queue, done());
+    ck_assert_uint_eq(done(), 0);
 }
 
 static void setup(void)
@@ -86,51 +109,59 @@ START_TEST(wakes_of_one_pubkey_become_one_visible_push)
 {
     enum push_kind kind;
     struct wake_target *target;
-    const char *ids[MAX];
 
     ck_assert_int_eq(add(1, 7, WAKE_VIA_NOTIFY, 110), WAKE_ADDED);
     ck_assert_int_eq(add(2, 7, WAKE_VIA_RELAY, 111), WAKE_ADDED);
     ck_assert_int_eq(add(3, 7, WAKE_VIA_NOTIFY, 112), WAKE_ADDED);
+    ck_assert_uint_eq(merged, 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 2); /* one a kind */
     ck_assert_int_eq(wake_queue_next_ms(queue), 110);
     target = begin(WAKE_LANE_UNKNOWN, 112, &kind);
     ck_assert_int_eq(kind, PUSH_VISIBLE);
     ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 1000));
     ck_assert_uint_eq(done(), 0);
     ck_assert_uint_eq(wake_queue_finish(queue, target, 113), 3);
-    ck_assert_uint_eq(wake_queue_done(queue, ids, MAX), 3);
-    ck_assert_str_eq(ids[0], "1-0");
-    ck_assert_str_eq(ids[2], "3-0");
+    ck_assert_uint_eq(done(), 2);
+    ck_assert_int_eq(done_with[0].via, WAKE_VIA_NOTIFY);
+    ck_assert_int_eq(done_with[0].score_ms, 3);
+    ck_assert_int_eq(done_with[1].via, WAKE_VIA_RELAY);
+    ck_assert_int_eq(done_with[1].score_ms, 2);
+    ck_assert_str_eq(done_with[1].key->hex + 63, "7");
     ck_assert_uint_eq(wake_queue_backlog(queue), 0);
-    wake_queue_acknowledged(queue, 3);
-    ck_assert_uint_eq(done(), 0);
-    ck_assert_uint_eq(wake_queue_room(queue), MAX);
+    acknowledge();
 }
 END_TEST
 
-/* One that only waits its delay, so that its push does not show; that must not fill the queue. */
+/* A notify's wake waits a moment for its answer to be out: a push before that covers it. */
+START_TEST(what_is_due_soon_counts_as_due)
+{
+    enum push_kind kind;
+
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    add(2, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS);
+    ck_assert_uint_eq(wake_queue_finish(queue, begin(WAKE_LANE_UNKNOWN, 0, &kind), 0), 2);
+    acknowledge();
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    add(2, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS + 1);
+    ck_assert_uint_eq(wake_queue_finish(queue, begin(WAKE_LANE_UNKNOWN, 0, &kind), 0), 1);
+    ck_assert_int_eq(wake_queue_next_ms(queue), WAKE_SOON_MS + 1);
+}
+END_TEST
+
+/* One that only waits its delay, so that its push does not show. */
 START_TEST(notifies_that_wait_their_delay_are_merged)
 {
-    struct wake wake = {.via = WAKE_VIA_NOTIFY, .id = "1-0", .key.hex = "7"};
+    struct wake wake = make(1, 7, WAKE_VIA_NOTIFY);
 
     ck_assert_int_eq(wake_queue_add(queue, &wake, 300, 0, &merged), WAKE_ADDED);
-    wake.id[0] = '2';
+    wake.score_ms = 2;
     ck_assert_int_eq(wake_queue_add(queue, &wake, 20, 0, &merged), WAKE_ADDED);
     ck_assert_uint_eq(merged, 1);
-    wake.id[0] = '3';
+    wake.score_ms = 3;
     ck_assert_int_eq(wake_queue_add(queue, &wake, 500, 0, &merged), WAKE_ADDED);
     ck_assert_uint_eq(merged, 1);
     ck_assert_int_eq(wake_queue_next_ms(queue), 500);
     ck_assert_uint_eq(wake_queue_backlog(queue), 1);
-}
-END_TEST
-
-START_TEST(what_is_due_soon_is_merged_as_if_due)
-{
-    add(1, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS);
-    ck_assert_int_eq(add(2, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS), WAKE_ADDED);
-    ck_assert_uint_eq(done(), 1);
-    ck_assert_int_eq(add(3, 7, WAKE_VIA_NOTIFY, WAKE_SOON_MS + 1), WAKE_ADDED);
-    ck_assert_uint_eq(done(), 1);
 }
 END_TEST
 
@@ -148,19 +179,19 @@ END_TEST
 START_TEST(a_quiet_wake_is_silent_and_lives_a_day)
 {
     enum push_kind kind;
+    unsigned expired;
     struct wake_target *target;
 
     add(1, 7, WAKE_VIA_NOTIFY, 0);
     add(2, 7, WAKE_VIA_QUIET, 0);
-    ck_assert_uint_eq(done(), 1);
-    add(3, 7, WAKE_VIA_NOTIFY, 0);
-    ck_assert_uint_eq(done(), 2);
-    target = begin(WAKE_LANE_UNKNOWN, WAKE_LIFE_RELAY_MS, &kind);
+    target = take(WAKE_LANE_UNKNOWN, WAKE_LIFE_RELAY_MS);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_RELAY_MS, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
     ck_assert_int_eq(kind, PUSH_SILENT);
     ck_assert_uint_eq(wake_queue_finish(queue, target, WAKE_LIFE_RELAY_MS), 1);
-    add(4, 7, WAKE_VIA_QUIET, 0);
-    add(5, 7, WAKE_VIA_RELAY, 0);
-    ck_assert_uint_eq(done(), 4);
+    acknowledge();
+    add(3, 7, WAKE_VIA_QUIET, 0);
+    add(4, 7, WAKE_VIA_RELAY, 0);
     (void)begin(WAKE_LANE_UNKNOWN, 0, &kind);
     ck_assert_int_eq(kind, PUSH_VISIBLE);
 }
@@ -173,16 +204,17 @@ START_TEST(a_wake_during_a_push_causes_exactly_one_more)
 
     add(1, 7, WAKE_VIA_RELAY, 110);
     target = begin(WAKE_LANE_UNKNOWN, 110, &kind);
-    add(2, 7, WAKE_VIA_NOTIFY, 111);
-    add(3, 7, WAKE_VIA_NOTIFY, 112);
+    add_at(2, 7, WAKE_VIA_NOTIFY, 111, 111);
+    add_at(3, 7, WAKE_VIA_NOTIFY, 112, 112);
     ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, 120));
     ck_assert_ptr_null(take(WAKE_LANE_FCM, 120));
+    ck_assert_uint_eq(merged, 1);
     ck_assert_uint_eq(wake_queue_finish(queue, target, 120), 1);
     target = begin(WAKE_LANE_FCM, 120, &kind);
     ck_assert_int_eq(kind, PUSH_SILENT);
-    ck_assert_uint_eq(wake_queue_finish(queue, target, 121), 2);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 121), 1);
     ck_assert_int_eq(wake_queue_next_ms(queue), INT64_MAX);
-    ck_assert_uint_eq(done(), 3);
+    ck_assert_uint_eq(done(), 2);
 }
 END_TEST
 
@@ -204,7 +236,55 @@ START_TEST(a_deferred_wake_is_not_covered_by_an_earlier_push)
 }
 END_TEST
 
-/* They would fill Redis's queue for everybody while their backend is away. */
+/* Of the same kind, too: and the score that it had says what the push has covered. */
+START_TEST(what_comes_during_a_push_is_not_done_with_by_it)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_RELAY, 110);
+    target = begin(WAKE_LANE_UNKNOWN, 110, &kind);
+    add_at(2, 7, WAKE_VIA_RELAY, 111, 111);
+    ck_assert_uint_eq(merged, 0);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 112), 1);
+    ck_assert_uint_eq(done(), 0);
+    target = begin(WAKE_LANE_FCM, 112, &kind);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 113), 1);
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(done_with[0].score_ms, 2);
+}
+END_TEST
+
+/* Of the same kind: what is due goes at once, what is deferred not early. */
+START_TEST(a_deferred_wake_of_its_kind_holds_none_up)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 5000);
+    add_at(2, 7, WAKE_VIA_NOTIFY, 100, 100);
+    ck_assert_uint_eq(merged, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 100, &kind);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 101), 1);
+    ck_assert_uint_eq(done(), 0); /* in Redis they are one */
+    ck_assert_int_eq(wake_queue_next_ms(queue), 5000);
+    add_at(3, 7, WAKE_VIA_NOTIFY, 200, 200); /* the other way round */
+    ck_assert_uint_eq(merged, 0);
+    target = take(WAKE_LANE_FCM, 200);
+    wake_queue_put_back(queue, target, WAKE_LANE_FCM);
+    add_at(4, 7, WAKE_VIA_NOTIFY, 6000, 210);
+    ck_assert_uint_eq(merged, 1); /* of two that are deferred the later */
+    target = begin(WAKE_LANE_FCM, 5000, &kind);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 5001), 1);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 6000);
+    target = begin(WAKE_LANE_FCM, 6000, &kind);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 6001), 1);
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(done_with[0].score_ms, 4);
+}
+END_TEST
+
 START_TEST(wakes_that_wait_do_not_pile_up)
 {
     enum push_kind kind;
@@ -215,76 +295,133 @@ START_TEST(wakes_that_wait_do_not_pile_up)
     for (unsigned i = 2; i < 10 * MAX; i++) {
         ck_assert_int_eq(add_at(i, 7, WAKE_VIA_NOTIFY, i, i), WAKE_ADDED);
         ck_assert_uint_eq(merged, 1);
-        ck_assert_uint_eq(done(), 1);
-        wake_queue_acknowledged(queue, 1);
+        ck_assert_uint_eq(wake_queue_backlog(queue), 1);
     }
-    ck_assert_int_eq(add_at(5000, 7, WAKE_VIA_RELAY, 5000, 5000), WAKE_ADDED);
-    ck_assert_uint_eq(merged, 1);
-    ck_assert_int_eq(add_at(5001, 7, WAKE_VIA_NOTIFY, 5001, 5001), WAKE_ADDED);
-    ck_assert_uint_eq(merged, 1); /* itself: the relay event's will do */
-    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
-    ck_assert_int_eq(add_at(5001, 7, WAKE_VIA_NOTIFY, 5001, 5002), WAKE_KNOWN);
     target = begin(WAKE_LANE_FCM, 6000, &kind);
-    ck_assert_int_eq(kind, PUSH_VISIBLE);
     ck_assert_uint_eq(wake_queue_finish(queue, target, 6000), 1);
-    ck_assert_uint_eq(done(), 3);
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(done_with[0].score_ms, 10 * MAX - 1);
 }
 END_TEST
 
-/* None that is deferred, in flight, or would be pushed for longer. */
-START_TEST(a_wake_stands_for_no_other_that_needs_more)
+/* The newest of those that are due, as it would be pushed for longest. */
+START_TEST(of_those_that_are_due_the_newest_stands_for_all)
 {
     enum push_kind kind;
-    int64_t later = WAKE_LIFE_RELAY_MS - WAKE_LIFE_NOTIFY_MS + 1;
+    unsigned expired;
     struct wake_target *target;
 
-    add_at(1, 7, WAKE_VIA_NOTIFY, 500, 0);
-    add_at(2, 7, WAKE_VIA_RELAY, 10, 10);
-    ck_assert_uint_eq(merged, 0); /* the first is deferred */
-    add_at(3, 7, WAKE_VIA_NOTIFY, 800, 600);
-    ck_assert_uint_eq(merged, 0); /* the third is */
-    target = begin(WAKE_LANE_UNKNOWN, 600, &kind);
-    add_at(4, 7, WAKE_VIA_RELAY, 700, 700);
-    ck_assert_uint_eq(merged, 0); /* those due are in flight */
-    ck_assert_uint_eq(wake_queue_finish(queue, target, 700), 2);
-    add_at(5, 7, WAKE_VIA_NOTIFY, 700 + later, 700 + later);
-    ck_assert_uint_eq(merged, 1); /* the third; the fourth will be given up before the fifth */
-    add_at(6, 7, WAKE_VIA_RELAY, 800 + later, 800 + later);
-    ck_assert_uint_eq(merged, 2);
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    add_at(2, 7, WAKE_VIA_NOTIFY, 1000, 1000);
+    target = take(WAKE_LANE_UNKNOWN, 1000 + WAKE_LIFE_NOTIFY_MS);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, 1000 + WAKE_LIFE_NOTIFY_MS, &kind,
+                               &expired));
+    ck_assert_uint_eq(expired, 0);
+}
+END_TEST
+
+START_TEST(what_is_read_again_is_known_until_it_is_acknowledged)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(5, 7, WAKE_VIA_RELAY, 0);
+    ck_assert_int_eq(restore(5, 7, WAKE_VIA_RELAY), WAKE_KNOWN);
+    ck_assert_int_eq(restore(5, 7, WAKE_VIA_NOTIFY), WAKE_ADDED);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert_int_eq(restore(5, 7, WAKE_VIA_RELAY), WAKE_KNOWN);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 10), 2);
+    ck_assert_int_eq(restore(5, 7, WAKE_VIA_RELAY), WAKE_KNOWN);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_uint_eq(done(), 2);
+    acknowledge();
+    ck_assert_int_eq(restore(5, 7, WAKE_VIA_RELAY), WAKE_ADDED);
+}
+END_TEST
+
+/* Its answer was lost, say, so that this process has not heard of it. */
+START_TEST(what_redis_has_more_is_added)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(5, 7, WAKE_VIA_RELAY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    ck_assert_int_eq(restore(6, 7, WAKE_VIA_RELAY), WAKE_ADDED);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 0), 1);
+    ck_assert_uint_eq(done(), 0);
+    target = begin(WAKE_LANE_FCM, 0, &kind);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 0), 1);
+    ck_assert_int_eq(restore(7, 7, WAKE_VIA_RELAY), WAKE_ADDED); /* nor what was done with then */
+    ck_assert_uint_eq(done(), 0);
     ck_assert_uint_eq(wake_queue_backlog(queue), 1);
 }
 END_TEST
 
-START_TEST(the_same_entry_is_known_until_it_is_acknowledged)
-{
-    struct wake_target *target;
+/* ---- No more than so many -------------------------------------------------------------------- */
 
-    add(1, 7, WAKE_VIA_RELAY, 10);
-    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_KNOWN);
-    target = take(WAKE_LANE_UNKNOWN, 10);
-    ck_assert_uint_eq(wake_queue_finish(queue, target, 10), 1); /* no registration */
-    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_KNOWN);
-    wake_queue_acknowledged(queue, 1);
-    ck_assert_int_eq(add(1, 7, WAKE_VIA_RELAY, 10), WAKE_ADDED);
+/* Silent ones first, those of a notify before those of an event; of each the oldest. */
+START_TEST(beyond_its_bound_the_least_missed_are_dropped)
+{
+    for (unsigned i = 0; i < MAX; i++) {
+        enum wake_via via = i < 2 ? WAKE_VIA_QUIET : i < 4 ? WAKE_VIA_NOTIFY : WAKE_VIA_RELAY;
+
+        ck_assert_int_eq(add(i + 1, i, via, 0), WAKE_ADDED);
+    }
+    ck_assert_uint_eq(wake_queue_dropped(queue), 0);
+    for (unsigned i = 0; i < 6; i++) {
+        static const unsigned in_order[] = {2, 3, 0, 1, 4, 5};
+
+        ck_assert_int_eq(add(1000 + i, MAX + i, WAKE_VIA_RELAY, 0), WAKE_ADDED);
+        ck_assert_uint_eq(wake_queue_backlog(queue), MAX);
+        ck_assert_uint_eq(wake_queue_dropped(queue), 1);
+        ck_assert_uint_eq(done(), i + 1);
+        ck_assert_uint_eq(strtoul(done_with[i].key->hex + 48, NULL, 16), in_order[i]);
+        ck_assert_int_eq(done_with[i].score_ms, in_order[i] + 1);
+    }
+    ck_assert_uint_eq(wake_queue_dropped(queue), 0);
+    /* A silent one finds no room. */
+    ck_assert_int_eq(add(2000, 2 * MAX, WAKE_VIA_NOTIFY, 0), WAKE_ADDED);
+    ck_assert_uint_eq(done(), 7);
+    ck_assert_int_eq(done_with[6].score_ms, 2000);
 }
 END_TEST
 
-START_TEST(it_holds_so_many_and_no_more)
+/* Wherever its target is; and the target is gone with the last of its wakes. */
+START_TEST(what_is_dropped_leaves_its_place)
 {
-    for (unsigned i = 0; i < MAX; i++)
-        ck_assert_int_eq(add(i, i, WAKE_VIA_RELAY, (int64_t)(i * 7919 % MAX)), WAKE_ADDED);
-    ck_assert_uint_eq(wake_queue_room(queue), 0);
-    ck_assert_int_eq(add(MAX, MAX, WAKE_VIA_RELAY, 0), WAKE_FULL);
-    for (int64_t due = 0; due < MAX; due++) {
-        struct wake_target *target;
+    struct wake_target *target;
 
-        ck_assert_int_eq(wake_queue_next_ms(queue), due);
-        target = take(WAKE_LANE_UNKNOWN, due);
-        ck_assert_ptr_null(take(WAKE_LANE_UNKNOWN, due));
-        (void)wake_queue_finish(queue, target, due);
-    }
-    ck_assert_uint_eq(wake_queue_room(queue), 0);
-    ck_assert_uint_eq(done(), MAX);
+    wake_queue_free(&queue);
+    queue = wake_queue_new(1, LANES, most);
+    add(1, 1, WAKE_VIA_NOTIFY, 5000); /* in the heap */
+    add(2, 2, WAKE_VIA_NOTIFY, 0);
+    ck_assert_int_eq(wake_queue_next_ms(queue), 0);
+    wake_queue_put_back(queue, take(WAKE_LANE_UNKNOWN, 0), WAKE_LANE_FCM);
+    add(3, 3, WAKE_VIA_NOTIFY, 0);
+    ck_assert(!wake_queue_waiting(queue, WAKE_LANE_FCM));
+    target = take(WAKE_LANE_UNKNOWN, 0); /* elsewhere: it comes back */
+    add(4, 4, WAKE_VIA_NOTIFY, 5000);
+    acknowledge();
+    wake_queue_put_back(queue, target, WAKE_LANE_FCM);
+    ck_assert(!wake_queue_waiting(queue, WAKE_LANE_FCM));
+    ck_assert_int_eq(wake_queue_next_ms(queue), 5000);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
+START_TEST(what_is_in_flight_is_not_dropped)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    wake_queue_free(&queue);
+    queue = wake_queue_new(1, LANES, most);
+    add(1, 1, WAKE_VIA_NOTIFY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    add(2, 2, WAKE_VIA_NOTIFY, 0);
+    ck_assert_uint_eq(wake_queue_dropped(queue), 1);
+    ck_assert_uint_eq(wake_queue_finish(queue, target, 0), 1);
 }
 END_TEST
 
@@ -317,7 +454,7 @@ START_TEST(turns_come_in_the_order_they_become_due)
             }
         }
         ck_assert_uint_eq(taken, n);
-        wake_queue_acknowledged(queue, n);
+        acknowledge();
     }
 }
 END_TEST
@@ -340,7 +477,7 @@ START_TEST(a_push_is_tried_again_after_the_times_of_the_contract)
     }
     add(2, 7, WAKE_VIA_RELAY, now);
     ck_assert(!retry(target, now, true, -1));
-    ck_assert_uint_eq(done(), 1);
+    ck_assert_uint_eq(done(), 0);
     /* The one that came meanwhile has all its tries. */
     target = begin(WAKE_LANE_FCM, now, &kind);
     ck_assert(retry(target, now, true, -1));
@@ -529,8 +666,8 @@ START_TEST(old_wakes_are_given_up)
 
     ck_assert_int_eq(WAKE_LIFE_RELAY_MS, 24 * 3600 * 1000);
     ck_assert_int_eq(WAKE_LIFE_NOTIFY_MS, 3600 * 1000);
-    add_at(1, 7, WAKE_VIA_NOTIFY, 0, -100); /* not due yet, or the other would stand for it */
-    add_at(2, 7, WAKE_VIA_RELAY, 0, -100);
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    add(2, 7, WAKE_VIA_RELAY, 0);
     target = take(WAKE_LANE_UNKNOWN, WAKE_LIFE_NOTIFY_MS);
     ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, WAKE_LIFE_NOTIFY_MS, &kind, &expired));
     ck_assert_uint_eq(expired, 0);
@@ -557,58 +694,12 @@ START_TEST(old_wakes_do_not_show)
     unsigned expired;
     int64_t now = WAKE_LIFE_RELAY_MS + 1;
 
-    add_at(1, 7, WAKE_VIA_RELAY, 0, -100);
-    add_at(2, 7, WAKE_VIA_NOTIFY, now, 0);
+    add(1, 7, WAKE_VIA_RELAY, 0);
+    add(2, 7, WAKE_VIA_NOTIFY, now);
     target = take(WAKE_LANE_UNKNOWN, now);
     ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, &kind, &expired));
     ck_assert_uint_eq(expired, 1);
     ck_assert_int_eq(kind, PUSH_SILENT);
-}
-END_TEST
-
-START_TEST(the_clock_stands_still_while_a_lane_is_stopped)
-{
-    enum push_kind kind;
-    struct wake_target *target;
-    unsigned expired;
-    int64_t now = 10 * WAKE_LIFE_NOTIFY_MS;
-
-    add(1, 7, WAKE_VIA_NOTIFY, 0);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 1000);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 2000);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, now - 1000);
-    target = take(WAKE_LANE_UNKNOWN, now);
-    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, now, &kind, &expired));
-    ck_assert(retry(target, now, false, -1));
-    /* It stood still for the other lane alone. */
-    target = take(WAKE_LANE_FCM, now + 1000);
-    ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_UNIFIEDPUSH, now, &kind, &expired));
-    ck_assert_uint_eq(expired, 1);
-}
-END_TEST
-
-/* By exactly as long as it stood still while the wake was there. */
-START_TEST(the_clock_goes_on_afterwards)
-{
-    enum push_kind kind;
-    struct wake_target *target;
-    unsigned expired;
-    int64_t end = WAKE_LIFE_NOTIFY_MS + 300;
-
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, -5000);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, -3000);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, -1000);
-    add(1, 7, WAKE_VIA_NOTIFY, 0);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, 100);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 200);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, true, 300);
-    wake_queue_stop_clock(queue, WAKE_LANE_FCM, false, 500);
-    target = take(WAKE_LANE_UNKNOWN, end);
-    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, end, &kind, &expired));
-    ck_assert(retry(target, end - 1000, false, -1));
-    target = take(WAKE_LANE_FCM, end + 1);
-    ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_FCM, end + 1, &kind, &expired));
-    ck_assert_uint_eq(expired, 1);
 }
 END_TEST
 
@@ -629,7 +720,7 @@ START_TEST(lanes_do_not_hold_each_other_up)
 }
 END_TEST
 
-START_TEST(an_abandoned_push_leaves_its_wakes_unacknowledged)
+START_TEST(an_abandoned_push_leaves_its_wakes_waiting)
 {
     enum push_kind kind;
 
@@ -665,29 +756,29 @@ START_TEST(disowned_wakes_are_forgotten)
     ck_assert(!wake_queue_waiting(queue, WAKE_LANE_FCM));
     ck_assert(!fails(flying));
     ck_assert_uint_eq(wake_queue_backlog(queue), 0);
-    ck_assert_uint_eq(wake_queue_room(queue), MAX);
+    ck_assert_uint_eq(done(), 0);
     /* They may all come back. */
-    for (unsigned id = 1; id <= 4; id++)
-        ck_assert_int_eq(add(id, id, WAKE_VIA_RELAY, 0), WAKE_ADDED);
+    for (unsigned who = 1; who <= 4; who++)
+        ck_assert_int_eq(restore(who, who, WAKE_VIA_RELAY), WAKE_ADDED);
 }
 END_TEST
 
 START_TEST(what_is_in_flight_keeps_its_outcome)
 {
     enum push_kind kind;
-    const char *id;
     struct wake_target *flying;
 
     add(1, 1, WAKE_VIA_RELAY, 0);
     flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    add(2, 1, WAKE_VIA_RELAY, 0); /* forgotten */
     wake_queue_disown(queue);
     ck_assert_uint_eq(wake_queue_finish(queue, flying, 0), 1);
-    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 1);
-    ck_assert_str_eq(id, "1-0");
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(done_with[0].score_ms, 1);
 }
 END_TEST
 
-START_TEST(what_is_added_again_in_flight_is_tried_again)
+START_TEST(what_is_read_again_in_flight_is_tried_again)
 {
     enum push_kind kind;
     struct wake_target *flying;
@@ -695,9 +786,28 @@ START_TEST(what_is_added_again_in_flight_is_tried_again)
     add(1, 1, WAKE_VIA_RELAY, 0);
     flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
     wake_queue_disown(queue);
-    ck_assert_int_eq(add(1, 1, WAKE_VIA_RELAY, 0), WAKE_KNOWN);
+    ck_assert_int_eq(restore(1, 1, WAKE_VIA_RELAY), WAKE_KNOWN);
     ck_assert(fails(flying));
     ck_assert_uint_eq(wake_queue_backlog(queue), 1);
+}
+END_TEST
+
+/* What had come since the push began was forgotten, so that its score is not known any more. */
+START_TEST(what_is_read_again_beyond_a_push_is_pushed_after_it)
+{
+    enum push_kind kind;
+    struct wake_target *flying;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    flying = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    add(2, 1, WAKE_VIA_RELAY, 0);
+    wake_queue_disown(queue);
+    add(1, 1, WAKE_VIA_NOTIFY, 0);
+    ck_assert_int_eq(restore(2, 1, WAKE_VIA_RELAY), WAKE_ADDED);
+    ck_assert_uint_eq(wake_queue_finish(queue, flying, 0), 1);
+    ck_assert_uint_eq(wake_queue_finish(queue, begin(WAKE_LANE_FCM, 0, &kind), 0), 2);
+    ck_assert_int_eq(kind, PUSH_VISIBLE);
+    ck_assert_uint_eq(done(), 2);
 }
 END_TEST
 
@@ -733,26 +843,38 @@ START_TEST(no_push_begins_for_a_taken_target_that_was_disowned)
     ck_assert(!wake_queue_begin(queue, taken, WAKE_LANE_FCM, 0, &kind, &expired));
     ck_assert_uint_eq(expired, 0);
     ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_uint_eq(done(), 0);
 }
 END_TEST
 
-START_TEST(a_disowned_wake_stands_for_no_other)
+START_TEST(a_disowned_wake_is_not_pushed_with_another)
 {
     enum push_kind kind;
-    const char *id;
     struct wake_target *taken;
 
     add(1, 1, WAKE_VIA_RELAY, 0);
     taken = take(WAKE_LANE_UNKNOWN, 0);
     wake_queue_disown(queue);
     add(2, 1, WAKE_VIA_NOTIFY, 0);
-    ck_assert_uint_eq(merged, 0);
     wake_queue_put_back(queue, taken, WAKE_LANE_UNKNOWN);
     taken = begin(WAKE_LANE_UNKNOWN, 0, &kind);
     ck_assert_int_eq(kind, PUSH_SILENT);
     ck_assert_uint_eq(wake_queue_finish(queue, taken, 0), 1);
-    ck_assert_uint_eq(wake_queue_done(queue, &id, 1), 1);
-    ck_assert_str_eq(id, "2-0");
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(done_with[0].via, WAKE_VIA_NOTIFY);
+}
+END_TEST
+
+/* What is still to be told of holds, whoever reads it. */
+START_TEST(what_is_done_with_is_not_disowned)
+{
+    enum push_kind kind;
+
+    add(1, 1, WAKE_VIA_RELAY, 0);
+    (void)wake_queue_finish(queue, begin(WAKE_LANE_UNKNOWN, 0, &kind), 0);
+    wake_queue_disown(queue);
+    ck_assert_int_eq(restore(1, 1, WAKE_VIA_RELAY), WAKE_KNOWN);
+    ck_assert_uint_eq(done(), 1);
 }
 END_TEST
 
@@ -862,16 +984,21 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, wakes_of_one_pubkey_become_one_visible_push);
+    tcase_add_test(tcase, what_is_due_soon_counts_as_due);
     tcase_add_test(tcase, notifies_that_wait_their_delay_are_merged);
-    tcase_add_test(tcase, what_is_due_soon_is_merged_as_if_due);
     tcase_add_test(tcase, notify_alone_is_silent);
     tcase_add_test(tcase, a_quiet_wake_is_silent_and_lives_a_day);
     tcase_add_test(tcase, a_wake_during_a_push_causes_exactly_one_more);
     tcase_add_test(tcase, a_deferred_wake_is_not_covered_by_an_earlier_push);
+    tcase_add_test(tcase, what_comes_during_a_push_is_not_done_with_by_it);
+    tcase_add_test(tcase, a_deferred_wake_of_its_kind_holds_none_up);
     tcase_add_test(tcase, wakes_that_wait_do_not_pile_up);
-    tcase_add_test(tcase, a_wake_stands_for_no_other_that_needs_more);
-    tcase_add_test(tcase, the_same_entry_is_known_until_it_is_acknowledged);
-    tcase_add_test(tcase, it_holds_so_many_and_no_more);
+    tcase_add_test(tcase, of_those_that_are_due_the_newest_stands_for_all);
+    tcase_add_test(tcase, what_is_read_again_is_known_until_it_is_acknowledged);
+    tcase_add_test(tcase, what_redis_has_more_is_added);
+    tcase_add_test(tcase, beyond_its_bound_the_least_missed_are_dropped);
+    tcase_add_test(tcase, what_is_dropped_leaves_its_place);
+    tcase_add_test(tcase, what_is_in_flight_is_not_dropped);
     tcase_add_test(tcase, turns_come_in_the_order_they_become_due);
     tcase_add_test(tcase, a_push_is_tried_again_after_the_times_of_the_contract);
     tcase_add_test(tcase, jitter_is_full);
@@ -884,16 +1011,16 @@ int main(void)
     tcase_add_test(tcase, a_push_fails_since_the_one_before_it);
     tcase_add_test(tcase, old_wakes_are_given_up);
     tcase_add_test(tcase, old_wakes_do_not_show);
-    tcase_add_test(tcase, the_clock_stands_still_while_a_lane_is_stopped);
-    tcase_add_test(tcase, the_clock_goes_on_afterwards);
     tcase_add_test(tcase, lanes_do_not_hold_each_other_up);
-    tcase_add_test(tcase, an_abandoned_push_leaves_its_wakes_unacknowledged);
+    tcase_add_test(tcase, an_abandoned_push_leaves_its_wakes_waiting);
     tcase_add_test(tcase, disowned_wakes_are_forgotten);
     tcase_add_test(tcase, what_is_in_flight_keeps_its_outcome);
-    tcase_add_test(tcase, what_is_added_again_in_flight_is_tried_again);
+    tcase_add_test(tcase, what_is_read_again_in_flight_is_tried_again);
+    tcase_add_test(tcase, what_is_read_again_beyond_a_push_is_pushed_after_it);
     tcase_add_test(tcase, a_push_of_disowned_wakes_is_not_repeated);
     tcase_add_test(tcase, no_push_begins_for_a_taken_target_that_was_disowned);
-    tcase_add_test(tcase, a_disowned_wake_stands_for_no_other);
+    tcase_add_test(tcase, a_disowned_wake_is_not_pushed_with_another);
+    tcase_add_test(tcase, what_is_done_with_is_not_disowned);
     tcase_add_loop_test_raise_signal(tcase, what_a_taken_target_is_not_ends_the_process, SIGABRT, 0,
                                      (int)(sizeof of_a_taken_one / sizeof of_a_taken_one[0]));
     tcase_add_loop_test_raise_signal(tcase, what_a_begun_target_is_not_ends_the_process, SIGABRT, 0,

@@ -1,4 +1,4 @@
-#include "wakes/wake_reader.h"
+#include "wakes/inbox.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +28,8 @@ int64_t clock_unix_s(void)
     return 7;
 }
 
+#define SINCE 7
+
 static struct redis_stub {
     bool away, clock_away;
     int64_t clock_ms;      /* less ours */
@@ -35,6 +37,10 @@ static struct redis_stub {
     unsigned clock_reads;  /* on all of them */
     unsigned own_reads;    /* from the start */
     bool asked, asked_own; /* and not answered yet */
+    enum registry_result take_result;
+    bool none_registered;
+    unsigned takes;
+    int64_t score;
     struct wake own[8], fresh[8];
     size_t own_count, fresh_count;
     int fd[2]; /* [0] is readable when there is an answer */
@@ -115,14 +121,30 @@ enum registry_result registry_wakes_collect(struct registry *registry, struct wa
     return REGISTRY_OK;
 }
 
-/* ---- The reader ------------------------------------------------------------------------------ */
+enum registry_result registry_wakes_take(struct registry *registry, int64_t since_us,
+                                         struct wake *taken, size_t n, bool *waits)
+{
+    (void)registry;
+    redis.takes++;
+    ck_assert_int_eq(since_us, SINCE);
+    ck_assert(!redis.asked);
+    if (redis.take_result != REGISTRY_OK)
+        return redis.take_result;
+    for (size_t i = 0; i < n; i++) {
+        waits[i] = !redis.none_registered;
+        taken[i].score_ms = ++redis.score;
+    }
+    return REGISTRY_OK;
+}
+
+/* ---- The inbox ------------------------------------------------------------------------------ */
 
 #define CLOCK_MS INT64_C(1700000000000)
 
 static struct settings settings;
 static struct stats stats;
 static struct wake_queue *queue;
-static struct wake_reader *reader;
+static struct inbox *inbox;
 static unsigned wakes;
 
 static uint64_t most(uint64_t limit)
@@ -130,25 +152,30 @@ static uint64_t most(uint64_t limit)
     return limit;
 }
 
+static void restart(bool own)
+{
+    inbox_restart(inbox, SINCE, own);
+}
+
 static void setup(void)
 {
     redis.clock_ms = CLOCK_MS;
     ck_assert_int_eq(pipe(redis.fd), 0);
     queue = wake_queue_new(100, 2, most);
-    reader = wake_reader_new(&settings, &stats);
-    ck_assert_ptr_nonnull(reader);
-    wake_reader_restart(reader, true);
+    inbox = inbox_new(&settings, &stats);
+    ck_assert_ptr_nonnull(inbox);
+    restart(true);
 }
 
 static void teardown(void)
 {
-    wake_reader_free(&reader);
+    inbox_free(&inbox);
     wake_queue_free(&queue);
 }
 
 static void run(void)
 {
-    (void)wake_reader_run(reader, queue, now);
+    (void)inbox_run(inbox, queue, now);
 }
 
 /* Redis answers what it was asked. */
@@ -188,11 +215,11 @@ static void end_connection(void)
     redis.away = true;
     now += 10000; /* no answer in time */
     run();
-    ck_assert(!wake_reader_is_up(reader));
+    ck_assert(!redis.asked);
     redis.away = false;
     now += 10000;
     run();
-    ck_assert(wake_reader_is_up(reader));
+    ck_assert(redis.asked);
 }
 
 START_TEST(our_own_are_read_first)
@@ -200,12 +227,10 @@ START_TEST(our_own_are_read_first)
     redis.own[redis.own_count++] = make(1, CLOCK_MS, 0);
     run();
     ck_assert(redis.asked && redis.asked_own);
-    ck_assert(wake_reader_reads_own(reader));
     answer();
     ck_assert_uint_eq(wake_queue_backlog(queue), 1);
     answer(); /* no more */
     ck_assert(redis.asked && !redis.asked_own);
-    ck_assert(!wake_reader_reads_own(reader));
     ck_assert_uint_eq(redis.own_reads, 1);
 }
 END_TEST
@@ -214,9 +239,9 @@ END_TEST
 
 START_TEST(nothing_is_read_before_the_name_is_held)
 {
-    wake_reader_free(&reader);
-    reader = wake_reader_new(&settings, &stats);
-    ck_assert_int_eq(wake_reader_run(reader, queue, now), INT64_MAX);
+    inbox_free(&inbox);
+    inbox = inbox_new(&settings, &stats);
+    ck_assert_int_eq(inbox_run(inbox, queue, now), INT64_MAX);
     ck_assert_uint_eq(redis.connections, 0);
     ck_assert(!redis.asked);
 }
@@ -226,7 +251,7 @@ END_TEST
 START_TEST(our_own_can_be_left_alone)
 {
     redis.own[redis.own_count++] = make(1, CLOCK_MS, 0);
-    wake_reader_restart(reader, false);
+    restart(false);
     run();
     for (int i = 0; i < 5; i++) {
         ck_assert(redis.asked && !redis.asked_own);
@@ -235,7 +260,7 @@ START_TEST(our_own_can_be_left_alone)
     }
     end_connection();
     ck_assert(redis.asked && !redis.asked_own);
-    wake_reader_restart(reader, true);
+    restart(true);
     run();
     ck_assert(redis.asked && redis.asked_own);
     answer();
@@ -244,20 +269,69 @@ START_TEST(our_own_can_be_left_alone)
 }
 END_TEST
 
-START_TEST(what_does_not_fit_is_not_read_as_our_own)
+/* Nor what waits in Redis. */
+START_TEST(what_waits_is_wanted_once_a_connection_if_it_is_ours)
 {
-    wake_reader_restart(reader, false);
+    restart(false);
     run();
-    for (unsigned i = 0; i < 99; i++)
-        hand_out(make(i, now + redis.clock_ms, 60000));
-    redis.fresh[redis.fresh_count++] = make(100, now + redis.clock_ms, 60000);
-    redis.fresh[redis.fresh_count++] = make(101, now + redis.clock_ms, 60000); /* too many */
+    ck_assert(!inbox_wants_restore(inbox));
+    restart(true);
+    ck_assert(!inbox_wants_restore(inbox));
+    run();
+    ck_assert(inbox_wants_restore(inbox));
+    ck_assert(!inbox_wants_restore(inbox));
     answer();
-    ck_assert_uint_eq(wake_queue_room(queue), 0);
-    wake_queue_disown(queue); /* makes room */
+    end_connection();
+    ck_assert(inbox_wants_restore(inbox));
+}
+END_TEST
+
+/* ---- Taking ---------------------------------------------------------------------------------- */
+
+START_TEST(who_is_not_registered_waits_nowhere)
+{
+    start();
+    redis.none_registered = true;
+    hand_out(make(1, now + redis.clock_ms, 0));
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_uint_eq(stats.pending[STAT_WAKES_UNREGISTERED], 1);
+    ck_assert(redis.asked);
+}
+END_TEST
+
+/* Until there is another lease they may be another listener's. */
+START_TEST(nothing_is_read_when_the_lease_has_lapsed)
+{
+    start();
+    redis.take_result = REGISTRY_LAPSED;
+    hand_out(make(1, now + redis.clock_ms, 0));
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    now += 60000;
+    ck_assert_int_eq(inbox_run(inbox, queue, now), INT64_MAX);
+    ck_assert(!redis.asked);
+    redis.take_result = REGISTRY_OK;
+    restart(true);
+    run();
+    ck_assert(redis.asked && redis.asked_own);
+}
+END_TEST
+
+/* They may have been taken all the same, and wait; or are still to be taken. */
+START_TEST(what_was_lost_with_an_answer_is_looked_for)
+{
+    start();
+    ck_assert(inbox_wants_restore(inbox));
+    redis.take_result = REGISTRY_UNAVAILABLE;
+    hand_out(make(1, now + redis.clock_ms, 0));
+    ck_assert(!inbox_wants_restore(inbox));
+    redis.take_result = REGISTRY_OK;
+    redis.own[redis.own_count++] = make(1, now + redis.clock_ms, 0);
     now += 1000;
     run();
-    ck_assert(redis.asked && !redis.asked_own);
+    ck_assert(redis.asked && redis.asked_own);
+    ck_assert(inbox_wants_restore(inbox));
+    answer();
+    ck_assert_uint_eq(wake_queue_backlog(queue), 1);
 }
 END_TEST
 
@@ -267,7 +341,7 @@ START_TEST(an_answer_to_the_connection_before_is_not_taken)
     start();
     redis.fresh[redis.fresh_count++] = make(1, now + redis.clock_ms, 0);
     ck_assert_int_eq(write(redis.fd[1], "x", 1), 1);
-    wake_reader_restart(reader, true);
+    restart(true);
     run();
     ck_assert_uint_eq(redis.connections, 2);
     ck_assert(redis.asked && redis.asked_own);
@@ -282,7 +356,6 @@ START_TEST(no_wake_is_taken_before_the_clock_is_known)
     redis.clock_away = true;
     run();
     ck_assert(!redis.asked);
-    ck_assert(!wake_reader_is_up(reader));
     redis.clock_away = false;
     now += 1000;
     run();
@@ -303,25 +376,20 @@ START_TEST(the_clock_is_read_anew_on_every_connection)
 }
 END_TEST
 
-/* The server may hang up on us between two questions. */
-START_TEST(a_connection_that_ended_unasked_is_a_new_one)
+/* The server may hang up on us between two commands; the next may be to another. */
+START_TEST(a_connection_that_ended_before_taking_is_a_new_one)
 {
-    struct wake wake = make(0, CLOCK_MS, 0);
-
     start();
-    for (unsigned i = 0; i < 100; i++) {
-        wake.key.hex[0] = (char)('0' + i % 10);
-        wake.key.hex[1] = (char)('0' + i / 10);
-        (void)snprintf(wake.id, sizeof wake.id, "%u-1", i);
-        hand_out(wake);
-    }
-    ck_assert(!redis.asked); /* there is no room */
-    ck_assert_uint_eq(redis.connections, 1);
-    ck_assert_int_eq(write(redis.fd[1], "x", 1), 1);
+    redis.clock_ms += 3600000;
+    redis.fresh[redis.fresh_count++] = make(1, now + redis.clock_ms, 0);
+    ck_assert_int_eq(write(redis.fd[1], "xx", 2), 2);
+    run();
+    ck_assert_uint_eq(redis.takes, 0);
     now += 1000;
     run();
     ck_assert_uint_eq(redis.connections, 2);
     ck_assert_uint_eq(redis.clock_reads, 2);
+    ck_assert(redis.asked && redis.asked_own);
 }
 END_TEST
 
@@ -423,6 +491,7 @@ START_TEST(our_own_are_read_again_when_no_old_connection_can_be_given_any)
         answer();
     }
     ck_assert_uint_eq(redis.own_reads, 3);
+    ck_assert(inbox_wants_restore(inbox));
 }
 END_TEST
 
@@ -438,15 +507,14 @@ START_TEST(wakes_that_need_not_wait_are_counted)
 }
 END_TEST
 
-UNIT_MAIN_WITH("wake_reader", setup, teardown, our_own_are_read_first,
-               nothing_is_read_before_the_name_is_held, our_own_can_be_left_alone,
-               what_does_not_fit_is_not_read_as_our_own,
-               an_answer_to_the_connection_before_is_not_taken,
-               no_wake_is_taken_before_the_clock_is_known,
-               the_clock_is_read_anew_on_every_connection,
-               a_connection_that_ended_unasked_is_a_new_one, the_clock_is_read_once_a_minute,
-               a_deferred_wake_is_not_taken_early, a_wake_that_is_not_deferred_is_due_at_once,
-               the_wake_of_a_notify_is_due_at_a_moment_nobody_knows,
-               a_clock_that_was_set_back_delays_no_wake,
-               our_own_are_read_again_when_no_old_connection_can_be_given_any,
-               wakes_that_need_not_wait_are_counted)
+UNIT_MAIN_WITH(
+    "inbox", setup, teardown, our_own_are_read_first, nothing_is_read_before_the_name_is_held,
+    our_own_can_be_left_alone, what_waits_is_wanted_once_a_connection_if_it_is_ours,
+    who_is_not_registered_waits_nowhere, nothing_is_read_when_the_lease_has_lapsed,
+    what_was_lost_with_an_answer_is_looked_for, an_answer_to_the_connection_before_is_not_taken,
+    no_wake_is_taken_before_the_clock_is_known, the_clock_is_read_anew_on_every_connection,
+    a_connection_that_ended_before_taking_is_a_new_one, the_clock_is_read_once_a_minute,
+    a_deferred_wake_is_not_taken_early, a_wake_that_is_not_deferred_is_due_at_once,
+    the_wake_of_a_notify_is_due_at_a_moment_nobody_knows, a_clock_that_was_set_back_delays_no_wake,
+    our_own_are_read_again_when_no_old_connection_can_be_given_any,
+    wakes_that_need_not_wait_are_counted)

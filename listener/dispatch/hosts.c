@@ -50,6 +50,7 @@ struct hosts {
     struct weights *waits, *kept;
     struct expiring_set *held; /* endpoints */
     size_t waiting_most, waiting_each;
+    size_t waiting_count; /* targets */
     push_random_fn *random;
 };
 
@@ -105,7 +106,7 @@ void hosts_free(struct hosts **hosts)
 
 size_t hosts_waiting(const struct hosts *hosts)
 {
-    return weights_total(hosts->waits);
+    return hosts->waiting_count;
 }
 
 /* ---- Where a host is ------------------------------------------------------------------------- */
@@ -281,16 +282,24 @@ static void plan(struct hosts *hosts, struct host *host, int64_t now_ms)
 
 /* ---- Who waits ------------------------------------------------------------------------------- */
 
+/* By what it weighs that so many wait for it. */
+static bool weigh(struct hosts *hosts, struct host *host, size_t count)
+{
+    char group[GROUP_SIZE];
+
+    write_group(group, host);
+    return weights_set(hosts->waits, &host->waits, group, count > 0 ? count + HOSTS_WEIGHT : 0);
+}
+
 static struct wake_target *shift(struct hosts *hosts, struct host *host, unsigned from)
 {
     struct wake_target *target = wake_list_shift(&host->waiting[from]);
-    char group[GROUP_SIZE];
 
     if (target == NULL)
         return NULL;
     host->waiting_count--;
-    write_group(group, host);
-    (void)weights_set(hosts->waits, &host->waits, group, host->waiting_count);
+    hosts->waiting_count--;
+    (void)weigh(hosts, host, host->waiting_count);
     return target;
 }
 
@@ -349,10 +358,8 @@ static enum hosts_entry have_wait(struct hosts *hosts, struct host *host, push_e
                                   struct hosts_moved *moved)
 {
     unsigned where = WAIT_SILENT;
-    char group[GROUP_SIZE];
 
-    write_group(group, host);
-    if (!weights_set(hosts->waits, &host->waits, group, host->waiting_count + 1)) {
+    if (!weigh(hosts, host, host->waiting_count + 1)) {
         plan(hosts, host, now_ms);
         return HOSTS_NO_MEMORY;
     }
@@ -362,6 +369,7 @@ static enum hosts_entry have_wait(struct hosts *hosts, struct host *host, push_e
         where = WAIT_VISIBLE;
     wake_list_append(&host->waiting[where], target);
     host->waiting_count++;
+    hosts->waiting_count++;
     plan(hosts, host, now_ms);
     if (host->waiting_count > hosts->waiting_each)
         drop(hosts, host, now_ms, moved);

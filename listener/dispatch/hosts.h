@@ -36,7 +36,8 @@
 #define HOSTS_PROVEN_MS 86400000
 #define HOSTS_KEPT_MS   600000 /* hosts without a push in flight, not proven */
 #define HOSTS_KEPT_MOST 10000  /* hosts without a push in flight and without waiting targets */
-#define HOSTS_WAIT_MOST 100000 /* targets that wait for one host */
+
+#define HOSTS_WEIGHT 3 /* a host takes as much memory as so many targets */
 
 #define HOSTS_HOLD_LEAST_MS 5000 /* ntfy admits one more this often */
 #define HOSTS_HOLD_MOST_MS  60000
@@ -53,7 +54,7 @@ struct hosts;
 
 struct hosts_limits {
     unsigned slots;      /* at least 1 */
-    size_t waiting;      /* targets, of all hosts */
+    size_t waiting;      /* targets, of all hosts, each of which counts as HOSTS_WEIGHT more */
     size_t waiting_each; /* of one of them */
 };
 

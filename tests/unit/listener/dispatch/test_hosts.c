@@ -29,7 +29,7 @@ static uint64_t most(uint64_t limit)
 static void setup(void)
 {
     const struct hosts_limits limits = {
-        .slots = SLOTS, .waiting = WAITING, .waiting_each = WAITING_EACH};
+        .slots = SLOTS, .waiting = WAITING + 3 * HOSTS_WEIGHT, .waiting_each = WAITING_EACH};
 
     hosts = hosts_new(&limits, most);
     queue = wake_queue_new(TARGETS, 2, NULL);
@@ -479,6 +479,20 @@ START_TEST(where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones
 }
 END_TEST
 
+/* However few wait for each. */
+START_TEST(hosts_of_one_wake_each_have_a_bound)
+{
+    char name[32];
+
+    ck_assert_int_eq(enter("x.evil.example:443"), HOSTS_ENTERED);
+    for (unsigned i = 0; i < WAITING; i++) {
+        (void)snprintf(name, sizeof name, "x%u.evil.example:443", i);
+        (void)enter(name);
+    }
+    ck_assert_uint_eq(hosts_waiting(hosts), (WAITING + 3 * HOSTS_WEIGHT) / (1 + HOSTS_WEIGHT));
+}
+END_TEST
+
 START_TEST(where_too_many_wait_for_a_host_it_loses_one)
 {
     bring_down(&away);
@@ -562,6 +576,7 @@ int main(void)
         a_host_that_says_nothing_else_is_held_for_longer,
         a_failure_shows_nothing_of_how_many_it_takes,
         where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones,
+        hosts_of_one_wake_each_have_a_bound,
         where_too_many_wait_for_a_host_it_loses_one,
         an_endpoint_is_held_back_alone,
         marks_are_bounded_and_the_oldest_go_first,

@@ -28,6 +28,7 @@
 #define CURSORS_EVERY_MS     1000
 #define CURSORS_SOON_MS      100 /* at first, and until an epoch is drawn */
 #define CURSOR_DIGEST_DIGITS 8
+#define TELL_PAUSE_EVERY_MS  60000
 
 _Static_assert(RELAY_SESSION_FRAME_SIZE <= WEBSOCKET_FRAME_SIZE, "a session's frames must fit");
 
@@ -52,6 +53,8 @@ struct relay {
     int64_t connect_ms; /* when to connect; NEVER while there is a connection or an attempt */
     int64_t retry_ms;   /* when to offer events again that Redis did not take */
     int64_t cursors_ms; /* when to move the cursors in Redis next */
+    int64_t read_ms;    /* when to read the connection again; NEVER while it is read */
+    struct log_pace pause_pace;
 };
 
 /* ---- Callbacks of the WebSocket, in the relay's thread --------------------------------------- */
@@ -67,11 +70,28 @@ static void on_open(void *arg)
     relay_session_begin(relay->session);
 }
 
+/* Leaves a relay unread for a while that has sent more events than it may. */
+static void pause_if_over(struct relay *relay, int64_t now)
+{
+    int64_t pause = relay_session_pause_ms(relay->session, now);
+
+    if (pause == 0)
+        return;
+    relay->read_ms = now + pause;
+    websocket_pause(relay->websocket);
+    if (log_is_due(&relay->pause_pace, now, TELL_PAUSE_EVERY_MS))
+        log_warn("relay %s: has more events than RELAY_EVENTS_PER_SEC: it is read no faster",
+                 relay->url.name);
+}
+
 static bool on_text(void *arg, const char *text, size_t len)
 {
     struct relay *relay = arg;
+    int64_t now = clock_monotonic_ms();
+    bool good = relay_session_receive(relay->session, text, len, now, clock_unix_s());
 
-    return relay_session_receive(relay->session, text, len, clock_monotonic_ms(), clock_unix_s());
+    pause_if_over(relay, now);
+    return good;
 }
 
 static bool on_unusable(void *arg, const char *what)
@@ -100,6 +120,7 @@ static void on_close(void *arg, const char *why)
              relay->open ? "disconnected" : "cannot connect", why, (delay + 500) / 1000);
     relay->open = false;
     relay->connect_ms = now + delay;
+    relay->read_ms = NEVER;
     relay_session_end(relay->session);
 }
 
@@ -167,6 +188,10 @@ static void tick(struct relay *relay)
         relay->connect_ms = NEVER;
         websocket_connect(relay->websocket);
     }
+    if (now >= relay->read_ms) {
+        relay->read_ms = NEVER;
+        websocket_resume(relay->websocket);
+    }
     if (now >= send_ms(relay)) {
         relay->wants_write = true;
         websocket_want_write(relay->websocket);
@@ -183,6 +208,8 @@ static int64_t wait_ms(struct relay *relay)
 
     if (relay->cursors_ms < due)
         due = relay->cursors_ms;
+    if (relay->read_ms < due)
+        due = relay->read_ms;
     if (send < due)
         due = send;
     if (intake_held(relay->intake) > 0 && relay->retry_ms < due)
@@ -223,6 +250,7 @@ static bool make_parts(struct relay *relay, const struct relay_options *options)
         .kinds = &options->settings->event_kinds,
         .taken_ids = options->taken_ids,
         .stats = options->stats,
+        .events_per_s = options->settings->relay_events_per_s,
         .last_event_s = options->last_event_s,
     };
     struct websocket_options websocket = {
@@ -262,6 +290,7 @@ struct relay *relay_start(const struct relay_options *options)
 
     if (relay == NULL)
         return NULL;
+    relay->read_ms = NEVER;
     MUST(relay_url_parse(&relay->url, options->url));
     if (make_parts(relay, options) && start_thread(relay))
         return relay;

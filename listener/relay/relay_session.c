@@ -19,6 +19,7 @@ struct relay_session *relay_session_new(const struct relay_session_options *opti
         return NULL;
     session->options = *options;
     session->count = options->kinds->count;
+    event_budget_init(&session->budget, options->events_per_s);
     session->gaps = relay_gaps_new(options->kinds);
     if (session->gaps == NULL)
         relay_session_free(&session);
@@ -46,6 +47,11 @@ void relay_session_begin(struct relay_session *session)
         session->subscription_refusals[i] = session->page_refusals[i] = (struct refusals){0};
         subscription_reset(&session->subscriptions[i]);
     }
+}
+
+int64_t relay_session_pause_ms(const struct relay_session *session, int64_t now_ms)
+{
+    return event_budget_pause_ms(&session->budget, now_ms);
 }
 
 void relay_session_end(struct relay_session *session)

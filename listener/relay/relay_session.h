@@ -39,6 +39,7 @@ struct relay_session_options {
     struct intake *intake;
     struct event_verifier *verifier;
     struct relay_auth *auth;
+    int64_t events_per_s;          /* see event_budget.h */
     _Atomic int64_t *last_event_s; /* Unix seconds of the last verified event from any relay */
 };
 
@@ -88,6 +89,10 @@ bool relay_session_receive(struct relay_session *session, const char *text, size
 /* A frame arrived that cannot be read; `what` names it. False as above. */
 bool relay_session_reject(struct relay_session *session, const char *what, int64_t now_ms)
     __attribute__((warn_unused_result));
+
+/* For how many milliseconds the relay is not to be read, since it has sent more events than it may;
+ * 0: it may be read. */
+int64_t relay_session_pause_ms(const struct relay_session *session, int64_t now_ms);
 
 /* Whether the relay may be keeping all gift wraps from us (see wrap_guard.h). */
 bool relay_session_may_hide_wraps(const struct relay_session *session);

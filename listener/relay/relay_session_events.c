@@ -21,7 +21,7 @@ static void refuse_event(struct relay_session *session, const char *why, int64_t
 
 /* Uses this machine's clock, because Redis's need not be known yet. */
 static void take_event(struct relay_session *session, const struct event *event, struct topic topic,
-                       int64_t unix_s)
+                       int64_t now_ms, int64_t unix_s)
 {
     atomic_store(session->options.last_event_s, unix_s);
     if (event->kind == WRAP_GUARD_KIND)
@@ -29,7 +29,10 @@ static void take_event(struct relay_session *session, const struct event *event,
     if (event_has_expired(event, unix_s)) {
         relay_session_count(session, STAT_EVENTS_EXPIRED);
         tell_event(session, event, "that has expired");
-    } else if (topic.is == TOPIC_PAGE)
+        return;
+    }
+    event_budget_spend(&session->budget, now_ms);
+    if (topic.is == TOPIC_PAGE)
         intake_stored(session->options.intake, event,
                       relay_gaps_live_since_ms(session->gaps, topic.kind));
     else
@@ -41,7 +44,7 @@ static void verify_event(struct relay_session *session, const struct event *even
 {
     switch (event_verify(session->options.verifier, event)) {
     case EVENT_OK:
-        take_event(session, event, topic, unix_s);
+        take_event(session, event, topic, now_ms, unix_s);
         break;
     case EVENT_UNADDRESSED:
         atomic_store(session->options.last_event_s, unix_s);

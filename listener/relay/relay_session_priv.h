@@ -2,6 +2,7 @@
 #ifndef MOSTRO_RELAY_SESSION_PRIV_H
 #define MOSTRO_RELAY_SESSION_PRIV_H
 
+#include "event_budget.h"
 #include "nostr/relay_message.h"
 #include "nostr/subscription.h"
 #include "registry/stats.h"
@@ -28,6 +29,7 @@ struct relay_session {
     size_t turn;        /* the kind whose page is asked for next, if it wants one */
     int64_t page_ms;    /* not before then */
     struct wrap_guard guard;
+    struct event_budget budget;
     unsigned bad; /* frames in a row */
     unsigned lines;
     int64_t lines_since_ms;

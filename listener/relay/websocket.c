@@ -42,6 +42,8 @@ struct websocket {
     size_t message_len;
     const char *unusable; /* why the message that is arriving will not be handed over */
     int64_t heard_ms;
+    bool paused;
+    int64_t resumed_ms; /* INT64_MIN: never, in this connection */
 };
 
 static const lws_retry_bo_t keep_alive = {
@@ -150,6 +152,34 @@ static void check_progress(struct websocket *websocket)
     }
 }
 
+/* ---- Being heard ----------------------------------------------------------------------------- */
+
+static void heard(struct websocket *websocket)
+{
+    int64_t now = clock_monotonic_ms();
+
+    if (!websocket->paused && now - WEBSOCKET_BEHIND_MS >= websocket->resumed_ms)
+        websocket->heard_ms = now;
+}
+
+void websocket_pause(struct websocket *websocket)
+{
+    if (websocket->state != STATE_OPEN || websocket->paused)
+        return;
+    websocket->paused = true;
+    (void)lws_rx_flow_control(websocket->connection, 0);
+}
+
+void websocket_resume(struct websocket *websocket)
+{
+    if (websocket->state != STATE_OPEN || !websocket->paused)
+        return;
+    websocket->paused = false;
+    websocket->resumed_ms = clock_monotonic_ms();
+    lws_validity_confirmed(websocket->connection);
+    (void)lws_rx_flow_control(websocket->connection, 1);
+}
+
 /* ---- Messages -------------------------------------------------------------------------------- */
 
 static bool message_ended(struct websocket *websocket)
@@ -160,7 +190,7 @@ static bool message_ended(struct websocket *websocket)
 
     /* Not every piece: a message that never ends is no sign of life. */
     lws_validity_confirmed(websocket->connection);
-    websocket->heard_ms = clock_monotonic_ms();
+    heard(websocket);
     websocket->message_len = 0;
     websocket->unusable = NULL;
     if (unusable != NULL)
@@ -249,7 +279,9 @@ static int on_connection(struct websocket *websocket, enum lws_callback_reasons 
         return add_user_agent(websocket->connection, in, len) ? 0 : -1;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         websocket->state = STATE_OPEN;
-        websocket->heard_ms = clock_monotonic_ms();
+        websocket->paused = false;
+        websocket->resumed_ms = INT64_MIN;
+        heard(websocket);
         set_reason(websocket, "the connection was closed or lost");
         resolver_free(&websocket->resolver);
         websocket->options.callbacks->on_open(websocket->options.arg);
@@ -260,7 +292,7 @@ static int on_connection(struct websocket *websocket, enum lws_callback_reasons 
         set_reason(websocket, "it sent too much that makes no sense");
         return -1;
     case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
-        websocket->heard_ms = clock_monotonic_ms();
+        heard(websocket);
         return 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return websocket->state != STATE_OPEN || write_next(websocket) ? 0 : -1;

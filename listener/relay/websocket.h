@@ -63,11 +63,19 @@ void websocket_connect(struct websocket *websocket);
 /* Asks for on_writable. Does nothing while there is no open connection. */
 void websocket_want_write(struct websocket *websocket);
 
+/* Reads nothing more from the open connection until websocket_resume(), or reads again. A peer is
+ * not taken for dead while it is not read. Does nothing while there is no open connection; a new
+ * one is read. */
+void websocket_pause(struct websocket *websocket);
+void websocket_resume(struct websocket *websocket);
+
 /* Waits until something happened, or for `wait_ms`, or until woken, and deals with it. */
 void websocket_service(struct websocket *websocket, int64_t wait_ms);
 
 /* When the peer of this or the last connection last ended a message or answered a ping: what it
- * sent before then has been handed over. */
+ * sent before then has been handed over. Stands still while the connection is paused, and for
+ * WEBSOCKET_BEHIND_MS after: what is read then may have been sent long before. */
+#define WEBSOCKET_BEHIND_MS 1000
 int64_t websocket_heard_ms(const struct websocket *websocket);
 
 /* Ends the wait of websocket_service(), or the next one. Any thread. */

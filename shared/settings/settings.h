@@ -39,6 +39,7 @@ struct settings {
         uint32_t kind[SETTINGS_MAX_KINDS];
         size_t count;
     } event_kinds;
+    int64_t relay_events_per_s;
     char *redis_url;
     char *redis_prefix;
     bool redis_allow_persistence;

@@ -15,6 +15,10 @@
     SETTING(NOSTR_EVENT_KINDS, event_kinds, KINDS, "1059,14", 0, 0,                                \
             "comma-separated kinds, at most 16", LISTENER,                                         \
             "The event kinds that wake a phone, each with a subscription of its own.")             \
+    SETTING(RELAY_EVENTS_PER_SEC, relay_events_per_s, WHOLE, "500", 0, 100000, "per second",       \
+            LISTENER,                                                                              \
+            "Distinct events of one relay, ten times as many at once; over it the relay is not "   \
+            "read; 0 is no limit.")                                                                \
     SETTING(NOSTR_AUTH_PRIVATE_KEY, nostr_auth_private_key, SECRET_KEY, "", 0, 0,                  \
             "64 hex characters", LISTENER,                                                         \
             "The key to authenticate with at relays; unset, one for each connection.")             \

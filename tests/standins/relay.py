@@ -234,10 +234,10 @@ class Relay:
         Returns (accepted, message)."""
         return self._call(self._take, event)
 
-    def deliver(self, event):
-        """Sends an event to who is subscribed to its like, unchecked and unstored, as often as it
+    def deliver(self, *events):
+        """Sends events to who is subscribed to their like, unchecked and unstored, as often as it
         is called: some relays pass on forgeries and duplicates."""
-        self._call(self._broadcast, event)
+        self._call(lambda: [self._broadcast(event) for event in events])
 
     def store(self, *events):
         """Has these events from before: unchecked, and sent to nobody who does not ask."""

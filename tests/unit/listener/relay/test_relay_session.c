@@ -149,6 +149,30 @@ static void give(const char *id, const char *event)
     (void)intake_flush(intake);
 }
 
+/* Distinct events that are handed on, and no others. */
+START_TEST(events_that_are_taken_spend_the_budget)
+{
+    char forged[65536];
+    int64_t before;
+
+    event_budget_init(&session->budget, 1);
+    go_live();
+    give(id_1059, gift_wrap);
+    before = session->budget.spent_us;
+    ck_assert_int_eq(before, 1000 * T0 + 1000000);
+    strcpy(forged, other_wrap);
+    forged[strlen(forged) - 3] ^= 1; /* of the signature, or of whatever comes last */
+    give(id_1059, gift_wrap);
+    give(id_1059, forged);
+    give("0123456789abcdef", other_wrap);
+    ck_assert_int_eq(session->budget.spent_us, before);
+    ck_assert_int_eq(relay_session_pause_ms(session, T0), 0);
+    give(id_1059, other_wrap);
+    ck_assert_int_eq(session->budget.spent_us, before + 1000000);
+    ck_assert_int_eq(relay_session_pause_ms(session, T0 - 8000), 1000);
+}
+END_TEST
+
 START_TEST(asks_once_for_each_kind)
 {
     ask();
@@ -1044,6 +1068,7 @@ int main(void)
     tcase_add_test(tcase, bears_any_garbage_from_a_relay_that_serves_us);
     tcase_add_test(tcase, bears_all_it_need_not_act_on);
     tcase_add_test(tcase, a_relay_cannot_fill_the_log);
+    tcase_add_test(tcase, events_that_are_taken_spend_the_budget);
     tcase_add_test(tcase, logs_no_secret_that_a_relay_sends);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);

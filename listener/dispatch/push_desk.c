@@ -352,8 +352,8 @@ void push_desk_collect(struct push_desk *desk, int64_t now_ms)
 
         if (lane->thread != NULL)
             push_thread_collect(lane->thread, &jobs);
-        STAILQ_FOREACH(job, &jobs, next)
-        {
+        while ((job = STAILQ_FIRST(&jobs)) != NULL) {
+            STAILQ_REMOVE_HEAD(&jobs, next);
             end_flight(lane, flight_of(job), now_ms);
             STAILQ_INSERT_TAIL(&desk->ended, &flight_of(job)->ended, next);
         }

@@ -158,8 +158,8 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     int fd;
 
     (void)purpose;
-    if (!check_address(exchange, &address->addr, (socklen_t)address->addrlen) ||
-        exchange->sockets >= SOCKETS_A_REQUEST)
+    if (exchange->sockets >= SOCKETS_A_REQUEST ||
+        !check_address(exchange, &address->addr, (socklen_t)address->addrlen))
         return CURL_SOCKET_BAD;
     exchange->sockets++;
     fd = http_sockets_open(exchange->client->sockets, address->family, address->socktype,
@@ -168,14 +168,6 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
                          sizeof unacknowledged_ms);
     return fd;
-}
-
-static int close_socket(void *arg, curl_socket_t fd)
-{
-    struct http_client *client = arg;
-
-    http_sockets_close(client->sockets, fd);
-    return 0;
 }
 
 /* The connection that a request has been given may have been opened for another one. */
@@ -546,8 +538,6 @@ static bool set_up_policy(CURL *easy, struct http_client *client)
     SET(CURLOPT_SSL_CTX_FUNCTION, set_up_tls);
     SET(CURLOPT_SSL_CTX_DATA, (void *)client);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    SET(CURLOPT_CLOSESOCKETDATA, (void *)client);
     SET(CURLOPT_PREREQFUNCTION, begin_sending);
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_WRITEFUNCTION, take_body);

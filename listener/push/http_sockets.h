@@ -2,9 +2,10 @@
  * the client's thread.
  *
  * libcurl is trusted to come back, but a peer that always has something for it to read might keep
- * it: then another thread breaks the connection off, and it finds the connection's end. A socket is
- * opened, closed and broken off under one lock, so that a descriptor which has meanwhile become
- * something else is never touched. Times are milliseconds of clock_monotonic_ms(). */
+ * it: then another thread breaks the connection off, and it finds the connection's end. libcurl
+ * closes sockets when it likes (7.88 does not always call CURLOPT_CLOSESOCKETFUNCTION), so each is
+ * known by its inode, too: a descriptor that has become something else is left alone. Times are
+ * milliseconds of clock_monotonic_ms(). */
 #ifndef MOSTRO_HTTP_SOCKETS_H
 #define MOSTRO_HTTP_SOCKETS_H
 
@@ -17,7 +18,7 @@ struct http_sockets;
 /* NULL when out of memory. */
 struct http_sockets *http_sockets_new(void);
 
-/* All have been closed. */
+/* Closes none. */
 void http_sockets_free(struct http_sockets **sockets);
 
 /* As socket(2), close-on-exec; the request it is for is to end by `until_ms`. -1: none. */
@@ -26,8 +27,6 @@ int http_sockets_open(struct http_sockets *sockets, int family, int type, int pr
 
 /* It is used for another request as well. */
 void http_sockets_use(struct http_sockets *sockets, int fd, int64_t until_ms);
-
-void http_sockets_close(struct http_sockets *sockets, int fd);
 
 /* The client's thread calls libcurl, and has come back. */
 void http_sockets_enter(struct http_sockets *sockets, int64_t now_ms);

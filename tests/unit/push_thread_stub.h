@@ -15,21 +15,30 @@
 struct push_thread {
     const struct push_backend *backend;
     void *service;
+    struct http_client *client; /* NULL: the test's own functions want none */
     struct push_jobs ended;
-    LIST_ENTRY(push_thread) next;
 };
 
-static LIST_HEAD(, push_thread) push_threads = LIST_HEAD_INITIALIZER(push_threads);
+static struct push_thread *push_threads[8]; /* those that are on */
+
+static struct push_thread **push_thread_place(const struct push_thread *thread)
+{
+    size_t i = 0;
+
+    while (push_threads[i] != thread)
+        ck_assert_uint_lt(++i, sizeof push_threads / sizeof push_threads[0]);
+    return &push_threads[i];
+}
 
 /* What all of them do between pushes; returns when to be called again. */
 static __attribute__((unused)) int64_t push_threads_run(int64_t now_ms)
 {
-    struct push_thread *it;
     int64_t next_ms = INT64_MAX, its_ms;
 
-    LIST_FOREACH(it, &push_threads, next)
-    {
-        if (it->backend->run == NULL)
+    for (size_t i = 0; i < sizeof push_threads / sizeof push_threads[0]; i++) {
+        struct push_thread *it = push_threads[i];
+
+        if (it == NULL || it->backend->run == NULL)
             continue;
         its_ms = it->backend->run(it->service, now_ms, clock_unix_s());
         next_ms = its_ms < next_ms ? its_ms : next_ms;
@@ -59,12 +68,12 @@ bool push_thread_start(const struct push_backend *backend, const struct settings
     *thread = calloc(1, sizeof **thread);
     (*thread)->backend = backend;
     STAILQ_INIT(&(*thread)->ended);
-    ck_assert(backend->open(settings, NULL, &(*thread)->service));
+    ck_assert(backend->open(settings, (*thread)->client, &(*thread)->service));
     if ((*thread)->service == NULL) {
         free(*thread);
         *thread = NULL;
     } else {
-        LIST_INSERT_HEAD(&push_threads, *thread, next);
+        *push_thread_place(NULL) = *thread;
     }
     return true;
 }
@@ -130,8 +139,7 @@ void push_thread_collect(struct push_thread *thread, struct push_jobs *jobs)
 
 void push_thread_cancel(struct push_thread *thread)
 {
-    (void)thread;
-    http_client_cancel_all(NULL);
+    http_client_cancel_all(thread->client);
 }
 
 void push_thread_guard(struct push_thread *thread, int64_t now_ms)
@@ -147,7 +155,7 @@ void push_thread_stop(struct push_thread *thread)
 
 void push_thread_free(struct push_thread **thread)
 {
-    LIST_REMOVE(*thread, next);
+    *push_thread_place(*thread) = NULL;
     (*thread)->backend->close((*thread)->service);
     free(*thread);
     *thread = NULL;

@@ -16,19 +16,56 @@
 #include "own_certificate.h"
 #include "unit.h"
 
-/* ---- A name that never resolves -------------------------------------------------------------- */
+/* ---- Names ------------------------------------------------------------------------------------
+ */
 
 static int hang[2] = {-1, -1};
 
-/* libcurl's resolver calls this one; it returns when the test closes hang[1]. */
+/* 127.0.0.1 is the last of so many addresses, 127.0.0.2 the one before it. */
+static unsigned addresses;
+
+static struct addrinfo *address_new(unsigned last_octet, unsigned port, struct addrinfo *next)
+{
+    struct addrinfo *info = calloc(1, sizeof *info + sizeof(struct sockaddr_in));
+    struct sockaddr_in *address = (struct sockaddr_in *)(info + 1);
+
+    *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    address->sin_addr.s_addr = htonl(0x7f000000 + last_octet);
+    *info = (struct addrinfo){.ai_family = AF_INET,
+                              .ai_socktype = SOCK_STREAM,
+                              .ai_protocol = IPPROTO_TCP,
+                              .ai_addrlen = sizeof *address,
+                              .ai_addr = (struct sockaddr *)address,
+                              .ai_next = next};
+    return info;
+}
+
+/* libcurl's resolver calls this one. `many.example` has `addresses`; other names return when the
+ * test closes hang[1]. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                 struct addrinfo **result)
 {
     char byte;
 
-    (void)node, (void)service, (void)hints, (void)result;
+    (void)hints;
+    if (strcmp(node, "many.example") == 0) {
+        *result = NULL;
+        for (unsigned i = 1; i <= addresses; i++)
+            *result = address_new(i, (unsigned)atoi(service), *result);
+        return 0;
+    }
     (void)!read(hang[0], &byte, 1);
     return EAI_AGAIN;
+}
+
+void freeaddrinfo(struct addrinfo *info)
+{
+    while (info != NULL) {
+        struct addrinfo *next = info->ai_next;
+
+        free(info);
+        info = next;
+    }
 }
 
 /* ---- A server that says what it is told to ----------------------------------------------------
@@ -554,6 +591,32 @@ START_TEST(refused_addresses_are_not_connected_to)
 }
 END_TEST
 
+static unsigned tried;
+
+static bool count_tries(const struct sockaddr *address, socklen_t len)
+{
+    (void)address;
+    (void)len;
+    tried++;
+    return true;
+}
+
+/* Whatever a name's owner says: each would cost a socket. */
+START_TEST(four_addresses_are_tried)
+{
+    struct http_request request = post;
+    struct server server = {.port = 1}; /* nobody listens */
+    struct outcome outcome;
+
+    addresses = 50;
+    request.url = "http://many.example:1/";
+    request.address_check = count_tries;
+    outcome = ask(request, &server, "http");
+    ck_assert_int_eq(outcome.answer.result, HTTP_UNREACHABLE);
+    ck_assert_uint_eq(tried, 4);
+}
+END_TEST
+
 START_TEST(a_name_that_hangs_holds_nobody_up)
 {
     struct server server = {.answer = "HTTP/1.1 204 No Content\r\n\r\n"};
@@ -647,6 +710,30 @@ START_TEST(tls_is_verified_with_the_operators_file_too)
 }
 END_TEST
 
+/* It is trusted, but a connection would cost us much (see tls_policy.h). */
+START_TEST(a_costly_key_exchange_is_refused)
+{
+    struct server server = {.answer = "HTTP/1.1 204 No Content\r\n\r\n"};
+    FILE *file = fdopen(mkstemp(certificate_path), "w");
+
+    server.tls = tls_of_its_own("IP:127.0.0.1", file);
+    ck_assert_int_eq(fclose(file), 0);
+    http_client_free(&client);
+    client = new_client(certificate_path);
+    (void)unlink(certificate_path);
+    ck_assert_int_eq(SSL_CTX_set_max_proto_version(server.tls, TLS1_2_VERSION), 1);
+    ck_assert_int_eq(SSL_CTX_set_dh_auto(server.tls, 1), 1);
+    ck_assert_int_eq(SSL_CTX_set_cipher_list(server.tls, "DHE-RSA-AES128-GCM-SHA256"), 1);
+    server_start(&server);
+    ck_assert_int_eq(ask(post, &server, "https").answer.result, HTTP_UNREACHABLE);
+    ck_assert_int_eq(SSL_CTX_set_cipher_list(server.tls, "ECDHE-RSA-AES128-GCM-SHA256"), 1);
+    ck_assert_int_eq(ask(post, &server, "https").answer.status, 204);
+    http_client_free(&client);
+    server_stop(&server);
+    SSL_CTX_free(server.tls);
+}
+END_TEST
+
 START_TEST(a_certificate_is_for_one_name)
 {
     struct server server = {.answer = "HTTP/1.1 204 No Content\r\n\r\n"};
@@ -714,9 +801,11 @@ int main(void)
                                   garbage_is_broken,
                                   only_urls_of_admitted_schemes,
                                   refused_addresses_are_not_connected_to,
+                                  four_addresses_are_tried,
                                   a_name_that_hangs_holds_nobody_up,
                                   another_thread_can_wake_it,
                                   cancelling_calls_back,
+                                  a_costly_key_exchange_is_refused,
                                   tls_is_verified_with_the_operators_file_too,
                                   a_certificate_is_for_one_name,
                                   retry_after_is_seconds_or_a_date};

@@ -16,7 +16,7 @@ struct mark {
 struct expiring_set {
     size_t max;
     struct hash_table *table;
-    TAILQ_HEAD(, mark) order; /* in which they were set */
+    TAILQ_HEAD(mark_order, mark) order; /* in which they were set */
 };
 
 struct expiring_set *expiring_set_new(size_t max)

@@ -713,17 +713,13 @@ void wake_queue_disown(struct wake_queue *queue)
 
 size_t wake_queue_done(const struct wake_queue *queue, struct wake_done *done, size_t max)
 {
-    const struct wake_entry *entry;
+    const struct wake_entry *entry = TAILQ_FIRST(&queue->done);
     size_t n = 0;
 
-    TAILQ_FOREACH(entry, &queue->done, next)
-    {
-        if (n == max)
-            break;
+    for (; entry != NULL && n < max; entry = TAILQ_NEXT(entry, next))
         done[n++] = (struct wake_done){.via = (enum wake_via)entry->via,
                                        .key = &entry->target->key,
                                        .score_ms = entry->covered};
-    }
     return n;
 }
 

@@ -13,13 +13,14 @@ import watch
 from ledger import EVENT, MUST, NOTIFY, Ledger
 from load import Load, Odd
 from stack import wait_until
-from world import MEMORY, PROVIDERS, REDIS, WEB, WORKER, World, now
+from world import LISTENER, MEMORY, PROVIDERS, REDIS, WEB, WORKER, World, now
 
 HERE = pathlib.Path(__file__).resolve().parent
 PATIENCE = 5  # seconds that a wake may take where nothing fails
 WARM_UP, CALM = 5, 8
 AT_ONCE = 2  # faults
 GAP = 2  # seconds, on average, from the beginning of one fault to the next
+TAKEN_UP_SECONDS = 5  # by when a listener that has started has taken what had come
 SHOWN = 10  # of what fails in the same way
 
 
@@ -204,17 +205,23 @@ class Trial:
         return (f"{self.when(odd.began)}: {odd.request} answered {odd.shown} after "
                 f"{odd.took:.2f} s")
 
+    def inbox_may_be_full(self, at):
+        """Under an attack, while nobody empties it or has just begun to."""
+        return any(outage.end + TAKEN_UP_SECONDS >= at
+                   for outage in self.ledger.outages_at(at, at, LISTENER))
+
     def is_explained(self, odd):
         """By a part that failed at that time; a slow one by this machine's standing still, too."""
         ended = odd.began + odd.took
 
         def failed(part):
-            return any(self.ledger.outages_at(odd.began - 1, ended, part))
+            return bool(self.ledger.outages_at(odd.began - 1, ended, part))
         foreign = failed(WEB) or failed(WORKER)
         if odd.is_slow:
             stalled = self.pulse.stalled(odd.began, ended)
             if not foreign and Odd(odd.request, odd.began, odd.took - stalled, "", "").is_slow:
                 return False
         if odd.kind == contract.UNAVAILABLE:
-            return bool(failed(REDIS)) or odd.request == "register" and failed(MEMORY)
+            return (failed(REDIS) or odd.request == "register" and failed(MEMORY)
+                    or odd.request == "notify" and self.inbox_may_be_full(odd.began))
         return foreign or odd.kind not in (None, contract.FOREIGN)

@@ -8,14 +8,15 @@ import threading
 
 from stack import LISTENER as PROGRAM
 from stack import SANITIZER_REPORT
-from world import LISTENER, SECRET, now
+from world import DISTRIBUTORS, LISTENER, SECRET, now
 
 TICK_S = 0.02
 STALL_S = 0.1
 
-# Growth that is none: pages that the allocator has not given back, connections kept for reuse.
+# Growth that is none: pages that the allocator has not given back; connections kept for reuse, as
+# many to each distributor as it may have at once, and some.
 MEMORY_SLACK = 12 << 20
-DESCRIPTORS_SLACK = 24
+DESCRIPTORS_SLACK = 20 * len(DISTRIBUTORS) + 24
 
 # Of the server's parts; what stand-ins print is theirs.
 LOGS = ("listener.log", "workers.log", "redis.log", "lighttpd.log", "lighttpd-errors.log")

@@ -1,4 +1,5 @@
-"""A relay that hangs, floods or is gone delays no other relay and no push."""
+"""A relay that hangs, floods or is gone delays no other relay and no push; no distributor delays
+FCM."""
 import os
 import pathlib
 import signal
@@ -201,3 +202,58 @@ def test_memory_does_not_grow_with_events(api):
         # An id is 32 bytes and its place in the table up to 16.
         allowed = 12_000 * 48 // 1024 + 512
         assert sizes[1] - sizes[0] < allowed and sizes[2] - sizes[1] < allowed, sizes
+
+
+# ---- Distributors, which strangers choose
+
+
+class Dribbler(Tarpit):
+    """Sends one interim answer after another, for ever."""
+
+    def _accept(self):
+        threading.Thread(target=self._dribble, daemon=True).start()
+        super()._accept()
+
+    def _dribble(self):
+        while True:
+            for one in list(self._held):
+                try:
+                    one.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                except OSError:
+                    pass
+            time.sleep(0.02)
+
+
+def fcm_times(stack, relay, google, token, n=30):
+    """Milliseconds from the publishing of an event to FCM's message, n times, in order."""
+    pubkey = nostr.new_pubkey()
+    stack.register(pubkey, token)
+    times = []
+    for _ in range(n):
+        begun = time.monotonic()
+        relay.publish(nostr.gift_wrap(pubkey))
+        google.next_message(timeout=30)
+        times.append((time.monotonic() - begun) * 1000)
+    return sorted(times)
+
+
+@pytest.mark.parametrize("attack", ["silence", "dribble"])
+def test_distributors_that_hold_up_pushes(make_stack, relay, google, google_settings, attack):
+    """FCM's take no longer for it, whatever strangers' servers do."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", NOTIFY_RATE_PER_PUBKEY_PER_MIN="6000",
+                       REGISTER_RATE_PER_IP_PER_MIN="6000", LOG_LEVEL="info", **google_settings)
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    usual = fcm_times(stack, relay, google, "fcm-token-quiet")
+    with Dribbler() if attack == "dribble" else Tarpit() as distributor:
+        for i in range(40):
+            pubkey = nostr.new_pubkey()
+            stack.register(pubkey, f"{distributor.url}/up{i}".replace("ws:", "http:"))
+            relay.publish(nostr.gift_wrap(pubkey))
+        assert distributor.connected.wait(10)
+        during = fcm_times(stack, relay, google, "fcm-token-busy")
+    print(f"FCM: {usual[-1]:.0f} ms at most, and {during[-1]:.0f} while attacked")
+    assert statistics.median(during) < 2 * statistics.median(usual) + 50
+    assert during[-2] < 2 * usual[-2] + 200
+    assert stack.stat("wakes_delivered_unifiedpush") == 0

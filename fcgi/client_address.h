@@ -11,9 +11,7 @@
 #include "request.h"
 #include "settings/settings.h"
 
-#define CLIENT_ADDRESS_SITE_LEN                                       \
-    6 /* of an IPv6 one: its /48, the most that one customer is given \
-       */
+#define CLIENT_ADDRESS_SITE_LEN 6 /* an IPv6 /48, the most that one customer is given */
 
 struct client_address {
     uint8_t bytes[8];

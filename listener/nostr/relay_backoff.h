@@ -7,11 +7,9 @@
 
 #include <stdint.h>
 
-#define RELAY_BACKOFF_LEAST_MS 5000
-#define RELAY_BACKOFF_MOST_MS  60000
-#define RELAY_BACKOFF_HEALTHY_MS                                    \
-    60000 /* after this long without failure, counting starts again \
-           */
+#define RELAY_BACKOFF_LEAST_MS   5000
+#define RELAY_BACKOFF_MOST_MS    60000
+#define RELAY_BACKOFF_HEALTHY_MS 60000 /* without failure; then counting starts again */
 
 /* Zero-initialised is ready for use. */
 struct relay_backoff {

@@ -304,7 +304,7 @@ def test_a_clock_set_back_silences_nobody(make_api):
 
 def take(api, pubkey, event=None, author="", stored_by="", sent_by=""):
     """What Redis makes of one event, as a listener offers it; a new one where none is named."""
-    return api.redis.fcall("mostro2_events", 1, "mostro:", 60_000_000, 10, 1000,
+    return api.redis.fcall("mostro2_events", 1, "mostro:", 60_000_000, 10, 100_000,
                            event or nostr.new_pubkey(), pubkey, author, stored_by, sent_by)[0]
 
 
@@ -652,7 +652,8 @@ def test_addresses_are_in_redis_as_hashes_only(make_api):
             assert form not in content.lower()
     buckets = [key.rsplit(":", 1) for key in address_buckets(api)]
     assert sorted(name for name, _ in buckets) == (
-        ["mostro:limit:notify:ip"] * 2 + ["mostro:limit:register:ip"] * 2)
+        ["mostro:limit:new:ip"] + ["mostro:limit:notify:ip"] * 2 +
+        ["mostro:limit:register:ip"] * 2)
     hashes = [name for _, name in buckets]
     assert all(len(name) == 32 and int(name, 16) for name in hashes)
 

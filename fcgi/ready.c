@@ -28,6 +28,8 @@ static const char *warning_of(const struct registry_state *state)
 {
     const struct registry_listeners *listeners = &state->listeners;
 
+    if (state->paused)
+        return "an operator holds pushing: the key `paused` is in Redis";
     if (state->redis_full)
         return "Redis is full: raise its maxmemory";
     if (state->memory_short)

@@ -20,6 +20,7 @@
 #include "settings/settings.h"
 #include "turns.h"
 #include "wakes/inbox.h"
+#include "wakes/pauses.h"
 #include "wakes/restore.h"
 #include "wakes/takeover.h"
 #include "wakes/wake_queue.h"
@@ -48,6 +49,7 @@ struct dispatcher {
     struct lease lease;                 /* under which wakes are read */
     struct takeover takeover;
     struct restore restore;
+    struct pauses pauses;
     struct log_pace dropped;
     pthread_t thread;
     bool running;
@@ -213,6 +215,7 @@ static void serve_lane(struct dispatcher *dispatcher, unsigned lane, int64_t now
     struct wake_target *targets[LOOKUP_BATCH];
     struct trade_pubkey keys[LOOKUP_BATCH];
     bool found[LOOKUP_BATCH];
+    enum registry_result result;
     size_t n = wake_queue_take(dispatcher->queue, lane, now_ms, targets,
                                lookups(dispatcher, lane, now_ms));
 
@@ -220,8 +223,11 @@ static void serve_lane(struct dispatcher *dispatcher, unsigned lane, int64_t now
         return;
     for (size_t i = 0; i < n; i++)
         keys[i] = *wake_target_key(targets[i]);
-    if (succeeded(dispatcher, registry_lookup(dispatcher->registry, dispatcher->lease.since_us,
-                                              keys, n, dispatcher->registrations, found))) {
+    result = registry_lookup(dispatcher->registry, dispatcher->lease.since_us, keys, n,
+                             dispatcher->registrations, found);
+    if (result == REGISTRY_PENDING)
+        dispatcher->pauses.due_ms = now_ms; /* pushing is held: see pauses_run() */
+    if (result != REGISTRY_PENDING && succeeded(dispatcher, result)) {
         for (size_t i = 0; i < n; i++)
             turns_serve(&dispatcher->turns, targets[i],
                         found[i] ? &dispatcher->registrations[i] : NULL, now_ms);
@@ -236,8 +242,11 @@ static void serve_lane(struct dispatcher *dispatcher, unsigned lane, int64_t now
 
 static void serve(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    for (unsigned lane = 0;
-         lane < push_desk_lanes(dispatcher->desk) && commands_work(dispatcher, now_ms); lane++)
+    if (commands_work(dispatcher, now_ms))
+        (void)succeeded(dispatcher, pauses_run(&dispatcher->pauses, dispatcher->registry, now_ms));
+    for (unsigned lane = 0; lane < push_desk_lanes(dispatcher->desk) &&
+                            commands_work(dispatcher, now_ms) && !dispatcher->pauses.held;
+         lane++)
         serve_lane(dispatcher, lane, now_ms);
 }
 
@@ -252,9 +261,12 @@ static void publish_status(struct dispatcher *dispatcher)
 /* When there is something to do even if nothing happens. */
 static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    int64_t next = wake_queue_next_ms(dispatcher->queue);
+    int64_t next = dispatcher->pauses.due_ms;
 
-    for (unsigned lane = 0; lane < push_desk_lanes(dispatcher->desk); lane++) {
+    if (!dispatcher->pauses.held)
+        next = earlier(next, wake_queue_next_ms(dispatcher->queue));
+    for (unsigned lane = 0; lane < push_desk_lanes(dispatcher->desk) && !dispatcher->pauses.held;
+         lane++) {
         if (wake_queue_waiting(dispatcher->queue, lane))
             next = earlier(next, next_lookup_ms(dispatcher, lane, now_ms));
     }
@@ -374,6 +386,8 @@ static bool make_turns(struct dispatcher *dispatcher, const struct settings *set
     dispatcher->sort_due_ms = calloc(lanes, sizeof *dispatcher->sort_due_ms);
     dispatcher->turns =
         (struct turns){.queue = dispatcher->queue, .desk = dispatcher->desk, .stats = stats};
+    if (dispatcher->queue != NULL)
+        wake_queue_follow(dispatcher->queue, &dispatcher->pauses);
     return dispatcher->queue != NULL && dispatcher->sort_due_ms != NULL;
 }
 

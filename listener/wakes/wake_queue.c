@@ -10,6 +10,7 @@
 #include "base/hash_table.h"
 #include "base/must.h"
 #include "notify_delay.h"
+#include "pauses.h"
 #include "wake_entry.h"
 
 #define KINDS (WAKE_VIA_RELAY + 1)
@@ -50,6 +51,7 @@ struct wake_queue {
     unsigned dropped;
     uint16_t lease; /* how often its wakes were disowned */
     wake_random_fn *random;
+    const struct pauses *pauses; /* NULL: none */
     struct hash_table *targets;
     struct due_heap heap;             /* the targets that are not due yet */
     struct wake_entries waits[KINDS]; /* whatever their targets' states */
@@ -278,6 +280,11 @@ struct wake_queue *wake_queue_new(size_t max, unsigned lanes, wake_random_fn *ra
     return queue;
 }
 
+void wake_queue_follow(struct wake_queue *queue, const struct pauses *pauses)
+{
+    queue->pauses = pauses;
+}
+
 void wake_queue_free(struct wake_queue **queue)
 {
     struct hash_table_item *item;
@@ -494,6 +501,14 @@ void wake_queue_postpone(struct wake_queue *queue, struct wake_target *target, u
     (void)wait_until_due(queue, target);
 }
 
+static bool is_too_old(const struct wake_queue *queue, const struct wake_entry *entry,
+                       int64_t due_ms, int64_t now_ms)
+{
+    int64_t held_ms = queue->pauses != NULL ? pauses_between(queue->pauses, due_ms, now_ms) : 0;
+
+    return now_ms - due_ms - held_ms > wake_entry_life_ms(entry);
+}
+
 /* Has a push cover an entry's wakes that are due. Returns how many; if they are too old, none, and
  * `*expired` more. */
 static unsigned cover(struct wake_queue *queue, struct wake_entry *entry, int64_t now_ms,
@@ -504,7 +519,7 @@ static unsigned cover(struct wake_queue *queue, struct wake_entry *entry, int64_
 
     if (n == 0)
         return 0;
-    if (expired != NULL && now_ms - newest_ms > wake_entry_life_ms(entry)) {
+    if (expired != NULL && is_too_old(queue, entry, newest_ms, now_ms)) {
         put_done(queue, entry, entry->score);
         *expired += n;
         return 0;

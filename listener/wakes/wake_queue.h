@@ -51,6 +51,11 @@ typedef uint64_t wake_random_fn(uint64_t limit);
 struct wake_queue *wake_queue_new(size_t max, unsigned lanes, wake_random_fn *random);
 void wake_queue_free(struct wake_queue **queue);
 
+/* The clock by which wakes are given up stands still while pushing is held. The pauses outlive the
+ * queue. */
+struct pauses;
+void wake_queue_follow(struct wake_queue *queue, const struct pauses *pauses);
+
 enum wake_added {
     WAKE_ADDED,
     WAKE_KNOWN,    /* it is here already */

@@ -36,7 +36,7 @@ enum registry_result {
     REGISTRY_REFUSED_PUBKEY,  /* over the pubkey's limit; its deferred wake is queued */
     REGISTRY_QUEUE_FULL,      /* too many wakes are in the inbox */
     REGISTRY_FULL,            /* MAX_REGISTRATIONS reached, or Redis is short or out of memory */
-    REGISTRY_PENDING,         /* registry_wakes_collect(): nothing yet */
+    REGISTRY_PENDING,         /* not yet */
     REGISTRY_UNAVAILABLE,     /* Redis cannot be used now; try again later */
     REGISTRY_LAPSED           /* this listener's name is not held as it was: see struct lease */
 };

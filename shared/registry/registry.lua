@@ -20,6 +20,8 @@ local NOTICE_US = 3 * 1000000                -- by then a listener has noticed t
 local LEAVE_US = 15 * 1000000                -- and so long it may take to finish its pushes
 local NAME_MAX = 64                          -- of a listener
 local TRIM_BATCH = 5000
+local PAUSES_MAX = 16                        -- the latest are kept,
+local PAUSES_FOR_MS = 24 * 60 * 60 * 1000    -- for as long as a wake may wait after them
 local WAITING_SCAN = 256                     -- waiting wakes looked at in one call
 local ENDPOINT_TRIM_BATCH = 16
 local ENDPOINT_SCAN = 256                    -- endpoints looked at in one call
@@ -63,6 +65,8 @@ local function seen_key(prefix, id) return prefix .. 'seen:' .. id end
 local function woke_key(prefix, pubkey) return prefix .. 'woke:' .. pubkey end
 local function wakes_key(prefix) return prefix .. 'wakes' end
 local function waiting_key(prefix, name) return prefix .. 'waiting:' .. name end
+local function paused_key(prefix) return prefix .. 'paused' end
+local function pauses_key(prefix) return prefix .. 'pauses' end
 local function waiters_key(prefix) return prefix .. 'waiters' end
 local function stats_key(prefix) return prefix .. 'stats' end
 local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
@@ -537,16 +541,48 @@ local function holds(prefix, name, since)
   return redis.call('HGET', listener_key(prefix, name), 'since') == since
 end
 
+-- Pauses. As long as an operator has the key `paused` there, no push begins, and the clock by which
+-- wakes are given up stands still. `pauses` keeps when that began (the members) and ended (the
+-- scores, +inf while it lasts): first and last seen by any listener.
+local function is_paused(prefix)
+  return redis.call('EXISTS', paused_key(prefix)) == 1
+end
+
+local function note_pause(key, now, held)
+  local lasting = redis.call('ZRANGE', key, '+inf', '+inf', 'BYSCORE')
+  if held and #lasting == 0 then redis.call('ZADD', key, '+inf', now) end
+  if not held then
+    for _, began in ipairs(lasting) do redis.call('ZADD', key, now, began) end
+  end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - PAUSES_FOR_MS)
+  redis.call('ZREMRANGEBYRANK', key, 0, -PAUSES_MAX - 1)
+end
+
+-- pauses(prefix): 1 if pushing is held, now in ms, then of each time that it was: begin, and end or 0
+local function do_pauses(keys)
+  local now, held = ms_down(now_us()), is_paused(keys[1])
+  note_pause(pauses_key(keys[1]), now, held)
+  local answer = { held and 1 or 0, now }
+  local page = redis.call('ZRANGE', pauses_key(keys[1]), 0, -1, 'WITHSCORES')
+  for i = 1, #page, 2 do
+    answer[#answer + 1] = tonumber(page[i])
+    answer[#answer + 1] = page[i + 1] == 'inf' and 0 or tonumber(page[i + 1])
+  end
+  return answer
+end
+
 local function drop_entries(prefix, ids)
   redis.call('XACK', wakes_key(prefix), GROUP, unpack(ids))
   return redis.call('XDEL', wakes_key(prefix), unpack(ids))
 end
 
 -- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth, expiry in ms },
--- token false if absent. It comes right before the pushes, so 0 where the name is no longer held.
+-- token false if absent. It comes right before the pushes, so 0 where the name is no longer held, and
+-- 1 where an operator holds pushing.
 local function do_lookup(keys, args)
   local name, since = unpack(args, 1, 2)
   if not holds(keys[1], name, since) then return 0 end
+  if is_paused(keys[1]) then return 1 end
   local found = {}
   for i = 3, #args do
     local key = token_key(keys[1], args[i])
@@ -825,13 +861,15 @@ local function count_waiting(prefix)
 end
 
 -- state(prefix): { live registrations of each platform, length of the inbox, wakes that wait, 1 where
--- new registrations are refused for want of memory, the listeners' sums }
+-- new registrations are refused for want of memory, 1 where an operator holds pushing, the
+-- listeners' sums }
 local function do_state(keys)
   local now, values = now_us(), {}
   for _, each in ipairs(PLATFORMS) do values[#values + 1] = count_live(keys[1], each, now) end
   values[#values + 1] = redis.call('XLEN', wakes_key(keys[1]))
   values[#values + 1] = count_waiting(keys[1])
   values[#values + 1] = is_short_of_memory(now) and 1 or 0
+  values[#values + 1] = is_paused(keys[1]) and 1 or 0
   for _, each in ipairs(sum_listeners(keys[1])) do values[#values + 1] = each end
   return values
 end
@@ -1019,6 +1057,7 @@ register('unregister', do_unregister, { 'allow-oom' })
 register('count', do_count, { 'no-writes' })
 register('events', do_events)
 register('lookup', do_lookup, { 'no-writes' })
+register('pauses', do_pauses, { 'allow-oom' })
 register('take', do_take, { 'allow-oom' })
 register('drop', do_drop, { 'allow-oom' })
 register('waiting', do_waiting, { 'no-writes' })

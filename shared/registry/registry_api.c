@@ -14,7 +14,7 @@
 #define NOTIFY_QUEUE_FULL     -2
 
 #define LISTENER_SUMS 6                   /* of registry.lua's sum_listeners() */
-#define STATE_VALUES  (5 + LISTENER_SUMS) /* of `state`, and before the counters in `metrics` */
+#define STATE_VALUES  (6 + LISTENER_SUMS) /* of `state`, and before the counters in `metrics` */
 
 const char *platform_name(enum platform platform)
 {
@@ -184,7 +184,8 @@ static void set_state(const struct registry *registry, struct registry_state *st
         .inbox = values[2],
         .queued = values[2] + values[3],
         .memory_short = values[4] != 0,
-        .listeners = listeners_of(values + 5),
+        .paused = values[5] != 0,
+        .listeners = listeners_of(values + 6),
         .redis_full = redis_is_full(registry->redis),
         .registrations_full = values[0] + values[1] >= (uint64_t)settings->max_registrations,
         .queue_half_full = values[2] >= (uint64_t)settings->wakes_max / 2};

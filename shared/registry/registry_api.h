@@ -57,6 +57,7 @@ struct registry_state {
     uint64_t android, ios; /* live registrations */
     uint64_t inbox;        /* wakes that no listener has taken yet */
     uint64_t queued;       /* wakes that wait or are under way, those included */
+    bool paused;           /* an operator holds pushing */
     struct registry_listeners listeners;
     /* For each of these requests are answered 503. */
     bool redis_full;         /* its maxmemory is reached */

@@ -252,9 +252,10 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
-    if (is_lapsed(reply)) {
+    if (reply->type == REDIS_REPLY_INTEGER) {
+        result = is_lapsed(reply) ? REGISTRY_LAPSED : REGISTRY_PENDING;
         freeReplyObject(reply);
-        return REGISTRY_LAPSED;
+        return result;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
         return registry_unexpected_reply(reply);
@@ -386,6 +387,34 @@ enum registry_result registry_wakes_adopt(struct registry *registry, int64_t sin
     registry_add_number(registry, most);
     result = registry_call_for_integer(registry, adopted);
     return result == REGISTRY_OK && *adopted < 0 ? REGISTRY_LAPSED : result;
+}
+
+enum registry_result registry_pauses(struct registry *registry, int64_t *redis_ms, bool *held,
+                                     struct registry_pause *pauses, size_t *n)
+{
+    uint64_t numbers[2 + 2 * REGISTRY_PAUSES_MAX];
+    redisReply *reply;
+    size_t count;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "pauses");
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    count = reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0;
+    if (count < 2 || count % 2 != 0 || count > sizeof numbers / sizeof numbers[0])
+        return registry_unexpected_reply(reply);
+    result = registry_read_numbers(reply, numbers, count);
+    if (result != REGISTRY_OK)
+        return result;
+    *held = numbers[0] != 0;
+    *redis_ms = (int64_t)numbers[1];
+    *n = count / 2 - 1;
+    for (size_t i = 0; i < *n; i++) {
+        pauses[i].from_ms = (int64_t)numbers[2 + 2 * i];
+        pauses[i].to_ms = numbers[3 + 2 * i] != 0 ? (int64_t)numbers[3 + 2 * i] : INT64_MAX;
+    }
+    return REGISTRY_OK;
 }
 
 enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,

@@ -68,9 +68,19 @@ enum registry_result registry_wakes_waiting(struct registry *registry, int64_t s
 enum registry_result registry_wakes_adopt(struct registry *registry, int64_t since_us,
                                           unsigned most, int64_t *adopted);
 
+/* When an operator has held pushing, oldest first, in Unix milliseconds by Redis's clock. */
+#define REGISTRY_PAUSES_MAX 16 /* the same as registry.lua's */
+struct registry_pause {
+    int64_t from_ms, to_ms; /* INT64_MAX: it lasts */
+};
+
+/* Whether pushing is held now, and up to REGISTRY_PAUSES_MAX times when it has been. */
+enum registry_result registry_pauses(struct registry *registry, int64_t *redis_ms, bool *held,
+                                     struct registry_pause *pauses, size_t *n);
+
 /* Looks n pubkeys (up to REGISTRY_BATCH_MAX) up in one command, right before they are pushed to;
  * found[i] tells whether registrations[i] is set. REGISTRY_LAPSED: they may not be pushed to, for
- * their wakes may be another's now. */
+ * their wakes may be another's now. REGISTRY_PENDING: an operator holds pushing. */
 enum registry_result registry_lookup(struct registry *registry, int64_t since_us,
                                      const struct trade_pubkey *keys, size_t n,
                                      struct registration *registrations, bool *found);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "unit.h"
+#include "wakes/pauses.h"
 
 #define MAX 100
 
@@ -703,6 +704,29 @@ START_TEST(old_wakes_do_not_show)
 }
 END_TEST
 
+/* By as long as pushing was held while the wake was there. */
+START_TEST(a_pause_is_not_counted)
+{
+    const struct pauses pauses = {
+        .all = {{-5000, -1000}, {100, 500}, {1000, INT64_C(100) * WAKE_LIFE_NOTIFY_MS}},
+        .count = 3};
+    const int64_t end =
+        INT64_C(100) * WAKE_LIFE_NOTIFY_MS + WAKE_LIFE_NOTIFY_MS - 1000 + (500 - 100);
+    enum push_kind kind;
+    struct wake_target *target;
+    unsigned expired;
+
+    wake_queue_follow(queue, &pauses);
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    target = take(WAKE_LANE_UNKNOWN, end);
+    ck_assert(wake_queue_begin(queue, target, WAKE_LANE_FCM, end, &kind, &expired));
+    wake_queue_abandon(queue, target);
+    target = take(WAKE_LANE_FCM, end + 1);
+    ck_assert(!wake_queue_begin(queue, target, WAKE_LANE_FCM, end + 1, &kind, &expired));
+    ck_assert_uint_eq(expired, 1);
+}
+END_TEST
+
 START_TEST(lanes_do_not_hold_each_other_up)
 {
     struct wake_target *target;
@@ -1011,6 +1035,7 @@ int main(void)
     tcase_add_test(tcase, a_push_fails_since_the_one_before_it);
     tcase_add_test(tcase, old_wakes_are_given_up);
     tcase_add_test(tcase, old_wakes_do_not_show);
+    tcase_add_test(tcase, a_pause_is_not_counted);
     tcase_add_test(tcase, lanes_do_not_hold_each_other_up);
     tcase_add_test(tcase, an_abandoned_push_leaves_its_wakes_waiting);
     tcase_add_test(tcase, disowned_wakes_are_forgotten);

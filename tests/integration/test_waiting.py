@@ -1,0 +1,117 @@
+"""What waits: in the inbox for no longer than it takes to take it, then in a set of the listener's
+until it is pushed; and an operator who holds pushing."""
+import collections
+import pathlib
+import re
+import time
+
+import pytest
+
+import nostr
+from stack import wait_until
+
+FIRST, SECOND = "listener-1", "listener-2"
+
+
+@pytest.fixture
+def held(make_stack, relay):
+    """The whole server, whose pushing an operator holds; its inbox is half full with 10."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", WAKES_MAX="20")
+    stack.start_redis()
+    stack.redis.set("mostro:paused", 1)
+    stack.start_api()
+    stack.start_listener(relay)
+    wait_until(lambda: "an operator holds pushing" in stack.listener.output())
+    return stack
+
+
+def release(stack):
+    stack.redis.delete("mostro:paused")
+
+
+def wake_many(stack, phone, n):
+    """Notifies n registered pubkeys; returns their endpoints."""
+    endpoints = []
+    for _ in range(n):
+        pubkey, endpoint = nostr.new_pubkey(), phone.endpoint()
+        stack.register(pubkey, endpoint)
+        assert stack.notify(pubkey).status == 202
+        endpoints.append(endpoint)
+    wait_until(lambda: stack.wakes_waiting() == n and stack.redis.xlen("mostro:wakes") == 0)
+    return endpoints
+
+
+def pushed(phone):
+    return collections.Counter(phone.url + push.path for push in list(phone.pushes))
+
+
+def test_nothing_is_pushed_while_an_operator_holds_it(held, phone, relay):
+    endpoint, = wake_many(held, phone, 1)
+    held.listener.stop()
+    held.start_listener(relay)
+    time.sleep(1.2)  # longer than the push of a notify waits by itself
+    assert pushed(phone) == {} and held.wakes_waiting() == 1
+    assert held.redis.zcard("mostro:pauses") == 1
+    release(held)
+    phone.next_push()
+    held.wait_until_idle()
+    assert pushed(phone) == {endpoint: 1}
+    wait_until(lambda: "no longer held by an operator" in held.listener.output())
+    (_, end), = held.redis.zrange("mostro:pauses", 0, -1, withscores=True)
+    seconds, _ = held.redis.time()
+    assert seconds - 10 < end / 1000 < seconds + 1
+
+
+def test_what_waits_to_be_pushed_fills_no_inbox(held, phone):
+    """Far more than half of it, and notify is not answered 503."""
+    wake_many(held, phone, 30)
+
+
+def test_a_listener_killed_before_it_pushes_loses_nothing(held, phone, relay):
+    endpoints = wake_many(held, phone, 30)
+    held.listener.kill()
+    release(held)
+    held.start_listener(relay)
+    held.wait_until_idle()
+    assert pushed(phone) == {endpoint: 1 for endpoint in endpoints}
+
+
+def test_what_waits_is_taken_over(held, phone, relay):
+    endpoints = wake_many(held, phone, 30)
+    held.listener.kill()
+    held.redis.delete(f"mostro:listener:{FIRST}")  # as if it had expired
+    held.start_listener(relay, LISTENER_NAME=SECOND)
+    wait_until(lambda: held.redis.zcard(f"mostro:waiting:{SECOND}") == 30, what="a takeover")
+    assert not held.redis.exists(f"mostro:waiting:{FIRST}")
+    assert held.redis.zrange("mostro:waiters", 0, -1) == [SECOND]
+    release(held)
+    held.wait_until_idle()
+    assert pushed(phone) == {endpoint: 1 for endpoint in endpoints}
+
+
+# ---- What it costs
+
+
+def queue_for_registered(stack, first, n):
+    with stack.redis.pipeline(transaction=False) as pipeline:
+        for i in range(first, first + n):
+            pubkey = f"{i:064x}"
+            pipeline.hset(f"mostro:token:{pubkey}", mapping={"token": "t", "platform": "ios"})
+            pipeline.xadd("mostro:wakes", {"pk": pubkey, "via": "relay", "not_before": 1})
+        pipeline.execute()
+    wait_until(lambda: stack.wakes_waiting() == first + n, timeout=30)
+
+
+def memory_of(program):
+    status = pathlib.Path(f"/proc/{program.pid}/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+) kB", status).group(1)) * 1024
+
+
+def test_the_memory_of_a_wake_that_waits(held):
+    """At most 300 bytes of the listener and 175 of Redis, most of which is the key in hex."""
+    queue_for_registered(held, 0, 2000)
+    before = memory_of(held.listener)
+    queue_for_registered(held, 2000, 20_000)
+    of_process = (memory_of(held.listener) - before) / 20_000
+    of_redis = held.redis.memory_usage(f"mostro:waiting:{FIRST}", samples=0) / 22_000
+    assert of_process <= 300 and of_redis <= 175, (of_process, of_redis)

@@ -21,6 +21,7 @@ import threading
 MUST, MAY, NOT = "must", "may", "not"
 NOTIFY, EVENT, FILE = "notify", "event", "file"
 EVERYTHING = "everything"  # a doubt's scope
+BY_FILE = "by the file"  # the route of what the endpoint file wakes
 
 
 @dataclasses.dataclass
@@ -138,7 +139,7 @@ class Ledger:
                                                  or account.closed >= kept_before):
                     sure = was_open and account.opened < kept_before
                     cause = self.begin(account, FILE, at)
-                    self.settle(cause, MUST if sure else MAY, at)
+                    self.settle(cause, MUST if sure else MAY, at, [BY_FILE])
 
     # ---- What is asked
 

@@ -11,7 +11,7 @@ import threading
 
 import redis
 
-from ledger import EVERYTHING
+from ledger import BY_FILE, EVERYTHING
 from load import Strangers
 from world import (DISTRIBUTORS, FCM, LISTENER, MEMORY, PROVIDERS, REDIS, RELAYS, WAKES_MAX, WEB,
                    WORKER, now)
@@ -27,6 +27,7 @@ PAGE, PAGE_SECONDS = 500, 1
 PUSH_SECONDS = 5
 AFTERMATH_SECONDS = 1
 FILE_SECONDS = 10  # after which an endpoint is in the file, amply
+FILE_WAKES_PER_S = 50  # ENDPOINT_WAKES_PER_S in registry.lua
 FEW_DESCRIPTORS = 8
 
 
@@ -138,10 +139,14 @@ class RedisKilled(_Killed):
         self.load.forget_accounts()
         self.doubt(EVERYTHING)
         self.ledger.lose_data(now(), min([now(), *troubles]) - FILE_SECONDS)
+        self._file = self.ledger.outage(BY_FILE, now(), self.recovery, "the endpoint file")
 
     def undo(self):
+        """All endpoints in the file are woken, strangers' too, in no order and evenly spread."""
         super().undo()
         self.load.forget_accounts()
+        self._file.recovery = self.recovery + self.world.endpoints_in_file() / FILE_WAKES_PER_S
+        self._file.end = now()
 
 
 # ---- Stopped

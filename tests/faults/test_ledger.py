@@ -1,7 +1,7 @@
 """The ledger finds what it is there to find, and excuses what it is to excuse."""
 import unittest
 
-from ledger import EVENT, EVERYTHING, MAY, MUST, NOT, NOTIFY, Ledger
+from ledger import BY_FILE, EVENT, EVERYTHING, MAY, MUST, NOT, NOTIFY, Ledger
 
 PATIENCE = 5
 
@@ -175,6 +175,13 @@ class LedgerTest(unittest.TestCase):
         self.check()
         self.wake(6)
         self.check(doubles=1)
+
+    def test_a_long_endpoint_file_takes_its_time(self):
+        self.outage(BY_FILE, 2, 4, recovery=60)
+        self.ledger.lose_data(2, kept_before=1)
+        self.assertEqual(self.ledger.unwoken(), (1, 64 + PATIENCE))
+        self.wake(64)
+        self.check()
 
     def test_a_redis_that_was_killed_before_the_file_was_written(self):
         self.ledger.lose_data(2, kept_before=-1)

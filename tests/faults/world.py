@@ -104,6 +104,7 @@ class World:
 
     def __init__(self, directory, ledger):
         self.directory = pathlib.Path(directory)
+        self.endpoints_file = self.directory / "endpoints" / "endpoints.json"
         self.ledger = ledger
         self.down = set()  # parts that are meant to be
         self.died = []  # what was not
@@ -139,7 +140,7 @@ class World:
         google = self.directory / "google"
         return {
             "UNIFIEDPUSH_ALLOW_PRIVATE": "true",
-            "UNIFIEDPUSH_ENDPOINTS_FILE": str(self.directory / "endpoints" / "endpoints.json"),
+            "UNIFIEDPUSH_ENDPOINTS_FILE": str(self.endpoints_file),
             "FCM_ENABLED": "true",
             "FCM_ENDPOINT": self.providers[FCM].url,
             "FIREBASE_PROJECT_ID": Google.PROJECT,
@@ -197,6 +198,10 @@ class World:
     def workers(self):
         """Their process ids."""
         return self.stack.workers.children()
+
+    def endpoints_in_file(self):
+        return (len(json.loads(self.endpoints_file.read_text()))
+                if self.endpoints_file.exists() else 0)
 
     def look_for_the_dead(self):
         """Whatever has ended and was not killed is noted, and started again where that can be."""

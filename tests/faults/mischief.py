@@ -29,6 +29,7 @@ AFTERMATH_SECONDS = 1
 FILE_SECONDS = 10  # after which an endpoint is in the file, amply
 FILE_WAKES_PER_S = 50  # ENDPOINT_WAKES_PER_S in registry.lua
 FEW_DESCRIPTORS = 8
+STARTED_SECONDS = 8  # by when a listener has all that it needs, amply
 
 
 class Fault:
@@ -48,6 +49,9 @@ class Fault:
     def __str__(self):
         words = "".join(f" {one.lower()}" if one.isupper() else one for one in type(self).__name__)
         return f"{words.strip()}{f' ({self.scope})' if self.scope else ''}"
+
+    def may_begin(self):
+        return True
 
     def begin(self):
         if self.scope:
@@ -260,6 +264,11 @@ class _NoDescriptors(Fault):
 
 class ListenerWithoutDescriptors(_NoDescriptors):
     scope, recovery = LISTENER, RECOVERY_BACKOFF
+
+    def may_begin(self):
+        """One that has none to start with may well end."""
+        return not any(outage.end + STARTED_SECONDS > now()
+                       for outage in self.ledger.outages_at(now(), now(), LISTENER))
 
     def do(self):
         self.starve(self.world.program(LISTENER).pid)

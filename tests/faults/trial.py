@@ -100,10 +100,10 @@ class Trial:
             time.sleep(0.05)
 
     def is_room_for(self, plan):
-        """Not where as many fail already, or the same part does."""
-        scope = self.made(*plan[2:]).scope
-        return len(self.active) < AT_ONCE and not (
-            scope and any(one.scope == scope for _, one in self.active))
+        """Not where as many fail already, or the same part does; nor before it may."""
+        fault = self.made(*plan[2:])
+        return len(self.active) < AT_ONCE and fault.may_begin() and not (
+            fault.scope and any(one.scope == fault.scope for _, one in self.active))
 
     def made(self, kind, seed):
         return kind(self.world, self.load, random.Random(seed))

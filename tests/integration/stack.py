@@ -99,12 +99,26 @@ class Program:
         return self._process.poll() is None
 
     def send_signal(self, number):
-        """To the process and all its children."""
-        if not self._killed:
-            try:
-                os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                pass
+        """To the process and all its children. What is stopped stands still when this returns,
+        which is not so yet when the kernel has taken the signal."""
+        if self._killed:
+            return
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+        if number == signal.SIGSTOP:
+            wait_until(lambda: all(state in "TZX" for state in self._states()),
+                       what=f"{self.name} stands still")
+
+    def _states(self):
+        """Of all threads, as proc_pid_stat(5) tells them."""
+        for pid in (self.pid, *self.children()):
+            for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+                try:
+                    yield stat.read_text().rpartition(")")[2].split()[0]
+                except (FileNotFoundError, ProcessLookupError):
+                    pass  # it has ended
 
     def wait(self, timeout=20):
         return self._process.wait(timeout)

@@ -30,9 +30,11 @@ def release(stack):
 
 
 def wake_many(stack, phone, n):
-    """Notifies n registered pubkeys; returns their endpoints."""
+    """Notifies n registered pubkeys, no faster than their wakes are taken; returns their
+    endpoints."""
     endpoints = []
     for _ in range(n):
+        wait_until(lambda: stack.redis.xlen("mostro:wakes") == 0)
         pubkey, endpoint = nostr.new_pubkey(), phone.endpoint()
         stack.register(pubkey, endpoint)
         assert stack.notify(pubkey).status == 202

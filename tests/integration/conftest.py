@@ -30,6 +30,10 @@ def pytest_runtest_makereport(item, call):
             stack.keep = True
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "measured: its verdict is about time or memory")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def programs():
     """Without the programs every test would fail in its own confusing way."""

@@ -179,6 +179,7 @@ def rss_kb(stack):
     return int(status.split("VmRSS:")[1].split()[0])
 
 
+@pytest.mark.measured
 def test_memory_does_not_grow_with_events(api):
     """A week of 100 events a second is 60 million; each leaves an id in the seen set, which holds
     131,072 and is full after the first round here (test_seen.c takes the millions), and nothing

@@ -446,6 +446,7 @@ def make_pools(api, size=POOL, endpoint=lambda: "x" * 163):
     return pools
 
 
+@pytest.mark.measured
 def test_registered_take_as_long(make_api, make_caller):
     api = make_api(2, **RAISED)
     pools = make_pools(api)
@@ -455,6 +456,7 @@ def test_registered_take_as_long(make_api, make_caller):
     assert measure(caller, pools, registered_ns=LEAK_NS) > welch.LIMIT
 
 
+@pytest.mark.measured
 def test_registered_take_as_long_while_they_are_pushed_to(make_stack, make_caller, relay):
     """With a listener on the same machine, which has more to do for the registered. Their phone is
     another process: inside this one it would hold up the very clock."""
@@ -472,6 +474,7 @@ def test_registered_take_as_long_while_they_are_pushed_to(make_stack, make_calle
     api.listener.kill()
 
 
+@pytest.mark.measured
 def test_registered_are_refused_as_fast(make_api, make_caller):
     api = make_api(2, **{**RAISED, "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1"})
     pools = make_pools(api, 20)

@@ -683,6 +683,7 @@ MOST_BYTES = 600
 REGISTRATIONS = 125_000
 
 
+@pytest.mark.measured
 def test_the_memory_of_a_registration(make_stack):
     """With tokens of 163 characters, as FCM gives them."""
     stack = make_stack()

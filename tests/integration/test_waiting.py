@@ -109,6 +109,7 @@ def memory_of(program):
     return int(re.search(r"RssAnon:\s+(\d+) kB", status).group(1)) * 1024
 
 
+@pytest.mark.measured
 def test_the_memory_of_a_wake_that_waits(held):
     """At most 300 bytes of the listener and 175 of Redis, most of which is the key in hex."""
     queue_for_registered(held, 0, 2000)

@@ -397,6 +397,7 @@ def test_wakes_during_a_push_cause_one_more(live, relay, phone, other_phone, pub
     live.register(other, other_phone.endpoint())
     live.notify(other)
     other_phone.next_push()
+    time.sleep(0.5)  # by then the push of a notify waits no longer by itself
     gate.set()
     phone.next_push()
     live.wait_until_idle()

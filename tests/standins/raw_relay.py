@@ -24,6 +24,7 @@ class RawRelay:
     def __init__(self):
         self._server = socket.create_server((HOST, 0))
         self._socket = None
+        self._sending = threading.Lock()
         self._live = threading.Event()
         self.url = f"ws://{HOST}:{self._server.getsockname()[1]}"
         self.subscription = None  # the id of the REQ for live gift wraps
@@ -49,7 +50,8 @@ class RawRelay:
 
     def send(self, frames):
         """Returns when the client, or what is between, has taken them."""
-        self._socket.sendall(frames)
+        with self._sending:
+            self._socket.sendall(frames)
 
     def event_frame(self, event):
         return frame(json.dumps(["EVENT", self.subscription, event], separators=(",", ":")))
@@ -82,13 +84,13 @@ class RawRelay:
                 continue
             if message[2]["kinds"] == [nostr.GIFT_WRAP] and "since" not in message[2]:
                 self.subscription = message[1]
-            self._socket.sendall(frame(json.dumps(["EOSE", message[1]])))
+            self.send(frame(json.dumps(["EOSE", message[1]])))
             asked += 1
             if asked == 2:
                 self._live.set()
 
     def _messages(self):
-        """What the client says, pings and the like left out."""
+        """What the client says; its pings are answered."""
         stream = self._socket.makefile("rb")
         while head := stream.read(2):
             size = head[1] & 127
@@ -98,3 +100,5 @@ class RawRelay:
             text = bytes(byte ^ mask[i % 4] for i, byte in enumerate(stream.read(size)))
             if head[0] & 15 == 1:
                 yield json.loads(text)
+            elif head[0] & 15 == 9:
+                self.send(bytes([0x8a, len(text)]) + text)

@@ -40,6 +40,7 @@ SETTINGS = {
     "UNIFIEDPUSH_ALLOW_PRIVATE": "true",
     "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "60000",
     "WAKES_MAX": "10000000",
+    "RELAY_EVENTS_PER_SEC": "0",  # it is the listener that is to set the pace
 }
 HEARTBEAT = "mostro:listener:listener-1"
 

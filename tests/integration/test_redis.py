@@ -800,6 +800,7 @@ def test_a_deferral_is_noted_until_its_wake_is_due(slow, relay, phone, pubkey, r
     assert expires_in(slow, f"due:{pubkey}", MINUTE)
     expiry = slow.redis.pexpiretime(due)
     if registered:
+        wait_until(lambda: slow.redis.xlen("mostro:wakes") == 0, what="all have been taken")
         deferred = slow.redis.zscore("mostro:waiting:listener-1", f"notify:{pubkey}")
         assert 0 < deferred - expiry < 100
     # An event makes it one of the visible kind, and no longer one.

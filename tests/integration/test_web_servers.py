@@ -426,7 +426,9 @@ def test_a_folder_for_bodies_that_is_full_harms_nobody_else(make_stack):
     """Of the size that the mount gives it; large bodies, which no phone has, find no room."""
     stack = make_stack(REGISTER_RATE_PER_IP_PER_MIN="0")
     stack.start_redis()
-    mount = ["unshare", "-m", "sh", "-c",
+    # In a changed root, which is no mount and cannot be made private, all is private already.
+    mount = ["unshare", "-m", "--propagation", "unchanged", "sh", "-c",
+             'mount --make-rprivate / 2>/dev/null; '
              'mount -t tmpfs -o size=64k,mode=0777 tmpfs "$0" && exec "$@"',
              stack.directory / "bodies"]
     stack.start_api(web={"under": mount})

@@ -19,8 +19,8 @@ readonly PACKAGES=(
 # certificates with openssl; node is an HTTP/2 server that answers in frames of any size.
 # shellcheck disable=SC2034
 readonly TEST_PACKAGES=(
-    check iproute2 lighttpd-mod-openssl nftables nginx nodejs openssl procps python3-cryptography
-    python3-pytest python3-pytest-xdist python3-redis redis-tools
+    check iproute2 lighttpd-mod-openssl mount nftables nginx nodejs openssl procps
+    python3-cryptography python3-pytest python3-pytest-xdist python3-redis redis-tools
 )
 
 say() {

@@ -2,15 +2,12 @@
 until it is pushed; and an operator who holds pushing."""
 import collections
 import pathlib
-import random
 import re
 import time
 
 import pytest
 
 import nostr
-import phone as phones
-import welch
 from stack import wait_until
 
 FIRST, SECOND = "listener-1", "listener-2"
@@ -121,56 +118,3 @@ def test_the_memory_of_a_wake_that_waits(held):
     of_process = (memory_of(held.listener) - before) / 20_000
     of_redis = held.redis.memory_usage(f"mostro:waiting:{FIRST}", samples=0) / 22_000
     assert of_process <= 300 and of_redis <= 175, (of_process, of_redis)
-
-
-# ---- What it tells
-
-ENTRIES = 20_000
-LEAK_S = 0.0005
-
-
-def block_of_lives(stack, monitor, batch):
-    """Queues a wake for each (whether registered, pubkey) at once. Returns for how many seconds
-    each was there for others to see: nobody sees the inbox while a function runs, so an entry ends
-    where the function begins that takes it."""
-    with stack.redis.pipeline(transaction=False) as pipeline:
-        for _, pubkey in batch:
-            pipeline.xadd("mostro:wakes", {"pk": pubkey, "via": "relay", "not_before": 1})
-        ids = pipeline.execute()
-    kinds = {entry: is_registered for entry, (is_registered, _) in zip(ids, batch)}
-    added, block, unnamed = {}, [], list(ids)
-    while len(block) < len(batch):
-        said = monitor.next_command()
-        words = said["command"].split()
-        if words[0].upper() == "XADD":
-            added[unnamed.pop(0)] = said["time"]
-        elif words[0].upper() == "FCALL" and words[1].endswith("_take"):
-            block += [(kinds[entry], said["time"] - added[entry])
-                      for entry in words[6::4] if entry in kinds]
-    return block
-
-
-@pytest.mark.measured
-def test_an_entry_lives_as_long_whoever_it_is_for(make_stack, relay, phone):
-    """Or how full the inbox is would tell who is registered. Of the registered, half are at a
-    distributor that takes nothing more for now, and half are pushed to meanwhile."""
-    with phones.Phone() as full:
-        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", REGISTER_RATE_PER_IP_PER_MIN="0",
-                           REGISTER_NEW_PER_IP_PER_DAY="0", LOG_LEVEL="info")
-        stack.start_redis()
-        stack.start_api()
-        stack.start_listener(relay)
-        registered = [nostr.new_pubkey() for _ in range(400)]
-        for i, pubkey in enumerate(registered):
-            endpoint = (full if i % 2 else phone).endpoint()
-            full.answer(endpoint, [phones.Answer(429)] * 1000)
-            stack.register(pubkey, endpoint)
-        blocks = []
-        with stack.redis.monitor() as monitor:
-            while sum(len(block) for block in blocks) < ENTRIES:
-                kinds = [random.random() < 0.5 for _ in range(random.randint(1, 60))]
-                blocks.append(block_of_lives(stack, monitor, [
-                    (kind, random.choice(registered) if kind else nostr.new_pubkey())
-                    for kind in kinds]))
-    assert abs(welch.compare(blocks)) < welch.LIMIT
-    assert welch.can_see(blocks, LEAK_S)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "log/log.h"
@@ -14,9 +15,7 @@
 
 #define BATCH          128
 #define BLOCK_MS       2000
-#define PATIENCE_MS    1000 /* beyond what Redis may take by right */
-#define RETRY_MS       250
-#define RETRY_MOST_MS  1000
+#define PATIENCE_MS    1000  /* beyond what Redis may take by right */
 #define MEMORY_MS      10000 /* until what there was no memory for is read again */
 #define CLOCK_EVERY_MS 60000
 
@@ -25,6 +24,8 @@
 
 /* Upper bound on the time between two readings of Redis's clock in one function. */
 #define SAME_CALL_SLACK_MS 20
+
+static const struct backoff retries = {250, 1000, 0};
 
 enum state {
     INBOX_DOWN, /* the group is to be made sure of first */
@@ -43,9 +44,9 @@ struct inbox {
     bool own;         /* reading our unacknowledged entries, from the one after `after` */
     bool wants_restore;
     char after[WAKE_ID_SIZE];
-    int64_t deadline_ms; /* INBOX_ASKED */
-    int64_t retry_ms;    /* INBOX_DOWN, INBOX_READY */
-    int64_t retry_wait_ms;
+    int64_t deadline_ms;    /* INBOX_ASKED */
+    int64_t retry_ms;       /* INBOX_DOWN, INBOX_READY */
+    unsigned failures;      /* in a row */
     int64_t own_again_ms;   /* when all of that is to be read once more; INT64_MAX: not at all */
     int64_t redis_clock_ms; /* Redis's Unix clock less ours */
     int64_t clock_due_ms;
@@ -61,7 +62,6 @@ struct inbox *inbox_new(const struct settings *settings, struct stats *stats)
     inbox->stats = stats;
     inbox->registry = registry_new(settings, stats);
     inbox->state = INBOX_STOPPED;
-    inbox->retry_wait_ms = RETRY_MS;
     if (inbox->registry == NULL)
         inbox_free(&inbox);
     return inbox;
@@ -107,12 +107,10 @@ static void go_down(struct inbox *inbox, bool broken, int64_t now_ms)
 {
     registry_disconnect(inbox->registry);
     inbox->state = INBOX_DOWN;
-    inbox->retry_ms = now_ms + inbox->retry_wait_ms;
+    inbox->retry_ms = now_ms + backoff_ms(&retries, inbox->failures + 1, 0);
     if (!broken)
         return;
-    inbox->retry_wait_ms *= 2;
-    if (inbox->retry_wait_ms > RETRY_MOST_MS)
-        inbox->retry_wait_ms = RETRY_MOST_MS;
+    inbox->failures++;
     inbox->up = false;
 }
 
@@ -269,7 +267,7 @@ static void collect(struct inbox *inbox, struct wake_queue *queue, int64_t now_m
     }
     inbox->state = INBOX_READY;
     inbox->retry_ms = INT64_MIN;
-    inbox->retry_wait_ms = RETRY_MS;
+    inbox->failures = 0;
     if (!take(inbox, queue, n, now_ms))
         return;
     if (inbox->own && strcmp(last_id, inbox->after) == 0)

@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "endpoint_file.h"
 #include "endpoint_text.h"
+#include "endpoint_turns.h"
 #include "log/log.h"
 #include "registry/registry_endpoints.h"
 #include "registry/stats.h"
@@ -30,6 +31,10 @@
 /* The most that one call of Redis counts there. What takes longer is a Redis that hangs, which has
  * lost enough time already. */
 #define CALL_MOST_MS 20
+
+/* Endpoints of the file that are read between two renewals of the claim to it: so few take no
+ * second. */
+#define RENEW_EVERY 4096
 
 struct endpoint_keeper {
     const struct settings *settings;
@@ -91,9 +96,10 @@ static enum registry_result called(struct endpoint_keeper *keeper, int64_t made_
 
 struct loading {
     struct endpoint_keeper *keeper;
+    struct endpoint_turns *turns;
     struct registry_endpoint batch[REGISTRY_ENDPOINTS_MAX];
     size_t n;
-    size_t total;
+    size_t total, drawn;
 };
 
 static bool send_batch(struct loading *loading)
@@ -109,12 +115,39 @@ static bool send_batch(struct loading *loading)
                                                     loading->batch, n)) == REGISTRY_OK;
 }
 
+static bool take_turn(const struct registry_endpoint *endpoint, void *arg)
+{
+    struct loading *loading = arg;
+    struct registry_endpoints_state ignored;
+
+    if (++loading->drawn % RENEW_EVERY == 0)
+        (void)registry_endpoints_state(loading->keeper->registry, loading->keeper->instance,
+                                       &ignored);
+    return endpoint_turns_add(loading->turns, endpoint);
+}
+
 static bool take_loaded(const struct registry_endpoint *endpoint, void *arg)
 {
     struct loading *loading = arg;
 
-    loading->batch[loading->n++] = *endpoint;
+    loading->batch[loading->n] = *endpoint;
+    loading->batch[loading->n++].turn = endpoint_turns_next(loading->turns);
     return loading->n < REGISTRY_ENDPOINTS_MAX || send_batch(loading);
+}
+
+/* Reads the text twice: whose turn it is when is known when all are. */
+static enum endpoint_text_result read_and_send(struct loading *loading, const char *text,
+                                               size_t len, size_t *skipped)
+{
+    bool allow_private = loading->keeper->settings->unifiedpush_allow_private;
+    enum endpoint_text_result result;
+
+    if (endpoint_text_read(text, len, allow_private, take_turn, loading, skipped) ==
+        ENDPOINT_TEXT_STOPPED)
+        return ENDPOINT_TEXT_STOPPED;
+    endpoint_turns_draw(loading->turns);
+    result = endpoint_text_read(text, len, allow_private, take_loaded, loading, skipped);
+    return send_batch(loading) ? result : ENDPOINT_TEXT_STOPPED;
 }
 
 /* False where Redis did not take all of it. *trouble is set where it is to be set aside: why. */
@@ -122,20 +155,20 @@ static bool load_text(struct endpoint_keeper *keeper, const char *text, size_t l
                       const char **trouble)
 {
     struct loading *loading = calloc(1, sizeof *loading);
-    enum endpoint_text_result result;
-    size_t skipped, total;
-    bool sent;
+    enum endpoint_text_result result = ENDPOINT_TEXT_STOPPED;
+    size_t skipped = 0, total;
 
     if (loading == NULL)
         return false;
     loading->keeper = keeper;
-    result = endpoint_text_read(text, len, keeper->settings->unifiedpush_allow_private, take_loaded,
-                                loading, &skipped);
-    sent = result != ENDPOINT_TEXT_STOPPED && send_batch(loading);
+    loading->turns = endpoint_turns_new();
+    if (loading->turns != NULL)
+        result = read_and_send(loading, text, len, &skipped);
     total = loading->total;
+    endpoint_turns_free(&loading->turns);
     explicit_bzero(loading, sizeof *loading);
     free(loading);
-    if (!sent)
+    if (result == ENDPOINT_TEXT_STOPPED)
         return false;
     if (skipped > 0)
         log_warn("endpoint file: %zu entries are no endpoints, and are left out", skipped);

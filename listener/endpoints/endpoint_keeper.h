@@ -6,8 +6,9 @@
  * renewed for 30 s. All of them must name the same file, or all but one none. The file is written
  * at most once a second, and only when endpoints have changed. It is never written before Redis has
  * all that it holds, so that endpoints that only the file has survive the death of any listener.
- * Phones whose endpoints are brought back are woken, 50 a second, as if a relay had sent an event
- * for them. Trouble with the file is logged once and tried again; nothing else depends on it. */
+ * Phones whose endpoints are brought back are woken, 50 a second and in the order of
+ * endpoint_turns, as if a relay had sent an event for them. Trouble with the file is logged once
+ * and tried again; nothing else depends on it. */
 #ifndef MOSTRO_ENDPOINT_KEEPER_H
 #define MOSTRO_ENDPOINT_KEEPER_H
 

@@ -949,15 +949,15 @@ local function is_loading(prefix, name, instance)
 end
 
 -- endpoints_load(prefix; name, instance, ttl ms, then for each: device id, URL, time of registration,
--- '' for now, 'encrypted' or ''): brings back what the file holds, to be woken; 0 if it has to be
--- begun anew, or is another's to do
+-- '' for now, 'encrypted' or '', its turn): brings back what the file holds, to be woken, the lowest
+-- turn first; 0 if it has to be begun anew, or is another's to do
 local function do_endpoints_load(keys, args)
   local name, instance, ttl_ms = unpack(args, 1, 3)
   local prefix, now = keys[1], now_us()
   if not is_loading(prefix, name, instance) then return 0 end
   local expiry = ms_down(now) + tonumber(ttl_ms)
-  for i = 4, #args, 4 do
-    local device_id, url, since, mark = unpack(args, i, i + 3)
+  for i = 4, #args, 5 do
+    local device_id, url, since, mark, turn = unpack(args, i, i + 4)
     local pubkey, encrypted = stand_in(device_id), mark ~= ''
     local key = token_key(prefix, pubkey)
     if since == '' then since = math.floor(now / 1000000) end
@@ -971,7 +971,7 @@ local function do_endpoints_load(keys, args)
       if encrypted then redis.call('HSET', key, 'p256dh', KEYS_LOST) end
       redis.call('PEXPIREAT', key, expiry)
     end
-    redis.call('ZADD', endpoints_to_wake_key(prefix), 0, device_id)
+    redis.call('ZADD', endpoints_to_wake_key(prefix), turn, device_id)
   end
   return 1
 end

@@ -149,6 +149,7 @@ enum registry_result registry_endpoints_load(struct registry *registry, const ch
         registry_add(registry, endpoints[i].url);
         registry_add_moment(registry, endpoints[i].registered_at);
         registry_add(registry, endpoints[i].encrypted ? "encrypted" : "");
+        registry_add_number(registry, endpoints[i].turn);
     }
     return call_as_writer(registry);
 }

@@ -17,6 +17,7 @@ struct registry_endpoint {
     char url[ENDPOINT_URL_MAX + 1];
     int64_t registered_at; /* Unix seconds of its first registration; REGISTRY_NO_MOMENT: unknown */
     bool encrypted;        /* its device has given keys, so nothing may be sent to it unencrypted */
+    int64_t turn;          /* of those that are brought back: the lowest is woken first */
 };
 
 struct registry_endpoints_state {
@@ -48,9 +49,9 @@ enum registry_result registry_endpoints_begin(struct registry *registry, const c
 
 #define REGISTRY_ENDPOINTS_MAX 64 /* in one call */
 
-/* Brings back n (up to REGISTRY_ENDPOINTS_MAX) endpoints from the file. They are to be woken, and
- * expire like registrations unless their phones register again. NOT_FOUND: as above, or Redis has
- * lost what was brought back, and all begins again. */
+/* Brings back n (up to REGISTRY_ENDPOINTS_MAX) endpoints from the file. They are to be woken, each
+ * in its turn, and expire like registrations unless their phones register again. NOT_FOUND: as
+ * above, or Redis has lost what was brought back, and all begins again. */
 enum registry_result registry_endpoints_load(struct registry *registry, const char *instance,
                                              const struct registry_endpoint *endpoints, size_t n);
 

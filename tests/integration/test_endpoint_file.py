@@ -329,6 +329,22 @@ def test_redis_loses_its_data_while_the_listener_runs(kept, phone):
     assert kept.get("/api/status").body.endswith('"tokens":{"total":0,"android":0,"ios":0}}')
 
 
+def test_a_flood_delays_no_phone_when_redis_has_lost_its_data(stack, relay, phone):
+    """Of 20,000 endpoints, which would take 400 s, all of a stranger's are newer than the phones',
+    under many names of one domain."""
+    known = [phone.endpoint() for _ in range(100)]
+    flood = {f"http://r{i}.flood.invalid/{i}": 1_800_000_000 + i for i in range(20_000)}
+    put(stack, json.dumps({device_id(url): {"device_id": device_id(url), "endpoint_url": url,
+                                            "registered_at": moment}
+                           for url, moment in flood.items()})[:-1] + ", " +
+        json.dumps({key: value for url in known for key, value in record(url).items()})[1:])
+    stack.start_listener(relay)
+    phone.next_push(timeout=60)
+    wait_until(lambda: pushed(phone) == set(known), 15, "all phones are woken")
+    check_pace(phone.pushes)
+    assert phone.pushes[-1].arrived - phone.pushes[0].arrived < 8  # two owners: 4 s
+
+
 def test_redis_loses_its_data_while_no_listener_runs(kept, relay, phone, pubkey):
     url = phone.endpoint()
     kept.register(pubkey, url)
@@ -368,7 +384,7 @@ def test_phones_that_register_anew_are_woken_all_the_same(kept, relay, phone, pu
 def test_a_loss_while_it_is_loaded(stack, phone):
     """The file must not be taken for loaded then."""
     assert stack.get("/api/status").status == 200  # the functions are loaded
-    one = [device_id(url := phone.endpoint()), url, "", ""]
+    one = [device_id(url := phone.endpoint()), url, "", "", 0]
 
     def call(name, *arguments):
         return stack.redis.fcall(f"mostro2_endpoints_{name}", 1, "mostro:", "one", "x", *arguments)
@@ -482,7 +498,7 @@ def test_wakes_are_spread_whoever_queues_them(make_stack, phone):
     stack.start_redis()
     stack.start_api()
     known = [phone.endpoint() for _ in range(120)]
-    arguments = [word for url in known for word in (device_id(url), url, "", "")]
+    arguments = [word for url in known for word in (device_id(url), url, "", "", 0)]
     assert stack.get("/api/status").status == 200  # the functions are loaded
     stack.redis.hset("mostro:listener:one", "instance", "x")
     stack.redis.fcall("mostro2_endpoints_begin", 1, "mostro:", "one", "x")
@@ -506,7 +522,7 @@ def test_a_full_queue_takes_no_wakes_of_endpoints(make_stack, phone):
     stack.start_api()
     assert stack.get("/api/status").status == 200
     arguments = [word for url in (phone.endpoint() for _ in range(10))
-                 for word in (device_id(url), url, "", "")]
+                 for word in (device_id(url), url, "", "", 0)]
     stack.redis.hset("mostro:listener:one", "instance", "x")
     stack.redis.fcall("mostro2_endpoints_begin", 1, "mostro:", "one", "x")
     stack.redis.fcall("mostro2_endpoints_load", 1, "mostro:", "one", "x", HOUR_MS, *arguments)

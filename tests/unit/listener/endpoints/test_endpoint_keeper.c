@@ -23,6 +23,7 @@ static struct registry_endpoints_state states[STATES];
 static size_t state_count;
 static atomic_size_t asked;
 static unsigned loads, loaded, wakes;
+static int64_t turns[4]; /* of what was loaded */
 static enum registry_result load_answer;
 static bool hangs; /* when it is read from */
 static sem_t never;
@@ -102,7 +103,8 @@ enum registry_result registry_endpoints_load(struct registry *registry, const ch
 {
     (void)registry;
     (void)instance;
-    (void)endpoints;
+    for (size_t i = 0; i < n && loads + i < 4; i++)
+        turns[loads + i] = endpoints[i].turn;
     loads += (unsigned)n;
     return load_answer;
 }
@@ -254,6 +256,24 @@ START_TEST(the_file_is_loaded_before_it_is_written)
 }
 END_TEST
 
+START_TEST(owners_of_hosts_have_turns)
+{
+    FILE *file = fopen(path, "w");
+
+    ck_assert_ptr_nonnull(file);
+    (void)fputs("{\"a\":{\"endpoint_url\":\"https://x.flood.test/1\",\"registered_at\":9},"
+                "\"b\":{\"endpoint_url\":\"https://y.flood.test/2\",\"registered_at\":8},"
+                "\"c\":{\"endpoint_url\":\"https://y.flood.test/3\",\"registered_at\":7},"
+                "\"d\":{\"endpoint_url\":\"https://push.example/4\",\"registered_at\":1}}",
+                file);
+    (void)fclose(file);
+    RUN({true, 0, 5}, {true, 1, 5});
+    ck_assert_uint_eq(loads, 4);
+    ck_assert_int_lt(turns[3], 2);
+    ck_assert_int_eq(turns[2], 3);
+}
+END_TEST
+
 START_TEST(a_file_that_redis_did_not_take_is_not_loaded)
 {
     load_answer = REGISTRY_FULL;
@@ -313,6 +333,7 @@ int main(void)
         data_lost_meanwhile_costs_no_endpoint,
         data_lost_and_loaded_meanwhile_costs_no_endpoint,
         the_file_is_loaded_before_it_is_written,
+        owners_of_hosts_have_turns,
         a_file_that_redis_did_not_take_is_not_loaded,
         a_keeper_that_hangs_does_not_hold_up_the_end,
         a_redis_that_hung_delays_the_file_by_no_more,

@@ -22,10 +22,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "integration"), str(HERE.parent / "standins")]
 
 import nostr  # noqa: E402
-from bench import row, run  # noqa: E402
 from certificates import Authority  # noqa: E402
 from google import Google  # noqa: E402
 from raw_relay import RawRelay  # noqa: E402
+from rig import row, run  # noqa: E402
 from stack import LISTENER, Stack, wait_until  # noqa: E402
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "20000"))

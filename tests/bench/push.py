@@ -17,7 +17,8 @@ import sys
 import tempfile
 import time
 
-from bench import command, row, run
+# rig first: it says where the others are
+from rig import command, row, run
 from certificates import Authority, openssl
 from stack import LISTENER, Stack, wait_until
 

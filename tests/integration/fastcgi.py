@@ -2,6 +2,7 @@
 import struct
 
 BEGIN_SIZE = 16
+END_REQUEST, STDOUT = 3, 6  # kinds of records
 
 
 def _record(kind, content):
@@ -16,6 +17,33 @@ def request(*pairs, **parameters):
                     for name, value in [*parameters.items(), *pairs])
     return (_record(1, struct.pack(">HB5x", 1, 0)) + _record(4, told) + _record(4, b"") +
             _record(5, b""))
+
+
+def kept(told):
+    """The same request, with the wish that its connection stay open."""
+    flags = 10  # of BEGIN_REQUEST, behind its header and the role
+    return told[:flags] + b"\1" + told[flags + 1:]
+
+
+def _read(connection, size):
+    """So many bytes, not fewer."""
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        assert more, f"the end after {len(data)} of {size} bytes"
+        data += more
+    return data
+
+
+def answer(connection):
+    """What the responder says to the request at hand, up to END_REQUEST."""
+    said = b""
+    while True:
+        kind, size, padding = struct.unpack(">xB2xHBx", _read(connection, 8))
+        content = _read(connection, size + padding)[:size]
+        if kind == END_REQUEST:
+            return said
+        said += content if kind == STDOUT else b""
 
 
 def status(connection):

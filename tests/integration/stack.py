@@ -220,11 +220,10 @@ class Stack:
         self.programs.append(program)
         return program
 
-    def start_redis(self, *options):
+    def start_redis(self, *options, example=TOP / "contrib/redis.conf.example"):
         """As operators are told to run it; `options` in the end win. Empty after every start."""
         # No option for this: Redis enters the example's folder, not everybody's, as it reads it.
-        text = re.sub(r"(?m)^dir .*", f"dir {self.directory}",
-                      (TOP / "contrib/redis.conf.example").read_text())
+        text = re.sub(r"(?m)^dir .*", f"dir {self.directory}", example.read_text())
         arguments = [REDIS_SERVER, "-", "--unixsocket", self.socket, *options]
         self.redis_server = Program("redis", arguments, self.directory, self.settings, text)
         self.programs.append(self.redis_server)

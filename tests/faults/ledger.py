@@ -81,9 +81,11 @@ class Ledger:
             return account
 
     def close(self, account, at, surely=True):
-        """It is registered no more, or perhaps it is; nothing more will be begun for it."""
+        """It is registered no more, or perhaps it is; nothing more will be begun for it. What was
+        lost before then is in the endpoint file for long."""
         with self._lock:
-            account.closed, account.surely = at, surely
+            if account.closed is None:
+                account.closed, account.surely = at, surely
 
     def begin(self, account, via, at):
         with self._lock:
@@ -94,6 +96,8 @@ class Ledger:
 
     def settle(self, cause, verdict, at, routes=()):
         with self._lock:
+            if verdict == MUST and cause.via != FILE and self._is_closed(cause):
+                verdict = MAY  # Redis was lost between the choice of the account and this
             cause.verdict, cause.settled, cause.routes = verdict, at, tuple(routes)
             self.counts[f"{cause.via}, {verdict}"] += 1
             if verdict == NOT:
@@ -128,7 +132,7 @@ class Ledger:
     def lose_data(self, at, kept_before):
         """Redis is killed: every account is closed, and what it was still to be woken for is lost.
         The endpoint file must wake once what was registered from before `kept_before` to now, and
-        may wake what perhaps was."""
+        may wake what perhaps was; and what it may have brought back, it brings back each time."""
         with self._lock:
             for account in self._accounts.values():
                 was_open = account.closed is None
@@ -138,6 +142,7 @@ class Ledger:
                 if "file" in account.scopes and (was_open or not account.surely
                                                  or account.closed >= kept_before):
                     sure = was_open and account.opened < kept_before
+                    account.surely = False
                     cause = self.begin(account, FILE, at)
                     self.settle(cause, MUST if sure else MAY, at, [BY_FILE])
 
@@ -224,6 +229,10 @@ class Ledger:
                             for other in self._outages if other.scope in account.scopes))
 
     # ---- Inside
+
+    @staticmethod
+    def _is_closed(cause):
+        return cause.account.closed is not None and cause.account.closed <= cause.begun
 
     def _lose_causes(self, account):
         for cause in account.waiting:

@@ -146,7 +146,7 @@ class RedisKilled(_Killed):
         self._file = self.ledger.outage(BY_FILE, now(), self.recovery, "the endpoint file")
 
     def undo(self):
-        """All endpoints in the file are woken, strangers' too, in no order and evenly spread."""
+        """All endpoints in the file are woken, strangers' too, evenly spread."""
         super().undo()
         self.load.forget_accounts()
         self._file.recovery = self.recovery + self.world.endpoints_in_file() / FILE_WAKES_PER_S

@@ -203,6 +203,30 @@ class LedgerTest(unittest.TestCase):
         self.wake(4)
         self.check()
 
+    def test_what_the_file_has_brought_back_it_brings_back_each_time(self):
+        """Though it was closed, as everybody believed, before the file was written anew."""
+        self.ledger.close(self.account, 1.5)
+        for at in (2, 102, 202):
+            self.ledger.lose_data(at, kept_before=at - 1)
+            self.wake(at + 3)
+        self.check()
+        self.wake(206)
+        self.check(doubles=1)
+
+    def test_what_was_lost_cannot_be_closed_any_more(self):
+        """An answer of the new Redis is none about the file."""
+        self.ledger.lose_data(2, kept_before=1)
+        self.ledger.close(self.account, 2.5)
+        self.wake(5)
+        self.ledger.lose_data(102, kept_before=101)
+        self.wake(105)
+        self.check()
+
+    def test_what_begins_after_a_loss_need_not_wake(self):
+        self.ledger.lose_data(2, kept_before=-1)
+        self.cause(2.1)
+        self.check()
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -18,6 +18,8 @@
 
 #define GENERATE "--generate-vapid-key"
 
+#define NOT_STARTED 3 /* exit status: memory, threads or descriptors were lacking */
+
 static const char about[] =
     "Follows Nostr relays for events that name a registered trade pubkey, and wakes the phones\n"
     "behind them through FCM and UnifiedPush.\n\n"
@@ -81,7 +83,7 @@ static int run(const struct settings *settings)
     block_stop_signals(&stop);
     listener = listener_start(settings);
     if (listener == NULL)
-        return EXIT_FAILURE;
+        return NOT_STARTED;
     do {
         if (!listener_beat(listener)) {
             status = EXIT_FAILURE;

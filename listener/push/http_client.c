@@ -743,7 +743,9 @@ struct http_client *http_client_new(const struct http_client_options *options)
         curl_multi_setopt(client->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX) != CURLM_OK ||
         curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
                           (long)options->host_connections) != CURLM_OK ||
-        curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS_MAX) != CURLM_OK)
+        curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS_MAX) != CURLM_OK ||
+        /* It cannot be woken where there was no descriptor left for that. */
+        curl_multi_wakeup(client->multi) != CURLM_OK)
         http_client_free(&client);
     return client;
 }

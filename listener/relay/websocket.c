@@ -398,12 +398,14 @@ void websocket_want_write(struct websocket *websocket)
 }
 
 /* libwebsockets runs what is due and then sleeps until the next timer, so an alarm that was due
- * already would not keep it awake by itself. */
+ * already would not keep it awake by itself: it is set again, for its shortest sleep. Cancelling
+ * the sleep does not do: libwebsockets goes without the means where no descriptor was left for it.
+ */
 static void on_alarm(lws_sorted_usec_list_t *alarm)
 {
     struct websocket *websocket = lws_container_of(alarm, struct websocket, alarm);
 
-    lws_cancel_service(websocket->context);
+    lws_sul_schedule(websocket->context, 0, alarm, on_alarm, LWS_US_PER_MS);
 }
 
 void websocket_service(struct websocket *websocket, int64_t wait_ms)

@@ -78,7 +78,8 @@ void websocket_service(struct websocket *websocket, int64_t wait_ms);
 #define WEBSOCKET_BEHIND_MS 1000
 int64_t websocket_heard_ms(const struct websocket *websocket);
 
-/* Ends the wait of websocket_service(), or the next one. Any thread. */
+/* Ends the wait of websocket_service(), or the next one. Any thread. Does nothing where no
+ * descriptor was left for this when the websocket was made. */
 void websocket_wake(struct websocket *websocket);
 
 #endif

@@ -17,7 +17,7 @@ import google as fcm
 import nostr
 import phone as phones
 from loopback import HOST, Port
-from stack import FCGI, wait_until
+from stack import FCGI, LISTENER, wait_until
 
 UNAVAILABLE = '{"success":false,"message":"service unavailable"}'
 
@@ -497,6 +497,22 @@ def test_sigterm_ends_the_listener(live):
     began = time.monotonic()
     assert live.listener.stop() == 0
     assert time.monotonic() - began < 5
+
+
+def test_a_listener_with_few_descriptors_does_not_start_or_ends_when_told(make_stack):
+    """However many it has: what wakes its threads takes some, too, and libcurl goes without, so
+    that a thread slept on for a minute."""
+    stack = make_stack(NOSTR_RELAYS=f"ws://{HOST}:9")
+    listeners = [stack.start_program(f"listener-{n}", ["prlimit", f"--nofile={n}", LISTENER])
+                 for n in range(4, 20)]
+    for listener in listeners:
+        wait_until(lambda: not listener.is_alive() or "cannot connect" in listener.output(), 20)
+    began = time.monotonic()
+    for listener in listeners:
+        listener.send_signal(signal.SIGTERM)
+    statuses = [listener.wait(30) for listener in listeners]
+    assert time.monotonic() - began < 10
+    assert statuses[0] == 3 and statuses[-1] == 0 and set(statuses) == {0, 3}, statuses
 
 
 def test_wakes_wait_for_a_listener(live, relay, phone, pubkey, device):

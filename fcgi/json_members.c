@@ -118,6 +118,34 @@ static bool read_escape(struct scan *scan, char **out, bool *has_half)
     return true;
 }
 
+/* A character of several bytes. False for what is none, and for control characters. */
+static bool read_character(struct scan *scan, char **out)
+{
+    size_t len = utf8_len((const unsigned char *)scan->at, (const unsigned char *)scan->end);
+
+    if (len == 0 || (unsigned char)*scan->at < ' ')
+        return false;
+    while (len-- > 0)
+        *(*out)++ = *scan->at++;
+    return true;
+}
+
+/* Characters that are one byte each and stand for themselves, up to the first other one; nearly all
+ * that phones send. Returns where the next goes. */
+static char *take_plain(struct scan *scan, char *out)
+{
+    const char *begin = scan->at, *at = begin;
+    size_t len;
+
+    /* Bytes over 0x7f are negative, and so less than a blank. */
+    while (at < scan->end && (signed char)*at >= ' ' && *at != '"' && *at != '\\')
+        at++;
+    len = (size_t)(at - begin);
+    memmove(out, begin, len);
+    scan->at += len;
+    return out + len;
+}
+
 /* The string at the opening quote, decoded in place, which never makes it longer. */
 static bool read_string(struct scan *scan, struct json_text *string, bool *has_half)
 {
@@ -125,18 +153,11 @@ static bool read_string(struct scan *scan, struct json_text *string, bool *has_h
 
     *has_half = false;
     string->text = out;
+    out = take_plain(scan, out);
     while (scan->at < scan->end && *scan->at != '"') {
-        size_t len = utf8_len((const unsigned char *)scan->at, (const unsigned char *)scan->end);
-
-        if (len == 0 || (unsigned char)*scan->at < ' ')
+        if (*scan->at == '\\' ? !read_escape(scan, &out, has_half) : !read_character(scan, &out))
             return false;
-        if (*scan->at == '\\') {
-            if (!read_escape(scan, &out, has_half))
-                return false;
-        } else {
-            while (len-- > 0)
-                *out++ = *scan->at++;
-        }
+        out = take_plain(scan, out);
     }
     if (scan->at == scan->end)
         return false;

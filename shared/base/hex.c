@@ -11,17 +11,6 @@ void hex_encode(char *out, const uint8_t *bytes, size_t len)
     *out = '\0';
 }
 
-int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 bool hex_decode(uint8_t *out, size_t len, const char *text, size_t text_len)
 {
     if (text_len != 2 * len)

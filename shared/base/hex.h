@@ -14,6 +14,15 @@ void hex_encode(char *out, const uint8_t *bytes, size_t len);
 bool hex_decode(uint8_t *out, size_t len, const char *text, size_t text_len);
 
 /* The value of one hexadecimal digit of either case, or -1. */
-int hex_digit(char c);
+static inline int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
 
 #endif

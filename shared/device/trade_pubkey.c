@@ -4,10 +4,16 @@
 
 bool trade_pubkey_parse(struct trade_pubkey *key, const char *text, size_t len)
 {
-    uint8_t bytes[TRADE_PUBKEY_LEN / 2];
+    struct trade_pubkey lower;
 
-    if (!hex_decode(bytes, sizeof bytes, text, len))
+    if (len != TRADE_PUBKEY_LEN)
         return false;
-    hex_encode(key->hex, bytes, sizeof bytes);
+    for (size_t i = 0; i < len; i++) {
+        if (hex_digit(text[i]) < 0)
+            return false;
+        lower.hex[i] = (char)(text[i] | ('a' ^ 'A')); /* digits have that bit */
+    }
+    lower.hex[len] = '\0';
+    *key = lower;
     return true;
 }

@@ -162,7 +162,8 @@ def fill(stack, n):
     """Registers until there are `n` phones or a few more, through the API; how many there are."""
     process = subprocess.Popen(
         ["wrk", "-t1", "-c32", "-d1h", "-s", HERE / "register.lua",
-         f"http://127.0.0.1:{stack.http_port}/api/register"], stdout=subprocess.DEVNULL)
+         f"http://127.0.0.1:{stack.http_port}/api/register"], stdout=subprocess.DEVNULL,
+        cwd=HERE)
     while registered(stack) < n:
         assert process.poll() is None
         time.sleep(0.01)

@@ -109,10 +109,10 @@ class Run:
 
 
 def _wrk(stack, script, path, connections):
-    output = subprocess.run(
+    output = subprocess.run(  # in the scripts' folder, where Lua looks for requests.lua
         ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency",
          *(["-s", HERE / script] if script else []), f"http://127.0.0.1:{stack.http_port}{path}"],
-        check=True, capture_output=True, text=True).stdout
+        check=True, capture_output=True, text=True, cwd=HERE).stdout
     rate = float(re.search(r"Requests/sec: +([0-9.]+)", output)[1])
     value, unit = re.search(r"99% +([0-9.]+)(us|ms|s)", output).groups()
     requests = int(re.search(r"(\d+) requests in", output)[1])

@@ -19,9 +19,12 @@ readonly PACKAGES=(
 # certificates with openssl; node is an HTTP/2 server that answers in frames of any size.
 # shellcheck disable=SC2034
 readonly TEST_PACKAGES=(
-    check iproute2 lighttpd-mod-openssl mount nftables nginx nodejs openssl procps
-    python3-cryptography python3-pytest python3-pytest-xdist python3-redis redis-tools
+    apache2-bin caddy check haproxy iproute2 lighttpd-mod-openssl mount nftables nginx nodejs
+    openssl procps python3-cryptography python3-pytest python3-pytest-xdist python3-redis redis-tools
 )
+# Without which the tests of it are skipped: Debian 13 has no h2o.
+# shellcheck disable=SC2034
+readonly OPTIONAL_TEST_PACKAGES=(h2o)
 
 say() {
     printf 'mostro-push: %s\n' "$*"
@@ -32,8 +35,22 @@ die() {
     exit 1
 }
 
+# What root runs to install packages. Debian starts a service as soon as it is installed, unless a
+# policy-rc.d says no, which this is for as long as it takes: half a dozen web servers want port 80,
+# and who tests wants none of them there.
+# shellcheck disable=SC2016 # an inner shell expands it
+readonly INSTALL_UNSTARTED='
+    policy=/usr/sbin/policy-rc.d
+    trap "" INT
+    if [ ! -e "$policy" ] && printf "#!/bin/sh\nexit 101\n" >"$policy"; then
+        trap "rm -f $policy" EXIT
+        chmod 0755 "$policy"
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"'
+
 # Installs those of the packages that are missing; says nothing where none is. In the foreground
 # and to its end, whatever signal comes: an interrupted dpkg would be left for the user to mend.
+# Services among them are not started.
 install_packages() {
     command -v dpkg-query >/dev/null || return 0
     local package missing=() as_root=()
@@ -48,8 +65,7 @@ install_packages() {
         as_root=(sudo)
     fi
     say "installing ${missing[*]}"
-    local install=(env DEBIAN_FRONTEND=noninteractive
-        apt-get install -qq -y --no-install-recommends "${missing[@]}")
+    local install=(sh -c "$INSTALL_UNSTARTED" sh "${missing[@]}")
     "${as_root[@]}" "${install[@]}" >/dev/null 2>&1 ||
         { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" "${install[@]}" >/dev/null; } ||
         die "apt-get could not install ${missing[*]}"

@@ -10,13 +10,13 @@ def _record(kind, content):
     return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
 
 
-def request(*pairs, **parameters):
-    """BEGIN_REQUEST as responder (BEGIN_SIZE bytes), the parameters, and an empty body; `pairs` are
+def request(*pairs, body=b"", **parameters):
+    """BEGIN_REQUEST as responder (BEGIN_SIZE bytes), the parameters, and the body; `pairs` are
     (name, value), for names that come more than once."""
     told = b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode()
                     for name, value in [*parameters.items(), *pairs])
     return (_record(1, struct.pack(">HB5x", 1, 0)) + _record(4, told) + _record(4, b"") +
-            _record(5, b""))
+            (_record(5, body) if body else b"") + _record(5, b""))
 
 
 def kept(told):

@@ -17,7 +17,8 @@ import time
 import redis
 
 from loopback import HOST, Port
-from web_servers import TOP, WEB_SERVERS, Site
+from other_web_servers import OTHER_WEB_SERVERS
+from web_servers import RUNS_AS, TOP, WEB_SERVERS, Site
 
 BUILD_DIR = pathlib.Path(os.environ.get("BUILD_DIR", TOP)).resolve()
 FCGI = BUILD_DIR / "mostro-push-fcgi"
@@ -193,6 +194,7 @@ class Stack:
         self.programs = []
         self._clients = itertools.count(1)
         self._port = Port()
+        self._fcgi_port = None  # where the workers listen, if on a port
         self.http_port = self._port.number
         self.operator_socket = self.directory / "operator.sock"
         self.host = HOST
@@ -236,13 +238,23 @@ class Stack:
                 return False
         wait_until(answers, what="Redis answers")
 
-    def start_workers(self, workers=2, program=FCGI, **settings):
-        """So many responders, on the socket that the web server knows."""
+    def start_workers(self, workers=2, program=FCGI, tcp=False, **settings):
+        """So many responders, on the socket that the web server knows: a Unix socket, or a port."""
         address = self.directory / "fcgi.sock"
+        if tcp:
+            self._fcgi_port = Port()
+            where = ["-a", HOST, "-p", self._fcgi_port.number]
+        else:
+            where = ["-s", address, "-M", "0600"]
+        user = RUNS_AS.get(self.web_server)
+        if user and os.geteuid() == 0:
+            self.directory.chmod(0o711)
+            where += [] if tcp else ["-U", user]
         self.workers = self.start_program(
-            "workers", ["spawn-fcgi", "-n", "-s", address, "-M", "0600", "-b", "1024", "--",
+            "workers", ["spawn-fcgi", "-n", *where, "-b", "1024", "--",
                         TOP / "contrib/workers", workers, program], **settings)
-        wait_until(address.exists, what="spawn-fcgi makes its socket")
+        if not tcp:
+            wait_until(address.exists, what="spawn-fcgi makes its socket")
 
     def start_web(self, host=HOST, authority=None, proxy=None, edit=None, under=()):
         """The web server, as operators are told to run it: with HTTPS where an authority is to
@@ -253,14 +265,17 @@ class Stack:
             self.http_port = port_of_all_addresses()
         self.host = host.strip("[]")
         self._tls = ssl.create_default_context(cafile=authority.certificate) if authority else None
-        site = Site(self.directory, host, self.http_port, self.operator_socket, https, proxy, edit)
-        self.web = self.start_program(self.web_server, [*under, *WEB_SERVERS[self.web_server](site)])
+        tcp = f"{HOST}:{self._fcgi_port.number}" if self._fcgi_port else None
+        site = Site(self.directory, host, self.http_port, self.operator_socket, https, proxy, edit,
+                    tcp)
+        configure = {**WEB_SERVERS, **OTHER_WEB_SERVERS}[self.web_server]
+        self.web = self.start_program(self.web_server, [*under, *configure(site)])
         self.lighttpd = self.web if self.web_server == "lighttpd" else None
 
-    def start_api(self, workers=2, web=None, **settings):
+    def start_api(self, workers=2, web=None, tcp=False, **settings):
         """So many workers and the web server, with start_web()'s arguments in `web`; returns when
         the API is there."""
-        self.start_workers(workers, **settings)
+        self.start_workers(workers, tcp=tcp, **settings)
         self.start_web(**(web or {}))
 
         def healthy():
@@ -302,6 +317,8 @@ class Stack:
                 disobedient.append(str(error))
         self.redis.close()
         self._port.close()
+        if self._fcgi_port:
+            self._fcgi_port.close()
         assert not disobedient, disobedient
 
     def kill(self):

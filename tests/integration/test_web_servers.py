@@ -16,24 +16,10 @@ import time
 import pytest
 
 from loopback import HOST
-from stack import Answer, wait_until
+from raw_http import (ACCEPTED, BAD_JSON, BAD_PUBKEY, BODY, KEY, NOT_FOUND, TOO_LARGE, check,
+                      check_web_servers_own, head, padded, receive, send, spent, wake)
+from stack import wait_until
 from web_servers import TOP, WEB_SERVERS
-
-NOT_FOUND = '{"success":false,"message":"not found"}'
-BAD_JSON = '{"success":false,"message":"Invalid JSON body"}'
-BAD_PUBKEY = ('{"success":false,'
-              '"message":"Invalid trade_pubkey format (expected 64 hex characters)"}')
-TOO_LARGE = '{"success":false,"message":"Request body too large"}'
-ACCEPTED = '{"accepted":true}'
-KEY = "ab" * 32
-
-
-def wake():
-    """The body of a notify for a pubkey of its own, always of the same length."""
-    return b'{"trade_pubkey":"%s"}' % os.urandom(32).hex().encode()
-
-
-BODY = wake()
 
 
 @pytest.fixture(scope="module", params=WEB_SERVERS)
@@ -86,51 +72,6 @@ def make(make_stack, web=None, workers=2, **settings):
     stack.start_redis()
     stack.start_api(workers, web)
     return stack
-
-
-def send(stack, *pieces, method="POST", client=None, operator=False, end=False):
-    """Bytes as they are, each piece once the last has been taken by the kernel; the first answer
-    that is not 100, or None where the connection is closed without one."""
-    with stack.connect(client, operator) as connection:
-        try:
-            for piece in pieces:
-                connection.sendall(piece)
-            if end:
-                connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # refused before it was all there
-        return receive(connection, method)
-
-
-def receive(connection, method="POST"):
-    response = http.client.HTTPResponse(connection, method=method)
-    try:
-        response.begin()
-    except (http.client.BadStatusLine, ConnectionResetError):
-        return None
-    return Answer(response.status, response.getheaders(), response.read().decode())
-
-
-def head(path="/api/notify", *lines, method="POST", host=HOST):
-    """A request's head; `Connection: close`, so that an answer's end is its end."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close",
-             "Content-Type: application/json", *lines, "", ""]
-    return "\r\n".join(lines).encode()
-
-
-def check(answer, status, body):
-    assert (answer.status, answer.body) == (status, body)
-    assert answer.header("Content-Type") == "application/json"
-
-
-def check_web_servers_own(answer):
-    """No answer, or a refusal that is not the workers'."""
-    assert answer is None or (400 <= answer.status < 600 and "success" not in answer.body), answer
-
-
-def padded(size):
-    text = wake()[:-1] + b',"token":"t","platform":"ios"}'
-    return text + b" " * (size - len(text))
 
 
 # ---- Paths and methods
@@ -440,20 +381,6 @@ def test_a_folder_for_bodies_that_is_full_harms_nobody_else(make_stack):
 
 
 # ---- Who is who
-
-
-def spent(stack, *lines, client=None):
-    """The one address bucket that a notify with these header lines spends."""
-    def buckets():
-        return list(stack.redis.scan_iter("mostro:limit:notify:ip:*"))
-    for bucket in buckets():
-        stack.redis.delete(bucket)
-    body = wake()
-    answer = send(stack, head("/api/notify", f"Content-Length: {len(body)}", *lines), body,
-                  client=client)
-    assert answer.status == 202
-    [bucket] = buckets()
-    return bucket
 
 
 REAL, SPOOF, OTHER = "203.0.113.1", "198.51.100.1", "192.0.2.77"

@@ -12,7 +12,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 class Site:
     """What the lines to set are set to. A host of [::] is everyone. `https` is (certificate file,
     key file), `proxy` the address of a proxy to trust; None leaves that block off. `edit` may
-    change the text in the end."""
+    change the text in the end. `tcp` is where the workers listen, if not on the Unix socket."""
     directory: pathlib.Path
     host: str
     port: int
@@ -20,6 +20,7 @@ class Site:
     https: tuple = None
     proxy: str = None
     edit: object = None
+    tcp: str = None
 
     @property
     def bodies(self):
@@ -78,6 +79,9 @@ def lighttpd(site):
         text = _switch_on(text, "Behind a reverse proxy")
         text = _set(text, r"extforward\.forwarder",
                     f'extforward.forwarder = ( "{site.proxy}" => "trust" )')
+    if site.tcp:
+        host, port = site.tcp.split(":")
+        text = _set(text, '"socket" +=> var', f'"host" => "{host}", "port" => {port},')
     return ["lighttpd", "-D", "-f", _write(site, "lighttpd.conf", text)]
 
 
@@ -89,7 +93,7 @@ def nginx(site):
         ("user ", f"user {getpass.getuser()};"),
         ("pid ", f"pid {site.directory}/nginx.pid;"),
         ("error_log .*#<-", f"error_log {site.directory}/nginx-errors.log notice;"),
-        ("server unix:", f"server unix:{site.directory}/fcgi.sock;"),
+        ("server unix:", f"server {site.tcp or f'unix:{site.directory}/fcgi.sock'};"),
         (r"client_body_temp_path ", f"client_body_temp_path {site.bodies};"),
         (r"fastcgi_temp_path ", f"fastcgi_temp_path {site.directory}/answers;"),
         (r"listen 127\.0\.0\.1:8080;", f"listen {site.host}:{site.port}{how};"),
@@ -111,4 +115,6 @@ def nginx(site):
     return ["nginx", "-e", "stderr", "-g", "daemon off;", "-c", _write(site, "nginx.conf", text)]
 
 
+# Who those are that will not run as root: the workers' socket has to be theirs.
+RUNS_AS = {"apache": "www-data"}
 WEB_SERVERS = {"lighttpd": lighttpd, "nginx": nginx}

@@ -72,25 +72,32 @@ def accepted(name, script, path, web_server, other):
     return runs, their_runs
 
 
-def costs(runs, their_runs):
-    """Rows for the processor time of a notify."""
-    for name, what, most in (("Redis's processor time a notify", "redis_us", 12),
-                             ("the workers' processor time a notify", "worker_us", 10)):
-        print(f"    theirs: {median(their_runs, what):.1f} us")
-        us = median(runs, what)
-        row(name, f"{us:.1f}", "us", f"at most {most}", us <= most)
+def costs(name, runs, their_runs, most):
+    """Rows for the processor time of a request in `most`, by part; instructions have no targets."""
+    for part, what in (("redis", "Redis"), ("worker", "workers")):
+        us, their_us = (median(each, f"{part}_us") for each in (runs, their_runs))
+        print(f"    {what}: {us:.1f} us a {name}, theirs {their_us:.1f}")
+        if part in most:
+            row(f"{what}, processor time a {name}", f"{us:.1f}", "us", f"at most {most[part]}",
+                us <= most[part])
+        k, their_k = (median(each, f"{part}_k") for each in (runs, their_runs))
+        if their_k:
+            print(f"    {what}: {k:.0f},000 instructions a {name}, theirs {their_k:.0f},000")
+            note(f"{what}, instructions a {name}", f"{k / their_k:.2f}", "x theirs")
 
 
 def notify(other):
     for web_server in WEB_SERVERS:
         runs, their_runs = accepted("notify", "notify.lua", "/api/notify", web_server, other)
         if web_server == "nginx":
-            costs(runs, their_runs)
+            costs("notify", runs, their_runs, {"redis": 12, "worker": 10})
 
 
 def register(other):
     for web_server in WEB_SERVERS:
-        accepted("register", "register.lua", "/api/register", web_server, other)
+        runs, their_runs = accepted("register", "register.lua", "/api/register", web_server, other)
+        if web_server == "nginx":
+            costs("register", runs, their_runs, {})
 
 
 def refused(other):

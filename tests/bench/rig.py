@@ -2,6 +2,7 @@
 /proc says of processes, and the rows of the table."""
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import re
@@ -99,20 +100,26 @@ def serving(web_server, what=OURS, authority=None, edit=None, **settings):
 @dataclasses.dataclass
 class Run:
     """Requests a second, the 99th percentile in milliseconds, how many were answered, how many of
-    them not with 2xx, and microseconds of processor time for each in Redis and in the workers."""
+    them not with 2xx; and for each request, in Redis and in the workers, microseconds of processor
+    time and thousands of instructions, the kernel's for them included (0: perf cannot count)."""
     rate: float
     p99: float
     requests: int
     refused: int
     redis_us: float = 0
     worker_us: float = 0
+    redis_k: float = 0
+    worker_k: float = 0
 
 
 def _wrk(stack, script, path, connections):
-    output = subprocess.run(  # in the scripts' folder, where Lua looks for requests.lua
-        ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency",
-         *(["-s", HERE / script] if script else []), f"http://127.0.0.1:{stack.http_port}{path}"],
-        check=True, capture_output=True, text=True, cwd=HERE).stdout
+    return ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--latency",
+            *(["-s", HERE / script] if script else []),
+            f"http://127.0.0.1:{stack.http_port}{path}"]
+
+
+def _read(output):
+    """What wrk says."""
     rate = float(re.search(r"Requests/sec: +([0-9.]+)", output)[1])
     value, unit = re.search(r"99% +([0-9.]+)(us|ms|s)", output).groups()
     requests = int(re.search(r"(\d+) requests in", output)[1])
@@ -123,11 +130,19 @@ def _wrk(stack, script, path, connections):
 
 def wrk(stack, script, path="/api/notify", connections=CONNECTIONS):
     """A Run of SECONDS; `script` is wrk's, None for GET."""
-    redis, workers = [stack.redis_server.pid], stack.workers.children()
-    before = processor_us(redis), processor_us(workers)
-    run = _wrk(stack, script, path, connections)
-    run.redis_us = (processor_us(redis) - before[0]) / run.requests
-    run.worker_us = (processor_us(workers) - before[1]) / run.requests
+    watched = {"redis": [stack.redis_server.pid] if stack.redis_server else [],
+               "worker": stack.workers.children()}
+    before = {name: processor_us(pids) for name, pids in watched.items()}
+    command, counts = _wrk(stack, script, path, connections), {}
+    for name, pids in watched.items():
+        counts[name] = stack.directory / f"perf.{name}"
+        command = counting(pids, counts[name], command)
+    # In the scripts' folder, where Lua looks for requests.lua.
+    run = _read(subprocess.run(command, check=True, capture_output=True, text=True,
+                               cwd=HERE).stdout)
+    for name, pids in watched.items():
+        setattr(run, f"{name}_us", (processor_us(pids) - before[name]) / run.requests)
+        setattr(run, f"{name}_k", counted(counts[name]) / run.requests / 1000)
     return run
 
 
@@ -145,6 +160,35 @@ def processor_us(pids):
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total * 1_000_000 // TICK
+
+
+_EVENTS = ["perf", "stat", "-x,", "-e", "instructions:u,instructions:k"]
+
+
+@functools.cache
+def _can_count():
+    """Whether there is perf, a processor that counts, and leave to ask it about the kernel."""
+    try:
+        tried = subprocess.run([*_EVENTS, "true"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return False
+    return tried.returncode == 0 and all(line[0].isdigit() for line in tried.stderr.splitlines())
+
+
+def counting(pids, file, command):
+    """The command, run so that counted(file) says afterwards how many instructions those processes
+    took meanwhile."""
+    if not pids or not _can_count():
+        return command
+    return [*_EVENTS, "-o", file, "-p", ",".join(map(str, pids)), "--", *command]
+
+
+def counted(file):
+    """0 where nothing was."""
+    if not file.exists():
+        return 0
+    return sum(float(line.split(",")[0]) for line in file.read_text().splitlines()
+               if "instructions" in line)
 
 
 def memory_kib(pids):

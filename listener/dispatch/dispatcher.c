@@ -209,18 +209,34 @@ static int64_t next_lookup_ms(const struct dispatcher *dispatcher, unsigned lane
     return next;
 }
 
-/* Looks up one batch of those whose turn it is in this lane, right before they are pushed. */
-static void serve_lane(struct dispatcher *dispatcher, unsigned lane, int64_t now_ms)
+/* Serves targets whose registrations came with their wakes in this round: they are as new as looked
+ * up ones, for no push leaves later than PUSH_THREAD_SOON_MS after its round began. Returns how
+ * many are left, which become the first of `targets`. */
+static size_t serve_known(struct dispatcher *dispatcher, struct wake_target **targets, size_t n,
+                          int64_t now_ms)
 {
-    struct wake_target *targets[LOOKUP_BATCH];
+    size_t left = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct registration *known =
+            inbox_registration(dispatcher->inbox, wake_target_key(targets[i]));
+
+        if (known != NULL)
+            turns_serve(&dispatcher->turns, targets[i], known, now_ms);
+        else
+            targets[left++] = targets[i];
+    }
+    return left;
+}
+
+/* Looks up targets of a lane, right before they are pushed to. */
+static void serve_unknown(struct dispatcher *dispatcher, unsigned lane,
+                          struct wake_target *const *targets, size_t n, int64_t now_ms)
+{
     struct trade_pubkey keys[LOOKUP_BATCH];
     bool found[LOOKUP_BATCH];
     enum registry_result result;
-    size_t n = wake_queue_take(dispatcher->queue, lane, now_ms, targets,
-                               lookups(dispatcher, lane, now_ms));
 
-    if (n == 0)
-        return;
     for (size_t i = 0; i < n; i++)
         keys[i] = *wake_target_key(targets[i]);
     result = registry_lookup(dispatcher->registry, dispatcher->lease.since_us, keys, n,
@@ -235,9 +251,23 @@ static void serve_lane(struct dispatcher *dispatcher, unsigned lane, int64_t now
         for (size_t i = 0; i < n; i++)
             wake_queue_put_back(dispatcher->queue, targets[i], lane);
     }
-    push_desk_hand_over(dispatcher->desk);
     OPENSSL_cleanse(dispatcher->registrations, n * sizeof *dispatcher->registrations);
     OPENSSL_cleanse(keys, sizeof keys);
+}
+
+/* Serves one batch of those whose turn it is in this lane. */
+static void serve_lane(struct dispatcher *dispatcher, unsigned lane, int64_t now_ms)
+{
+    struct wake_target *targets[LOOKUP_BATCH];
+    size_t n = wake_queue_take(dispatcher->queue, lane, now_ms, targets,
+                               lookups(dispatcher, lane, now_ms));
+
+    if (n == 0)
+        return;
+    n = serve_known(dispatcher, targets, n, now_ms);
+    if (n > 0)
+        serve_unknown(dispatcher, lane, targets, n, now_ms);
+    push_desk_hand_over(dispatcher->desk);
 }
 
 static void serve(struct dispatcher *dispatcher, int64_t now_ms)
@@ -304,6 +334,7 @@ static void work(struct dispatcher *dispatcher)
         next_ms = take_in(dispatcher, now_ms);
         next_ms = earlier(next_ms, turns_run(&dispatcher->turns, now_ms));
         serve(dispatcher, now_ms);
+        inbox_forget_registrations(dispatcher->inbox);
         acknowledge(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
         publish_status(dispatcher);

@@ -1,5 +1,6 @@
 #include "inbox.h"
 
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,8 @@ struct inbox {
     int64_t redis_clock_ms; /* Redis's Unix clock less ours */
     int64_t clock_due_ms;
     struct wake wakes[BATCH];
+    struct registry_at_once at_once;
+    size_t at_once_next; /* where inbox_registration() looks first */
 };
 
 struct inbox *inbox_new(const struct settings *settings, struct stats *stats)
@@ -72,6 +75,7 @@ void inbox_free(struct inbox **inbox)
     if (*inbox == NULL)
         return;
     registry_free(&(*inbox)->registry);
+    inbox_forget_registrations(*inbox);
     explicit_bzero((*inbox)->wakes, sizeof(*inbox)->wakes);
     free(*inbox);
     *inbox = NULL;
@@ -237,7 +241,8 @@ static bool take(struct inbox *inbox, struct wake_queue *queue, size_t n, int64_
         go_down(inbox, false, now_ms);
         return false;
     }
-    result = registry_wakes_take(inbox->registry, inbox->since_us, inbox->wakes, n, waits);
+    result = registry_wakes_take(inbox->registry, inbox->since_us, inbox->wakes, n, waits,
+                                 &inbox->at_once);
     if (result == REGISTRY_LAPSED) {
         inbox_stop(inbox);
         return false;
@@ -305,6 +310,32 @@ int64_t inbox_run(struct inbox *inbox, struct wake_queue *queue, int64_t now_ms)
     if (inbox->state == INBOX_READY && now_ms >= inbox->retry_ms)
         ask(inbox, now_ms);
     return inbox->state == INBOX_ASKED ? inbox->deadline_ms : inbox->retry_ms;
+}
+
+/* They are asked for in the order in which they came, nearly always. */
+const struct registration *inbox_registration(struct inbox *inbox, const struct trade_pubkey *key)
+{
+    const struct registry_at_once *known = &inbox->at_once;
+
+    for (size_t i = 0; i < known->n; i++) {
+        size_t at = (inbox->at_once_next + i) % known->n;
+
+        if (memcmp(known->keys[at].hex, key->hex, TRADE_PUBKEY_LEN) == 0) {
+            inbox->at_once_next = at + 1;
+            return &known->registrations[at];
+        }
+    }
+    return NULL;
+}
+
+void inbox_forget_registrations(struct inbox *inbox)
+{
+    struct registry_at_once *known = &inbox->at_once;
+
+    OPENSSL_cleanse(known->keys, known->n * sizeof known->keys[0]);
+    OPENSSL_cleanse(known->registrations, known->n * sizeof known->registrations[0]);
+    known->n = 0;
+    inbox->at_once_next = 0;
 }
 
 int inbox_fd(const struct inbox *inbox)

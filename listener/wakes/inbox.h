@@ -24,6 +24,7 @@
 #include "wake_queue.h"
 
 struct inbox;
+struct registration;
 struct settings;
 struct stats;
 
@@ -39,6 +40,12 @@ void inbox_restart(struct inbox *inbox, int64_t since_us, bool own);
 /* Does all that can be done now. Returns when to be called again, unless inbox_fd() becomes
  * readable before. Where the lease has lapsed it stops. */
 int64_t inbox_run(struct inbox *inbox, struct wake_queue *queue, int64_t now_ms);
+
+/* The registration of a pubkey, where inbox_run() has taken a wake that is due and read it in the
+ * same call; else NULL. It may be removed at any time, so it is for a push that begins now: ask
+ * after inbox_run(), then have all of them forgotten. */
+const struct registration *inbox_registration(struct inbox *inbox, const struct trade_pubkey *key);
+void inbox_forget_registrations(struct inbox *inbox);
 
 /* Whether what waits in Redis is to be read into the queue, from the beginning (see restore.h);
  * asked once. */

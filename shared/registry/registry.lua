@@ -576,21 +576,23 @@ local function drop_entries(prefix, ids)
   return redis.call('XDEL', wakes_key(prefix), unpack(ids))
 end
 
--- lookup(prefix; name, since, pubkey ...): for each { token, platform, p256dh, auth, expiry in ms },
--- token false if absent. It comes right before the pushes, so 0 where the name is no longer held, and
--- 1 where an operator holds pushing.
+-- What a push needs: { token, platform, p256dh, auth, expiry in ms }, token false if absent.
+local function registration_of(prefix, pubkey)
+  local key = token_key(prefix, pubkey)
+  local found = redis.call('HMGET', key, 'token', 'platform', 'p256dh', 'auth', 'device_id')
+  found[1] = token_of(prefix, found[1], found[5])
+  found[5] = found[1] and redis.call('PEXPIRETIME', key)
+  return found
+end
+
+-- lookup(prefix; name, since, pubkey ...): the registration of each. It comes right before the
+-- pushes, so 0 where the name is no longer held, and 1 where an operator holds pushing.
 local function do_lookup(keys, args)
   local name, since = unpack(args, 1, 2)
   if not holds(keys[1], name, since) then return 0 end
   if is_paused(keys[1]) then return 1 end
   local found = {}
-  for i = 3, #args do
-    local key = token_key(keys[1], args[i])
-    local one = redis.call('HMGET', key, 'token', 'platform', 'p256dh', 'auth', 'device_id')
-    one[1] = token_of(keys[1], one[1], one[5])
-    one[5] = one[1] and redis.call('PEXPIRETIME', key)
-    found[i - 2] = one
-  end
+  for i = 3, #args do found[i - 2] = registration_of(keys[1], args[i]) end
   return found
 end
 
@@ -598,6 +600,8 @@ end
 -- registered goes on to waiting:<listener>, a sorted set: kind and pubkey -> when due, in ms.
 --   * All of a batch leave the inbox in the same call, registered or not, so that its length, on
 --     which notify's 503 depends, tells nothing of anybody.
+--   * A wake that is due is pushed at once, so its registration comes with it, as lookup would give
+--     it. The push of a notify begins later (notify_delay.h), and is looked up then.
 --   * One member a kind and pubkey: further wakes of it raise its score, at least by one. So a push,
 --     which has begun with one score, tells when it ends whether something has come since. When
 --     each of them is due the listener knows; after a restart it is the latest.
@@ -610,25 +614,29 @@ local function put_waiting(key, member, due)
   return score
 end
 
--- take(prefix; name, since, then for each entry read: id, kind, pubkey, due in ms): the entries
--- leave the inbox; for each the score with which it waits, or -1 where its pubkey is not
--- registered. 0 where the name is no longer held: nothing is taken.
+-- take(prefix; name, since, most, then for each entry read: id, kind, pubkey, due in ms): the
+-- entries leave the inbox; for each the score with which it waits, or -1 where its pubkey is not
+-- registered. For up to `most` that are to be pushed at once { score, registration } instead, none
+-- where an operator holds pushing. 0 where the name is no longer held: nothing is taken.
 local function do_take(keys, args)
-  local name, since = unpack(args, 1, 2)
-  local prefix, ids, scores = keys[1], {}, {}
+  local name, since, most = unpack(args, 1, 3)
+  local prefix, ids, taken = keys[1], {}, {}
   if not holds(prefix, name, since) then return 0 end
-  local waiting = waiting_key(prefix, name)
-  for i = 3, #args, 4 do
+  local waiting, now = waiting_key(prefix, name), ms_up(now_us())
+  local room = is_paused(prefix) and 0 or tonumber(most)
+  for i = 4, #args, 4 do
     local id, via, pubkey, due = unpack(args, i, i + 3)
-    local score = -1
-    if redis.call('EXISTS', token_key(prefix, pubkey)) == 1 then
+    local at_once, score = room > 0 and via ~= 'notify' and tonumber(due) <= now, -1
+    local found = at_once and registration_of(prefix, pubkey)
+    if found and found[2] or not found and redis.call('EXISTS', token_key(prefix, pubkey)) == 1 then
       score = put_waiting(waiting, via .. ':' .. pubkey, tonumber(due))
     end
+    if found and found[1] then room = room - 1 end
     ids[#ids + 1] = id
-    scores[#scores + 1] = score
+    taken[#taken + 1] = found and found[1] and { score, found } or score
   end
   drop_entries(prefix, ids)
-  return scores
+  return taken
 end
 
 -- drop(prefix; entry id ...): entries of the inbox that are no wakes

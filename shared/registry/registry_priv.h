@@ -15,7 +15,7 @@
 #define REGISTRY_COMMAND_WORDS   (4 * REGISTRY_BATCH_MAX + 8)
 #define REGISTRY_COMMAND_NUMBERS (2 * STAT_COUNT + 16)
 
-_Static_assert(REGISTRY_COMMAND_NUMBERS > REGISTRY_BATCH_MAX, "one for each wake of a batch");
+_Static_assert(REGISTRY_COMMAND_NUMBERS >= REGISTRY_BATCH_MAX + 2, "one for each wake of a batch");
 
 /* One command being put together; the words stay where they are until it is sent. */
 struct registry_command {

@@ -267,14 +267,31 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
     return REGISTRY_OK;
 }
 
+/* One answer of take: a score, or { score, registration }; less than 0: it does not wait. */
+static int64_t read_taken(const redisReply *reply, const struct wake *wake,
+                          struct registry_at_once *at_once)
+{
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        if (at_once->n < REGISTRY_AT_ONCE_MAX &&
+            read_registration(reply->element[1], &at_once->registrations[at_once->n]))
+            at_once->keys[at_once->n++] = wake->key;
+        registry_wipe_strings(reply->element[1]);
+        reply = reply->element[0];
+    }
+    return reply->type == REDIS_REPLY_INTEGER ? reply->integer : -1;
+}
+
 enum registry_result registry_wakes_take(struct registry *registry, int64_t since_us,
-                                         struct wake *wakes, size_t n, bool *waits)
+                                         struct wake *wakes, size_t n, bool *waits,
+                                         struct registry_at_once *at_once)
 {
     redisReply *reply;
     enum registry_result result;
 
+    at_once->n = 0;
     REGISTRY_BEGIN(registry, "take");
     add_lease(registry, since_us);
+    registry_add_number(registry, REGISTRY_AT_ONCE_MAX);
     for (size_t i = 0; i < n; i++) {
         registry_add(registry, wakes[i].id);
         registry_add(registry, kinds[wakes[i].via]);
@@ -291,10 +308,10 @@ enum registry_result registry_wakes_take(struct registry *registry, int64_t sinc
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
         return registry_unexpected_reply(reply);
     for (size_t i = 0; i < n; i++) {
-        const redisReply *score = reply->element[i];
+        int64_t score = read_taken(reply->element[i], &wakes[i], at_once);
 
-        waits[i] = score->type == REDIS_REPLY_INTEGER && score->integer >= 0;
-        wakes[i].score_ms = waits[i] ? score->integer : 0;
+        waits[i] = score >= 0;
+        wakes[i].score_ms = waits[i] ? score : 0;
     }
     freeReplyObject(reply);
     return REGISTRY_OK;

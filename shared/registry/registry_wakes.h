@@ -49,11 +49,21 @@ int registry_fd(const struct registry *registry);
 enum registry_result registry_wakes_collect(struct registry *registry, struct wake *wakes,
                                             size_t max, size_t *n, char *last_id);
 
+/* Registrations of pubkeys that are to be pushed to at once. They are secrets: wipe them. */
+#define REGISTRY_AT_ONCE_MAX 64
+struct registry_at_once {
+    size_t n;
+    struct trade_pubkey keys[REGISTRY_AT_ONCE_MAX];
+    struct registration registrations[REGISTRY_AT_ONCE_MAX];
+};
+
 /* Takes n entries (up to REGISTRY_BATCH_MAX) that were collected out of the inbox. waits[i] tells
  * whether wakes[i], now with its score, waits; else its pubkey is not registered, and that is its
- * end. REGISTRY_LAPSED: they may be another's, and nothing is taken. */
+ * end. Of those that are due some registrations come into `at_once`, as registry_lookup() would
+ * give them now. REGISTRY_LAPSED: they may be another's, and nothing is taken. */
 enum registry_result registry_wakes_take(struct registry *registry, int64_t since_us,
-                                         struct wake *wakes, size_t n, bool *waits);
+                                         struct wake *wakes, size_t n, bool *waits,
+                                         struct registry_at_once *at_once);
 
 /* Calls `wake` with the key, kind and score of some of those that wait, a few hundred at most, and
  * Redis's time, and moves the cursor on, which is "0" at the beginning and again after the last.

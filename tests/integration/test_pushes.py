@@ -111,6 +111,15 @@ def test_who_unregisters_does_not_wait_for_fcm(without_fcm, phone, pubkey):
     wait_until(lambda: without_fcm.wakes_queued() == WAITING, timeout=2)
 
 
+def test_a_wake_that_waits_is_looked_up_anew(without_fcm, relay, pubkey):
+    """Though its registration came with it."""
+    without_fcm.register(pubkey, "fcm-token-of-this-phone")
+    relay.deliver(nostr.gift_wrap(pubkey))
+    wait_until(lambda: without_fcm.wakes_waiting() == WAITING + 1)
+    without_fcm.post("/api/unregister", {"trade_pubkey": pubkey})
+    wait_until(lambda: without_fcm.wakes_queued() == WAITING, timeout=2)
+
+
 # ---- Redis
 
 

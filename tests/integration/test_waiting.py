@@ -91,6 +91,67 @@ def test_what_waits_is_taken_over(held, phone, relay):
     assert pushed(phone) == {endpoint: 1 for endpoint in endpoints}
 
 
+# ---- What is read with a wake
+
+
+OF_WAKES = TAKE, LOOKUP, DONE = "mostro2_take", "mostro2_lookup", "mostro2_done"
+
+
+def calls_of_a_wake(stack, wake):
+    """What the listener asks of Redis from when a wake is queued until it is done with."""
+    calls = []
+    with stack.redis.monitor() as monitor:
+        wake()
+        while DONE not in calls:
+            words = monitor.next_command()["command"].split()
+            calls += [word for word in words[1:2] if word in OF_WAKES]
+    return calls
+
+
+def test_who_is_pushed_to_at_once_is_looked_up_as_the_wake_is_taken(make_stack, relay, phone,
+                                                                     pubkey):
+    """The push of a notify begins later, and who is woken is looked up then."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    stack.register(pubkey, phone.endpoint())
+    assert calls_of_a_wake(stack, lambda: relay.deliver(nostr.gift_wrap(pubkey))) == [TAKE, DONE]
+    assert calls_of_a_wake(stack, lambda: stack.notify(pubkey)) == [TAKE, LOOKUP, DONE]
+    assert phone.next_push().path == phone.next_push().path
+
+
+def test_what_is_read_with_a_wake(make_stack, phone, pubkey):
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+    stack.start_redis()
+    stack.start_api()
+    other, endpoint, nobody = nostr.new_pubkey(), phone.endpoint(), nostr.new_pubkey()
+    stack.register(pubkey, "token-1")
+    stack.register(other, endpoint)
+    name = [1, "mostro:", FIRST]
+    since, _ = stack.redis.fcall("mostro2_heartbeat", *name, "instance", "first", "in_flight", 0)
+
+    def take(most, *wakes):
+        now_ms = stack.redis.time()[0] * 1000
+        words = [word for via, one, wait_ms in wakes
+                 for word in ("1-1", via, one, now_ms + wait_ms)]
+        return [one[1] if isinstance(one, list) else "waits" if one >= 0 else "is dropped"
+                for one in stack.redis.fcall("mostro2_take", *name, since, most, *words)]
+
+    expiry, other_expiry = [stack.redis.pexpiretime(f"mostro:token:{one}")
+                            for one in (pubkey, other)]
+    first = ["token-1", "android", None, None, expiry]
+    second = [endpoint, "android", None, None, other_expiry]
+    assert take(9, ("relay", pubkey, 0), ("quiet", other, -5000), ("relay", nobody, 0)) == \
+        [first, second, "is dropped"]
+    assert take(9, ("notify", pubkey, 0), ("relay", other, 5000), ("notify", nobody, 0),
+                ("relay", nobody, 5000)) == ["waits", "waits", "is dropped", "is dropped"]
+    assert take(1, ("relay", nobody, 0), ("relay", other, 0), ("relay", pubkey, 0)) == \
+        ["is dropped", second, "waits"]
+    stack.redis.set("mostro:paused", 1)
+    assert take(9, ("relay", pubkey, 0), ("relay", nobody, 0)) == ["waits", "is dropped"]
+
+
 # ---- What it costs
 
 

@@ -39,6 +39,7 @@ static struct redis_stub {
     bool asked, asked_own; /* and not answered yet */
     enum registry_result take_result;
     bool none_registered;
+    size_t at_once; /* registrations that come with wakes */
     unsigned takes;
     int64_t score;
     struct wake own[8], fresh[8];
@@ -122,10 +123,12 @@ enum registry_result registry_wakes_collect(struct registry *registry, struct wa
 }
 
 enum registry_result registry_wakes_take(struct registry *registry, int64_t since_us,
-                                         struct wake *taken, size_t n, bool *waits)
+                                         struct wake *taken, size_t n, bool *waits,
+                                         struct registry_at_once *at_once)
 {
     (void)registry;
     redis.takes++;
+    at_once->n = 0;
     ck_assert_int_eq(since_us, SINCE);
     ck_assert(!redis.asked);
     if (redis.take_result != REGISTRY_OK)
@@ -133,6 +136,12 @@ enum registry_result registry_wakes_take(struct registry *registry, int64_t sinc
     for (size_t i = 0; i < n; i++) {
         waits[i] = !redis.none_registered;
         taken[i].score_ms = ++redis.score;
+        if (at_once->n < redis.at_once) {
+            struct registration *registration = &at_once->registrations[at_once->n];
+
+            (void)snprintf(registration->token, sizeof registration->token, "token-%zu", i);
+            at_once->keys[at_once->n++] = taken[i].key;
+        }
     }
     return REGISTRY_OK;
 }
@@ -349,6 +358,34 @@ START_TEST(an_answer_to_the_connection_before_is_not_taken)
 }
 END_TEST
 
+static const char *token_of(const struct wake *wake)
+{
+    const struct registration *registration = inbox_registration(inbox, &wake->key);
+
+    return registration != NULL ? registration->token : "none";
+}
+
+/* In whatever order they are asked for. */
+START_TEST(registrations_that_come_with_wakes_are_known_until_they_are_forgotten)
+{
+    struct wake each[3];
+
+    start();
+    redis.at_once = 2;
+    for (unsigned i = 0; i < 3; i++)
+        redis.fresh[redis.fresh_count++] = each[i] = make(i, now + redis.clock_ms, 0);
+    answer();
+    for (int twice = 0; twice < 2; twice++) {
+        ck_assert_str_eq(token_of(&each[1]), "token-1");
+        ck_assert_str_eq(token_of(&each[2]), "none");
+        ck_assert_str_eq(token_of(&each[0]), "token-0");
+    }
+    inbox_forget_registrations(inbox);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_str_eq(token_of(&each[i]), "none");
+}
+END_TEST
+
 /* ---- Redis's clock --------------------------------------------------------------------------- */
 
 START_TEST(no_wake_is_taken_before_the_clock_is_known)
@@ -511,6 +548,7 @@ UNIT_MAIN_WITH(
     "inbox", setup, teardown, our_own_are_read_first, nothing_is_read_before_the_name_is_held,
     our_own_can_be_left_alone, what_waits_is_wanted_once_a_connection_if_it_is_ours,
     who_is_not_registered_waits_nowhere, nothing_is_read_when_the_lease_has_lapsed,
+    registrations_that_come_with_wakes_are_known_until_they_are_forgotten,
     what_was_lost_with_an_answer_is_looked_for, an_answer_to_the_connection_before_is_not_taken,
     no_wake_is_taken_before_the_clock_is_known, the_clock_is_read_anew_on_every_connection,
     a_connection_that_ended_before_taking_is_a_new_one, the_clock_is_read_once_a_minute,

@@ -27,6 +27,7 @@
 
 #define LOOKUP_BATCH      64
 #define DONE_BATCH        128
+#define DONE_EVERY_MS     10 /* what a process that is killed may push once more */
 #define DRAIN_MS          10000
 #define CANCEL_MS         3000 /* a thread that is kept by a peer has been freed by then */
 #define DRAIN_TELL_MS     1000
@@ -43,6 +44,7 @@ struct dispatcher {
     struct registry *registry;
     struct registration *registrations; /* LOOKUP_BATCH of them */
     int64_t registry_retry_ms;          /* they fail until then */
+    int64_t done_again_ms;              /* not before is Redis told of what is done with */
     int64_t *sort_due_ms;               /* by lane: see lookups() */
     struct turns turns;                 /* made of the queue and the desk */
     struct push_ended_list dead;        /* pushes whose registration is to be removed */
@@ -105,24 +107,33 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
     }
 }
 
+/* A lone one is told of at once; the rest in one call now and then, for a call costs Redis as much
+ * as all that it does for a wake before. */
 static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 {
     struct wake_done done[DONE_BATCH];
     size_t n;
 
+    if (now_ms < dispatcher->done_again_ms)
+        return;
     while (commands_work(dispatcher, now_ms) &&
            (n = wake_queue_done(dispatcher->queue, done, DONE_BATCH)) > 0) {
         if (succeeded(dispatcher, registry_wakes_done(dispatcher->registry, done, n)))
             wake_queue_acknowledged(dispatcher->queue, n);
+        dispatcher->done_again_ms = now_ms + DONE_EVERY_MS;
     }
 }
 
-/* Whether there is something that Redis is still to be told. */
-static bool has_news(const struct dispatcher *dispatcher)
+/* When there is something to tell Redis; INT64_MAX: there is nothing. */
+static int64_t news_ms(const struct dispatcher *dispatcher, int64_t now_ms)
 {
     struct wake_done done;
 
-    return !STAILQ_EMPTY(&dispatcher->dead) || wake_queue_done(dispatcher->queue, &done, 1) > 0;
+    if (!STAILQ_EMPTY(&dispatcher->dead))
+        return now_ms;
+    if (wake_queue_done(dispatcher->queue, &done, 1) > 0)
+        return dispatcher->done_again_ms;
+    return INT64_MAX;
 }
 
 /* ---- Whose wakes they are -------------------------------------------------------------------- */
@@ -304,8 +315,7 @@ static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
         next = earlier(next, dispatcher->takeover.due_ms);
     if (restore_is_on(&dispatcher->restore))
         next = earlier(next, dispatcher->restore.due_ms);
-    if (has_news(dispatcher))
-        next = now_ms;
+    next = earlier(next, news_ms(dispatcher, now_ms));
     if (next < dispatcher->registry_retry_ms) /* all of this needs Redis */
         next = dispatcher->registry_retry_ms;
     return next;
@@ -346,10 +356,12 @@ static void work(struct dispatcher *dispatcher)
  * is waited out. */
 static void tell_the_rest(struct dispatcher *dispatcher)
 {
-    int64_t now_ms = clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_TELL_MS;
+    int64_t now_ms = clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_TELL_MS, next_ms;
 
-    while (has_news(dispatcher) && now_ms < deadline_ms) {
-        wait_until(dispatcher, earlier(dispatcher->registry_retry_ms, deadline_ms));
+    while ((next_ms = news_ms(dispatcher, now_ms)) != INT64_MAX && now_ms < deadline_ms) {
+        if (next_ms < dispatcher->registry_retry_ms)
+            next_ms = dispatcher->registry_retry_ms;
+        wait_until(dispatcher, earlier(next_ms, deadline_ms));
         now_ms = clock_monotonic_ms();
         settle(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
@@ -429,6 +441,7 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
     if (dispatcher == NULL)
         return NULL;
     dispatcher->registry_retry_ms = INT64_MIN;
+    dispatcher->done_again_ms = INT64_MIN;
     STAILQ_INIT(&dispatcher->dead);
     dispatcher->bell = bell_new();
     if (dispatcher->bell >= 0)

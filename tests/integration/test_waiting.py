@@ -155,6 +155,29 @@ def test_what_is_read_with_a_wake(make_stack, phone, pubkey):
 # ---- What it costs
 
 
+def test_redis_is_told_of_many_ends_in_few_calls(make_stack, relay, phone):
+    """A call in 10 ms, however many pushes end."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true")
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    pubkeys = [nostr.new_pubkey() for _ in range(90)]
+    for pubkey in pubkeys:
+        stack.register(pubkey, phone.endpoint())
+    told, times = 0, []
+    with stack.redis.monitor() as monitor:
+        for pubkey in pubkeys:
+            stack.redis.xadd("mostro:wakes", {"pk": pubkey, "via": "relay", "not_before": 1})
+            time.sleep(0.003)
+        while told < len(pubkeys):
+            said = monitor.next_command()
+            words = said["command"].split()
+            if words[1:2] == [DONE]:
+                told += (len(words) - 5) // 3
+                times.append(said["time"])
+    assert len(times) <= (times[-1] - times[0]) / 0.010 + 5, (len(times), times[-1] - times[0])
+
+
 def queue_for_registered(stack, first, n):
     with stack.redis.pipeline(transaction=False) as pipeline:
         for i in range(first, first + n):

@@ -460,35 +460,33 @@ end
 --   * when it was stored and must have been sent (sent_by_ms) before the newest of them was taken: a
 --     wake came after it. A covered one may have been taken CAUGHT_UP_FOR_MS after its wake.
 local function half_of(id)
-  return (string.gsub(string.sub(id, 1, 32), '%x%x',
-                      function(digits) return string.char(tonumber(digits, 16)) end))
+  local function digits(first) return tonumber(string.sub(id, first, first + 7), 16) end
+  return struct.pack('>I4I4I4I4', digits(1), digits(9), digits(17), digits(25))
 end
 
-local function has_forgotten(key)
-  return redis.call('ZCARD', key) >= WOKE_MAX
-end
-
-local function newest_woke(key)
+-- When the newest was taken, where there are so many that some may have been forgotten; else nil.
+local function newest_of_all(key)
+  if redis.call('ZCARD', key) < WOKE_MAX then return nil end
   return tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
 end
 
-local function has_woken(prefix, now, pubkey, id, was_seen, sent_by_ms)
-  local key = woke_key(prefix, pubkey)
-  if redis.call('ZSCORE', key, half_of(id)) then return true end
-  if not has_forgotten(key) then return false end
-  if not sent_by_ms then return was_seen end
-  local newest = newest_woke(key)
-  -- A later one than now was taken before the clock was set back.
-  return newest <= now and (sent_by_ms + CAUGHT_UP_FOR_MS) * 1000 <= newest
-end
-
-local function note_woken(prefix, now, pubkey, id)
-  local key = woke_key(prefix, pubkey)
+-- True where this event has woken before; else it is noted that it has.
+local function was_woken(prefix, now, pubkey, id, was_seen, sent_by_ms)
+  local key, half = woke_key(prefix, pubkey), half_of(id)
+  if redis.call('ZSCORE', key, half) then return true end
+  local newest = newest_of_all(key)
+  if newest then
+    if not sent_by_ms and was_seen then return true end
+    -- A later one than now was taken before the clock was set back.
+    if sent_by_ms and newest <= now and (sent_by_ms + CAUGHT_UP_FOR_MS) * 1000 <= newest then
+      return true
+    end
+    redis.call('ZREMRANGEBYRANK', key, 0, -WOKE_MAX)
+  end
   -- One after another, in whatever call they come, and wherever the clock is set.
-  local at = has_forgotten(key) and math.max(now, newest_woke(key) + 1) or now
-  redis.call('ZADD', key, at, half_of(id))
-  redis.call('ZREMRANGEBYRANK', key, 0, -WOKE_MAX - 1)
+  redis.call('ZADD', key, newest and math.max(now, newest + 1) or now, half)
   redis.call('PEXPIRE', key, WOKE_FOR_MS)
+  return false
 end
 
 -- A live event spends its pubkey's limit once, and notes a deferral, before any look at the
@@ -504,11 +502,10 @@ local function take_event(prefix, now, interval, burst, id, pubkey, author, by_m
   end
   local found = redis.call('HMGET', token_key(prefix, pubkey), 'platform', 'mostro_pubkey')
   if not found[1] then return 'unregistered' end
-  if has_woken(prefix, now, pubkey, id, was_seen, sent_by_ms) then
+  if was_woken(prefix, now, pubkey, id, was_seen, sent_by_ms) then
     if deferred then unnote_deferred(prefix, pubkey, noted) end
     return 'repeated'
   end
-  note_woken(prefix, now, pubkey, id)
   local silent = author ~= '' and found[2] and found[2] ~= author
   if by_ms then return wake_stored(prefix, now, pubkey, silent, by_ms) end
   return wake_live(prefix, now, pubkey, silent, wait, deferred, noted)

@@ -2,12 +2,16 @@
 until it is pushed; and an operator who holds pushing."""
 import collections
 import pathlib
+import random
 import re
+import threading
 import time
 
 import pytest
 
 import nostr
+import phone as phones
+import welch
 from stack import wait_until
 
 FIRST, SECOND = "listener-1", "listener-2"
@@ -202,3 +206,74 @@ def test_the_memory_of_a_wake_that_waits(held):
     of_process = (memory_of(held.listener) - before) / 20_000
     of_redis = held.redis.memory_usage(f"mostro:waiting:{FIRST}", samples=0) / 22_000
     assert of_process <= 300 and of_redis <= 175, (of_process, of_redis)
+
+
+# ---- What it tells
+
+
+ENTRIES = 20_000
+LEAK_S = 0.001
+
+
+@pytest.fixture
+def busy(make_stack, relay, phone):
+    """The whole server with 400 registered pubkeys, half of them at a distributor that accepts
+    pushes and never answers."""
+    gate = threading.Event()
+    with phones.Phone() as silent:
+        silent.judge = lambda push: phones.Answer(gate=gate)
+        stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", REGISTER_RATE_PER_IP_PER_MIN="0",
+                           REGISTER_NEW_PER_IP_PER_DAY="0", LOG_LEVEL="info")
+        stack.start_redis()
+        stack.start_api()
+        stack.start_listener(relay)
+        stack.pubkeys = {True: [nostr.new_pubkey() for _ in range(400)],
+                         False: [nostr.new_pubkey() for _ in range(400)]}
+        for i, pubkey in enumerate(stack.pubkeys[True]):
+            stack.register(pubkey, (silent if i % 2 else phone).endpoint())
+        try:
+            yield stack
+        finally:
+            gate.set()
+
+
+def lives_of(stack, monitor, kinds):
+    """Queues a wake for a pubkey of each of these kinds, at once. Returns with the kind of each for
+    how many seconds it was there for others to see, all by Redis's clock: nobody sees the inbox
+    while a function runs, so its life ends where the function begins that deletes it."""
+    with stack.redis.pipeline(transaction=False) as pipeline:
+        for kind in kinds:
+            pipeline.xadd("mostro:wakes", {
+                "pk": random.choice(stack.pubkeys[kind]), "not_before": int(time.time() * 1000),
+                "via": random.choice(("relay", "quiet", "notify"))})
+        ids = pipeline.execute()
+    unnamed, kind_of = collections.deque(ids), dict(zip(ids, kinds))
+    added, lives = {}, []
+    while len(lives) < len(kinds):
+        said = monitor.next_command()
+        words = said["command"].split()
+        if said["client_type"] != "lua":
+            begun = said["time"]
+        if words[0] == "XADD":
+            added[unnamed.popleft()] = said["time"]
+        elif words[0] == "XDEL":
+            lives += [(kind_of[entry], begun - added[entry]) for entry in words[2:]]
+    return lives
+
+
+@pytest.mark.measured
+def test_an_entry_lives_as_long_whoever_it_is_for(busy):
+    """Or how full the inbox is would tell who is registered. The kind of each entry is drawn by
+    itself, so what pushes of those before it do to its life is the same for both kinds."""
+    lives = []
+    with busy.redis.monitor() as monitor:
+        while len(lives) < ENTRIES or (len(lives) < 5 * ENTRIES and
+                                       not welch.can_see_raw(lives, LEAK_S)):
+            for _ in range(ENTRIES // 100):
+                lives += lives_of(busy, monitor, [random.random() < 0.5
+                                                  for _ in range(random.randint(1, 30))])
+    t = welch.compare_raw(lives)
+    print(f"t = {t:.2f}, {len(lives)} entries")
+    assert abs(t) < welch.LIMIT
+    longer = [(kind, life + LEAK_S if kind else life) for kind, life in lives]
+    assert welch.compare_raw(longer) > welch.LIMIT

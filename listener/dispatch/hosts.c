@@ -51,10 +51,10 @@ struct hosts {
     struct expiring_set *held; /* endpoints */
     size_t waiting_most, waiting_each;
     size_t waiting_count; /* targets */
-    push_random_fn *random;
+    random_up_to_fn *random;
 };
 
-struct hosts *hosts_new(const struct hosts_limits *limits, push_random_fn *random)
+struct hosts *hosts_new(const struct hosts_limits *limits, random_up_to_fn *random)
 {
     struct hosts *hosts = calloc(1, sizeof *hosts);
 

@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/random.h"
 #include "push/push.h"
 #include "push/push_backend.h"
 #include "push/push_health.h"
@@ -59,7 +60,7 @@ struct hosts_limits {
 };
 
 /* NULL when out of memory. */
-struct hosts *hosts_new(const struct hosts_limits *limits, push_random_fn *random);
+struct hosts *hosts_new(const struct hosts_limits *limits, random_up_to_fn *random);
 
 /* Targets that still wait stay their queue's. */
 void hosts_free(struct hosts **hosts);

@@ -45,7 +45,7 @@ static void suspect(struct push_health *health, push_endpoint_id endpoint)
     health->suspects[health->suspected++] = endpoint;
 }
 
-static void plan_probe(struct push_health *health, int64_t now_ms, push_random_fn *random)
+static void plan_probe(struct push_health *health, int64_t now_ms, random_up_to_fn *random)
 {
     static const struct backoff probes = {PUSH_HEALTH_PROBE_LEAST_MS, PUSH_HEALTH_PROBE_MOST_MS, 0};
     int64_t share = (now_ms - health->down_ms) / OUTAGE_SHARE;
@@ -59,7 +59,7 @@ static void plan_probe(struct push_health *health, int64_t now_ms, push_random_f
 }
 
 bool push_health_fault(struct push_health *health, push_endpoint_id endpoint, bool answered,
-                       int64_t begun_ms, int64_t now_ms, push_random_fn *random)
+                       int64_t begun_ms, int64_t now_ms, random_up_to_fn *random)
 {
     bool was_suspect = push_health_suspects(health, endpoint);
 

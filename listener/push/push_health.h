@@ -15,12 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/random.h"
+
 #define PUSH_HEALTH_FAULTS         3
 #define PUSH_HEALTH_PROBE_LEAST_MS 1000
 #define PUSH_HEALTH_PROBE_MOST_MS  60000
-
-/* Draws evenly from 0 to `limit`. */
-typedef uint64_t push_random_fn(uint64_t limit);
 
 /* A digest of the endpoint, without its secret. */
 typedef uint64_t push_endpoint_id;
@@ -48,7 +47,7 @@ bool push_health_good(struct push_health *health, push_endpoint_id endpoint, int
 /* A push that began at `begun_ms` has failed by a fault, `answered` by the peer or not. True: the
  * peer has just gone down. */
 bool push_health_fault(struct push_health *health, push_endpoint_id endpoint, bool answered,
-                       int64_t begun_ms, int64_t now_ms, push_random_fn *random);
+                       int64_t begun_ms, int64_t now_ms, random_up_to_fn *random);
 
 /* Whether this endpoint's faults are among those that the row consists of. */
 bool push_health_suspects(const struct push_health *health, push_endpoint_id endpoint);

@@ -9,13 +9,12 @@
 
 #include <stdint.h>
 
+#include "base/random.h"
+
 #define NOTIFY_DELAY_LEAST_MS 20
 #define NOTIFY_DELAY_MOST_MS  500
 
-/* An evenly drawn number from 0 to `limit`: random_up_to(), but in tests. */
-typedef uint64_t notify_delay_random_fn(uint64_t limit);
-
 /* Milliseconds, drawn anew at each call. */
-int64_t notify_delay_ms(notify_delay_random_fn *random);
+int64_t notify_delay_ms(random_up_to_fn *random);
 
 #endif

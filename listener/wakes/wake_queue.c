@@ -50,7 +50,7 @@ struct wake_queue {
     size_t entry_count, done_count;
     unsigned dropped;
     uint16_t lease; /* how often its wakes were disowned */
-    wake_random_fn *random;
+    random_up_to_fn *random;
     const struct pauses *pauses; /* NULL: none */
     struct hash_table *targets;
     struct due_heap heap;             /* the targets that are not due yet */
@@ -262,7 +262,7 @@ static void settle(struct wake_queue *queue, struct wake_target *target)
 
 /* ---- The queue ------------------------------------------------------------------------------- */
 
-struct wake_queue *wake_queue_new(size_t max, unsigned lanes, wake_random_fn *random)
+struct wake_queue *wake_queue_new(size_t max, unsigned lanes, random_up_to_fn *random)
 {
     struct wake_queue *queue = calloc(1, sizeof *queue + lanes * sizeof queue->lanes[0]);
 

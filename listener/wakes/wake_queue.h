@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/random.h"
 #include "device/trade_pubkey.h"
 #include "push/push.h"
 #include "registry/registry_wakes.h"
@@ -44,11 +45,8 @@ struct wake_list {
     struct wake_target *first, *last;
 };
 
-/* An evenly drawn number from 0 to `limit`. */
-typedef uint64_t wake_random_fn(uint64_t limit);
-
 /* Holds at most `max` wakes, in so many lanes. NULL when out of memory. */
-struct wake_queue *wake_queue_new(size_t max, unsigned lanes, wake_random_fn *random);
+struct wake_queue *wake_queue_new(size_t max, unsigned lanes, random_up_to_fn *random);
 void wake_queue_free(struct wake_queue **queue);
 
 /* The clock by which wakes are given up stands still while pushing is held. The pauses outlive the

@@ -15,4 +15,7 @@ void random_hex(char *out, size_t digits);
 /* Evenly drawn from 0 to limit inclusive. */
 uint64_t random_up_to(uint64_t limit);
 
+/* That, or what a test has drawn in its place. */
+typedef uint64_t random_up_to_fn(uint64_t limit);
+
 #endif

@@ -27,9 +27,9 @@
 
 #define LOOKUP_BATCH      64
 #define DONE_BATCH        128
-#define DONE_EVERY_MS     10 /* what a process that is killed may push once more */
+#define DONE_EVERY_MS     10 /* a process that is killed repeats the pushes that ended since */
 #define DRAIN_MS          10000
-#define CANCEL_MS         3000 /* a thread that is kept by a peer has been freed by then */
+#define CANCEL_MS         3000 /* by then push_thread_guard() has freed a thread from its peer */
 #define DRAIN_TELL_MS     1000
 #define COMMANDS_RETRY_MS 250
 #define SORT_EVERY_MS     100
@@ -37,14 +37,14 @@
 #define TELL_EVERY_MS     10000
 
 struct dispatcher {
-    int bell; /* others ring it: see bell.h; -1: none */
+    int bell; /* rung by other threads; -1: none */
     struct wake_queue *queue;
     struct inbox *inbox;
     struct push_desk *desk;
     struct registry *registry;
     struct registration *registrations; /* LOOKUP_BATCH of them */
-    int64_t registry_retry_ms;          /* they fail until then */
-    int64_t done_again_ms;              /* not before is Redis told of what is done with */
+    int64_t registry_retry_ms;          /* Redis is left alone until then */
+    int64_t done_again_ms;              /* when Redis may next be told what is done with */
     int64_t *sort_due_ms;               /* by lane: see lookups() */
     struct turns turns;                 /* made of the queue and the desk */
     struct push_ended_list dead;        /* pushes whose registration is to be removed */
@@ -73,7 +73,7 @@ static bool commands_work(const struct dispatcher *dispatcher, int64_t now_ms)
     return now_ms >= dispatcher->registry_retry_ms;
 }
 
-/* A command that failed may have taken its time over it, so the clock is read anew. */
+/* Reads the clock anew, since a command may have taken long to fail. */
 static bool succeeded(struct dispatcher *dispatcher, enum registry_result result)
 {
     if (result == REGISTRY_OK || result == REGISTRY_NOT_FOUND)
@@ -82,7 +82,7 @@ static bool succeeded(struct dispatcher *dispatcher, enum registry_result result
     return false;
 }
 
-/* Brings to the queue what has ended. */
+/* Tells the queue which pushes have ended. */
 static void settle(struct dispatcher *dispatcher, int64_t now_ms)
 {
     struct push_ended *dead;
@@ -91,7 +91,7 @@ static void settle(struct dispatcher *dispatcher, int64_t now_ms)
         STAILQ_INSERT_TAIL(&dispatcher->dead, dead, next);
 }
 
-/* A dead token first leaves the registry, then its wakes are done with. */
+/* Removes dead tokens from the registry, and only then ends their wakes. */
 static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
 {
     struct push_ended *dead;
@@ -107,8 +107,8 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
     }
 }
 
-/* A lone one is told of at once; the rest in one call now and then, for a call costs Redis as much
- * as all that it does for a wake before. */
+/* Tells Redis which wakes are done with: of a lone one at once, of many in one call every
+ * DONE_EVERY_MS, since a call for one costs as much as taking it did. */
 static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 {
     struct wake_done done[DONE_BATCH];
@@ -138,7 +138,7 @@ static int64_t news_ms(const struct dispatcher *dispatcher, int64_t now_ms)
 
 /* ---- Whose wakes they are -------------------------------------------------------------------- */
 
-/* The time is read first, so that `alone` is never that of a lease before. */
+/* Reads the lease's time first, so that `alone` never belongs to the lease before. */
 static void follow_tenure(struct dispatcher *dispatcher, int64_t now_ms)
 {
     struct lease held = {.since_us = atomic_load(&dispatcher->held_since_us),
@@ -171,8 +171,8 @@ static void take_over(struct dispatcher *dispatcher, int64_t now_ms)
     inbox_restart(dispatcher->inbox, dispatcher->lease.since_us, dispatcher->lease.alone);
 }
 
-/* Takes what has come, and what waits in Redis and is not known here; returns when to be called
- * again. */
+/* Takes the wakes that have come, and reads those that wait in Redis but not here. Returns when to
+ * be called again. */
 static int64_t take_in(struct dispatcher *dispatcher, int64_t now_ms)
 {
     int64_t next_ms = inbox_run(dispatcher->inbox, dispatcher->queue, now_ms);
@@ -195,9 +195,9 @@ static int64_t take_in(struct dispatcher *dispatcher, int64_t now_ms)
 
 /* ---- Pushing --------------------------------------------------------------------------------- */
 
-/* How many of a lane's targets are to be looked up now. A backend that is down takes no pushes, but
- * some of those that wait for it have gone meanwhile, to the other one or altogether: a few at a
- * time are looked up anyway, and line up again behind the rest if they have not. */
+/* How many of a lane's targets to look up now. A back end that is down takes no pushes, but phones
+ * that wait for it may have moved to another or unregistered. So a few are looked up now and then;
+ * those that are still there line up again behind the rest. */
 static size_t lookups(struct dispatcher *dispatcher, unsigned lane, int64_t now_ms)
 {
     size_t n = push_desk_slots(dispatcher->desk, lane, now_ms);
@@ -210,7 +210,7 @@ static size_t lookups(struct dispatcher *dispatcher, unsigned lane, int64_t now_
     return n < LOOKUP_BATCH ? n : LOOKUP_BATCH;
 }
 
-/* When lookups() may be more than none without a push ending first. */
+/* When lookups() may become more than 0 although no push ends. */
 static int64_t next_lookup_ms(const struct dispatcher *dispatcher, unsigned lane, int64_t now_ms)
 {
     int64_t next = push_desk_next_slot_ms(dispatcher->desk, lane, now_ms);
@@ -299,7 +299,7 @@ static void publish_status(struct dispatcher *dispatcher)
     atomic_store(&dispatcher->backlog, (unsigned)wake_queue_backlog(dispatcher->queue));
 }
 
-/* When there is something to do even if nothing happens. */
+/* When to act although nothing happens. */
 static int64_t next_work_ms(struct dispatcher *dispatcher, int64_t now_ms)
 {
     int64_t next = dispatcher->pauses.due_ms;
@@ -352,8 +352,8 @@ static void work(struct dispatcher *dispatcher)
     }
 }
 
-/* What is done with and not acknowledged would be pushed again, so a moment's trouble with Redis
- * is waited out. */
+/* Redis must hear of every push that ended, or the next process would repeat it: so this waits for
+ * a Redis that is away for a moment. */
 static void tell_the_rest(struct dispatcher *dispatcher)
 {
     int64_t now_ms = clock_monotonic_ms(), deadline_ms = now_ms + DRAIN_TELL_MS, next_ms;
@@ -369,7 +369,7 @@ static void tell_the_rest(struct dispatcher *dispatcher)
     }
 }
 
-/* Brings to an end what is in flight; false where some has not ended after so long. */
+/* Waits for pushes in flight to end. False where some have not after `ms`. */
 static bool let_end(struct dispatcher *dispatcher, int64_t ms)
 {
     int64_t now_ms = clock_monotonic_ms(), deadline_ms = now_ms + ms;
@@ -391,7 +391,7 @@ static bool let_end(struct dispatcher *dispatcher, int64_t ms)
     }
 }
 
-/* Nothing begins any more; what is in flight may end. */
+/* Begins no push, and lets those in flight end. */
 static void drain(struct dispatcher *dispatcher)
 {
     inbox_stop(dispatcher->inbox);

@@ -24,12 +24,12 @@ enum { WAIT_VISIBLE, WAIT_SILENT, WAIT_SUSPECT, WAITS };
 
 struct host {
     struct hash_table_item item; /* by name; first */
-    struct due_item plan;        /* when to look at it though nothing enters or leaves */
+    struct due_item plan;        /* when to look at it although no push begins or ends */
     struct slots_party party;
-    struct weight waits, kept; /* by targets that wait; or 1, where it is but remembered */
+    struct weight waits, kept; /* by targets that wait; 1 where it is only remembered */
     struct push_health health;
     unsigned in_flight;
-    unsigned called;  /* slots taken for those that are called */
+    unsigned called;  /* slots reserved for targets that were called */
     unsigned allowed; /* at once, since it was held: 1, doubling; 0: all */
     unsigned holds;   /* in a row */
     bool is_located;
@@ -111,7 +111,7 @@ size_t hosts_waiting(const struct hosts *hosts)
 
 /* ---- Where a host is ------------------------------------------------------------------------- */
 
-/* A name without its port and brackets. */
+/* Writes a name without its port and brackets. */
 static void write_bare(char bare[PUSH_HOST_MAX], const char *name)
 {
     const char *end = strrchr(name, ':');
@@ -155,7 +155,7 @@ static void write_group(char group[GROUP_SIZE], const struct host *host)
     (void)snprintf(group, GROUP_SIZE, "domain:%s", domain_of(bare));
 }
 
-/* Puts a host where it belongs by now. Without memory for that it stays where it is. */
+/* Moves a host into the class and group that it belongs to now. If memory is out, it stays. */
 static bool place(struct hosts *hosts, struct host *host, int64_t now_ms)
 {
     enum slots_class in = host->proven_until_ms > now_ms ? SLOTS_PROVEN : SLOTS_NEWCOMERS;
@@ -181,7 +181,7 @@ static unsigned most_of(const struct host *host)
     return host->allowed > 0 && host->allowed < most ? host->allowed : most;
 }
 
-/* How many more, as far as the host is concerned. */
+/* How many more pushes the host itself would take. */
 static unsigned room(const struct host *host, int64_t now_ms)
 {
     if (is_held(host, now_ms))
@@ -239,7 +239,7 @@ static int64_t forget_ms(const struct host *host)
     return host->proven_until_ms > kept_ms ? host->proven_until_ms : kept_ms;
 }
 
-/* When time alone changes something for a host. */
+/* When a host changes by the passing of time alone. */
 static int64_t plan_ms(const struct host *host, int64_t now_ms)
 {
     if (host->called > 0)
@@ -252,7 +252,7 @@ static int64_t plan_ms(const struct host *host, int64_t now_ms)
         return host->held_until_ms;
     if (push_health_is_down(&host->health) && host->health.probe_at_ms > now_ms)
         return host->health.probe_at_ms;
-    return INT64_MAX; /* it is its network, or the half it is in, that is full */
+    return INT64_MAX; /* its network, or its half of the slots, is full */
 }
 
 static struct host *host_of_kept(struct weight *kept)
@@ -260,7 +260,7 @@ static struct host *host_of_kept(struct weight *kept)
     return (struct host *)((char *)kept - offsetof(struct host, kept));
 }
 
-/* To be called after every change of a host, which may be gone afterwards. */
+/* Call it after every change of a host. The host may be freed by it. */
 static void plan(struct hosts *hosts, struct host *host, int64_t now_ms)
 {
     bool idle = is_idle(host);
@@ -282,7 +282,7 @@ static void plan(struct hosts *hosts, struct host *host, int64_t now_ms)
 
 /* ---- Who waits ------------------------------------------------------------------------------- */
 
-/* By what it weighs that so many wait for it. */
+/* Sets the weight that a host has by how many targets wait for it. */
 static bool weigh(struct hosts *hosts, struct host *host, size_t count)
 {
     char group[GROUP_SIZE];
@@ -322,7 +322,7 @@ static struct host *host_of_party(struct slots_party *party)
     return (struct host *)((char *)party - offsetof(struct host, party));
 }
 
-/* Calls whose turn has come. */
+/* Calls targets whose turn has come. */
 static void call_next(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved)
 {
     struct slots_party *party;
@@ -335,7 +335,7 @@ static void call_next(struct hosts *hosts, int64_t now_ms, struct hosts_moved *m
     }
 }
 
-/* One of a host's targets waits no more: a silent one if there is any. */
+/* Drops one of a host's waiting targets, a silent one if there is any. */
 static void drop(struct hosts *hosts, struct host *host, int64_t now_ms, struct hosts_moved *moved)
 {
     static const unsigned order[WAITS] = {WAIT_SILENT, WAIT_SUSPECT, WAIT_VISIBLE};
@@ -406,18 +406,18 @@ static bool has_no_more_room(const struct push_result *result)
     return result->outcome == PUSH_HELD_BACK && result->holds_host;
 }
 
-/* It takes fewer than we push, and does not say until when. */
+/* Holds a host that refuses some of our pushes and does not say until when. */
 static void hold(struct host *host, int64_t now_ms)
 {
     static const struct backoff holds = {HOSTS_HOLD_LEAST_MS, HOSTS_HOLD_MOST_MS, 0};
 
-    if (is_held(host, now_ms)) /* this push was under way before it was */
+    if (is_held(host, now_ms)) /* this push began before the hold */
         return;
     host->allowed = 1;
     host->held_until_ms = now_ms + backoff_ms(&holds, ++host->holds, 0);
 }
 
-/* It has taken one since it was held. */
+/* Allows more pushes at once, since the host has taken one after its hold. */
 static void allow_more(struct host *host, int64_t now_ms)
 {
     if (host->allowed == 0 || is_held(host, now_ms))

@@ -154,7 +154,7 @@ static void trim_if_due(struct listener *listener)
     if (trimmed == 0)
         listener->trimmed_ms = now;
     else
-        log_debug("listener: %" PRId64 " registrations have expired", trimmed);
+        log_debug("listener: the counts of registrations are being tidied");
 }
 
 /* Whether Redis has lost its data since the last beat; the relays find out by themselves. */

@@ -1,4 +1,4 @@
-#!lua name=mostro_push_2
+#!lua name=mostro_push_3
 --
 -- registry.lua: every atomic operation on the data of Mostro Push, as Redis Functions.
 --
@@ -19,7 +19,8 @@ local HEARTBEAT_S = 30
 local NOTICE_US = 3 * 1000000                -- by then a listener has noticed that it was replaced
 local LEAVE_US = 15 * 1000000                -- and so long it may take to finish its pushes
 local NAME_MAX = 64                          -- of a listener
-local TRIM_BATCH = 5000
+local STEP_MS = 5 * 60 * 1000                -- registrations expire at whole five minutes
+local STEPS_PAGE = 500                       -- of these that are looked at in one command
 local PAUSES_MAX = 16                        -- the latest are kept,
 local PAUSES_FOR_MS = 24 * 60 * 60 * 1000    -- for as long as a wake may wait after them
 local WAITING_SCAN = 256                     -- waiting wakes looked at in one call
@@ -53,7 +54,8 @@ local KEYS_LOST = '-'
 local ENCRYPTED = ' encrypted' -- ends the record of such an endpoint
 
 local function token_key(prefix, pubkey) return prefix .. 'token:' .. pubkey end
-local function platform_key(prefix, platform) return prefix .. 'tokens:' .. platform end
+local function live_key(prefix) return prefix .. 'live' end
+local function steps_key(prefix) return prefix .. 'live:steps' end
 local function address_limit_key(prefix, bucket, hash)
   return prefix .. 'limit:' .. bucket .. ':ip:' .. hash
 end
@@ -95,6 +97,9 @@ end
 local function ms_up(us) return math.ceil(us / 1000) end
 local function ms_down(us) return math.floor(us / 1000) end
 
+-- The same text, for a twentieth of what that costs Redis.
+local function text_of(number) return string.format('%d', number) end
+
 -- GCRA: the key holds the theoretical arrival time. The microseconds to wait, if more than 0; else
 -- what the key is to hold when the bucket has been spent. A time further ahead than an empty bucket
 -- has means that the clock was set back; it must not lock anybody out.
@@ -108,13 +113,20 @@ local function set_arrival(key, now, arrival)
   redis.call('SET', key, arrival, 'PX', ms_up(arrival - now))
 end
 
+-- A limit, at the moment of a call: what a bucket that has been full is set to, and for how long,
+-- is the same for all.
+local function limit_of(now, interval, burst)
+  return { now = now, interval = interval, burst = burst, arrival = text_of(now + interval),
+           life = ms_up(interval) }
+end
+
 -- Returns 0 and spends, or the microseconds to wait and leaves the bucket as it was.
-local function spend(key, now, interval, burst)
+local function spend(key, limit)
   -- A bucket that has been full, as most are, takes one command.
-  if redis.call('SET', key, now + interval, 'NX', 'PX', ms_up(interval)) then return 0 end
-  local wait, arrival = look(key, now, interval, burst)
+  if redis.call('SET', key, limit.arrival, 'NX', 'PX', limit.life) then return 0 end
+  local wait, arrival = look(key, limit.now, limit.interval, limit.burst)
   if wait > 0 then return wait end
-  set_arrival(key, now, arrival)
+  set_arrival(key, limit.now, arrival)
   return 0
 end
 
@@ -132,12 +144,15 @@ end
 
 local function spend_address(prefix, now, bucket, hash, interval, burst)
   if hash == '' then return 0 end
-  return spend(address_limit_key(prefix, bucket, hash), now, tonumber(interval), tonumber(burst))
+  return spend(address_limit_key(prefix, bucket, hash), limit_of(now, interval, burst))
+end
+
+local function queue(wakes, pubkey, via, not_before_ms)
+  redis.call('XADD', wakes, '*', 'pk', pubkey, 'via', via, 'not_before', not_before_ms)
 end
 
 local function queue_wake(prefix, pubkey, via, not_before)
-  redis.call('XADD', wakes_key(prefix), '*', 'pk', pubkey, 'via', via, 'not_before',
-             ms_up(not_before))
+  queue(wakes_key(prefix), pubkey, via, text_of(ms_up(not_before)))
 end
 
 -- Deferral. A pubkey over its limit has one wake waiting, and until the limit allows that,
@@ -208,18 +223,101 @@ local function is_short_of_memory(now)
   return memory.is_short
 end
 
-local function count_live(prefix, platform, now)
-  return redis.call('ZCOUNT', platform_key(prefix, platform), '(' .. string.format('%.0f', ms_down(now)),
-                    '+inf')
+-- Counts. A registration expires at a whole five minutes, its step. `live` has how many of each platform
+-- there are, and how many of these leave with each step, so that the counts are exact though Redis
+-- removes what has expired by itself, and tells nobody. `live:steps` has the steps in their order.
+-- Those that have passed are taken off by who reads, and removed by who writes.
+local function expiry_of(now, ttl_ms)
+  return math.ceil((ms_down(now) + ttl_ms) / STEP_MS) * STEP_MS
+end
+
+local function step_of(expiry) return text_of(expiry / 1000) end
+local function step_field(platform, step) return platform .. ':' .. step end
+
+local function count_in(prefix, platform, expiry)
+  local step = step_of(expiry)
+  redis.call('HINCRBY', live_key(prefix), platform, 1)
+  if redis.call('HINCRBY', live_key(prefix), step_field(platform, step), 1) == 1 then
+    redis.call('ZADD', steps_key(prefix), step, step)
+  end
+end
+
+-- What there is of a registration before it is replaced or removed; nil where there is none.
+local function held_registration(prefix, pubkey)
+  local key = token_key(prefix, pubkey)
+  local found = redis.call('HMGET', key, 'platform', 'device_id', 'registered_at')
+  if not found[1] then return nil end
+  return { platform = found[1], device_id = found[2] or nil, since = found[3],
+           expiry = redis.call('PEXPIRETIME', key) }
+end
+
+-- Stand-ins (below), which have no time of registration, are not counted, nor are registrations of
+-- schema 2 before they are adopted, which expire between two steps. A key past its expiry may still
+-- be seen: it leaves, or has left, with its step, as has one that was to be gone before the clock
+-- was set back.
+local function count_out(prefix, now, registration)
+  local expiry, platform = registration.expiry, registration.platform
+  if not registration.since or expiry % STEP_MS > 0 or expiry <= ms_down(now) then return end
+  local field = step_field(platform, step_of(expiry))
+  local left = redis.call('HINCRBY', live_key(prefix), field, -1)
+  if left <= 0 then redis.call('HDEL', live_key(prefix), field) end
+  if left >= 0 then redis.call('HINCRBY', live_key(prefix), platform, -1) end
+end
+
+local function passed_steps(prefix, now, offset)
+  return redis.call('ZRANGE', steps_key(prefix), '-inf', text_of(now / 1000000), 'BYSCORE', 'LIMIT',
+                    offset, STEPS_PAGE)
+end
+
+-- How many registrations of a platform have left with these steps; and the fields that say so.
+local function left_with(prefix, platform, steps)
+  local fields, left = {}, 0
+  if #steps == 0 then return 0, fields end
+  for i, step in ipairs(steps) do fields[i] = step_field(platform, step) end
+  for _, n in ipairs(redis.call('HMGET', live_key(prefix), unpack(fields))) do
+    left = left + (tonumber(n) or 0)
+  end
+  return left, fields
+end
+
+-- Live registrations, in the order of PLATFORMS; then how many steps are to be removed.
+local function count_live(prefix, now)
+  local counts, offset = redis.call('HMGET', live_key(prefix), unpack(PLATFORMS)), 0
+  for i, n in ipairs(counts) do counts[i] = tonumber(n) or 0 end
+  repeat
+    local steps = passed_steps(prefix, now, offset)
+    for i, each in ipairs(PLATFORMS) do counts[i] = counts[i] - left_with(prefix, each, steps) end
+    offset = offset + #steps
+  until #steps < STEPS_PAGE
+  return counts, offset
+end
+
+-- Removes some steps that have passed; how many.
+local function remove_passed_steps(prefix, now)
+  local steps = passed_steps(prefix, now, 0)
+  if #steps == 0 then return 0 end
+  for _, each in ipairs(PLATFORMS) do
+    local left, fields = left_with(prefix, each, steps)
+    if left > 0 then redis.call('HINCRBY', live_key(prefix), each, -left) end
+    redis.call('HDEL', live_key(prefix), unpack(fields))
+  end
+  return redis.call('ZREM', steps_key(prefix), unpack(steps))
 end
 
 -- An endpoint that the endpoint file has brought back is registered under this name until its phone
 -- registers anew, so that it can be woken like any other. It is no trade key of anybody's.
 local function stand_in(device_id) return device_id .. string.rep('0', 32) end
 
+-- Somebody may have registered the stand-in's name; that is a registration like any other.
+local function is_stand_in(prefix, name)
+  return not redis.call('HGET', token_key(prefix, name), 'registered_at')
+end
+
 local function drop_endpoint(prefix, device_id)
+  local name = stand_in(device_id)
   redis.call('HDEL', endpoints_key(prefix), device_id)
-  redis.call('DEL', endpoint_key(prefix, device_id), token_key(prefix, stand_in(device_id)))
+  redis.call('DEL', endpoint_key(prefix, device_id))
+  if is_stand_in(prefix, name) then redis.call('DEL', token_key(prefix, name)) end
   redis.call('INCR', endpoints_changes_key(prefix))
 end
 
@@ -267,15 +365,13 @@ local function leave_endpoint(prefix, device_id, pubkey, now)
 end
 
 -- A registration that uses an endpoint takes the place of its stand-in, and of some that have
--- expired. Somebody may have registered the stand-in's name; that is a registration like any other.
+-- expired.
 local function relieve_endpoint(prefix, device_id, now)
   local key = endpoint_key(prefix, device_id)
   local leaving = redis.call('ZRANGE', key, '-inf', ms_down(now), 'BYSCORE', 'LIMIT', 0,
                              ENDPOINT_TRIM_BATCH)
   local name = stand_in(device_id)
-  if not redis.call('HGET', token_key(prefix, name), 'registered_at') then
-    leaving[#leaving + 1] = name
-  end
+  if is_stand_in(prefix, name) then leaving[#leaving + 1] = name end
   if #leaving > 0 then redis.call('ZREM', key, unpack(leaving)) end
 end
 
@@ -285,25 +381,40 @@ local function do_spend(keys, args)
   return spend_address(keys[1], now_us(), bucket, hash, interval, burst)
 end
 
--- notify(prefix; hash, interval, burst, pubkey, pubkey interval, pubkey burst, most wakes): 0 when
--- admitted, microseconds to wait when refused by address, -1 when by pubkey, -2 with a full queue.
+-- What notifies of one call share: made once, because making it costs as much as using it.
+local function batch_of(prefix, now, interval, burst, pubkey_interval, pubkey_burst, most_wakes)
+  local wakes = wakes_key(prefix)
+  return { prefix = prefix, now = now, wakes = wakes, not_before_ms = text_of(ms_up(now)),
+           address_limit = address_limit_key(prefix, 'notify', ''),
+           by_address = limit_of(now, interval, burst), pubkey_limit = pubkey_limit_key(prefix, ''),
+           by_pubkey = limit_of(now, pubkey_interval, pubkey_burst),
+           room = tonumber(most_wakes) - redis.call('XLEN', wakes) }
+end
+
+local function notify(batch, hash, pubkey)
+  local wait = hash == '' and 0 or spend(batch.address_limit .. hash, batch.by_address)
+  if wait > 0 then return wait end
+  if batch.room <= 0 then return -2 end
+  wait = spend(batch.pubkey_limit .. pubkey, batch.by_pubkey)
+  if wait == 0 then
+    queue(batch.wakes, pubkey, 'notify', batch.not_before_ms)
+  elseif note_deferred(batch.prefix, pubkey, 'notify', wait) then
+    queue_wake(batch.prefix, pubkey, 'notify', batch.now + wait + DEFERRED_US)
+  else
+    return -1
+  end
+  batch.room = batch.room - 1
+  return wait == 0 and 0 or -1
+end
+
+-- notify(prefix; interval, burst, pubkey interval, pubkey burst, most wakes, then for each: hash, ''
+-- for no limit, and pubkey): for each 0 when admitted, microseconds to wait when refused by address,
+-- -1 when by pubkey, -2 with a full queue.
 -- Never looks at a registration: what it does depends on the limits and the queue alone.
 local function do_notify(keys, args)
-  local hash, interval, burst, pubkey, pubkey_interval, pubkey_burst, most_wakes = unpack(args)
-  local prefix, now = keys[1], now_us()
-  local wait = spend_address(prefix, now, 'notify', hash, interval, burst)
-  if wait > 0 then return wait end
-  if redis.call('XLEN', wakes_key(prefix)) >= tonumber(most_wakes) then return -2 end
-  wait = spend(pubkey_limit_key(prefix, pubkey), now, tonumber(pubkey_interval),
-               tonumber(pubkey_burst))
-  if wait == 0 then
-    queue_wake(prefix, pubkey, 'notify', now)
-    return 0
-  end
-  if note_deferred(prefix, pubkey, 'notify', wait) then
-    queue_wake(prefix, pubkey, 'notify', now + wait + DEFERRED_US)
-  end
-  return -1
+  local batch, answers = batch_of(keys[1], now_us(), unpack(args, 1, 5)), {}
+  for i = 6, #args, 2 do answers[#answers + 1] = notify(batch, args[i], args[i + 1]) end
+  return answers
 end
 
 local function add_field(fields, name, value)
@@ -320,9 +431,9 @@ end
 
 -- What keeps another pubkey from being registered, or false.
 local function shortage(prefix, now, most)
-  local live = 0
-  for _, each in ipairs(PLATFORMS) do live = live + count_live(prefix, each, now) end
-  if live >= most then return 'full' end
+  local counts, passed = count_live(prefix, now)
+  if passed > 0 then remove_passed_steps(prefix, now) end
+  if counts[1] + counts[2] >= most then return 'full' end
   return is_short_of_memory(now) and 'memory'
 end
 
@@ -333,42 +444,40 @@ end
 local function do_register(keys, args)
   local hash, interval, burst, pubkey, ttl_ms, most, platform, token, p256dh, auth, device_id,
         mostro_pubkey, new_interval, new_burst, new_hash, new_site = unpack(args)
-  local prefix, now, left = keys[1], now_us(), nil
+  local prefix, now = keys[1], now_us()
   if device_id == '' then device_id = nil end
-  local key, buckets = token_key(prefix, pubkey), {}
-  local is_new = redis.call('EXISTS', key) == 0
-  local short = is_new and shortage(prefix, now, tonumber(most))
+  local key, buckets, before = token_key(prefix, pubkey), {}, held_registration(prefix, pubkey)
+  local short = not before and shortage(prefix, now, tonumber(most))
   add_bucket(buckets, prefix, 'register', hash, interval, burst, 'address')
-  if is_new and not short then -- else none is registered
+  if not before and not short then -- else none is registered
     add_bucket(buckets, prefix, 'new', new_hash, new_interval, new_burst, 'new')
     add_bucket(buckets, prefix, 'new', new_site, new_interval, new_burst, 'new')
   end
   local refused, wait = spend_all(now, buckets)
   if refused then return { refused, wait } end
   if short then return { short, 0 } end
-  if is_new then
+  if before then
+    redis.call('DEL', key)
+    count_out(prefix, now, before)
+  else
     memory.admitted = memory.admitted + 1
     -- An event may have noted a deferral while nobody was there to be woken.
     redis.call('DEL', due_key(prefix, pubkey))
-  else
-    left = redis.call('HGET', key, 'device_id')
   end
   local since = math.floor(now / 1000000)
-  local fields = { 'platform', platform, 'registered_at', since }
+  local fields = { 'platform', platform, 'registered_at', text_of(since) }
   if not device_id then add_field(fields, 'token', token) end
   add_field(fields, 'p256dh', p256dh)
   add_field(fields, 'auth', auth)
   add_field(fields, 'device_id', device_id)
   add_field(fields, 'mostro_pubkey', mostro_pubkey)
-  local expiry = ms_down(now) + tonumber(ttl_ms)
-  redis.call('DEL', key)
+  local expiry = expiry_of(now, tonumber(ttl_ms))
   redis.call('HSET', key, unpack(fields))
-  redis.call('PEXPIREAT', key, expiry)
-  for _, each in ipairs(PLATFORMS) do
-    if each ~= platform then redis.call('ZREM', platform_key(prefix, each), pubkey) end
+  redis.call('PEXPIREAT', key, text_of(expiry))
+  count_in(prefix, platform, expiry)
+  if before and before.device_id and before.device_id ~= device_id then
+    leave_endpoint(prefix, before.device_id, pubkey, now)
   end
-  redis.call('ZADD', platform_key(prefix, platform), expiry, pubkey)
-  if left and left ~= device_id then leave_endpoint(prefix, left, pubkey, now) end
   if device_id then
     use_endpoint(prefix, device_id, token, since, p256dh ~= '', pubkey, expiry)
     relieve_endpoint(prefix, device_id, now)
@@ -377,12 +486,14 @@ local function do_register(keys, args)
   return { 'ok', 0 }
 end
 
+-- Whether there was one.
 local function remove(prefix, pubkey)
-  local device_id = redis.call('HGET', token_key(prefix, pubkey), 'device_id')
-  local removed = redis.call('DEL', token_key(prefix, pubkey))
-  if device_id then leave_endpoint(prefix, device_id, pubkey, now_us()) end
-  for _, each in ipairs(PLATFORMS) do redis.call('ZREM', platform_key(prefix, each), pubkey) end
-  return removed
+  local now, before = now_us(), held_registration(prefix, pubkey)
+  if not before then return false end
+  redis.call('DEL', token_key(prefix, pubkey))
+  count_out(prefix, now, before)
+  if before.device_id then leave_endpoint(prefix, before.device_id, pubkey, now) end
+  return true
 end
 
 -- unregister(prefix; hash, interval, burst, pubkey)
@@ -390,21 +501,19 @@ local function do_unregister(keys, args)
   local hash, interval, burst, pubkey = unpack(args)
   local wait = spend_address(keys[1], now_us(), 'register', hash, interval, burst)
   if wait > 0 then return { 'address', wait } end
-  if remove(keys[1], pubkey) == 0 then return { 'absent', 0 } end
+  if not remove(keys[1], pubkey) then return { 'absent', 0 } end
   return { 'ok', 0 }
 end
 
 -- count(prefix): live registrations of android and ios
 local function do_count(keys)
-  local now, counts = now_us(), {}
-  for i, each in ipairs(PLATFORMS) do counts[i] = count_live(keys[1], each, now) end
-  return counts
+  return (count_live(keys[1], now_us()))
 end
 
 -- How the wake of a registered pubkey is queued: visibly while it has not had too many of these,
 -- unless only a silent one may be.
 local function tone(prefix, now, pubkey, silent)
-  if silent or spend(loud_key(prefix, pubkey), now, LOUD_EVERY_US, LOUD_BURST) > 0 then
+  if silent or spend(loud_key(prefix, pubkey), limit_of(now, LOUD_EVERY_US, LOUD_BURST)) > 0 then
     return 'quiet'
   end
   return 'relay'
@@ -491,13 +600,13 @@ end
 
 -- A live event spends its pubkey's limit once, and notes a deferral, before any look at the
 -- registry: the 429s of notify must be the same for who is registered and who is not.
-local function take_event(prefix, now, interval, burst, id, pubkey, author, by_ms, sent_by_ms)
+local function take_event(prefix, now, limit, id, pubkey, author, by_ms, sent_by_ms)
   local wait, deferred, noted, was_seen = 0, false, false, false
   if not by_ms then
     was_seen = not redis.call('SET', seen_key(prefix, id), '1', 'NX', 'PX', SEEN_FOR_MS)
   end
   if not by_ms and not was_seen then
-    wait = spend(pubkey_limit_key(prefix, pubkey), now, interval, burst)
+    wait = spend(pubkey_limit_key(prefix, pubkey), limit)
     if wait > 0 then deferred, noted = note_deferred(prefix, pubkey, 'relay', wait) end
   end
   local found = redis.call('HMGET', token_key(prefix, pubkey), 'platform', 'mostro_pubkey')
@@ -517,6 +626,7 @@ end
 local function do_events(keys, args)
   local prefix, now, outcomes = keys[1], now_us(), {}
   local interval, burst, most_wakes = unpack(args, 1, 3)
+  local limit = limit_of(now, interval, burst)
   local room = tonumber(most_wakes) - redis.call('XLEN', wakes_key(prefix))
   for i = 4, #args, 5 do
     if room <= 0 then
@@ -524,8 +634,8 @@ local function do_events(keys, args)
       break
     end
     local id, pubkey, author, by_ms, sent_by_ms = unpack(args, i, i + 4)
-    local outcome = take_event(prefix, now, tonumber(interval), tonumber(burst), id, pubkey,
-                               author, tonumber(by_ms), tonumber(sent_by_ms))
+    local outcome = take_event(prefix, now, limit, id, pubkey, author, tonumber(by_ms),
+                               tonumber(sent_by_ms))
     if outcome == 'queued' or outcome == 'deferred' then room = room - 1 end
     outcomes[#outcomes + 1] = outcome
   end
@@ -677,7 +787,7 @@ local function do_forget(keys, args)
   local held = redis.call('HMGET', key, 'token', 'device_id')
   if token_of(keys[1], held[1], held[2]) ~= token or
      redis.call('PEXPIRETIME', key) ~= tonumber(expiry) then return 0 end
-  return remove(keys[1], pubkey)
+  return remove(keys[1], pubkey) and 1 or 0
 end
 
 -- A name changes hands, or nobody has held it. The process that held it may still be finishing its
@@ -869,8 +979,8 @@ end
 -- new registrations are refused for want of memory, 1 where an operator holds pushing, the
 -- listeners' sums }
 local function do_state(keys)
-  local now, values = now_us(), {}
-  for _, each in ipairs(PLATFORMS) do values[#values + 1] = count_live(keys[1], each, now) end
+  local now = now_us()
+  local values = count_live(keys[1], now)
   values[#values + 1] = redis.call('XLEN', wakes_key(keys[1]))
   values[#values + 1] = count_waiting(keys[1])
   values[#values + 1] = is_short_of_memory(now) and 1 or 0
@@ -904,17 +1014,30 @@ local function do_add(keys, args)
   return 1
 end
 
--- trim(prefix): expired registrations leave the sorted sets, some at a time so that nobody has to
--- wait for long; how many have left
-local function do_trim(keys)
-  local now, trimmed = ms_down(now_us()), 0
-  for _, each in ipairs(PLATFORMS) do
-    local expired = redis.call('ZRANGE', platform_key(keys[1], each), '-inf', now, 'BYSCORE',
-                               'LIMIT', 0, TRIM_BATCH)
-    if #expired > 0 then
-      trimmed = trimmed + redis.call('ZREM', platform_key(keys[1], each), unpack(expired))
+-- Programs of schema 2 kept a set of each platform's registrations, tokens:<platform>. Counts some
+-- of them; how many have left the set.
+local function adopt_members(prefix, now, platform)
+  local key = prefix .. 'tokens:' .. platform
+  local members = redis.call('ZRANGE', key, 0, STEPS_PAGE - 1)
+  for _, pubkey in ipairs(members) do
+    local found = held_registration(prefix, pubkey)
+    -- Rounded down, for its endpoint must not expire first.
+    local expiry = found and math.floor(found.expiry / STEP_MS) * STEP_MS
+    if found and found.platform == platform and expiry < found.expiry and expiry > ms_down(now) then
+      redis.call('PEXPIREAT', token_key(prefix, pubkey), text_of(expiry))
+      count_in(prefix, platform, expiry)
     end
   end
+  if #members > 0 then redis.call('ZREM', key, unpack(members)) end
+  return #members
+end
+
+-- trim(prefix): removes some steps that have passed, and takes over some of what schema 2 has left,
+-- not all, so that nobody has to wait for long; how many
+local function do_trim(keys)
+  local now = now_us()
+  local trimmed = remove_passed_steps(keys[1], now)
+  for _, each in ipairs(PLATFORMS) do trimmed = trimmed + adopt_members(keys[1], now, each) end
   return trimmed
 end
 
@@ -1051,7 +1174,7 @@ local function do_endpoints_sweep(keys, args)
 end
 
 local function register(name, callback, flags)
-  redis.register_function { function_name = 'mostro2_' .. name, callback = callback,
+  redis.register_function { function_name = 'mostro3_' .. name, callback = callback,
                             flags = flags or {} }
 end
 

@@ -77,20 +77,9 @@ unsigned registry_refused_for_ms(const struct registry *registry)
     return ms > 0 && ms < LONGEST_WAIT_US / 1000 ? (unsigned)ms : 0;
 }
 
-enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
-                                     const struct trade_pubkey *key)
+/* What became of the one notify of a call. */
+static enum registry_result notify_result(struct registry *registry, int64_t answer)
 {
-    int64_t answer = 0;
-    enum registry_result result;
-
-    REGISTRY_BEGIN(registry, "notify");
-    add_address(registry, REGISTRY_BUCKET_NOTIFY, address);
-    registry_add_pubkey(registry, key);
-    registry_add_pubkey_limit(registry);
-    registry_add(registry, registry->notify_wakes_max);
-    result = registry_call_for_integer(registry, &answer);
-    if (result != REGISTRY_OK)
-        return result == REGISTRY_FULL ? REGISTRY_QUEUE_FULL : result;
     registry->refused_for_us = answer;
     if (answer == NOTIFY_REFUSED_PUBKEY)
         return REGISTRY_REFUSED_PUBKEY;
@@ -101,6 +90,31 @@ enum registry_result registry_notify(struct registry *registry, const struct add
     if (answer < 0 || answer > LONGEST_WAIT_US)
         return registry_unexpected_reply(NULL);
     return answer > 0 ? REGISTRY_REFUSED_ADDRESS : REGISTRY_OK;
+}
+
+enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
+                                     const struct trade_pubkey *key)
+{
+    redisReply *reply;
+    enum registry_result result;
+    int64_t answer;
+
+    REGISTRY_BEGIN(registry, "notify");
+    registry_add(registry, registry->notify_address.interval);
+    registry_add(registry, registry->notify_address.burst);
+    registry_add_pubkey_limit(registry);
+    registry_add(registry, registry->notify_wakes_max);
+    registry_add(registry, address != NULL ? address->hex : "");
+    registry_add_pubkey(registry, key);
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result == REGISTRY_FULL ? REGISTRY_QUEUE_FULL : result;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 ||
+        reply->element[0]->type != REDIS_REPLY_INTEGER)
+        return registry_unexpected_reply(reply);
+    answer = reply->element[0]->integer;
+    freeReplyObject(reply);
+    return notify_result(registry, answer);
 }
 
 static void add_new_limit(struct registry *registry, const struct address_hash *address,

@@ -36,8 +36,8 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
  * the heartbeat to expire. To be called by a process that has been replaced, too. */
 enum registry_result registry_leave(struct registry *registry, const char *instance, bool ended);
 
-/* Removes some of the expired registrations from the sorted sets. *trimmed is how many: call again
- * until it is 0. */
+/* Tidies what counts the registrations, some of it. *trimmed is 0 when there is nothing left to do:
+ * call again until then. */
 enum registry_result registry_trim(struct registry *registry, int64_t *trimmed);
 
 #endif

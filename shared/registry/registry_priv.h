@@ -51,7 +51,7 @@ struct registry {
 void registry_begin(struct registry *registry);
 
 /* Begins a call of registry.lua's function `name`, which must be a literal. */
-#define REGISTRY_BEGIN(registry, name) registry_begin_function(registry, "mostro2_" name)
+#define REGISTRY_BEGIN(registry, name) registry_begin_function(registry, "mostro3_" name)
 void registry_begin_function(struct registry *registry, const char *function);
 
 void registry_add_bytes(struct registry *registry, const void *bytes, size_t len);

@@ -34,7 +34,7 @@
     SETTING(TOKEN_TTL_HOURS, token_ttl_hours, WHOLE, "720", 1, 8760, "hours", BOTH,                \
             "How long a registration lives; the app never renews it and keeps trades for 720 h.")  \
     SETTING(CLEANUP_INTERVAL_HOURS, cleanup_interval_hours, WHOLE, "1", 1, 8760, "hours",          \
-            LISTENER, "How often expired registrations leave the counts' sorted sets.")            \
+            LISTENER, "How often the counts of registrations are tidied.")                         \
     SETTING(MAX_REGISTRATIONS, max_registrations, WHOLE, "1000000", 1, 100000000, "registrations", \
             FCGI, "From here on a new registration is answered 503.")                              \
     SETTING(WAKES_MAX, wakes_max, WHOLE, "200000", 2, 10000000, "wakes", BOTH,                     \

@@ -120,7 +120,7 @@ class Rig:
     def register(self, endpoints):
         pipeline = self.redis.pipeline(transaction=False)
         for pubkey, token in endpoints.items():
-            pipeline.fcall("mostro2_register", 1, "mostro:", "", 1, 1, pubkey, 10**8, 10**7,
+            pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, pubkey, 10**8, 10**7,
                            "android", token, "", "")
         pipeline.execute()
 

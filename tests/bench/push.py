@@ -86,7 +86,7 @@ class Rig:
         pipe = subprocess.Popen(["redis-cli", "-s", self.stack.socket, "--pipe"],
                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         for i in range(PHONES):
-            pipe.stdin.write(command("FCALL", "mostro2_register", 1, "mostro:", "", 1, 1, pubkey(i),
+            pipe.stdin.write(command("FCALL", "mostro3_register", 1, "mostro:", "", 1, 1, pubkey(i),
                                      172800000, PHONES, "android", device_token(i), "", ""))
         pipe.stdin.close()
         assert pipe.wait() == 0

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 import nostr
-from stack import wait_until
+from stack import preloaded, wait_until
 from web_servers import WEB_SERVERS
 
 BAD_PUBKEY = "Invalid trade_pubkey format (expected 64 hex characters)"
@@ -152,19 +152,21 @@ def test_status_counts_exactly(fresh, version):
     counts(1, 1)
 
 
-def test_an_expired_registration_is_not_counted(fresh, pubkey, version):
-    fresh.register(pubkey, "token-1")
-    fresh.register(nostr.new_pubkey(), "token-2", "ios")
-    # As if its hours had passed: the hash's time to live and the entry's expiry are one moment.
-    key = f"mostro:token:{pubkey}"
-    expiry = fresh.redis.pexpiretime(key)
-    assert fresh.redis.zscore("mostro:tokens:android", pubkey) == expiry
-    # The app registers a trade key once, and keeps its trade for 30 days.
-    assert 719.9 < (expiry / 1000 - fresh.redis.time()[0]) / 3600 <= 720.1
-    fresh.redis.pexpireat(key, 1)
-    fresh.redis.zadd("mostro:tokens:android", {pubkey: 1})
-    check(fresh.get("/api/status"), 200, status_body(version, 0, 1))
-    check(fresh.post("/api/unregister", {"trade_pubkey": pubkey}), 200, WAS_NOT_REGISTERED)
+def test_an_expired_registration_is_not_counted(make_stack, tmp_path, pubkey, version):
+    """The app registers a trade key once, and keeps its trade for 30 days: so long it is counted."""
+    ahead = tmp_path / "ahead"
+    stack = make_stack(**preloaded("wall_clock", tmp_path), AHEAD=str(ahead))
+    stack.start_redis()
+    stack.start_api()
+    stack.register(pubkey, "token-1")
+    ahead.write_text(str((720 * 3600 - 10) * 1000))
+    check(stack.get("/api/status"), 200, status_body(version, 1, 0))
+    stack.register(nostr.new_pubkey(), "token-2", "ios")
+    check(stack.get("/api/status"), 200, status_body(version, 1, 1))
+    ahead.write_text(str((720 * 3600 + 300) * 1000))
+    check(stack.get("/api/status"), 200, status_body(version, 0, 1))
+    check(stack.post("/api/unregister", {"trade_pubkey": pubkey}), 200, WAS_NOT_REGISTERED)
+    check(stack.get("/api/status"), 200, status_body(version, 0, 1))
 
 
 def test_a_registration_lives_as_long_as_set(make_stack, pubkey):
@@ -172,7 +174,9 @@ def test_a_registration_lives_as_long_as_set(make_stack, pubkey):
     stack.start_redis()
     stack.start_api()
     stack.register(pubkey, "token-1")
-    assert 3 * 3600 - 10 < stack.redis.ttl(f"mostro:token:{pubkey}") <= 3 * 3600
+    # Up to the next whole five minutes.
+    assert 3 * 3600 - 10 < stack.redis.ttl(f"mostro:token:{pubkey}") <= 3 * 3600 + 300
+    assert stack.redis.expiretime(f"mostro:token:{pubkey}") % 300 == 0
 
 
 # ---- Register and unregister

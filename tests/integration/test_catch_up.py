@@ -506,7 +506,7 @@ def register_all(stack, registrations):
     """As the API does, but without HTTP: thousands of times."""
     pipeline = stack.redis.pipeline(transaction=False)
     for pubkey, endpoint in registrations.items():
-        pipeline.fcall("mostro2_register", 1, "mostro:", "", 1, 1, pubkey, 48 * HOUR * 1000,
+        pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, pubkey, 48 * HOUR * 1000,
                        10**6, "android", endpoint, "", "")
     pipeline.execute()
 

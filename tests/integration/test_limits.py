@@ -304,14 +304,14 @@ def test_a_clock_set_back_silences_nobody(make_api):
 
 def take(api, pubkey, event=None, author="", stored_by="", sent_by=""):
     """What Redis makes of one event, as a listener offers it; a new one where none is named."""
-    return api.redis.fcall("mostro2_events", 1, "mostro:", 60_000_000, 10, 100_000,
+    return api.redis.fcall("mostro3_events", 1, "mostro:", 60_000_000, 10, 100_000,
                            event or nostr.new_pubkey(), pubkey, author, stored_by, sent_by)[0]
 
 
 def take_all(api, pubkey, events):
     """The same of many live ones, in one call, where there is no limit."""
     words = [word for event in events for word in (event, pubkey, "", "", "")]
-    return api.redis.fcall("mostro2_events", 1, "mostro:", 1, 1_000_000, 100_000, *words)
+    return api.redis.fcall("mostro3_events", 1, "mostro:", 1, 1_000_000, 100_000, *words)
 
 
 def now_ms(api):

@@ -276,7 +276,7 @@ def test_a_consumer_is_deleted_only_when_it_has_nothing(stack, relay):
                                   "not_before": now_ms + 3600_000})
         pipeline.xreadgroup(GROUP, "dead", {WAKES: ">"}, count=5)
         for _ in range(3):
-            pipeline.fcall("mostro2_adopt", 1, "mostro:", FIRST, since, 2)
+            pipeline.fcall("mostro3_adopt", 1, "mostro:", FIRST, since, 2)
             pipeline.xinfo_consumers(WAKES, GROUP)
         results = pipeline.execute()[6:]
     assert results[0::2] == [2, 2, 1]
@@ -288,9 +288,9 @@ def test_a_consumer_is_deleted_only_when_it_has_nothing(stack, relay):
 def test_nobody_adopts_without_a_heartbeat_of_his_own(stack, relay):
     start(stack, FIRST, relay)
     for since in ("1", "", "0", "nan"):
-        assert stack.redis.fcall("mostro2_adopt", 1, "mostro:", FIRST, since, 10) == -1
-        assert stack.redis.fcall("mostro2_adopt", 1, "mostro:", "unknown", since, 10) == -1
-        assert stack.redis.fcall("mostro2_lookup", 1, "mostro:", FIRST, since,
+        assert stack.redis.fcall("mostro3_adopt", 1, "mostro:", FIRST, since, 10) == -1
+        assert stack.redis.fcall("mostro3_adopt", 1, "mostro:", "unknown", since, 10) == -1
+        assert stack.redis.fcall("mostro3_lookup", 1, "mostro:", FIRST, since,
                                  nostr.new_pubkey()) == 0
 
 

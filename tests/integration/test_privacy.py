@@ -27,7 +27,7 @@ INTERVAL = 60  # seconds, at 1 a minute
 PUBKEY_BURST, ADDRESS_BURST, REGISTER_BURST = 10, 30, 100
 
 UUID4 = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-HOUSEKEEPING = ("mostro2_add", "mostro2_address_key")  # each worker's, once a second
+HOUSEKEEPING = ("mostro3_add", "mostro3_address_key")  # each worker's, once a second
 
 
 # ---- Requests as bytes
@@ -242,7 +242,7 @@ def test_redis_is_asked_the_same_with_a_full_queue(make_api):
     found = [watch_notify(api, a_pubkey(api, registered), None, 503)
              for registered in (True, False)]
     assert found[0] == found[1]
-    assert [group[0][1] for group in found[0]] == ["mostro2_notify"]
+    assert [group[0][1] for group in found[0]] == ["mostro3_notify"]
 
 
 def test_redis_is_asked_the_same_when_it_is_full(make_api):

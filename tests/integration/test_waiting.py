@@ -98,7 +98,7 @@ def test_what_waits_is_taken_over(held, phone, relay):
 # ---- What is read with a wake
 
 
-OF_WAKES = TAKE, LOOKUP, DONE = "mostro2_take", "mostro2_lookup", "mostro2_done"
+OF_WAKES = TAKE, LOOKUP, DONE = "mostro3_take", "mostro3_lookup", "mostro3_done"
 
 
 def calls_of_a_wake(stack, wake):
@@ -133,14 +133,14 @@ def test_what_is_read_with_a_wake(make_stack, phone, pubkey):
     stack.register(pubkey, "token-1")
     stack.register(other, endpoint)
     name = [1, "mostro:", FIRST]
-    since, _ = stack.redis.fcall("mostro2_heartbeat", *name, "instance", "first", "in_flight", 0)
+    since, _ = stack.redis.fcall("mostro3_heartbeat", *name, "instance", "first", "in_flight", 0)
 
     def take(most, *wakes):
         now_ms = stack.redis.time()[0] * 1000
         words = [word for via, one, wait_ms in wakes
                  for word in ("1-1", via, one, now_ms + wait_ms)]
         return [one[1] if isinstance(one, list) else "waits" if one >= 0 else "is dropped"
-                for one in stack.redis.fcall("mostro2_take", *name, since, most, *words)]
+                for one in stack.redis.fcall("mostro3_take", *name, since, most, *words)]
 
     expiry, other_expiry = [stack.redis.pexpiretime(f"mostro:token:{one}")
                             for one in (pubkey, other)]

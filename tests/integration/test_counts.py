@@ -1,0 +1,282 @@
+"""How many registrations there are, exactly, whatever becomes of them: what /api/status says.
+
+Registrations expire in steps of five minutes. Redis's own time of day is moved here, so that these
+pass at once."""
+import random
+import secrets
+
+import pytest
+
+import nostr
+from stack import TOP, preloaded, wait_until
+
+STEP = 5 * 60 * 1000
+PLATFORMS = ("android", "ios")
+PAGE = 500  # as many steps are looked at in one command
+
+
+class Registry:
+    """A Redis with the functions, and a clock that the test moves."""
+
+    def __init__(self, stack, directory):
+        self.stack = stack
+        self.redis = stack.redis
+        self._ahead = directory / "ahead"
+        self._ms = 0
+
+    def call(self, name, *arguments):
+        return self.redis.fcall(f"mostro3_{name}", 1, "mostro:", *arguments)
+
+    def register(self, pubkey, platform="android", ms=STEP, token="token-1", device_id=""):
+        answer = self.call("register", "", 1, 1, pubkey, ms, 1_000_000, platform, token, "", "",
+                           device_id)
+        assert answer == ["ok", 0]
+
+    def count(self):
+        return tuple(self.call("count"))
+
+    def now_ms(self):
+        seconds, microseconds = self.redis.time()
+        return seconds * 1000 + microseconds // 1000
+
+    def pass_ms(self, ms):
+        """Sets the clock on, or back."""
+        before, self._ms = self.now_ms(), self._ms + ms
+        written = self._ahead.with_suffix(".written")
+        written.write_text(str(self._ms))
+        written.rename(self._ahead)
+        # Redis looks at its clock once in a while, too.
+        wait_until(lambda: abs(self.now_ms() - before - ms) < 1000)
+
+    def pass_until(self, moment):
+        self.pass_ms(moment - self.now_ms())
+
+
+@pytest.fixture
+def registry(make_stack, tmp_path):
+    stack = make_stack(**preloaded("wall_clock", tmp_path), AHEAD=str(tmp_path / "ahead"))
+    stack.start_redis("--enable-debug-command", "yes")
+    stack.redis.function_load((TOP / "shared/registry/registry.lua").read_text())
+    return Registry(stack, tmp_path)
+
+
+def test_the_moment_at_which_one_expires(registry, pubkey):
+    """Redis has it, and it is counted, up to the same millisecond."""
+    registry.register(pubkey, ms=STEP * 3 // 2)
+    key = f"mostro:token:{pubkey}"
+    expiry = registry.redis.pexpiretime(key)
+    assert expiry % STEP == 0
+    assert STEP * 3 // 2 - 1000 < expiry - registry.now_ms() <= STEP * 5 // 2
+    registry.pass_until(expiry - 200)
+    seen = set()
+    while len(seen) < 2:
+        # All of a transaction look at keys by the moment at which it began.
+        before = registry.now_ms()
+        with registry.redis.pipeline(transaction=True) as pipeline:
+            for command in (f"EXISTS {key}", "FCALL mostro3_count 1 mostro:"):
+                pipeline.execute_command(*command.split())
+            exists, counts = pipeline.execute()
+        after = registry.now_ms()
+        if before < expiry <= after:
+            continue  # it has expired in between
+        assert exists == (after < expiry)
+        assert counts == [exists, 0]
+        seen.add(exists)
+
+
+class Model:
+    """What there ought to be: pubkey -> platform and expiry."""
+
+    def __init__(self):
+        self.held = {}
+
+    def count(self, now):
+        return tuple(sum(platform == each and now < expiry
+                         for platform, expiry in self.held.values()) for each in PLATFORMS)
+
+
+def expiry_within(before, after, ms):
+    """The step at which what was registered between these moments expires, if it is one."""
+    first, last = (-(-(moment + ms) // STEP) * STEP for moment in (before, after))
+    return first if first == last else None
+
+
+def endpoints_of(registry, pubkeys, n=2):
+    """So many device ids; the names of their stand-ins join the pubkeys."""
+    found = [secrets.token_hex(16) for _ in range(n)]
+    pubkeys += [each + "0" * 32 for each in found]
+    registry.call("heartbeat", "one", "x", "first", "version", "1")
+    assert registry.call("endpoints_begin", "one", "x") == 1
+    return found
+
+
+def step(registry, model, chance, pubkeys, endpoints):
+    """Something that may happen to a registry."""
+    pubkey, platform = chance.choice(pubkeys), chance.choice(PLATFORMS)
+    held = model.held.get(pubkey, (None, 0))
+    what = chance.choice(["register"] * 4 + ["unregister", "forget", "pass", "pass", "trim",
+                                             "load"])
+    if what == "register":
+        ms, device_id = chance.randint(1, 5 * STEP), chance.choice(["", *endpoints])
+        before = registry.now_ms()
+        registry.register(pubkey, platform if not device_id else "android", ms,
+                          f"https://push.example.org/{device_id}" if device_id else "token-1",
+                          device_id)
+        expiry = expiry_within(before, registry.now_ms(), ms)
+        if expiry is None:  # too close to a step to know which
+            expiry = registry.redis.pexpiretime(f"mostro:token:{pubkey}")
+        model.held[pubkey] = (platform if not device_id else "android", expiry)
+    elif what == "unregister":
+        registry.call("unregister", "", 1, 1, pubkey)
+        model.held.pop(pubkey, None)
+    elif what == "forget" and held[1] > registry.now_ms() + 1000:
+        token = registry.redis.hget(f"mostro:token:{pubkey}", "token")
+        if token:
+            assert registry.call("forget", pubkey, "another token", held[1]) == 0
+            assert registry.call("forget", pubkey, token, held[1] - 1) == 0
+            assert registry.call("forget", pubkey, token, held[1]) == 1
+            del model.held[pubkey]
+    elif what == "pass":
+        registry.pass_ms(chance.choice([1000, STEP // 3, STEP, 4 * STEP]))
+    elif what == "trim":
+        registry.call("trim")
+    elif what == "load":
+        device_id = chance.choice(endpoints)
+        registry.call("heartbeat", "one", "x", "first", "version", "1")
+        registry.call("endpoints_begin", "one", "x")
+        assert registry.call("endpoints_load", "one", "x", 3 * STEP + 1, device_id,
+                             f"https://push.example.org/{device_id}", "", "", 0) == 1
+    return what
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_sequence(registry, seed):
+    """Registered, renewed, moved to another platform or endpoint, removed, found dead, expired, in
+    any order."""
+    chance, model = random.Random(seed), Model()
+    pubkeys = [nostr.new_pubkey() for _ in range(6)]
+    endpoints = endpoints_of(registry, pubkeys)
+    done = []
+    for _ in range(250):
+        done.append(step(registry, model, chance, pubkeys, endpoints))
+        while True:
+            before = registry.now_ms()
+            counts = registry.count()
+            if model.count(before) == model.count(registry.now_ms()):
+                break
+        assert counts == model.count(before), done[-10:]
+    # And nothing is left of the steps that have passed.
+    registry.pass_ms(10 * STEP)
+    while registry.call("trim"):
+        pass
+    assert registry.count() == (0, 0)
+    assert registry.redis.zcard("mostro:live:steps") == 0
+    assert set(registry.redis.hvals("mostro:live")) <= {"0"}
+    assert set(registry.redis.hkeys("mostro:live")) <= set(PLATFORMS)
+
+
+def test_many_steps_that_have_passed(registry):
+    """Nobody has tidied for days: the counts are exact all the same, and tidying takes a limited
+    number of steps at a time, because Redis serves no other client meanwhile."""
+    steps = 2 * PAGE + 7
+    for n in range(steps):
+        registry.register(nostr.new_pubkey(), PLATFORMS[n % 2], n * STEP + 1)
+    registry.register(nostr.new_pubkey(), "ios", (steps + 10) * STEP)
+    assert registry.count() == (steps // 2 + 1, steps // 2 + 1)
+    registry.pass_ms((steps + 2) * STEP)
+    assert registry.count() == (0, 1)
+    trimmed = []
+    while not trimmed or trimmed[-1]:
+        trimmed.append(registry.call("trim"))
+        assert registry.count() == (0, 1)
+    assert trimmed[:2] == [PAGE, PAGE] and trimmed[-1] == 0 and len(trimmed) == 4
+    assert registry.redis.hlen("mostro:live") == 3
+    assert registry.redis.zcard("mostro:live:steps") == 1
+
+
+def test_a_clock_that_was_set_back(registry):
+    """What has been counted out is not counted out again, and what comes is counted."""
+    registry.redis.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    old, new = nostr.new_pubkey(), nostr.new_pubkey()
+    registry.register(old)
+    registry.pass_ms(3 * STEP)
+    registry.call("trim")
+    assert registry.count() == (0, 0)
+    registry.pass_ms(-3 * STEP)
+    registry.register(new, ms=5 * STEP)
+    assert registry.count() == (1, 0)
+    assert registry.redis.exists(f"mostro:token:{old}")
+    registry.call("unregister", "", 1, 1, old)
+    assert registry.count() == (1, 0)
+    registry.call("unregister", "", 1, 1, new)
+    assert registry.count() == (0, 0)
+
+
+def test_what_programs_of_before_have_registered(registry):
+    """They kept the pubkeys of each platform in a set. Tidying counts those, too, each once."""
+    now, living = registry.now_ms(), {}
+    for n in range(PAGE + 5):
+        pubkey, platform = nostr.new_pubkey(), PLATFORMS[n % 2]
+        living[pubkey] = platform
+        registry.redis.hset(f"mostro:token:{pubkey}", mapping={
+            "platform": platform, "registered_at": 1, "token": "token-1"})
+        registry.redis.pexpireat(f"mostro:token:{pubkey}", now + 10 * STEP + n)
+        registry.redis.zadd(f"mostro:tokens:{platform}", {pubkey: now + 10 * STEP + n})
+    renewed, removed, changed, *_ = living
+    registry.redis.zadd("mostro:tokens:ios", {nostr.new_pubkey(): now - 1})  # has expired
+    registry.register(renewed, ms=20 * STEP)
+    registry.call("unregister", "", 1, 1, removed)
+    registry.register(changed, "ios", ms=20 * STEP)
+    while registry.call("trim"):
+        pass
+    expected = {**living, changed: "ios"}
+    del expected[removed]
+    assert registry.count() == tuple(list(expected.values()).count(each) for each in PLATFORMS)
+    assert not registry.redis.exists("mostro:tokens:android", "mostro:tokens:ios")
+    registry.pass_ms(12 * STEP)
+    assert registry.count() == (1, 1)
+
+
+def test_a_listener_tidies_every_so_many_hours(registry, relay, tmp_path):
+    """As often as there is something left then; and not in between."""
+    stack = registry.stack
+    clock = tmp_path / "later"
+
+    def set_clock(hours):
+        written = tmp_path / "written"
+        written.write_text(str(int(hours * 3600)))
+        written.rename(clock)
+
+    def beat(times):
+        for _ in range(times):
+            stack.redis.hdel("mostro:listener:listener-1", "version")
+            wait_until(lambda: stack.redis.hexists("mostro:listener:listener-1", "version"))
+
+    # Its own clock is moved, not Redis's.
+    stack.start_listener(relay, **preloaded("later", tmp_path), LATER=str(clock),
+                         CLEANUP_INTERVAL_HOURS="2")
+    for hours in (0, 2.1):
+        now = registry.now_ms() // STEP * STEP // 1000
+        passed = [now - STEP // 1000 * n for n in range(2 * PAGE)]
+        stack.redis.zadd("mostro:live:steps", {str(each): each for each in [*passed, now + 3600]})
+        set_clock(hours + 1.9)
+        beat(2)
+        assert stack.redis.zcard("mostro:live:steps") == len(passed) + 1
+        set_clock(hours + 2.1)
+        left = [str(now + 3600)]
+        wait_until(lambda left=left: stack.redis.zrange("mostro:live:steps", 0, -1) == left,
+                   what="the passed steps go")
+        beat(2)  # the first to find nothing is the last for a while
+
+
+def test_a_stand_in_is_not_counted(registry, pubkey):
+    """Not even one that expires together with others, when somebody registers its name."""
+    device_id, = endpoints_of(registry, names := [], 1)
+    registry.register(pubkey)
+    assert registry.call("endpoints_load", "one", "x", STEP, device_id,
+                         f"https://push.example.org/{device_id}", "", "", 0) == 1
+    assert registry.count() == (1, 0)
+    registry.redis.pexpireat(f"mostro:token:{names[0]}",
+                             registry.redis.pexpiretime(f"mostro:token:{pubkey}"))
+    registry.register(names[0], "ios")
+    assert registry.count() == (1, 1)

@@ -50,7 +50,6 @@ struct hosts {
     struct weights *waits, *kept;
     struct expiring_set *held; /* endpoints */
     size_t waiting_most, waiting_each;
-    size_t waiting_count; /* targets */
     random_up_to_fn *random;
 };
 
@@ -102,11 +101,6 @@ void hosts_free(struct hosts **hosts)
     expiring_set_free(&(*hosts)->held);
     free(*hosts);
     *hosts = NULL;
-}
-
-size_t hosts_waiting(const struct hosts *hosts)
-{
-    return hosts->waiting_count;
 }
 
 /* ---- Where a host is ------------------------------------------------------------------------- */
@@ -298,7 +292,6 @@ static struct wake_target *shift(struct hosts *hosts, struct host *host, unsigne
     if (target == NULL)
         return NULL;
     host->waiting_count--;
-    hosts->waiting_count--;
     (void)weigh(hosts, host, host->waiting_count);
     return target;
 }
@@ -369,7 +362,6 @@ static enum hosts_entry have_wait(struct hosts *hosts, struct host *host, push_e
         where = WAIT_VISIBLE;
     wake_list_append(&host->waiting[where], target);
     host->waiting_count++;
-    hosts->waiting_count++;
     plan(hosts, host, now_ms);
     if (host->waiting_count > hosts->waiting_each)
         drop(hosts, host, now_ms, moved);

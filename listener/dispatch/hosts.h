@@ -101,9 +101,6 @@ struct hosts_verdict hosts_leave(struct hosts *hosts, const char *host,
  * INT64_MAX: not before something enters or leaves. */
 int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved);
 
-/* Targets that wait here. */
-size_t hosts_waiting(const struct hosts *hosts);
-
 /* ---- Endpoints ------------------------------------------------------------------------------- */
 
 /* Out of memory, all endpoints count as one: no worse than a shared hold-back. */

@@ -32,6 +32,7 @@ MEMORY = "memory"  # of Redis
 SECRET = "sEcReTfAuLtS"
 STRANGER = "/stranger"
 # So small that a tenth of an attack at default limits is more than half of it.
+START_SECONDS = 60  # by when a program of ours has begun, on a machine that does much else
 WAKES_MAX = 2000
 
 
@@ -53,7 +54,7 @@ class Provider:
             stdout=subprocess.PIPE, stderr=self._log, text=True, bufsize=1)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = self._expect("READY ").split()[1]
+        self.url = self._expect("READY ", START_SECONDS).split()[1]
 
     def turn(self, mood):
         self._process.stdin.write(f"{mood}\n")
@@ -78,10 +79,10 @@ class Provider:
         self._reader.join(10)
         self._log.close()
 
-    def _expect(self, beginning):
+    def _expect(self, beginning, seconds=10):
         with self._news:
             assert self._news.wait_for(
-                lambda: any(one.startswith(beginning) for one in self._said), 10), self.scope
+                lambda: any(one.startswith(beginning) for one in self._said), seconds), self.scope
             found = next(one for one in self._said if one.startswith(beginning))
             self._said.remove(found)
             return found

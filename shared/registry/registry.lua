@@ -568,9 +568,11 @@ end
 --   * when it was seen in the last minutes, as a copy of it from another relay or listener was, or
 --   * when it was stored and must have been sent (sent_by_ms) before the newest of them was taken: a
 --     wake came after it. A covered one may have been taken CAUGHT_UP_FOR_MS after its wake.
+local function number_at(id, first) return tonumber(string.sub(id, first, first + 7), 16) end
+
 local function half_of(id)
-  local function digits(first) return tonumber(string.sub(id, first, first + 7), 16) end
-  return struct.pack('>I4I4I4I4', digits(1), digits(9), digits(17), digits(25))
+  return struct.pack('>I4I4I4I4', number_at(id, 1), number_at(id, 9), number_at(id, 17),
+                     number_at(id, 25))
 end
 
 -- When the newest was taken, where there are so many that some may have been forgotten; else nil.

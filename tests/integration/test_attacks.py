@@ -110,7 +110,7 @@ class Flood(threading.Thread):
             with self._redis.pipeline(transaction=False) as pipeline:
                 for _ in range(each):
                     pubkey, url = nostr.new_pubkey(), self._hosts.endpoint(f"x{self.woken}")
-                    pipeline.fcall("mostro2_register", 1, "mostro:", "", 1, 1, pubkey, FOR_MS,
+                    pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, pubkey, FOR_MS,
                                    1_000_000, "android", url, "", "", f"{self.woken:032x}")
                     pipeline.xadd("mostro:wakes", {"pk": pubkey, "via": "relay",
                                                    "not_before": int(time.time() * 1000)})

@@ -1,0 +1,58 @@
+/* request_frame: finds where one FastCGI request begins and ends (FastCGI Specification 1.0,
+ * sections 3.3, 5 and 6.2).
+ *
+ * libfcgi reads a descriptor until it has what it wants, and blocks meanwhile; a worker serves many
+ * connections. So libfcgi is only handed whole requests, and this says when one is whole: it copies
+ * the records of one request into a buffer of its own, joining those of a kind, without padding.
+ * Since libfcgi never sees a byte beyond them, no part of one client's request can become part of
+ * another's on a connection that is kept. Pure: no descriptors, no clock.
+ *
+ * Refused (the caller closes the connection): a version other than 1; anything before
+ * BEGIN_REQUEST; a role other than responder; request id 0 for what is not a management record;
+ * another id, or a second BEGIN_REQUEST, within a request; records out of order (PARAMS to their
+ * end, then STDIN to its end); ABORT_REQUEST; unknown types; more than REQUEST_FRAME_PARAMS_MAX of
+ * parameters; more than REQUEST_FRAME_DROPPED_MAX of a body beyond what is kept of it. Management
+ * records (id 0) are dropped. */
+#ifndef MOSTRO_REQUEST_FRAME_H
+#define MOSTRO_REQUEST_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REQUEST_FRAME_PARAMS_MAX  (64 * 1024)
+#define REQUEST_FRAME_BODY_MAX    (128 * 1024 + 1) /* kept: one byte more than any route takes */
+#define REQUEST_FRAME_DROPPED_MAX (8 * 1024 * 1024)
+
+/* More than all records of a request can take. */
+#define REQUEST_FRAME_MAX (REQUEST_FRAME_PARAMS_MAX + REQUEST_FRAME_BODY_MAX + 1024)
+
+enum request_frame_state {
+    REQUEST_FRAME_OPEN,   /* more is to come; where nothing has come yet, the connection is idle */
+    REQUEST_FRAME_WHOLE,  /* the request's records are in `bytes` */
+    REQUEST_FRAME_REFUSED /* not a request, or no memory */
+};
+
+/* All zero is a frame in which nothing has come. The caller reads the first part. */
+struct request_frame {
+    uint8_t *bytes; /* the records; secret: request_frame_clear() wipes them */
+    size_t len;
+    bool keeps_connection; /* FCGI_KEEP_CONN */
+
+    enum request_frame_state state;
+    /* The frame's own: see request_frame.c. */
+    size_t size;
+};
+
+/* Takes the next bytes; *used says how many of them belong to this request: fewer than `len` only
+ * when it is whole. */
+enum request_frame_state request_frame_feed(struct request_frame *frame, const uint8_t *bytes,
+                                            size_t len, size_t *used);
+
+/* Whether nothing of a request has come. */
+bool request_frame_is_empty(const struct request_frame *frame);
+
+/* Wipes and frees; the frame is then as new. */
+void request_frame_clear(struct request_frame *frame);
+
+#endif

@@ -1,0 +1,79 @@
+/* registry_pipeline: many calls under way at once on one connection, for a worker that serves many
+ * requests at once.
+ *
+ * Nothing here blocks: the caller waits for registry_pipeline_fd() and says when to send and read.
+ * What was asked since the last send goes out in one write. Answers come in the order of the
+ * questions. A call that is not answered within 300 ms closes the connection, which answers all
+ * calls under way REGISTRY_UNAVAILABLE: a late reply would answer another call. It looks no
+ * registration up, so no call's time depends on whose pubkey another one of the batch names. Not
+ * thread-safe. */
+#ifndef MOSTRO_REGISTRY_PIPELINE_H
+#define MOSTRO_REGISTRY_PIPELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "registry_api.h"
+
+struct registry_pipeline;
+
+enum registry_call_kind {
+    REGISTRY_CALL_SPEND,      /* one request of the address's limit, for a malformed request */
+    REGISTRY_CALL_NOTIFY,     /* the address's and the pubkey's limits; queues a wake */
+    REGISTRY_CALL_REGISTER,   /* `address` NULL: no limit applies; `site` is what an IPv6 address
+                                 belongs to, or NULL */
+    REGISTRY_CALL_UNREGISTER, /* REGISTRY_NOT_FOUND: was not registered */
+    REGISTRY_CALL_COUNT       /* live registrations */
+};
+
+/* The caller owns it, and keeps it and what it points to until it is answered. */
+struct registry_call {
+    enum registry_call_kind kind;
+    enum registry_bucket bucket;        /* of SPEND */
+    const struct address_hash *address; /* NULL: no limit */
+    const struct address_hash *site;
+    struct trade_pubkey key;
+    const struct registration *registration; /* of REGISTER */
+    void (*answered)(struct registry_call *call);
+
+    /* The answer: */
+    enum registry_result result;
+    unsigned refused_for_ms; /* of REGISTRY_REFUSED_ADDRESS: whole milliseconds, rounded down */
+    uint64_t android, ios;   /* of COUNT */
+
+    /* The pipeline's own: */
+    STAILQ_ENTRY(registry_call) next;
+    int64_t deadline_ms;
+    bool is_repeated; /* after the library was loaded */
+};
+
+/* `settings` and `stats` must outlive it. It has no connection yet. */
+struct registry_pipeline *registry_pipeline_new(const struct settings *settings,
+                                                struct stats *stats);
+/* Answers nothing: no call may be under way. */
+void registry_pipeline_free(struct registry_pipeline **pipeline);
+
+/* Takes over the connection of `from`, on which Redis was found usable and has the library
+ * (registry_check()); `from` will make another one when it next needs one. False: it has none. */
+bool registry_pipeline_open(struct registry_pipeline *pipeline, struct registry *from);
+bool registry_pipeline_is_open(const struct registry_pipeline *pipeline);
+
+/* The connection's descriptor, or -1. */
+int registry_pipeline_fd(const struct registry_pipeline *pipeline);
+
+/* Asks. Where there is no connection, `answered` is called at once, with REGISTRY_UNAVAILABLE. */
+void registry_pipeline_ask(struct registry_pipeline *pipeline, struct registry_call *call);
+
+/* Sends what has been asked; true where some is left, because the socket takes no more now: then
+ * call it again when it is writable. */
+bool registry_pipeline_send(struct registry_pipeline *pipeline);
+
+/* Call when the descriptor is readable. Calls `answered` of every call whose answer has come, which
+ * may ask again, but must not free the pipeline. */
+void registry_pipeline_read(struct registry_pipeline *pipeline);
+
+/* Gives up what is past its time. Returns the milliseconds until the next one is, or -1. */
+int registry_pipeline_expire(struct registry_pipeline *pipeline, int64_t now_ms);
+
+#endif

@@ -5,14 +5,16 @@
  * connections. So libfcgi is only handed whole requests, and this says when one is whole: it copies
  * the records of one request into a buffer of its own, joining those of a kind, without padding.
  * Since libfcgi never sees a byte beyond them, no part of one client's request can become part of
- * another's on a connection that is kept. Pure: no descriptors, no clock.
+ * another's on a connection that is kept. Pure: no descriptors, no clock. Not thread-safe.
  *
  * Refused (the caller closes the connection): a version other than 1; anything before
  * BEGIN_REQUEST; a role other than responder; request id 0 for what is not a management record;
  * another id, or a second BEGIN_REQUEST, within a request; records out of order (PARAMS to their
  * end, then STDIN to its end); ABORT_REQUEST; unknown types; more than REQUEST_FRAME_PARAMS_MAX of
- * parameters; more than REQUEST_FRAME_DROPPED_MAX of a body beyond what is kept of it. Management
- * records (id 0) are dropped. */
+ * parameters; parameters whose lengths do not fit together, which libfcgi would allocate memory by;
+ * more than REQUEST_FRAME_DROPPED_MAX of what is dropped. Dropped are what a body has beyond
+ * REQUEST_FRAME_BODY_MAX and management records (id 0), which nobody who waits for their answers
+ * sends. */
 #ifndef MOSTRO_REQUEST_FRAME_H
 #define MOSTRO_REQUEST_FRAME_H
 
@@ -20,7 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REQUEST_FRAME_PARAMS_MAX  (64 * 1024)
+#define REQUEST_FRAME_HEAD_SIZE   8
+#define REQUEST_FRAME_PARAMS_MAX  65528            /* all that one record holds in whole octets */
 #define REQUEST_FRAME_BODY_MAX    (128 * 1024 + 1) /* kept: one byte more than any route takes */
 #define REQUEST_FRAME_DROPPED_MAX (8 * 1024 * 1024)
 
@@ -30,26 +33,38 @@
 enum request_frame_state {
     REQUEST_FRAME_OPEN,   /* more is to come; where nothing has come yet, the connection is idle */
     REQUEST_FRAME_WHOLE,  /* the request's records are in `bytes` */
-    REQUEST_FRAME_REFUSED /* not a request, or no memory */
+    REQUEST_FRAME_REFUSED /* not a request, or no memory: to be cleared */
 };
 
-/* All zero is a frame in which nothing has come. The caller reads the first part. */
+/* All zero is a frame in which nothing has come; it owns no memory then. The caller reads the first
+ * part. */
 struct request_frame {
     uint8_t *bytes; /* the records; secret: request_frame_clear() wipes them */
     size_t len;
-    bool keeps_connection; /* FCGI_KEEP_CONN */
-
+    bool keeps_connection; /* FCGI_KEEP_CONN; known when it is whole */
     enum request_frame_state state;
-    /* The frame's own: see request_frame.c. */
-    size_t size;
+
+    /* The frame's own. */
+    uint8_t head[REQUEST_FRAME_HEAD_SIZE]; /* of the record that comes */
+    uint8_t head_len;
+    uint8_t padding_left;
+    uint16_t content_left;
+    uint16_t kept_left;   /* of it: what is to be copied */
+    uint16_t id;          /* of the request; 0: BEGIN_REQUEST is to come */
+    bool has_params;      /* to their end */
+    uint32_t size;        /* of the memory at `bytes` */
+    uint32_t record;      /* where in `bytes` the record is that may be continued */
+    uint32_t params_size; /* announced by heads so far; the same for the next two */
+    uint32_t body_size;   /* of what is kept */
+    uint32_t dropped_size;
 };
 
 /* Takes the next bytes; *used says how many of them belong to this request: fewer than `len` only
- * when it is whole. */
+ * when it is whole (or refused, when it does not matter). A frame that is not open takes none. */
 enum request_frame_state request_frame_feed(struct request_frame *frame, const uint8_t *bytes,
                                             size_t len, size_t *used);
 
-/* Whether nothing of a request has come. */
+/* Whether nothing of a request has come, nor a part of any record. */
 bool request_frame_is_empty(const struct request_frame *frame);
 
 /* Wipes and frees; the frame is then as new. */

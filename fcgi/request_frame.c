@@ -83,11 +83,10 @@ static bool append(struct request_frame *frame, const uint8_t *bytes, size_t len
     return true;
 }
 
-/* Begins a record of the type that the one that comes has. */
-static bool append_head(struct request_frame *frame)
+/* Begins a record of the request that comes. */
+static bool append_head(struct request_frame *frame, uint8_t type)
 {
-    uint8_t head[FCGI_HEADER_LEN] = {FCGI_VERSION_1, frame->head[1], frame->head[2],
-                                     frame->head[3]};
+    uint8_t head[FCGI_HEADER_LEN] = {FCGI_VERSION_1, type, frame->head[2], frame->head[3]};
 
     frame->record = (uint32_t)frame->len;
     return append(frame, head, sizeof head);
@@ -108,7 +107,7 @@ static void copy_content(struct request_frame *frame, const uint8_t *bytes, size
     while (len > 0) {
         size_t room = room_in_record(frame), take;
 
-        if (room == 0 && !append_head(frame)) {
+        if (room == 0 && !append_head(frame, frame->head[1])) {
             refuse(frame);
             return;
         }
@@ -131,42 +130,49 @@ static void copy_content(struct request_frame *frame, const uint8_t *bytes, size
 static bool take_length(const uint8_t **at, const uint8_t *end, size_t *length)
 {
     const uint8_t *bytes = *at;
+    size_t size = bytes < end && bytes[0] >= 0x80 ? 4 : 1;
 
-    if (bytes < end && bytes[0] < 0x80) {
-        *length = bytes[0];
-        *at += 1;
-        return true;
-    }
-    if (end - bytes < 4)
+    if ((size_t)(end - bytes) < size)
         return false;
-    *length =
-        (size_t)(bytes[0] & 0x7f) << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
-    *at += 4;
+    if (size == 1)
+        *length = bytes[0];
+    else
+        *length = (size_t)(bytes[0] & 0x7f) << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 |
+                  bytes[3];
+    *at += size;
     return true;
 }
 
-/* Whether pairs of name and value fill the bytes. libfcgi allocates what the lengths say before it
- * sees that so much is not there, and before 2.4.5 their sum could overflow. */
-static bool are_pairs(const uint8_t *at, size_t len)
+/* Whether pairs of name and value fill the bytes; *has_no_body where one of them says so. libfcgi
+ * allocates what the lengths say before it sees that so much is not there, and before 2.4.5 their
+ * sum could overflow. */
+static bool read_pairs(const uint8_t *at, size_t len, bool *has_no_body)
 {
+    static const char length[] = "CONTENT_LENGTH";
     const uint8_t *end = at + len;
+    unsigned lengths = 0;
     size_t name, value;
 
     while (at < end) {
         if (!take_length(&at, end, &name) || !take_length(&at, end, &value) ||
             name > (size_t)(end - at) || value > (size_t)(end - at) - name)
             return false;
+        if (name == sizeof length - 1 && memcmp(at, length, name) == 0) {
+            lengths++;
+            *has_no_body = lengths == 1 && value == 1 && at[name] == '0';
+        }
         at += name + value;
     }
     return true;
 }
 
-static bool has_sound_params(const struct request_frame *frame)
+static bool read_params(const struct request_frame *frame, bool *has_no_body)
 {
+    *has_no_body = false;
     if (frame->params_size == 0)
         return true;
-    return are_pairs(frame->bytes + FCGI_HEADER_LEN + BEGIN_SIZE + FCGI_HEADER_LEN,
-                     frame->params_size);
+    return read_pairs(frame->bytes + FCGI_HEADER_LEN + BEGIN_SIZE + FCGI_HEADER_LEN,
+                      frame->params_size, has_no_body);
 }
 
 /* ---- What comes */
@@ -184,8 +190,16 @@ static bool may_manage(struct request_frame *frame, const struct head *head)
            may_drop(frame, (size_t)FCGI_HEADER_LEN + head->content + head->padding);
 }
 
+/* The end of the body of a request that was whole before it (CONTENT_LENGTH 0). */
+static bool is_late_end(const struct head *head)
+{
+    return head->type == FCGI_STDIN && head->content == 0;
+}
+
 static bool may_begin(struct request_frame *frame, const struct head *head)
 {
+    if (is_late_end(head))
+        return may_drop(frame, (size_t)FCGI_HEADER_LEN + head->padding);
     frame->id = head->id;
     return head->type == FCGI_BEGIN_REQUEST && head->content == BEGIN_SIZE;
 }
@@ -266,14 +280,20 @@ static void end_begin(struct request_frame *frame)
     frame->keeps_connection = (body[2] & FCGI_KEEP_CONN) != 0;
 }
 
-/* An empty record ends its stream. */
-static void end_stream(struct request_frame *frame)
+static void end_body(struct request_frame *frame)
 {
-    if (!append_head(frame) || (!frame->has_params && !has_sound_params(frame)))
-        refuse(frame);
-    else if (frame->has_params)
-        frame->state = REQUEST_FRAME_WHOLE;
+    frame->state = append_head(frame, FCGI_STDIN) ? REQUEST_FRAME_WHOLE : REQUEST_FRAME_REFUSED;
+}
+
+static void end_params(struct request_frame *frame)
+{
+    bool has_no_body;
+
     frame->has_params = true;
+    if (!append_head(frame, FCGI_PARAMS) || !read_params(frame, &has_no_body))
+        refuse(frame);
+    else if (has_no_body)
+        end_body(frame);
 }
 
 static void end_record(struct request_frame *frame)
@@ -281,15 +301,17 @@ static void end_record(struct request_frame *frame)
     struct head head = read_head(frame->head);
 
     frame->head_len = 0;
-    if (head.id == FCGI_NULL_REQUEST_ID)
-        return;
+    if (head.id == FCGI_NULL_REQUEST_ID || frame->id == 0)
+        return; /* it was dropped */
     if (head.type == FCGI_BEGIN_REQUEST)
         end_begin(frame);
+    else if (head.content == 0 && frame->has_params)
+        end_body(frame);
     else if (head.content == 0)
-        end_stream(frame);
+        end_params(frame);
 }
 
-static size_t take(struct request_frame *frame, const uint8_t *bytes, size_t len)
+static size_t take_next(struct request_frame *frame, const uint8_t *bytes, size_t len)
 {
     if (frame->head_len < FCGI_HEADER_LEN)
         return take_head(frame, bytes, len);
@@ -303,7 +325,7 @@ enum request_frame_state request_frame_feed(struct request_frame *frame, const u
 {
     *used = 0;
     while (*used < len && frame->state == REQUEST_FRAME_OPEN) {
-        *used += take(frame, bytes + *used, len - *used);
+        *used += take_next(frame, bytes + *used, len - *used);
         if (frame->state == REQUEST_FRAME_OPEN && frame->head_len == FCGI_HEADER_LEN &&
             frame->content_left == 0 && frame->padding_left == 0)
             end_record(frame);

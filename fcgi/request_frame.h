@@ -12,9 +12,13 @@
  * another id, or a second BEGIN_REQUEST, within a request; records out of order (PARAMS to their
  * end, then STDIN to its end); ABORT_REQUEST; unknown types; more than REQUEST_FRAME_PARAMS_MAX of
  * parameters; parameters whose lengths do not fit together, which libfcgi would allocate memory by;
- * more than REQUEST_FRAME_DROPPED_MAX of what is dropped. Dropped are what a body has beyond
- * REQUEST_FRAME_BODY_MAX and management records (id 0), which nobody who waits for their answers
- * sends. */
+ * more than REQUEST_FRAME_DROPPED_MAX of what is dropped.
+ *
+ * Dropped are what a body has beyond REQUEST_FRAME_BODY_MAX; management records (id 0), for no web
+ * server sends them and waits for an answer; and ends of STDIN before BEGIN_REQUEST. For HAProxy
+ * 2.6 announces an empty chunked body as CONTENT_LENGTH 0 and never ends it: where the one
+ * CONTENT_LENGTH is "0", a request is whole at the end of its PARAMS, and the end of STDIN that
+ * other web servers send comes late. */
 #ifndef MOSTRO_REQUEST_FRAME_H
 #define MOSTRO_REQUEST_FRAME_H
 

@@ -1,4 +1,4 @@
-#include "redis.h"
+#include "redis_priv.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -8,13 +8,10 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "redis_address.h"
-#include "redis_fault.h"
 #include "redis_greeting.h"
 #include "redis_report.h"
 #include "redis_url.h"
-#include "redis_wire.h"
 
-#define ERROR_MAX     200
 #define RESOLVE_MS    100
 #define TELL_EVERY_MS INT64_C(3600000) /* between warnings of eviction */
 
@@ -27,7 +24,7 @@ struct redis {
     struct redis_greeting greeting; /* of the last connection */
     int64_t held_off_until;         /* clock_monotonic_ms() */
     bool refused;                   /* redis_is_refused() */
-    char error[ERROR_MAX + 1];
+    char error[REDIS_ERROR_SIZE];
     char down_reason[REDIS_PROBLEM_SIZE];
 };
 
@@ -65,16 +62,14 @@ void redis_close(struct redis *redis)
     redis_wire_close(&redis->wire);
 }
 
-static void report(const struct redis *redis, int64_t now)
+void redis_where(const struct redis *redis, char where[REDIS_WHERE_SIZE])
 {
     const struct redis_url *url = &redis->url;
-    char where[REDIS_URL_PART_MAX + 8];
 
     if (url->is_unix)
-        (void)snprintf(where, sizeof where, "%s", url->host);
+        (void)snprintf(where, REDIS_WHERE_SIZE, "%s", url->host);
     else
-        (void)snprintf(where, sizeof where, "%s:%d", url->host, url->port);
-    redis_report_down(where, redis->down_reason, redis->refused, now);
+        (void)snprintf(where, REDIS_WHERE_SIZE, "%s:%d", url->host, url->port);
 }
 
 /* Closes the connection and holds off new ones for a moment, so that a dead server costs callers
@@ -82,10 +77,12 @@ static void report(const struct redis *redis, int64_t now)
 static enum redis_status down(struct redis *redis, const char *reason, bool refused)
 {
     int64_t now = clock_monotonic_ms();
+    char where[REDIS_WHERE_SIZE];
 
     (void)snprintf(redis->down_reason, sizeof redis->down_reason, "%s", reason);
     redis->refused = refused;
-    report(redis, now);
+    redis_where(redis, where);
+    redis_report_down(where, redis->down_reason, refused, now);
     redis_close(redis);
     redis->held_off_until = now + REDIS_HOLD_OFF_MS;
     return REDIS_DOWN;
@@ -96,23 +93,42 @@ static enum redis_status lost(struct redis *redis, const char *reason)
     return down(redis, reason, false);
 }
 
-/* Takes an error reply and says what it means for the caller. */
-static enum redis_status judge(struct redis *redis, redisReply **reply)
+enum redis_status redis_judge(redisReply **reply, char error[REDIS_ERROR_SIZE],
+                              const struct redis_fault **fault)
 {
-    enum redis_status status = REDIS_ERROR_REPLY;
-    const struct redis_fault *fault;
-
     if ((*reply)->type != REDIS_REPLY_ERROR)
         return REDIS_OK_REPLY;
-    (void)snprintf(redis->error, sizeof redis->error, "%s", (*reply)->str);
-    fault = redis_fault_of(redis->error);
-    if (fault->kind == REDIS_FAULT_FULL)
-        status = REDIS_FULL;
-    else if (fault->kind != REDIS_FAULT_NONE)
-        status = down(redis, fault->what, fault->kind == REDIS_FAULT_REFUSED);
+    (void)snprintf(error, REDIS_ERROR_SIZE, "%s", (*reply)->str);
     freeReplyObject(*reply);
     *reply = NULL;
-    return status;
+    *fault = redis_fault_of(error);
+    switch ((*fault)->kind) {
+    case REDIS_FAULT_NONE:
+        return REDIS_ERROR_REPLY;
+    case REDIS_FAULT_FULL:
+        return REDIS_FULL;
+    case REDIS_FAULT_PASSING:
+    case REDIS_FAULT_REFUSED:
+        break;
+    }
+    return REDIS_DOWN;
+}
+
+static enum redis_status judge(struct redis *redis, redisReply **reply)
+{
+    const struct redis_fault *fault;
+    enum redis_status status = redis_judge(reply, redis->error, &fault);
+
+    return status == REDIS_DOWN ? down(redis, fault->what, fault->kind == REDIS_FAULT_REFUSED)
+                                : status;
+}
+
+bool redis_hand_over(struct redis *redis, struct redis_wire *wire)
+{
+    if (redis->wire.context == NULL)
+        return false;
+    redis_wire_take_over(wire, &redis->wire);
+    return true;
 }
 
 /* ---- A new connection --------------------------------------------------------------------------
@@ -261,7 +277,9 @@ enum redis_status redis_collect(struct redis *redis, redisReply **reply)
     *reply = NULL;
     if (redis->wire.context == NULL)
         return REDIS_DOWN;
-    problem = redis_wire_read(&redis->wire, reply);
+    problem = redis_wire_read(&redis->wire);
+    if (problem == NULL)
+        problem = redis_wire_take(&redis->wire, reply);
     if (problem != NULL)
         return lost(redis, problem);
     return *reply != NULL ? judge(redis, reply) : REDIS_OK_REPLY;

@@ -1,12 +1,15 @@
 #include "redis_wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 
 #define NUMBER_SIZE 20 /* digits of the largest size_t */
+#define ROOM_SIZE   4096
 
 static const char too_late[] = "no answer in time";
 
@@ -35,6 +38,35 @@ void redis_wire_open(struct redis_wire *wire, redisContext *context)
     context->reader->fn = &wire->functions;
     context->reader->privdata = wire;
     wire->received = 0;
+    wire->len = wire->sent = 0;
+}
+
+/* The reader holds pointers into the wire. */
+void redis_wire_take_over(struct redis_wire *wire, struct redis_wire *from)
+{
+    redisContext *context = from->context;
+
+    context->reader->fn = (redisReplyObjectFunctions *)from->original;
+    from->context = NULL;
+    redis_wire_open(wire, context);
+}
+
+bool redis_wire_stop_blocking(struct redis_wire *wire)
+{
+    int flags = fcntl(wire->context->fd, F_GETFL);
+
+    wire->context->flags &= ~REDIS_BLOCK;
+    return flags >= 0 && fcntl(wire->context->fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+/* Some of what is sent is secret. */
+static void wipe_sent(struct redis_wire *wire, size_t sent)
+{
+    if (wire->room != NULL)
+        explicit_bzero(wire->room + wire->sent, sent - wire->sent);
+    wire->sent = sent;
+    if (wire->sent == wire->len)
+        wire->len = wire->sent = 0;
 }
 
 void redis_wire_close(struct redis_wire *wire)
@@ -42,6 +74,7 @@ void redis_wire_close(struct redis_wire *wire)
     if (wire->context != NULL)
         redisFree(wire->context);
     wire->context = NULL;
+    wipe_sent(wire, wire->len);
 }
 
 void redis_wire_free(struct redis_wire *wire)
@@ -50,6 +83,11 @@ void redis_wire_free(struct redis_wire *wire)
     free(wire->room);
     wire->room = NULL;
     wire->room_size = 0;
+}
+
+static bool is_blocked(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK;
 }
 
 /* ---- Out ---------------------------------------------------------------------------------------
@@ -72,26 +110,42 @@ static char *put_number(char *at, char prefix, size_t number)
     return at;
 }
 
-/* Writes the command into wire->room as the protocol wants it; returns its length, or 0 without
- * memory. hiredis could do that, but it formats each word's length with printf, which took a fifth
- * of a responder's time for a request. */
-static size_t write_command(struct redis_wire *wire, int argc, const char **argv,
-                            const size_t *argvlen)
+/* Makes room for `more` bytes behind those that wait. */
+static bool make_room(struct redis_wire *wire, size_t more)
+{
+    size_t size = wire->room_size > 0 ? wire->room_size : ROOM_SIZE;
+    char *room;
+
+    if (more <= wire->room_size - wire->len)
+        return true;
+    while (size - wire->len < more)
+        size *= 2;
+    room = malloc(size);
+    if (room == NULL)
+        return false;
+    if (wire->room != NULL) {
+        memcpy(room, wire->room, wire->len);
+        explicit_bzero(wire->room, wire->len);
+    }
+    free(wire->room);
+    wire->room = room;
+    wire->room_size = size;
+    return true;
+}
+
+/* As the protocol wants it. hiredis could do that, but it formats each word's length with printf,
+ * which took a fifth of a responder's time for a request. */
+const char *redis_wire_append(struct redis_wire *wire, int argc, const char **argv,
+                              const size_t *argvlen)
 {
     size_t most = NUMBER_SIZE + 3;
     char *at;
 
     for (int i = 0; i < argc; i++)
         most += argvlen[i] + NUMBER_SIZE + 5;
-    if (most > wire->room_size) {
-        at = malloc(most);
-        if (at == NULL)
-            return 0;
-        free(wire->room);
-        wire->room = at;
-        wire->room_size = most;
-    }
-    at = put_number(wire->room, '*', (size_t)argc);
+    if (!make_room(wire, most))
+        return "out of memory";
+    at = put_number(wire->room + wire->len, '*', (size_t)argc);
     for (int i = 0; i < argc; i++) {
         at = put_number(at, '$', argvlen[i]);
         memcpy(at, argv[i], argvlen[i]);
@@ -99,69 +153,67 @@ static size_t write_command(struct redis_wire *wire, int argc, const char **argv
         *at++ = '\r';
         *at++ = '\n';
     }
-    return (size_t)(at - wire->room);
+    wire->len = (size_t)(at - wire->room);
+    return NULL;
 }
 
-const char *redis_wire_append(struct redis_wire *wire, int argc, const char **argv,
-                              const size_t *argvlen)
+const char *redis_wire_write(struct redis_wire *wire)
 {
-    size_t len = write_command(wire, argc, argv, argvlen);
-    int result;
+    ssize_t n;
 
-    if (len == 0)
-        return "out of memory";
-    result = redisAppendFormattedCommand(wire->context, wire->room, len);
-    explicit_bzero(wire->room, len);
-    return result == REDIS_OK ? NULL : wire->context->errstr;
+    if (wire->len == 0)
+        return NULL;
+    do
+        n = send(wire->context->fd, wire->room + wire->sent, wire->len - wire->sent, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        wipe_sent(wire, wire->sent + (size_t)n);
+    if (n >= 0 || (is_blocked() && !(wire->context->flags & REDIS_BLOCK)))
+        return NULL;
+    return is_blocked() ? too_late : strerror(errno);
 }
 
-static const char *broken(const redisContext *context)
+bool redis_wire_has_sent(const struct redis_wire *wire)
 {
-    return errno == EAGAIN || errno == EWOULDBLOCK ? too_late : context->errstr;
+    return wire->len == 0;
 }
 
 const char *redis_wire_send(struct redis_wire *wire)
 {
-    int done = 0;
+    const char *problem = NULL;
 
-    wire->received = 0;
-    errno = 0;
-    while (!done)
-        if (redisBufferWrite(wire->context, &done) != REDIS_OK)
-            return broken(wire->context);
-    return NULL;
+    while (problem == NULL && !redis_wire_has_sent(wire))
+        problem = redis_wire_write(wire);
+    return problem;
 }
 
 /* ---- In ----------------------------------------------------------------------------------------
  */
 
-static const char *feed(struct redis_wire *wire)
+/* An answer begins where the one before it has ended. */
+const char *redis_wire_take(struct redis_wire *wire, redisReply **reply)
+{
+    redisReader *reader = wire->context->reader;
+    void *answer = NULL;
+
+    *reply = NULL;
+    if (redisReaderGetReply(reader, &answer) != REDIS_OK)
+        return reader->errstr;
+    if (answer != NULL)
+        wire->received = reader->len - reader->pos;
+    *reply = answer;
+    return NULL;
+}
+
+const char *redis_wire_read(struct redis_wire *wire)
 {
     size_t before = wire->context->reader->len;
 
     errno = 0;
     if (redisBufferRead(wire->context) != REDIS_OK)
-        return broken(wire->context);
+        return is_blocked() ? too_late : wire->context->errstr;
     wire->received += wire->context->reader->len - before;
     return wire->received > REDIS_WIRE_ANSWER_MAX ? "an answer that does not end" : NULL;
-}
-
-static const char *take(struct redis_wire *wire, redisReply **reply)
-{
-    void *answer = NULL;
-
-    if (redisReaderGetReply(wire->context->reader, &answer) != REDIS_OK)
-        return wire->context->reader->errstr;
-    *reply = answer;
-    return NULL;
-}
-
-const char *redis_wire_read(struct redis_wire *wire, redisReply **reply)
-{
-    const char *problem = feed(wire);
-
-    *reply = NULL;
-    return problem == NULL ? take(wire, reply) : problem;
 }
 
 const char *redis_wire_await(struct redis_wire *wire, redisReply **reply, unsigned timeout_ms)
@@ -169,14 +221,13 @@ const char *redis_wire_await(struct redis_wire *wire, redisReply **reply, unsign
     int64_t deadline = clock_monotonic_ms() + timeout_ms;
     const char *problem;
 
-    *reply = NULL;
     for (;;) {
-        problem = take(wire, reply);
+        problem = redis_wire_take(wire, reply);
         if (problem != NULL || *reply != NULL)
             return problem;
         if (clock_monotonic_ms() > deadline)
             return too_late;
-        problem = feed(wire);
+        problem = redis_wire_read(wire);
         if (problem != NULL)
             return problem;
     }

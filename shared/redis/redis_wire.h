@@ -1,5 +1,6 @@
 /* redis_wire: commands out and answers in over a hiredis connection, within bounds that hiredis
- * lacks: the time for a whole answer, its size, and its number of elements. For redis.c alone.
+ * lacks: the time for a whole answer, its size, and its number of elements. For redis.c and
+ * redis_pipeline.c alone.
  *
  * Functions that can fail return NULL, or what went wrong in words for the log; the connection is
  * then of no further use. */
@@ -20,14 +21,21 @@ struct redis_wire {
     redisContext *context;
     redisReplyObjectFunctions functions; /* hiredis's, with a bound on arrays */
     const redisReplyObjectFunctions *original;
-    size_t received; /* bytes since the last command was sent */
-    char *room;      /* for a command as Redis reads it; wiped after use */
-    size_t room_size;
+    size_t received; /* bytes since the last answer that was taken */
+    char *room;      /* commands as Redis reads them: room[sent] to room[len - 1] wait */
+    size_t room_size, len, sent; /* what was sent is wiped */
 };
 
 /* Takes over a connected context, whose reads and writes must have timeouts. */
 void redis_wire_open(struct redis_wire *wire, redisContext *context);
 void redis_wire_close(struct redis_wire *wire);
+
+/* Takes over the open connection of `from`, which is then closed; nothing may be under way on it.
+ */
+void redis_wire_take_over(struct redis_wire *wire, struct redis_wire *from);
+
+/* Reads and writes do not wait from here on. False where the system does not want that. */
+bool redis_wire_stop_blocking(struct redis_wire *wire);
 
 /* Frees what is kept between connections. */
 void redis_wire_free(struct redis_wire *wire);
@@ -37,8 +45,15 @@ const char *redis_wire_append(struct redis_wire *wire, int argc, const char **ar
                               const size_t *argvlen);
 const char *redis_wire_send(struct redis_wire *wire);
 
-/* Reads once; *reply stays NULL while it is not whole. */
-const char *redis_wire_read(struct redis_wire *wire, redisReply **reply);
+/* Writes once, as much as the socket takes; then whether nothing is left. */
+const char *redis_wire_write(struct redis_wire *wire);
+bool redis_wire_has_sent(const struct redis_wire *wire);
+
+/* Reads once. */
+const char *redis_wire_read(struct redis_wire *wire);
+
+/* Takes the next answer from what was read; *reply is NULL while it is not whole. */
+const char *redis_wire_take(struct redis_wire *wire, redisReply **reply);
 
 /* Reads until the answer is whole, for at most `timeout_ms` and one more read. */
 const char *redis_wire_await(struct redis_wire *wire, redisReply **reply, unsigned timeout_ms);

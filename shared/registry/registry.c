@@ -29,25 +29,25 @@ static void write_limit(struct registry_limit *limit, int64_t period_us, int64_t
     write_number(limit->burst, burst);
 }
 
-static void write_settings(struct registry *registry)
+void registry_words_set(struct registry_words *words, const struct settings *settings)
 {
-    const struct settings *settings = registry->settings;
     int64_t new_per_day = settings->register_new_per_address;
 
-    registry->limits_registers = settings->register_rate_per_address > 0;
-    registry->limits_new = new_per_day > 0;
-    write_limit(&registry->notify_address, US_PER_MINUTE, settings->notify_rate_per_address,
+    words->prefix = settings->redis_prefix;
+    words->limits_registers = settings->register_rate_per_address > 0;
+    words->limits_new = new_per_day > 0;
+    write_limit(&words->notify_address, US_PER_MINUTE, settings->notify_rate_per_address,
                 NOTIFY_ADDRESS_BURST);
-    write_limit(&registry->notify_pubkey, US_PER_MINUTE, settings->notify_rate_per_pubkey,
+    write_limit(&words->notify_pubkey, US_PER_MINUTE, settings->notify_rate_per_pubkey,
                 NOTIFY_PUBKEY_BURST);
-    write_limit(&registry->register_address, US_PER_MINUTE, settings->register_rate_per_address,
+    write_limit(&words->register_address, US_PER_MINUTE, settings->register_rate_per_address,
                 REGISTER_ADDRESS_BURST);
-    write_limit(&registry->register_new, US_PER_DAY, new_per_day,
+    write_limit(&words->register_new, US_PER_DAY, new_per_day,
                 new_per_day < REGISTER_NEW_BURST ? new_per_day : REGISTER_NEW_BURST);
-    write_number(registry->notify_wakes_max, settings->wakes_max / 2);
-    write_number(registry->event_wakes_max, settings->wakes_max);
-    write_number(registry->token_ttl_ms, settings->token_ttl_hours * MS_PER_HOUR);
-    write_number(registry->registrations_max, settings->max_registrations);
+    write_number(words->notify_wakes_max, settings->wakes_max / 2);
+    write_number(words->event_wakes_max, settings->wakes_max);
+    write_number(words->token_ttl_ms, settings->token_ttl_hours * MS_PER_HOUR);
+    write_number(words->registrations_max, settings->max_registrations);
 }
 
 struct registry *registry_new(const struct settings *settings, struct stats *stats)
@@ -58,7 +58,7 @@ struct registry *registry_new(const struct settings *settings, struct stats *sta
         return NULL;
     registry->settings = settings;
     registry->stats = stats;
-    write_settings(registry);
+    registry_words_set(&registry->words, settings);
     registry->redis =
         redis_new(settings->redis_url, settings->redis_prefix, settings->redis_allow_persistence);
     /* The one key made outside registry.lua: a function cannot wait for entries. */
@@ -88,6 +88,11 @@ const char *registry_down_reason(const struct registry *registry)
 bool registry_is_refused(const struct registry *registry)
 {
     return redis_is_refused(registry->redis);
+}
+
+bool registry_is_connected(const struct registry *registry)
+{
+    return redis_fd(registry->redis) >= 0;
 }
 
 void registry_disconnect(struct registry *registry)

@@ -56,6 +56,8 @@ const char *registry_down_reason(const struct registry *registry);
  * refuses our password ... The log says once a minute what to do. */
 bool registry_is_refused(const struct registry *registry);
 
+bool registry_is_connected(const struct registry *registry);
+
 /* Closes the connection, even while an answer is awaited. */
 void registry_disconnect(struct registry *registry);
 

@@ -11,69 +11,67 @@
 
 #define COMPLAIN_EVERY_MS 10000
 
-void registry_add_bytes(struct registry *registry, const void *bytes, size_t len)
+void registry_add_bytes(struct registry_command *command, const void *bytes, size_t len)
 {
-    struct registry_command *command = &registry->command;
-
     MUST(command->count < REGISTRY_COMMAND_WORDS);
     command->word[command->count] = bytes;
     command->len[command->count++] = len;
 }
 
-void registry_add(struct registry *registry, const char *word)
+void registry_add(struct registry_command *command, const char *word)
 {
-    registry_add_bytes(registry, word, strlen(word));
+    registry_add_bytes(command, word, strlen(word));
 }
 
-void registry_add_number(struct registry *registry, int64_t number)
+void registry_add_number(struct registry_command *command, int64_t number)
 {
-    struct registry_command *command = &registry->command;
     char *text;
 
     MUST(command->numbers < REGISTRY_COMMAND_NUMBERS);
     text = command->number[command->numbers++];
     (void)snprintf(text, REGISTRY_NUMBER_SIZE, "%" PRId64, number);
-    registry_add(registry, text);
+    registry_add(command, text);
 }
 
-void registry_add_pair(struct registry *registry, const char *name, int64_t value)
+void registry_add_pair(struct registry_command *command, const char *name, int64_t value)
 {
-    registry_add(registry, name);
-    registry_add_number(registry, value);
+    registry_add(command, name);
+    registry_add_number(command, value);
 }
 
-void registry_add_moment(struct registry *registry, int64_t moment)
+void registry_add_moment(struct registry_command *command, int64_t moment)
 {
     if (moment == REGISTRY_NO_MOMENT)
-        registry_add(registry, "");
+        registry_add(command, "");
     else
-        registry_add_number(registry, moment);
+        registry_add_number(command, moment);
 }
 
-void registry_add_pubkey(struct registry *registry, const struct trade_pubkey *key)
+void registry_add_pubkey(struct registry_command *command, const struct trade_pubkey *key)
 {
-    registry_add_bytes(registry, key->hex, TRADE_PUBKEY_LEN);
+    registry_add_bytes(command, key->hex, TRADE_PUBKEY_LEN);
 }
 
-void registry_add_pubkey_limit(struct registry *registry)
+void registry_add_pubkey_limit(struct registry_command *command, const struct registry_words *words)
 {
-    registry_add(registry, registry->notify_pubkey.interval);
-    registry_add(registry, registry->notify_pubkey.burst);
+    registry_add(command, words->notify_pubkey.interval);
+    registry_add(command, words->notify_pubkey.burst);
 }
 
-void registry_begin(struct registry *registry)
+void registry_begin(struct registry_command *command)
 {
-    registry->command.count = 0;
-    registry->command.numbers = 0;
+    command->count = 0;
+    command->numbers = 0;
 }
 
-void registry_begin_function(struct registry *registry, const char *function)
+void registry_begin_function(struct registry_command *command, const struct registry_words *words,
+                             const char *function)
 {
-    registry_begin(registry);
-    registry_add(registry, "FCALL");
-    registry_add(registry, function);
-    registry_add(registry, "1");
-    registry_add(registry, registry->settings->redis_prefix);
+    registry_begin(command);
+    registry_add(command, "FCALL");
+    registry_add(command, function);
+    registry_add(command, "1");
+    registry_add(command, words->prefix);
 }
 
 static const char *hint_of(const char *error)
@@ -91,11 +89,10 @@ static const char *hint_of(const char *error)
 
 /* Redis refuses such a command every time, and any client can cause thousands of them, so the log
  * is told once in a while. */
-static void complain(const struct registry *registry)
+static void complain(const char *error)
 {
     static struct log_pace pace;
     char text[LOG_REDACTED_SIZE];
-    const char *error = redis_error(registry->redis);
 
     if (log_is_due(&pace, clock_monotonic_ms(), COMPLAIN_EVERY_MS))
         log_error("registry: Redis refused a command%s: %s", hint_of(error),
@@ -124,10 +121,11 @@ void registry_tell_full(enum registry_shortage shortage)
         log_error("registry: %s", texts[shortage]);
 }
 
-enum registry_result registry_result_of(struct registry *registry, enum redis_status status)
+enum registry_result registry_judge(struct stats *stats, enum redis_status status,
+                                    const char *error)
 {
     if (status != REDIS_OK_REPLY)
-        stats_add(registry->stats, STAT_REDIS_ERRORS, 1);
+        stats_add(stats, STAT_REDIS_ERRORS, 1);
     switch (status) {
     case REDIS_OK_REPLY:
         return REGISTRY_OK;
@@ -139,20 +137,47 @@ enum registry_result registry_result_of(struct registry *registry, enum redis_st
     case REDIS_ERROR_REPLY:
         break;
     }
-    complain(registry);
+    complain(error);
     return REGISTRY_UNAVAILABLE;
+}
+
+enum registry_result registry_result_of(struct registry *registry, enum redis_status status)
+{
+    return registry_judge(registry->stats, status, redis_error(registry->redis));
+}
+
+void registry_library(const char *words[REGISTRY_LIBRARY_WORDS],
+                      size_t lens[REGISTRY_LIBRARY_WORDS])
+{
+    static const char *const begin[] = {"FUNCTION", "LOAD", "REPLACE"};
+
+    for (size_t i = 0; i < sizeof begin / sizeof begin[0]; i++) {
+        words[i] = begin[i];
+        lens[i] = strlen(begin[i]);
+    }
+    words[REGISTRY_LIBRARY_WORDS - 1] = (const char *)registry_lua;
+    lens[REGISTRY_LIBRARY_WORDS - 1] = sizeof registry_lua;
 }
 
 enum redis_status registry_load_library(struct registry *registry)
 {
-    const char *words[] = {"FUNCTION", "LOAD", "REPLACE", (const char *)registry_lua};
-    const size_t lens[] = {8, 4, 7, sizeof registry_lua};
+    const char *words[REGISTRY_LIBRARY_WORDS];
+    size_t lens[REGISTRY_LIBRARY_WORDS];
     redisReply *reply = NULL;
-    enum redis_status status = redis_call(registry->redis, &reply, 4, words, lens);
+    enum redis_status status;
 
+    registry_library(words, lens);
+    status = redis_call(registry->redis, &reply, REGISTRY_LIBRARY_WORDS, words, lens);
     freeReplyObject(reply);
     registry->must_load = status == REDIS_DOWN && registry->must_load;
     return status;
+}
+
+bool registry_is_not_found(const char *error)
+{
+    static const char begins[] = "ERR Function not found";
+
+    return strncmp(error, begins, sizeof begins - 1) == 0;
 }
 
 bool registry_error_begins(const struct registry *registry, const char *prefix)
@@ -168,7 +193,7 @@ enum registry_result registry_send(struct registry *registry, redisReply **reply
     if (registry->must_load)
         (void)registry_load_library(registry);
     status = redis_call(registry->redis, reply, command->count, command->word, command->len);
-    if (status == REDIS_ERROR_REPLY && registry_error_begins(registry, "ERR Function not found")) {
+    if (status == REDIS_ERROR_REPLY && registry_is_not_found(redis_error(registry->redis))) {
         status = registry_load_library(registry);
         if (status == REDIS_OK_REPLY)
             status =
@@ -189,44 +214,6 @@ void registry_wipe_strings(redisReply *array)
     for (size_t i = 0; array->type == REDIS_REPLY_ARRAY && i < array->elements; i++)
         if (array->element[i]->type == REDIS_REPLY_STRING)
             explicit_bzero(array->element[i]->str, array->element[i]->len);
-}
-
-/* The answer of register and unregister: { word, microseconds to wait }. */
-static enum registry_result outcome_of(struct registry *registry, redisReply *reply)
-{
-    static const struct {
-        const char *word;
-        enum registry_result result;
-        enum registry_shortage shortage; /* of REGISTRY_FULL */
-    } words[] = {
-        {"ok", REGISTRY_OK, REGISTRY_SHORTAGES},
-        {"absent", REGISTRY_NOT_FOUND, REGISTRY_SHORTAGES},
-        {"address", REGISTRY_REFUSED_ADDRESS, REGISTRY_SHORTAGES},
-        {"new", REGISTRY_REFUSED_NEW, REGISTRY_SHORTAGES},
-        {"full", REGISTRY_FULL, REGISTRY_SHORT_REGISTRATIONS},
-        {"memory", REGISTRY_FULL, REGISTRY_SHORT_ROOM},
-    };
-
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        reply->element[0]->type == REDIS_REPLY_STRING &&
-        reply->element[1]->type == REDIS_REPLY_INTEGER)
-        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-            if (strcmp(reply->element[0]->str, words[i].word) == 0) {
-                registry->refused_for_us = reply->element[1]->integer;
-                if (words[i].result == REGISTRY_FULL)
-                    registry_tell_full(words[i].shortage);
-                freeReplyObject(reply);
-                return words[i].result;
-            }
-    return registry_unexpected_reply(reply);
-}
-
-enum registry_result registry_call_for_outcome(struct registry *registry)
-{
-    redisReply *reply;
-    enum registry_result result = registry_send(registry, &reply);
-
-    return result == REGISTRY_OK ? outcome_of(registry, reply) : result;
 }
 
 enum registry_result registry_call_for_integer(struct registry *registry, int64_t *integer)

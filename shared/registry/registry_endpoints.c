@@ -8,8 +8,10 @@
 
 static void add_process(struct registry *registry, const char *instance)
 {
-    registry_add(registry, registry->settings->listener_name);
-    registry_add(registry, instance);
+    struct registry_command *command = &registry->command;
+
+    registry_add(command, registry->settings->listener_name);
+    registry_add(command, instance);
 }
 
 enum registry_result registry_endpoints_state(struct registry *registry, const char *instance,
@@ -87,12 +89,13 @@ enum registry_result registry_endpoints_read(struct registry *registry,
                                              char cursor[REGISTRY_CURSOR_SIZE],
                                              registry_endpoint_fn *take, void *arg)
 {
+    struct registry_command *command = &registry->command;
     redisReply *reply;
     enum registry_result result;
     bool good;
 
     REGISTRY_BEGIN(registry, "endpoints_read");
-    registry_add(registry, cursor);
+    registry_add(command, cursor);
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
@@ -107,11 +110,12 @@ enum registry_result registry_endpoints_read(struct registry *registry,
 enum registry_result registry_endpoints_sweep(struct registry *registry,
                                               char cursor[REGISTRY_CURSOR_SIZE])
 {
+    struct registry_command *command = &registry->command;
     redisReply *reply;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "endpoints_sweep");
-    registry_add(registry, cursor);
+    registry_add(command, cursor);
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
@@ -141,15 +145,17 @@ enum registry_result registry_endpoints_begin(struct registry *registry, const c
 enum registry_result registry_endpoints_load(struct registry *registry, const char *instance,
                                              const struct registry_endpoint *endpoints, size_t n)
 {
+    struct registry_command *command = &registry->command;
+
     REGISTRY_BEGIN(registry, "endpoints_load");
     add_process(registry, instance);
-    registry_add(registry, registry->token_ttl_ms);
+    registry_add(command, registry->words.token_ttl_ms);
     for (size_t i = 0; i < n; i++) {
-        registry_add(registry, endpoints[i].id.hex);
-        registry_add(registry, endpoints[i].url);
-        registry_add_moment(registry, endpoints[i].registered_at);
-        registry_add(registry, endpoints[i].encrypted ? "encrypted" : "");
-        registry_add_number(registry, endpoints[i].turn);
+        registry_add(command, endpoints[i].id.hex);
+        registry_add(command, endpoints[i].url);
+        registry_add_moment(command, endpoints[i].registered_at);
+        registry_add(command, endpoints[i].encrypted ? "encrypted" : "");
+        registry_add_number(command, endpoints[i].turn);
     }
     return call_as_writer(registry);
 }
@@ -163,10 +169,11 @@ enum registry_result registry_endpoints_loaded(struct registry *registry, const 
 
 enum registry_result registry_endpoints_wake(struct registry *registry, const char *instance)
 {
+    struct registry_command *command = &registry->command;
     int64_t ignored;
 
     REGISTRY_BEGIN(registry, "endpoints_wake");
     add_process(registry, instance);
-    registry_add(registry, registry->event_wakes_max);
+    registry_add(command, registry->words.event_wakes_max);
     return registry_call_for_integer(registry, &ignored);
 }

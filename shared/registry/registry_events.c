@@ -46,6 +46,7 @@ enum registry_result registry_relay_events(struct registry *registry,
                                            struct registry_relay_event *events, size_t n,
                                            size_t *taken)
 {
+    struct registry_command *command = &registry->command;
     char ids[REGISTRY_EVENTS_MAX][2 * REGISTRY_EVENT_ID_SIZE + 1];
     char authors[REGISTRY_EVENTS_MAX][2 * REGISTRY_AUTHOR_SIZE + 1];
     redisReply *reply;
@@ -53,17 +54,17 @@ enum registry_result registry_relay_events(struct registry *registry,
 
     *taken = 0;
     REGISTRY_BEGIN(registry, "events");
-    registry_add_pubkey_limit(registry);
-    registry_add(registry, registry->event_wakes_max);
+    registry_add_pubkey_limit(command, &registry->words);
+    registry_add(command, registry->words.event_wakes_max);
     for (size_t i = 0; i < n; i++) {
         hex_encode(ids[i], events[i].id, sizeof events[i].id);
-        registry_add(registry, ids[i]);
-        registry_add_pubkey(registry, &events[i].key);
+        registry_add(command, ids[i]);
+        registry_add_pubkey(command, &events[i].key);
         hex_encode(authors[i], events[i].author, sizeof events[i].author);
-        registry_add(registry, events[i].has_author ? authors[i] : "");
-        registry_add_moment(registry,
+        registry_add(command, events[i].has_author ? authors[i] : "");
+        registry_add_moment(command,
                             events[i].stored ? events[i].stored_by_ms : REGISTRY_NO_MOMENT);
-        registry_add_moment(registry, events[i].stored ? events[i].sent_by_ms : REGISTRY_NO_MOMENT);
+        registry_add_moment(command, events[i].stored ? events[i].sent_by_ms : REGISTRY_NO_MOMENT);
     }
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
@@ -83,11 +84,12 @@ enum registry_result registry_relay_events(struct registry *registry,
 
 enum registry_result registry_epoch(struct registry *registry, const char *candidate, bool *lost)
 {
+    struct registry_command *command = &registry->command;
     int64_t drawn = 0;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "epoch");
-    registry_add(registry, candidate);
+    registry_add(command, candidate);
     result = registry_call_for_integer(registry, &drawn);
     *lost = result == REGISTRY_OK && drawn == 1;
     return result;
@@ -124,16 +126,17 @@ enum registry_result registry_cursors(struct registry *registry, const char *rel
                                       const char *epoch, struct registry_cursor *cursors, size_t n,
                                       struct registry_now *now)
 {
+    struct registry_command *command = &registry->command;
     redisReply *reply;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "cursors");
-    registry_add(registry, relay);
-    registry_add(registry, epoch);
+    registry_add(command, relay);
+    registry_add(command, epoch);
     for (size_t i = 0; i < n; i++) {
-        registry_add_number(registry, cursors[i].kind);
-        registry_add_moment(registry, cursors[i].from_ms);
-        registry_add_moment(registry, cursors[i].to_ms);
+        registry_add_number(command, cursors[i].kind);
+        registry_add_moment(command, cursors[i].from_ms);
+        registry_add_moment(command, cursors[i].to_ms);
     }
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)

@@ -5,22 +5,23 @@
 enum registry_result registry_heartbeat(struct registry *registry, const struct heartbeat *beat,
                                         struct lease *lease)
 {
+    struct registry_command *command = &registry->command;
     uint64_t held[2];
     redisReply *reply;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "heartbeat");
-    registry_add(registry, registry->settings->listener_name);
-    registry_add(registry, beat->instance);
-    registry_add(registry, beat->first ? "first" : "again");
-    registry_add(registry, "version");
-    registry_add(registry, PACKAGE_VERSION);
-    registry_add_pair(registry, "relays_connected", beat->relays_connected);
-    registry_add_pair(registry, "relays_configured", beat->relays_configured);
-    registry_add_pair(registry, "relays_may_hide_wraps", beat->relays_may_hide_wraps);
-    registry_add_pair(registry, "in_flight", beat->in_flight);
-    registry_add_pair(registry, "backlog", beat->backlog);
-    registry_add_pair(registry, "last_event", beat->last_event_s);
+    registry_add(command, registry->settings->listener_name);
+    registry_add(command, beat->instance);
+    registry_add(command, beat->first ? "first" : "again");
+    registry_add(command, "version");
+    registry_add(command, PACKAGE_VERSION);
+    registry_add_pair(command, "relays_connected", beat->relays_connected);
+    registry_add_pair(command, "relays_configured", beat->relays_configured);
+    registry_add_pair(command, "relays_may_hide_wraps", beat->relays_may_hide_wraps);
+    registry_add_pair(command, "in_flight", beat->in_flight);
+    registry_add_pair(command, "backlog", beat->backlog);
+    registry_add_pair(command, "last_event", beat->last_event_s);
     result = registry_send(registry, &reply);
     if (result == REGISTRY_OK)
         result = registry_read_numbers(reply, held, 2);
@@ -33,12 +34,13 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
 
 enum registry_result registry_leave(struct registry *registry, const char *instance, bool ended)
 {
+    struct registry_command *command = &registry->command;
     int64_t ignored;
 
     REGISTRY_BEGIN(registry, "leave");
-    registry_add(registry, registry->settings->listener_name);
-    registry_add(registry, instance);
-    registry_add(registry, ended ? "ends" : "begins");
+    registry_add(command, registry->settings->listener_name);
+    registry_add(command, instance);
+    registry_add(command, ended ? "ends" : "begins");
     return registry_call_for_integer(registry, &ignored);
 }
 

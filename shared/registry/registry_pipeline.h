@@ -54,23 +54,30 @@ struct registry_pipeline *registry_pipeline_new(const struct settings *settings,
 /* Answers nothing: no call may be under way. */
 void registry_pipeline_free(struct registry_pipeline **pipeline);
 
-/* Takes over the connection of `from`, on which Redis was found usable and has the library
- * (registry_check()); `from` will make another one when it next needs one. False: it has none. */
+/* Takes over the connection of `from`, on which Redis was found usable; `from` will make another
+ * one when it next needs one. False: it has none. To be called while there is no connection; then
+ * send, since calls may have waited for it. */
 bool registry_pipeline_open(struct registry_pipeline *pipeline, struct registry *from);
 bool registry_pipeline_is_open(const struct registry_pipeline *pipeline);
+
+/* No connection could be made. Answers the calls that have waited for one. */
+void registry_pipeline_give_up(struct registry_pipeline *pipeline);
 
 /* The connection's descriptor, or -1. */
 int registry_pipeline_fd(const struct registry_pipeline *pipeline);
 
-/* Asks. Where there is no connection, `answered` is called at once, with REGISTRY_UNAVAILABLE. */
+/* Asks. Where there is no connection, `answered` is called at once, with REGISTRY_UNAVAILABLE; but
+ * after Redis has closed an idle connection calls wait for the next one, which is to be made at
+ * once. */
 void registry_pipeline_ask(struct registry_pipeline *pipeline, struct registry_call *call);
 
 /* Sends what has been asked; true where some is left, because the socket takes no more now: then
- * call it again when it is writable. */
+ * call it again when it is writable. May call `answered`, where the connection ends. */
 bool registry_pipeline_send(struct registry_pipeline *pipeline);
 
 /* Call when the descriptor is readable. Calls `answered` of every call whose answer has come, which
- * may ask again, but must not free the pipeline. */
+ * may ask again, but must not free the pipeline. Call registry_pipeline_send() afterwards: the
+ * library may have to be loaded, for a Redis that has lost it. */
 void registry_pipeline_read(struct registry_pipeline *pipeline);
 
 /* Gives up what is past its time. Returns the milliseconds until the next one is, or -1. */

@@ -5,6 +5,7 @@
 #ifndef MOSTRO_REGISTRY_PRIV_H
 #define MOSTRO_REGISTRY_PRIV_H
 
+#include "device/device_id.h"
 #include "device/trade_pubkey.h"
 #include "redis/redis.h"
 #include "registry.h"
@@ -24,45 +25,59 @@ struct registry_command {
     int count;
     char number[REGISTRY_COMMAND_NUMBERS][REGISTRY_NUMBER_SIZE];
     int numbers;
+    struct device_id device_id; /* for a word */
 };
 
-/* Numbers from the settings, as words of commands. */
+/* What the settings say, as words of commands. */
 struct registry_limit {
     char interval[REGISTRY_NUMBER_SIZE]; /* microseconds until a bucket has refilled by one */
     char burst[REGISTRY_NUMBER_SIZE];
+};
+
+struct registry_words {
+    const char *prefix; /* the settings' */
+    bool limits_registers, limits_new;
+    struct registry_limit notify_address, notify_pubkey, register_address, register_new;
+    char notify_wakes_max[REGISTRY_NUMBER_SIZE], event_wakes_max[REGISTRY_NUMBER_SIZE];
+    char token_ttl_ms[REGISTRY_NUMBER_SIZE], registrations_max[REGISTRY_NUMBER_SIZE];
 };
 
 struct registry {
     const struct settings *settings;
     struct stats *stats;
     struct redis *redis;
+    struct registry_words words;
     struct registry_command command;
     char *wakes_key;
-    bool limits_registers, limits_new;
-    struct registry_limit notify_address, notify_pubkey, register_address, register_new;
-    char notify_wakes_max[REGISTRY_NUMBER_SIZE], event_wakes_max[REGISTRY_NUMBER_SIZE];
-    char token_ttl_ms[REGISTRY_NUMBER_SIZE], registrations_max[REGISTRY_NUMBER_SIZE];
-    int64_t refused_for_us; /* the wait that came with the last refusal */
-    bool must_load;         /* the library, before anything else */
+    unsigned refused_for_ms;
+    bool must_load; /* the library, before anything else */
 };
+
+void registry_words_set(struct registry_words *words, const struct settings *settings);
 
 /* ---- Putting a command together -------------------------------------------------------------- */
 
-void registry_begin(struct registry *registry);
+void registry_begin(struct registry_command *command);
 
-/* Begins a call of registry.lua's function `name`, which must be a literal. */
-#define REGISTRY_BEGIN(registry, name) registry_begin_function(registry, "mostro3_" name)
-void registry_begin_function(struct registry *registry, const char *function);
+/* What registry.lua calls its function `name`, which must be a literal. */
+#define REGISTRY_FUNCTION(name) "mostro3_" name
 
-void registry_add_bytes(struct registry *registry, const void *bytes, size_t len);
-void registry_add(struct registry *registry, const char *word);
-void registry_add_number(struct registry *registry, int64_t number);
-void registry_add_pair(struct registry *registry, const char *name, int64_t value);
-void registry_add_moment(struct registry *registry, int64_t moment); /* "" for none */
-void registry_add_pubkey(struct registry *registry, const struct trade_pubkey *key);
+/* Begins a call of such a function. */
+#define REGISTRY_BEGIN(registry, name) \
+    registry_begin_function(&(registry)->command, &(registry)->words, REGISTRY_FUNCTION(name))
+void registry_begin_function(struct registry_command *command, const struct registry_words *words,
+                             const char *function);
+
+void registry_add_bytes(struct registry_command *command, const void *bytes, size_t len);
+void registry_add(struct registry_command *command, const char *word);
+void registry_add_number(struct registry_command *command, int64_t number);
+void registry_add_pair(struct registry_command *command, const char *name, int64_t value);
+void registry_add_moment(struct registry_command *command, int64_t moment); /* "" for none */
+void registry_add_pubkey(struct registry_command *command, const struct trade_pubkey *key);
 
 /* Interval and burst of a pubkey's limit, as registry.lua's spend() takes them. */
-void registry_add_pubkey_limit(struct registry *registry);
+void registry_add_pubkey_limit(struct registry_command *command,
+                               const struct registry_words *words);
 
 /* ---- Sending it ------------------------------------------------------------------------------ */
 
@@ -70,14 +85,17 @@ void registry_add_pubkey_limit(struct registry *registry);
  * away. */
 enum redis_status registry_load_library(struct registry *registry);
 
+/* The command that does so. */
+#define REGISTRY_LIBRARY_WORDS 4
+void registry_library(const char *words[REGISTRY_LIBRARY_WORDS],
+                      size_t lens[REGISTRY_LIBRARY_WORDS]);
+
 /* Sends the command, loading the library first where Redis does not have it. REGISTRY_OK: *reply
  * is set, to be freed by the caller. */
 enum registry_result registry_send(struct registry *registry, redisReply **reply);
 
-/* The same where the answer is a whole number, or the { word, microseconds to wait } of register
- * and unregister. */
+/* The same where the answer is a whole number. */
 enum registry_result registry_call_for_integer(struct registry *registry, int64_t *integer);
-enum registry_result registry_call_for_outcome(struct registry *registry);
 
 /* Logs that something is full, once in ten seconds for the whole process. */
 enum registry_shortage {
@@ -90,10 +108,16 @@ enum registry_shortage {
 };
 void registry_tell_full(enum registry_shortage shortage);
 
-/* What a status means to the caller. Counts and logs it where it must. */
+/* What a status means to the caller; `error` is the text of REDIS_ERROR_REPLY. Counts and logs it
+ * where it must. */
+enum registry_result registry_judge(struct stats *stats, enum redis_status status,
+                                    const char *error);
 enum registry_result registry_result_of(struct registry *registry, enum redis_status status);
 
 /* ---- Reading answers ------------------------------------------------------------------------- */
+
+/* Whether it says that the library has to be loaded. */
+bool registry_is_not_found(const char *error);
 
 /* Whether the last error reply began with this. */
 bool registry_error_begins(const struct registry *registry, const char *prefix);
@@ -106,5 +130,19 @@ void registry_wipe_strings(redisReply *array);
 
 /* Takes an array of n whole numbers that are not negative; frees the reply. */
 enum registry_result registry_read_numbers(redisReply *reply, uint64_t *numbers, size_t n);
+
+/* ---- A worker's calls (registry_pipeline.h) ----------------------------------------------------
+ */
+
+struct registry_call;
+
+/* Puts the command of `call` together. False: it cannot be asked. */
+bool registry_call_write(const struct registry_call *call, struct registry_command *command,
+                         const struct registry_words *words);
+
+/* Sets the answer of `call`, from an answer that is no error, which it frees, or from what came
+ * instead. */
+void registry_call_read(struct registry_call *call, redisReply *reply);
+void registry_call_fail(struct registry_call *call, enum registry_result result);
 
 #endif

@@ -4,6 +4,7 @@
 
 enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats)
 {
+    struct registry_command *command = &registry->command;
     uint64_t taken[STAT_COUNT];
     enum registry_result result = REGISTRY_OK;
     int64_t ignored;
@@ -13,7 +14,7 @@ enum registry_result registry_flush_stats(struct registry *registry, struct stat
     for (int i = 0; i < STAT_COUNT; i++) {
         taken[i] = atomic_exchange_explicit(&stats->pending[i], 0, memory_order_relaxed);
         if (taken[i] > 0)
-            registry_add_pair(registry, stats_series((enum stats_counter)i)->field,
+            registry_add_pair(command, stats_series((enum stats_counter)i)->field,
                               (int64_t)taken[i]);
         any |= taken[i] > 0;
     }

@@ -15,13 +15,13 @@ enum registry_result registry_wakes_prepare(struct registry *registry)
     struct registry_command *command = &registry->command;
     enum redis_status status;
 
-    registry_begin(registry);
-    registry_add(registry, "XGROUP");
-    registry_add(registry, "CREATE");
-    registry_add(registry, registry->wakes_key);
-    registry_add(registry, CONSUMER_GROUP);
-    registry_add(registry, "0");
-    registry_add(registry, "MKSTREAM");
+    registry_begin(command);
+    registry_add(command, "XGROUP");
+    registry_add(command, "CREATE");
+    registry_add(command, registry->wakes_key);
+    registry_add(command, CONSUMER_GROUP);
+    registry_add(command, "0");
+    registry_add(command, "MKSTREAM");
     status = redis_call(registry->redis, &reply, command->count, command->word, command->len);
     freeReplyObject(reply);
     /* A full Redis does not say whether there is a group; reading will. */
@@ -36,20 +36,20 @@ enum registry_result registry_wakes_ask(struct registry *registry, const char *a
 {
     struct registry_command *command = &registry->command;
 
-    registry_begin(registry);
-    registry_add(registry, "XREADGROUP");
-    registry_add(registry, "GROUP");
-    registry_add(registry, CONSUMER_GROUP);
-    registry_add(registry, registry->settings->listener_name);
-    registry_add(registry, "COUNT");
-    registry_add_number(registry, count);
+    registry_begin(command);
+    registry_add(command, "XREADGROUP");
+    registry_add(command, "GROUP");
+    registry_add(command, CONSUMER_GROUP);
+    registry_add(command, registry->settings->listener_name);
+    registry_add(command, "COUNT");
+    registry_add_number(command, count);
     if (after == NULL) {
-        registry_add(registry, "BLOCK");
-        registry_add_number(registry, block_ms);
+        registry_add(command, "BLOCK");
+        registry_add_number(command, block_ms);
     }
-    registry_add(registry, "STREAMS");
-    registry_add(registry, registry->wakes_key);
-    registry_add(registry, after != NULL ? after : ">");
+    registry_add(command, "STREAMS");
+    registry_add(command, registry->wakes_key);
+    registry_add(command, after != NULL ? after : ">");
     return registry_result_of(
         registry, redis_ask(registry->redis, command->count, command->word, command->len));
 }
@@ -134,6 +134,7 @@ static const redisReply *entries_of(const redisReply *reply)
 /* Nobody would ever take them. */
 static void drop_foreign(struct registry *registry, const char *const *ids, size_t n)
 {
+    struct registry_command *command = &registry->command;
     int64_t ignored;
 
     if (n == 0)
@@ -141,7 +142,7 @@ static void drop_foreign(struct registry *registry, const char *const *ids, size
     log_warn("registry: %zu entries of the queue are not wakes and are dropped", n);
     REGISTRY_BEGIN(registry, "drop");
     for (size_t i = 0; i < n; i++)
-        registry_add(registry, ids[i]);
+        registry_add(command, ids[i]);
     (void)registry_call_for_integer(registry, &ignored);
 }
 
@@ -199,8 +200,10 @@ enum registry_result registry_wakes_collect(struct registry *registry, struct wa
 
 static void add_lease(struct registry *registry, int64_t since_us)
 {
-    registry_add(registry, registry->settings->listener_name);
-    registry_add_number(registry, since_us);
+    struct registry_command *command = &registry->command;
+
+    registry_add(command, registry->settings->listener_name);
+    registry_add_number(command, since_us);
 }
 
 /* Whether this is what functions answer where the name is no longer held. */
@@ -242,13 +245,14 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
                                      const struct trade_pubkey *keys, size_t n,
                                      struct registration *registrations, bool *found)
 {
+    struct registry_command *command = &registry->command;
     redisReply *reply;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "lookup");
     add_lease(registry, since_us);
     for (size_t i = 0; i < n; i++)
-        registry_add_pubkey(registry, &keys[i]);
+        registry_add_pubkey(command, &keys[i]);
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
@@ -285,18 +289,19 @@ enum registry_result registry_wakes_take(struct registry *registry, int64_t sinc
                                          struct wake *wakes, size_t n, bool *waits,
                                          struct registry_at_once *at_once)
 {
+    struct registry_command *command = &registry->command;
     redisReply *reply;
     enum registry_result result;
 
     at_once->n = 0;
     REGISTRY_BEGIN(registry, "take");
     add_lease(registry, since_us);
-    registry_add_number(registry, REGISTRY_AT_ONCE_MAX);
+    registry_add_number(command, REGISTRY_AT_ONCE_MAX);
     for (size_t i = 0; i < n; i++) {
-        registry_add(registry, wakes[i].id);
-        registry_add(registry, kinds[wakes[i].via]);
-        registry_add_pubkey(registry, &wakes[i].key);
-        registry_add_number(registry, wakes[i].not_before_ms);
+        registry_add(command, wakes[i].id);
+        registry_add(command, kinds[wakes[i].via]);
+        registry_add_pubkey(command, &wakes[i].key);
+        registry_add_number(command, wakes[i].not_before_ms);
     }
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
@@ -359,12 +364,13 @@ enum registry_result registry_wakes_waiting(struct registry *registry, int64_t s
                                             char cursor[REGISTRY_CURSOR_SIZE],
                                             registry_waiting_fn *wake, void *arg)
 {
+    struct registry_command *command = &registry->command;
     redisReply *reply;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "waiting");
     add_lease(registry, since_us);
-    registry_add(registry, cursor);
+    registry_add(command, cursor);
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
@@ -381,14 +387,15 @@ enum registry_result registry_wakes_waiting(struct registry *registry, int64_t s
 enum registry_result registry_wakes_done(struct registry *registry, const struct wake_done *done,
                                          size_t n)
 {
+    struct registry_command *command = &registry->command;
     int64_t ignored;
 
     REGISTRY_BEGIN(registry, "done");
-    registry_add(registry, registry->settings->listener_name);
+    registry_add(command, registry->settings->listener_name);
     for (size_t i = 0; i < n; i++) {
-        registry_add(registry, kinds[done[i].via]);
-        registry_add_pubkey(registry, done[i].key);
-        registry_add_number(registry, done[i].score_ms);
+        registry_add(command, kinds[done[i].via]);
+        registry_add_pubkey(command, done[i].key);
+        registry_add_number(command, done[i].score_ms);
     }
     return registry_call_for_integer(registry, &ignored);
 }
@@ -396,12 +403,13 @@ enum registry_result registry_wakes_done(struct registry *registry, const struct
 enum registry_result registry_wakes_adopt(struct registry *registry, int64_t since_us,
                                           unsigned most, int64_t *adopted)
 {
+    struct registry_command *command = &registry->command;
     enum registry_result result;
 
     *adopted = 0;
     REGISTRY_BEGIN(registry, "adopt");
     add_lease(registry, since_us);
-    registry_add_number(registry, most);
+    registry_add_number(command, most);
     result = registry_call_for_integer(registry, adopted);
     return result == REGISTRY_OK && *adopted < 0 ? REGISTRY_LAPSED : result;
 }
@@ -437,24 +445,26 @@ enum registry_result registry_pauses(struct registry *registry, int64_t *redis_m
 enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,
                                      const char *token, int64_t expires_ms)
 {
+    struct registry_command *command = &registry->command;
     int64_t removed = 0;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "forget");
-    registry_add_pubkey(registry, key);
-    registry_add(registry, token);
-    registry_add_number(registry, expires_ms);
+    registry_add_pubkey(command, key);
+    registry_add(command, token);
+    registry_add_number(command, expires_ms);
     result = registry_call_for_integer(registry, &removed);
     return result == REGISTRY_OK && removed == 0 ? REGISTRY_NOT_FOUND : result;
 }
 
 enum registry_result registry_time(struct registry *registry, int64_t *unix_ms)
 {
+    struct registry_command *command = &registry->command;
     redisReply *reply;
     enum registry_result result;
 
-    registry_begin(registry);
-    registry_add(registry, "TIME");
+    registry_begin(command);
+    registry_add(command, "TIME");
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;

@@ -1,0 +1,218 @@
+#include <string.h>
+
+#include "device/endpoint_url.h"
+#include "registry_pipeline.h"
+#include "registry_priv.h"
+
+#define LONGEST_WAIT_US INT64_C(60000000) /* a minute: the lowest rate is one a minute */
+
+/* What registry.lua's `notify` answers beside 0 and a time to wait. */
+#define NOTIFY_REFUSED_PUBKEY -1
+#define NOTIFY_QUEUE_FULL     -2
+
+/* ---- Writing it --------------------------------------------------------------------------------
+ */
+
+/* Hash, interval and burst, as registry.lua's spend_address() takes them; no limit is no hash. */
+static void add_address(struct registry_command *command, const struct registry_words *words,
+                        enum registry_bucket bucket, const struct address_hash *address)
+{
+    bool is_notify = bucket == REGISTRY_BUCKET_NOTIFY;
+    const struct registry_limit *limit =
+        is_notify ? &words->notify_address : &words->register_address;
+
+    registry_add(command,
+                 address != NULL && (is_notify || words->limits_registers) ? address->hex : "");
+    registry_add(command, limit->interval);
+    registry_add(command, limit->burst);
+}
+
+static void write_notify(struct registry_command *command, const struct registry_words *words,
+                         const struct registry_call *call)
+{
+    registry_begin_function(command, words, REGISTRY_FUNCTION("notify"));
+    registry_add(command, words->notify_address.interval);
+    registry_add(command, words->notify_address.burst);
+    registry_add_pubkey_limit(command, words);
+    registry_add(command, words->notify_wakes_max);
+    registry_add(command, call->address != NULL ? call->address->hex : "");
+    registry_add_pubkey(command, &call->key);
+}
+
+static void add_new_limit(struct registry_command *command, const struct registry_words *words,
+                          const struct registry_call *call)
+{
+    registry_add(command, words->register_new.interval);
+    registry_add(command, words->register_new.burst);
+    registry_add(command, words->limits_new && call->address != NULL ? call->address->hex : "");
+    registry_add(command, words->limits_new && call->site != NULL ? call->site->hex : "");
+}
+
+static bool write_register(struct registry_command *command, const struct registry_words *words,
+                           const struct registry_call *call)
+{
+    const struct registration *registration = call->registration;
+
+    registry_begin_function(command, words, REGISTRY_FUNCTION("register"));
+    add_address(command, words, REGISTRY_BUCKET_REGISTER, call->address);
+    registry_add_pubkey(command, &call->key);
+    registry_add(command, words->token_ttl_ms);
+    registry_add(command, words->registrations_max);
+    registry_add(command, platform_name(registration->platform));
+    registry_add(command, registration->token);
+    registry_add(command, registration->p256dh);
+    registry_add(command, registration->auth);
+    command->device_id = (struct device_id){.hex = ""};
+    if (strstr(registration->token, ENDPOINT_URL_MARK) != NULL &&
+        !device_id_of(&command->device_id, registration->token))
+        return false;
+    registry_add(command, command->device_id.hex);
+    registry_add(command, registration->mostro_pubkey);
+    add_new_limit(command, words, call);
+    return true;
+}
+
+bool registry_call_write(const struct registry_call *call, struct registry_command *command,
+                         const struct registry_words *words)
+{
+    switch (call->kind) {
+    case REGISTRY_CALL_SPEND:
+        registry_begin_function(command, words, REGISTRY_FUNCTION("spend"));
+        registry_add(command, call->bucket == REGISTRY_BUCKET_NOTIFY ? "notify" : "register");
+        add_address(command, words, call->bucket, call->address);
+        return true;
+    case REGISTRY_CALL_NOTIFY:
+        write_notify(command, words, call);
+        return true;
+    case REGISTRY_CALL_REGISTER:
+        return write_register(command, words, call);
+    case REGISTRY_CALL_UNREGISTER:
+        registry_begin_function(command, words, REGISTRY_FUNCTION("unregister"));
+        add_address(command, words, REGISTRY_BUCKET_REGISTER, call->address);
+        registry_add_pubkey(command, &call->key);
+        return true;
+    case REGISTRY_CALL_COUNT:
+        registry_begin_function(command, words, REGISTRY_FUNCTION("count"));
+        return true;
+    }
+    return false;
+}
+
+/* ---- Reading its answer ------------------------------------------------------------------------
+ */
+
+static void set_wait(struct registry_call *call, int64_t us)
+{
+    call->refused_for_ms = us > 0 && us < LONGEST_WAIT_US ? (unsigned)(us / 1000) : 0;
+}
+
+static enum registry_result result_of_wait(struct registry_call *call, int64_t us)
+{
+    if (us < 0 || us > LONGEST_WAIT_US)
+        return registry_unexpected_reply(NULL);
+    set_wait(call, us);
+    return us > 0 ? REGISTRY_REFUSED_ADDRESS : REGISTRY_OK;
+}
+
+static enum registry_result read_wait(struct registry_call *call, redisReply *reply)
+{
+    int64_t us;
+
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return registry_unexpected_reply(reply);
+    us = reply->integer;
+    freeReplyObject(reply);
+    return result_of_wait(call, us);
+}
+
+static enum registry_result result_of_notify(struct registry_call *call, int64_t answer)
+{
+    if (answer == NOTIFY_REFUSED_PUBKEY)
+        return REGISTRY_REFUSED_PUBKEY;
+    if (answer == NOTIFY_QUEUE_FULL) {
+        registry_tell_full(REGISTRY_SHORT_HALF_QUEUE);
+        return REGISTRY_QUEUE_FULL;
+    }
+    return result_of_wait(call, answer);
+}
+
+/* The answer of notify is an array, with an element for each that it was asked about: one. */
+static enum registry_result read_notify(struct registry_call *call, redisReply *reply)
+{
+    int64_t answer;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 ||
+        reply->element[0]->type != REDIS_REPLY_INTEGER)
+        return registry_unexpected_reply(reply);
+    answer = reply->element[0]->integer;
+    freeReplyObject(reply);
+    return result_of_notify(call, answer);
+}
+
+/* The answer of register and unregister: { word, microseconds to wait }. */
+static enum registry_result read_outcome(struct registry_call *call, redisReply *reply)
+{
+    static const struct {
+        const char *word;
+        enum registry_result result;
+        enum registry_shortage shortage; /* of REGISTRY_FULL */
+    } words[] = {
+        {"ok", REGISTRY_OK, REGISTRY_SHORTAGES},
+        {"absent", REGISTRY_NOT_FOUND, REGISTRY_SHORTAGES},
+        {"address", REGISTRY_REFUSED_ADDRESS, REGISTRY_SHORTAGES},
+        {"new", REGISTRY_REFUSED_NEW, REGISTRY_SHORTAGES},
+        {"full", REGISTRY_FULL, REGISTRY_SHORT_REGISTRATIONS},
+        {"memory", REGISTRY_FULL, REGISTRY_SHORT_ROOM},
+    };
+
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[0]->type == REDIS_REPLY_STRING &&
+        reply->element[1]->type == REDIS_REPLY_INTEGER)
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+            if (strcmp(reply->element[0]->str, words[i].word) == 0) {
+                set_wait(call, reply->element[1]->integer);
+                if (words[i].result == REGISTRY_FULL)
+                    registry_tell_full(words[i].shortage);
+                freeReplyObject(reply);
+                return words[i].result;
+            }
+    return registry_unexpected_reply(reply);
+}
+
+static enum registry_result read_counts(struct registry_call *call, redisReply *reply)
+{
+    uint64_t counts[2] = {0, 0};
+    enum registry_result result = registry_read_numbers(reply, counts, 2);
+
+    call->android = counts[0];
+    call->ios = counts[1];
+    return result;
+}
+
+void registry_call_read(struct registry_call *call, redisReply *reply)
+{
+    call->refused_for_ms = 0;
+    switch (call->kind) {
+    case REGISTRY_CALL_SPEND:
+        call->result = read_wait(call, reply);
+        break;
+    case REGISTRY_CALL_NOTIFY:
+        call->result = read_notify(call, reply);
+        break;
+    case REGISTRY_CALL_REGISTER:
+    case REGISTRY_CALL_UNREGISTER:
+        call->result = read_outcome(call, reply);
+        break;
+    case REGISTRY_CALL_COUNT:
+        call->result = read_counts(call, reply);
+        break;
+    }
+}
+
+void registry_call_fail(struct registry_call *call, enum registry_result result)
+{
+    call->refused_for_ms = 0;
+    if (result == REGISTRY_FULL && call->kind == REGISTRY_CALL_NOTIFY)
+        result = REGISTRY_QUEUE_FULL;
+    call->result = result;
+}

@@ -1,0 +1,284 @@
+#include "registry_pipeline.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "redis/redis_pipeline.h"
+#include "registry_priv.h"
+
+STAILQ_HEAD(registry_calls, registry_call);
+
+struct registry_pipeline {
+    struct redis_pipeline *redis;
+    struct stats *stats;
+    struct registry_words words;
+    struct registry_command command;
+    struct registry_calls asked; /* not written yet */
+    struct registry_calls sent;  /* in the order in which answers come */
+    size_t repeated;             /* calls of these that are asked a second time */
+    struct registry_call load;   /* among the sent, while the library is loaded */
+    enum { NOT_LOADING, TO_BE_LOADED, LOADING } loading;
+    enum registry_result load_result; /* of the last time */
+    bool is_between;                  /* connections: the next one is to be there at once */
+};
+
+struct registry_pipeline *registry_pipeline_new(const struct settings *settings,
+                                                struct stats *stats)
+{
+    struct registry_pipeline *pipeline = calloc(1, sizeof *pipeline);
+
+    if (pipeline == NULL)
+        return NULL;
+    pipeline->stats = stats;
+    registry_words_set(&pipeline->words, settings);
+    STAILQ_INIT(&pipeline->asked);
+    STAILQ_INIT(&pipeline->sent);
+    pipeline->redis = redis_pipeline_new();
+    if (pipeline->redis == NULL)
+        registry_pipeline_free(&pipeline);
+    return pipeline;
+}
+
+void registry_pipeline_free(struct registry_pipeline **pipeline)
+{
+    if (*pipeline == NULL)
+        return;
+    redis_pipeline_free(&(*pipeline)->redis);
+    free(*pipeline);
+    *pipeline = NULL;
+}
+
+bool registry_pipeline_open(struct registry_pipeline *pipeline, struct registry *from)
+{
+    if (!redis_pipeline_open(pipeline->redis, from->redis))
+        return false;
+    pipeline->is_between = false;
+    return true;
+}
+
+int registry_pipeline_fd(const struct registry_pipeline *pipeline)
+{
+    return redis_pipeline_fd(pipeline->redis);
+}
+
+bool registry_pipeline_is_open(const struct registry_pipeline *pipeline)
+{
+    return registry_pipeline_fd(pipeline) >= 0;
+}
+
+/* ---- Giving up ---------------------------------------------------------------------------------
+ */
+
+static void fail(struct registry_pipeline *pipeline, struct registry_call *call)
+{
+    registry_call_fail(call, registry_judge(pipeline->stats, REDIS_DOWN, NULL));
+    call->answered(call);
+}
+
+/* The connection is closed: no answers come any more. */
+static void fail_all(struct registry_pipeline *pipeline)
+{
+    struct registry_calls calls = STAILQ_HEAD_INITIALIZER(calls);
+    struct registry_call *call;
+
+    STAILQ_CONCAT(&calls, &pipeline->sent);
+    STAILQ_CONCAT(&calls, &pipeline->asked);
+    pipeline->repeated = 0;
+    pipeline->loading = NOT_LOADING;
+    pipeline->is_between = false;
+    while ((call = STAILQ_FIRST(&calls)) != NULL) {
+        STAILQ_REMOVE_HEAD(&calls, next);
+        if (call != &pipeline->load)
+            fail(pipeline, call);
+    }
+}
+
+void registry_pipeline_give_up(struct registry_pipeline *pipeline)
+{
+    if (!registry_pipeline_is_open(pipeline))
+        fail_all(pipeline);
+}
+
+static int64_t earliest_of(const struct registry_calls *calls, bool is_sorted)
+{
+    const struct registry_call *call = STAILQ_FIRST(calls);
+    int64_t earliest = INT64_MAX;
+
+    while (call != NULL) {
+        if (call->deadline_ms < earliest)
+            earliest = call->deadline_ms;
+        call = is_sorted ? NULL : STAILQ_NEXT(call, next);
+    }
+    return earliest;
+}
+
+int registry_pipeline_expire(struct registry_pipeline *pipeline, int64_t now_ms)
+{
+    bool is_sorted = pipeline->repeated == 0;
+    int64_t sent = earliest_of(&pipeline->sent, is_sorted);
+    int64_t asked = earliest_of(&pipeline->asked, is_sorted);
+    int64_t earliest = sent < asked ? sent : asked;
+
+    if (earliest == INT64_MAX)
+        return -1;
+    if (now_ms < earliest)
+        return (int)(earliest - now_ms);
+    if (registry_pipeline_is_open(pipeline))
+        redis_pipeline_lose(pipeline->redis, "no answer in time");
+    fail_all(pipeline);
+    return -1;
+}
+
+/* ---- Asking ------------------------------------------------------------------------------------
+ */
+
+void registry_pipeline_ask(struct registry_pipeline *pipeline, struct registry_call *call)
+{
+    call->is_repeated = false;
+    if (!registry_pipeline_is_open(pipeline) && !pipeline->is_between) {
+        fail(pipeline, call);
+        return;
+    }
+    call->deadline_ms = clock_monotonic_ms() + REDIS_TIMEOUT_MS;
+    STAILQ_INSERT_TAIL(&pipeline->asked, call, next);
+}
+
+static void add_library(struct registry_pipeline *pipeline)
+{
+    const char *words[REGISTRY_LIBRARY_WORDS];
+    size_t lens[REGISTRY_LIBRARY_WORDS];
+
+    pipeline->loading = LOADING;
+    pipeline->load.deadline_ms = clock_monotonic_ms() + REDIS_TIMEOUT_MS;
+    STAILQ_INSERT_TAIL(&pipeline->sent, &pipeline->load, next);
+    registry_library(words, lens);
+    if (redis_pipeline_add(pipeline->redis, REGISTRY_LIBRARY_WORDS, words, lens) == REDIS_DOWN)
+        fail_all(pipeline);
+}
+
+static void add_call(struct registry_pipeline *pipeline, struct registry_call *call)
+{
+    struct registry_command *command = &pipeline->command;
+
+    if (!registry_call_write(call, command, &pipeline->words)) {
+        fail(pipeline, call);
+        return;
+    }
+    STAILQ_INSERT_TAIL(&pipeline->sent, call, next);
+    if (redis_pipeline_add(pipeline->redis, command->count, command->word, command->len) ==
+        REDIS_DOWN)
+        fail_all(pipeline);
+}
+
+/* Makes commands of all that is asked. */
+static void add_all(struct registry_pipeline *pipeline)
+{
+    struct registry_call *call;
+
+    if (pipeline->loading == TO_BE_LOADED)
+        add_library(pipeline);
+    while ((call = STAILQ_FIRST(&pipeline->asked)) != NULL) {
+        STAILQ_REMOVE_HEAD(&pipeline->asked, next);
+        add_call(pipeline, call);
+    }
+}
+
+bool registry_pipeline_send(struct registry_pipeline *pipeline)
+{
+    while (registry_pipeline_is_open(pipeline)) {
+        if (redis_pipeline_has_written(pipeline->redis)) {
+            if (STAILQ_EMPTY(&pipeline->asked))
+                return false;
+            add_all(pipeline);
+        } else {
+            if (redis_pipeline_write(pipeline->redis) == REDIS_DOWN)
+                fail_all(pipeline);
+            else if (!redis_pipeline_has_written(pipeline->redis))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* ---- Answers -----------------------------------------------------------------------------------
+ */
+
+/* Redis has lost the library, or another program's functions were put into its place. */
+static void repeat(struct registry_pipeline *pipeline, struct registry_call *call)
+{
+    call->is_repeated = true;
+    pipeline->repeated++;
+    if (pipeline->loading == NOT_LOADING)
+        pipeline->loading = TO_BE_LOADED;
+    STAILQ_INSERT_TAIL(&pipeline->asked, call, next);
+}
+
+static void take_loaded(struct registry_pipeline *pipeline, enum redis_status status,
+                        redisReply *reply)
+{
+    freeReplyObject(reply);
+    pipeline->loading = NOT_LOADING;
+    pipeline->load_result =
+        registry_judge(pipeline->stats, status, redis_pipeline_error(pipeline->redis));
+}
+
+static void answer(struct registry_pipeline *pipeline, struct registry_call *call,
+                   enum redis_status status, redisReply *reply)
+{
+    const char *error = redis_pipeline_error(pipeline->redis);
+    bool is_not_found = status == REDIS_ERROR_REPLY && registry_is_not_found(error);
+
+    if (is_not_found && !call->is_repeated) {
+        repeat(pipeline, call);
+        return;
+    }
+    pipeline->repeated -= call->is_repeated;
+    if (status == REDIS_OK_REPLY)
+        registry_call_read(call, reply);
+    else if (is_not_found && pipeline->load_result != REGISTRY_OK)
+        registry_call_fail(call, pipeline->load_result); /* which the log has heard of */
+    else
+        registry_call_fail(call, registry_judge(pipeline->stats, status, error));
+    call->answered(call);
+}
+
+/* Whether there may be another one. */
+static bool take_one(struct registry_pipeline *pipeline)
+{
+    struct registry_call *call = STAILQ_FIRST(&pipeline->sent);
+    redisReply *reply;
+    enum redis_status status = redis_pipeline_take(pipeline->redis, &reply);
+
+    if (status == REDIS_DOWN || (status == REDIS_OK_REPLY && reply == NULL))
+        return false;
+    if (call == NULL) {
+        freeReplyObject(reply);
+        redis_pipeline_lose(pipeline->redis, "it sent an answer to no question");
+        return false;
+    }
+    STAILQ_REMOVE_HEAD(&pipeline->sent, next);
+    if (call == &pipeline->load)
+        take_loaded(pipeline, status, reply);
+    else
+        answer(pipeline, call, status, reply);
+    return true;
+}
+
+void registry_pipeline_read(struct registry_pipeline *pipeline)
+{
+    bool is_idle = STAILQ_EMPTY(&pipeline->sent);
+
+    if (!registry_pipeline_is_open(pipeline))
+        return;
+    if (redis_pipeline_read(pipeline->redis, is_idle) == REDIS_DOWN) {
+        if (is_idle)
+            pipeline->is_between = true;
+        else
+            fail_all(pipeline);
+        return;
+    }
+    while (registry_pipeline_is_open(pipeline) && take_one(pipeline))
+        continue;
+    if (!registry_pipeline_is_open(pipeline))
+        fail_all(pipeline);
+}

@@ -33,52 +33,16 @@ static long long declared_length(const char *text)
     return *end == '\0' ? length : -1;
 }
 
-/* Reads up to `limit` + 1 bytes; false if the body broke off. */
-static bool read_bytes(struct body *body, const struct request *request, size_t limit)
-{
-    body->len = 0;
-    while (body->len <= limit) {
-        ssize_t n = request->read(request->read_arg, body->text + body->len, limit + 1 - body->len);
-
-        if (n < 0)
-            return false;
-        if (n == 0)
-            break;
-        body->len += (size_t)n;
-    }
-    return true;
-}
-
-static enum body_verdict read_checked(struct body *body, const struct request *request,
-                                      size_t limit)
+enum body_verdict body_check(const struct request *request, size_t limit)
 {
     long long declared = declared_length(request->content_length);
 
-    body->len = 0;
-    if (declared > (long long)limit)
+    if (request->body_len > limit || declared > (long long)limit)
         return BODY_TOO_LARGE;
-    if (!read_bytes(body, request, limit) || body->len == 0)
-        return BODY_MALFORMED;
-    if (body->len > limit)
-        return BODY_TOO_LARGE;
-    if ((declared >= 0 && (long long)body->len != declared) || !is_json(request->content_type))
+    if (request->body_len == 0 || (declared >= 0 && (long long)request->body_len != declared) ||
+        !is_json(request->content_type))
         return BODY_MALFORMED;
     return BODY_OK;
-}
-
-enum body_verdict body_read(struct body *body, const struct request *request, size_t limit)
-{
-    enum body_verdict verdict = read_checked(body, request, limit);
-
-    if (verdict != BODY_OK)
-        body_wipe(body);
-    return verdict;
-}
-
-void body_wipe(struct body *body)
-{
-    explicit_bzero(body->text, body->len);
-    body->len = 0;
 }
 
 /* The bytes that the app sends. */
@@ -103,13 +67,10 @@ static enum body_verdict parse_pubkey(char *text, size_t len, struct trade_pubke
     return trade_pubkey_parse(key, pubkey.text, pubkey.len) ? BODY_OK : BODY_BAD_PUBKEY;
 }
 
-enum body_verdict body_read_pubkey(struct body *body, const struct request *request, size_t limit,
+enum body_verdict body_read_pubkey(const struct request *request, size_t limit,
                                    struct trade_pubkey *key)
 {
-    enum body_verdict verdict = body_read(body, request, limit);
+    enum body_verdict verdict = body_check(request, limit);
 
-    if (verdict == BODY_OK)
-        verdict = parse_pubkey(body->text, body->len, key);
-    body_wipe(body);
-    return verdict;
+    return verdict == BODY_OK ? parse_pubkey(request->body, request->body_len, key) : verdict;
 }

@@ -1,4 +1,4 @@
-/* body: a request's JSON body, read within its limit. */
+/* body: what is checked of a request's JSON body before a handler reads it. */
 #ifndef MOSTRO_BODY_H
 #define MOSTRO_BODY_H
 
@@ -7,14 +7,6 @@
 #include "device/trade_pubkey.h"
 #include "request.h"
 
-#define BODY_MAX (128 * 1024)
-
-/* What is in it is secret: wipe it. */
-struct body {
-    size_t len;
-    char text[BODY_MAX + 1];
-};
-
 enum body_verdict {
     BODY_OK,
     BODY_TOO_LARGE,
@@ -22,15 +14,13 @@ enum body_verdict {
     BODY_BAD_PUBKEY /* body_read_pubkey(): only the pubkey is wrong */
 };
 
-/* Reads at most `limit` + 1 bytes; `limit` is BODY_MAX or less. BODY_OK: the body is not empty and
- * is declared as JSON. Otherwise `body` is empty and wiped. */
-enum body_verdict body_read(struct body *body, const struct request *request, size_t limit);
+/* BODY_OK: the body is not empty, has at most `limit` bytes (REQUEST_BODY_MAX or less), and is
+ * declared as JSON. */
+enum body_verdict body_check(const struct request *request, size_t limit);
 
-/* The same for a body that is {"trade_pubkey"}, with or without other members, which do not matter;
- * `body` is wiped in any case. */
-enum body_verdict body_read_pubkey(struct body *body, const struct request *request, size_t limit,
+/* The same for a body that is {"trade_pubkey"}, with or without other members, which do not matter.
+ */
+enum body_verdict body_read_pubkey(const struct request *request, size_t limit,
                                    struct trade_pubkey *key);
-
-void body_wipe(struct body *body);
 
 #endif

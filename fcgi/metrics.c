@@ -128,28 +128,30 @@ static void print_gauges(FILE *out, const struct registry_state *state)
                 listeners->backlog);
 }
 
-void metrics_handle(struct responder *responder, const struct request *request,
-                    struct response *response)
+enum routes_step metrics_begin(struct responder *responder, struct exchange *exchange)
 {
-    struct registry_metrics metrics;
-    enum registry_result result;
+    (void)responder;
+    exchange->with.question = (struct aide_question){.wants_metrics = true};
+    return ROUTES_ASK_AIDE;
+}
+
+void metrics_finish(struct responder *responder, struct exchange *exchange)
+{
+    const struct aide_question *question = &exchange->with.question;
     char *text = NULL;
     size_t len = 0;
     FILE *out;
 
-    (void)request;
-    /* Flushes this process's counters first, so that they show, too. */
-    (void)registry_flush_stats(responder->registry, &responder->stats);
-    result = registry_metrics(responder->registry, &metrics);
-    if (result != REGISTRY_OK) {
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, NULL);
+    if (question->result != REGISTRY_OK) {
+        exchange->call.result = question->result;
+        responder_refuse(responder, exchange);
         return;
     }
     out = open_memstream(&text, &len);
     if (out != NULL) {
-        print_gauges(out, &metrics.state);
-        print_counters(out, metrics.counter);
+        print_gauges(out, &question->metrics.state);
+        print_counters(out, question->metrics.counter);
         (void)fclose(out);
     }
-    response_text(response, 200, CONTENT_TYPE, text, len);
+    response_text(&exchange->response, 200, CONTENT_TYPE, text, len);
 }

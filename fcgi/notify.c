@@ -24,32 +24,38 @@ static void tell(const struct trade_pubkey *key, enum registry_result result)
         log_debug("notify: %s is not notified: %s", name.text, responder_reason(result));
 }
 
-void notify_handle(struct responder *responder, const struct request *request,
-                   struct response *response)
+enum routes_step notify_begin(struct responder *responder, struct exchange *exchange)
 {
-    struct address_hash address;
-    const struct address_hash *spend;
-    struct trade_pubkey key;
-    enum body_verdict verdict;
-    enum registry_result result;
+    struct registry_call *call = &exchange->call;
+    struct response *response = &exchange->response;
 
-    if (!responder_find_bucket(responder, request, REGISTRY_BUCKET_NOTIFY, &address, &spend,
-                               response))
-        return;
-    verdict = body_read_pubkey(&responder->body, request, NOTIFY_BODY_MAX, &key);
+    if (!responder_find_bucket(responder, exchange, REGISTRY_BUCKET_NOTIFY))
+        return ROUTES_ANSWERED;
     /* A malformed request spends the address's limit, too, and learns no more than others when it
-     * is refused. */
-    result = verdict == BODY_OK
-                 ? registry_notify(responder->registry, spend, &key)
-                 : registry_spend(responder->registry, REGISTRY_BUCKET_NOTIFY, spend);
-    if (verdict == BODY_OK)
-        tell(&key, result);
-    if (result != REGISTRY_OK)
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_NOTIFY, spend);
-    else if (verdict == BODY_TOO_LARGE)
-        response_error(response, 413, "Request body too large");
-    else if (verdict != BODY_OK) /* one message for all that can be wrong with it */
-        response_error(response, 400, BAD_PUBKEY);
-    else
+     * is refused: its answer holds only where the limit admits it. */
+    call->kind = REGISTRY_CALL_SPEND;
+    switch (body_read_pubkey(&exchange->request, NOTIFY_BODY_MAX, &call->key)) {
+    case BODY_OK:
+        call->kind = REGISTRY_CALL_NOTIFY;
         response_constant(response, 202, "{\"accepted\":true}");
+        break;
+    case BODY_TOO_LARGE:
+        response_error(response, 413, "Request body too large");
+        break;
+    case BODY_MALFORMED:
+    case BODY_BAD_PUBKEY: /* one message for all that can be wrong with it */
+        response_error(response, 400, BAD_PUBKEY);
+        break;
+    }
+    return ROUTES_ASK_REDIS;
+}
+
+void notify_finish(struct responder *responder, struct exchange *exchange)
+{
+    const struct registry_call *call = &exchange->call;
+
+    if (call->kind == REGISTRY_CALL_NOTIFY)
+        tell(&call->key, call->result);
+    if (call->result != REGISTRY_OK)
+        responder_refuse(responder, exchange);
 }

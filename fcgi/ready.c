@@ -50,20 +50,20 @@ static void set(struct readiness *readiness, bool is_ready, const char *before, 
     (void)snprintf(readiness->reason, sizeof readiness->reason, "%s%s", before, reason);
 }
 
-static void find_out(struct readiness *readiness, struct registry *registry)
+static void learn(struct readiness *readiness, const struct aide_question *question)
 {
-    struct registry_state state;
+    const struct registry_state *state = &question->metrics.state;
     const char *problem;
 
-    if (registry_state(registry, &state) != REGISTRY_OK) {
-        if (registry_is_refused(registry))
-            set(readiness, false, "Redis may not be used: ", registry_down_reason(registry));
+    if (question->result != REGISTRY_OK) {
+        if (question->is_refused)
+            set(readiness, false, "Redis may not be used: ", question->reason);
         else
             set(readiness, false, "Redis cannot be reached", "");
         return;
     }
-    problem = problem_of(&state.listeners);
-    set(readiness, problem == NULL, "", problem != NULL ? problem : warning_of(&state));
+    problem = problem_of(&state->listeners);
+    set(readiness, problem == NULL, "", problem != NULL ? problem : warning_of(state));
 }
 
 static void answer_operator(const struct readiness *readiness, struct response *response)
@@ -77,21 +77,36 @@ static void answer_operator(const struct readiness *readiness, struct response *
                   text != NULL ? strlen(text) : 0);
 }
 
-void ready_handle(struct responder *responder, const struct request *request,
-                  struct response *response)
+static void answer(const struct readiness *readiness, struct exchange *exchange)
 {
-    struct readiness *readiness = &responder->readiness;
-    int64_t now = clock_monotonic_ms();
+    struct response *response = &exchange->response;
 
-    if (!readiness->asked || now - readiness->asked_ms >= KEEP_MS) {
-        find_out(readiness, responder->registry);
-        readiness->asked = true;
-        readiness->asked_ms = now;
-    }
-    if (request->is_private && readiness->reason[0] != '\0')
+    if (exchange->request.is_private && readiness->reason[0] != '\0')
         answer_operator(readiness, response);
     else if (readiness->is_ready)
         response_constant(response, 200, "{\"status\":\"ready\"}");
     else
         response_constant(response, 503, "{\"status\":\"not ready\"}");
+}
+
+enum routes_step ready_begin(struct responder *responder, struct exchange *exchange)
+{
+    const struct readiness *readiness = &responder->readiness;
+
+    if (readiness->asked && clock_monotonic_ms() - readiness->asked_ms < KEEP_MS) {
+        answer(readiness, exchange);
+        return ROUTES_ANSWERED;
+    }
+    exchange->with.question = (struct aide_question){.wants_metrics = false};
+    return ROUTES_ASK_AIDE;
+}
+
+void ready_finish(struct responder *responder, struct exchange *exchange)
+{
+    struct readiness *readiness = &responder->readiness;
+
+    learn(readiness, &exchange->with.question);
+    readiness->asked = true;
+    readiness->asked_ms = clock_monotonic_ms();
+    answer(readiness, exchange);
 }

@@ -6,21 +6,19 @@
 
 #include "log/log.h"
 
-#define REGISTER_BODY_MAX   BODY_MAX
+#define REGISTER_BODY_MAX   REQUEST_BODY_MAX
 #define UNREGISTER_BODY_MAX (8 * 1024)
 
-/* False when `response` already holds the answer; a refusal by the limit still replaces it. */
-static bool read_registration(struct responder *responder, const struct request *request,
-                              struct trade_pubkey *key, struct registration *registration,
-                              struct response *response)
+/* False when the response already holds the answer; a refusal by the limit still replaces it. */
+static bool read_registration(struct responder *responder, struct exchange *exchange)
 {
-    bool good = false;
+    struct request *request = &exchange->request;
+    struct response *response = &exchange->response;
 
-    switch (body_read(&responder->body, request, REGISTER_BODY_MAX)) {
+    switch (body_check(request, REGISTER_BODY_MAX)) {
     case BODY_OK:
-        good = registration_body_check(responder->body.text, responder->body.len, &responder->rules,
-                                       key, registration, response);
-        break;
+        return registration_body_check(request->body, request->body_len, &responder->rules,
+                                       &exchange->call.key, &exchange->with.registration, response);
     case BODY_TOO_LARGE:
         response_error(response, 413, "Request body too large");
         break;
@@ -29,78 +27,77 @@ static bool read_registration(struct responder *responder, const struct request 
         response_error(response, 400, "Invalid JSON body");
         break;
     }
-    body_wipe(&responder->body);
-    return good;
+    return false;
 }
 
 /* A request that already has its answer still spends its address's limit. */
-static void spend_refused(struct responder *responder, const struct address_hash *spend,
-                          struct response *response)
+static enum routes_step spend_refused(struct exchange *exchange)
 {
-    enum registry_result result;
-
-    if (spend == NULL)
-        return;
-    result = registry_spend(responder->registry, REGISTRY_BUCKET_REGISTER, spend);
-    if (result != REGISTRY_OK)
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, spend);
+    if (exchange->call.address == NULL)
+        return ROUTES_ANSWERED;
+    exchange->call.kind = REGISTRY_CALL_SPEND;
+    return ROUTES_ASK_REDIS;
 }
 
-static void tell_registered(const struct trade_pubkey *key, enum registry_result result)
+static void tell_registered(const struct registry_call *call)
 {
-    struct log_name name = log_debug_name(key);
+    struct log_name name = log_debug_name(&call->key);
 
-    if (result == REGISTRY_OK)
+    if (call->result == REGISTRY_OK)
         log_debug("register: %s is registered", name.text);
     else
-        log_debug("register: %s is not registered: %s", name.text, responder_reason(result));
+        log_debug("register: %s is not registered: %s", name.text, responder_reason(call->result));
 }
 
-static void tell_unregistered(const struct trade_pubkey *key, enum registry_result result)
+static void tell_unregistered(const struct registry_call *call)
 {
-    struct log_name name = log_debug_name(key);
+    struct log_name name = log_debug_name(&call->key);
 
-    if (result == REGISTRY_OK)
+    if (call->result == REGISTRY_OK)
         log_debug("register: %s is unregistered, as its phone asks", name.text);
-    else if (result == REGISTRY_NOT_FOUND)
+    else if (call->result == REGISTRY_NOT_FOUND)
         log_debug("register: %s is to be unregistered, and is not registered", name.text);
     else
-        log_debug("register: %s stays as it is: %s", name.text, responder_reason(result));
+        log_debug("register: %s stays as it is: %s", name.text, responder_reason(call->result));
 }
 
-void register_handle(struct responder *responder, const struct request *request,
-                     struct response *response)
+enum routes_step register_begin(struct responder *responder, struct exchange *exchange)
 {
-    struct address_hash address, network;
-    const struct address_hash *spend, *site;
-    struct trade_pubkey key;
-    struct registration registration;
-    enum registry_result result;
+    struct registry_call *call = &exchange->call;
 
-    if (!responder_find_bucket(responder, request, REGISTRY_BUCKET_REGISTER, &address, &spend,
-                               response))
-        return;
-    if (!read_registration(responder, request, &key, &registration, response)) {
-        spend_refused(responder, spend, response);
-        return;
-    }
-    site = spend != NULL ? responder_site(responder, request, &network) : NULL;
-    result = registry_register(responder->registry, spend, site, &key, &registration);
-    tell_registered(&key, result);
-    if (result == REGISTRY_OK)
-        response_json(response, 200,
+    if (!responder_find_bucket(responder, exchange, REGISTRY_BUCKET_REGISTER))
+        return ROUTES_ANSWERED;
+    if (!read_registration(responder, exchange))
+        return spend_refused(exchange);
+    call->kind = REGISTRY_CALL_REGISTER;
+    call->registration = &exchange->with.registration;
+    if (call->address != NULL)
+        responder_find_site(responder, exchange);
+    return ROUTES_ASK_REDIS;
+}
+
+void register_finish(struct responder *responder, struct exchange *exchange)
+{
+    const struct registry_call *call = &exchange->call;
+
+    if (call->kind == REGISTRY_CALL_REGISTER)
+        tell_registered(call);
+    if (call->result != REGISTRY_OK)
+        responder_refuse(responder, exchange);
+    else if (call->kind == REGISTRY_CALL_REGISTER)
+        response_json(&exchange->response, 200,
                       "{\"success\":true,\"message\":\"Token registered successfully\","
                       "\"platform\":\"%s\"}",
-                      platform_name(registration.platform));
-    else
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, spend);
-    explicit_bzero(&registration, sizeof registration);
+                      platform_name(call->registration->platform));
+    if (call->kind == REGISTRY_CALL_REGISTER)
+        explicit_bzero(&exchange->with.registration, sizeof exchange->with.registration);
 }
 
-static bool read_unregistration(struct responder *responder, const struct request *request,
-                                struct trade_pubkey *key, struct response *response)
+static bool read_unregistration(struct exchange *exchange)
 {
-    switch (body_read_pubkey(&responder->body, request, UNREGISTER_BODY_MAX, key)) {
+    struct response *response = &exchange->response;
+
+    switch (body_read_pubkey(&exchange->request, UNREGISTER_BODY_MAX, &exchange->call.key)) {
     case BODY_OK:
         return true;
     case BODY_TOO_LARGE:
@@ -116,30 +113,28 @@ static bool read_unregistration(struct responder *responder, const struct reques
     return false;
 }
 
-void unregister_handle(struct responder *responder, const struct request *request,
-                       struct response *response)
+enum routes_step unregister_begin(struct responder *responder, struct exchange *exchange)
 {
-    struct address_hash address;
-    const struct address_hash *spend;
-    struct trade_pubkey key;
-    enum registry_result result;
+    if (!responder_find_bucket(responder, exchange, REGISTRY_BUCKET_REGISTER))
+        return ROUTES_ANSWERED;
+    if (!read_unregistration(exchange))
+        return spend_refused(exchange);
+    exchange->call.kind = REGISTRY_CALL_UNREGISTER;
+    return ROUTES_ASK_REDIS;
+}
 
-    if (!responder_find_bucket(responder, request, REGISTRY_BUCKET_REGISTER, &address, &spend,
-                               response))
-        return;
-    if (!read_unregistration(responder, request, &key, response)) {
-        spend_refused(responder, spend, response);
-        return;
-    }
-    result = registry_unregister(responder->registry, spend, &key);
-    tell_unregistered(&key, result);
-    if (result == REGISTRY_OK)
-        response_constant(response, 200,
-                          "{\"success\":true,\"message\":\"Token unregistered successfully\"}");
-    else if (result == REGISTRY_NOT_FOUND)
-        response_constant(response, 200,
-                          "{\"success\":true,"
-                          "\"message\":\"Token not found (may have already been unregistered)\"}");
-    else
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, spend);
+void unregister_finish(struct responder *responder, struct exchange *exchange)
+{
+    static const char removed[] =
+        "{\"success\":true,\"message\":\"Token unregistered successfully\"}";
+    static const char absent[] =
+        "{\"success\":true,\"message\":\"Token not found (may have already been unregistered)\"}";
+    const struct registry_call *call = &exchange->call;
+
+    if (call->kind == REGISTRY_CALL_UNREGISTER)
+        tell_unregistered(call);
+    if (call->result != REGISTRY_OK && call->result != REGISTRY_NOT_FOUND)
+        responder_refuse(responder, exchange);
+    else if (call->kind == REGISTRY_CALL_UNREGISTER)
+        response_constant(&exchange->response, 200, call->result == REGISTRY_OK ? removed : absent);
 }

@@ -1,18 +1,15 @@
 /* request: what came in, before any of it is checked.
  *
- * The strings belong to the maker of the request and live until it is answered. A header that the
- * client did not send is NULL. This knows no FastCGI, so that tests and fuzzers can make requests.
- */
+ * The strings belong to the maker of the request and live until it is answered; the body lives
+ * until responder_answer() returns. A header that the client did not send is NULL. This knows no
+ * FastCGI, so that tests and fuzzers can make requests. */
 #ifndef MOSTRO_REQUEST_H
 #define MOSTRO_REQUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
-/* Up to `size` bytes of the body into `buffer`: their number, 0 at the end, -1 when it broke off.
- */
-typedef ssize_t request_read_fn(void *arg, char *buffer, size_t size);
+#define REQUEST_BODY_MAX (128 * 1024) /* the largest that any route takes */
 
 struct request {
     const char *method;
@@ -27,8 +24,8 @@ struct request {
     unsigned fly_client_ip_count; /* more than one: the client, too, has written one */
     unsigned forwarded_for_count; /* the same */
 
-    request_read_fn *read;
-    void *read_arg;
+    char *body;      /* may be decoded in place; its owner wipes it */
+    size_t body_len; /* REQUEST_BODY_MAX + 1 stands for any longer one */
 };
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/must.h"
 #include "base/wipe.h"
-#include "body.h"
+#include "request.h"
 
 /* A usual request fits: its headers take 500 to 1,500 bytes of parameters. */
 #define FIRST_SIZE 2048
@@ -17,7 +17,7 @@
 #define BEGIN_SIZE ((uint32_t)sizeof(FCGI_BeginRequestBody))
 
 _Static_assert(REQUEST_FRAME_HEAD_SIZE == FCGI_HEADER_LEN, "the heads that we keep");
-_Static_assert(REQUEST_FRAME_BODY_MAX == BODY_MAX + 1, "a body that is too long shows as such");
+_Static_assert(REQUEST_FRAME_BODY_MAX == REQUEST_BODY_MAX + 1, "a body that is too long shows");
 _Static_assert(REQUEST_FRAME_PARAMS_MAX <= RECORD_MAX, "the parameters are one piece");
 
 /* ---- Heads, as they are sent */

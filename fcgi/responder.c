@@ -1,5 +1,6 @@
 #include "responder_priv.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,19 +58,19 @@ static void set_retry_after(struct responder *responder)
     responder->new_retry_after_s = refill_s(DAY_S, settings->register_new_per_address);
 }
 
-struct responder *responder_new(const struct settings *settings, FILE *errors)
+struct responder *responder_new(const struct responder_parts *parts, FILE *errors)
 {
+    const struct settings *settings = parts->settings;
     struct responder *responder = calloc(1, sizeof *responder);
 
-    if (responder != NULL) {
-        responder->settings = settings;
-        responder->registry = registry_new(settings, &responder->stats);
-    }
-    if (responder == NULL || responder->registry == NULL) {
+    if (responder == NULL) {
         (void)fputs("out of memory\n", errors);
-        responder_free(&responder);
         return NULL;
     }
+    responder->settings = settings;
+    responder->stats = parts->stats;
+    responder->pipeline = parts->pipeline;
+    responder->aide = parts->aide;
     if (!open_crypto(responder, errors) || !read_whitelist(responder, errors)) {
         responder_free(&responder);
         return NULL;
@@ -81,7 +82,6 @@ struct responder *responder_new(const struct settings *settings, FILE *errors)
                               : NULL,
         .crypto = responder->crypto,
         .whitelist = responder->whitelist};
-    random_bytes(responder->address_key, sizeof responder->address_key);
     set_retry_after(responder);
     return responder;
 }
@@ -90,36 +90,11 @@ void responder_free(struct responder **responder)
 {
     if (*responder == NULL)
         return;
-    registry_free(&(*responder)->registry);
     token_crypto_free(&(*responder)->crypto);
     whitelist_free(&(*responder)->whitelist);
     explicit_bzero(*responder, sizeof **responder);
     free(*responder);
     *responder = NULL;
-}
-
-static void learn_address_key(struct responder *responder)
-{
-    if (registry_address_key(responder->registry, responder->address_key) == REGISTRY_OK)
-        responder->has_address_key = true;
-}
-
-/* The log must hear again what is wrong with Redis even while no requests come. */
-void responder_begin(struct responder *responder)
-{
-    responder->counted = registry_check(responder->registry) != REGISTRY_OK;
-}
-
-bool responder_wants_tick(const struct responder *responder)
-{
-    return responder->counted;
-}
-
-void responder_tick(struct responder *responder)
-{
-    learn_address_key(responder);
-    if (registry_flush_stats(responder->registry, &responder->stats) == REGISTRY_OK)
-        responder->counted = false;
 }
 
 /* Whether all clients of a proxy count as one address, which is logged once. */
@@ -140,48 +115,56 @@ static bool limits_registers(const struct settings *settings)
     return settings->register_rate_per_address > 0 || settings->register_new_per_address > 0;
 }
 
-bool responder_find_bucket(struct responder *responder, const struct request *request,
-                           enum registry_bucket bucket, struct address_hash *address,
-                           const struct address_hash **spend, struct response *response)
+static bool refuse(struct responder *responder, struct exchange *exchange,
+                   enum registry_result result)
 {
-    struct client_address client;
-    bool shared = is_shared(responder, request);
+    exchange->call.result = result;
+    exchange->call.refused_for_ms = 0;
+    responder_refuse(responder, exchange);
+    return false;
+}
 
-    *spend = NULL;
+bool responder_find_bucket(struct responder *responder, struct exchange *exchange,
+                           enum registry_bucket bucket)
+{
+    const struct request *request = &exchange->request;
+    struct address_hash *address = &exchange->address;
+    bool shared = is_shared(responder, request);
+    const uint8_t *key = aide_address_key(responder->aide);
+    struct client_address client;
+
+    exchange->call.bucket = bucket;
+    exchange->call.address = exchange->call.site = NULL;
     if (bucket == REGISTRY_BUCKET_REGISTER && (shared || !limits_registers(responder->settings)))
         return true;
     if (!client_address_find(&client, request, responder->settings->trust_proxy_headers)) {
-        response_error(response, 500, "internal error");
+        response_error(&exchange->response, 500, "internal error");
         return false;
     }
-    if (!responder->has_address_key)
-        learn_address_key(responder);
-    if (!responder->has_address_key) {
-        responder_refuse(responder, response, REGISTRY_UNAVAILABLE, bucket, NULL);
-        return false;
-    }
-    *address = address_hash(responder->address_key, client.bytes, client.len);
+    if (key == NULL)
+        return refuse(responder, exchange, REGISTRY_UNAVAILABLE);
+    *address = address_hash(key, client.bytes, client.len);
     if (refused_addresses_has(&responder->refused, bucket, address, clock_monotonic_ms())) {
         log_debug(bucket == REGISTRY_BUCKET_NOTIFY
                       ? "notify: a request is refused unread: its address is over its limit"
                       : "register: a request is refused unread: its address is over its limit");
-        responder_refuse(responder, response, REGISTRY_REFUSED_ADDRESS, bucket, NULL);
-        return false;
+        return refuse(responder, exchange, REGISTRY_REFUSED_ADDRESS);
     }
-    *spend = address;
+    exchange->call.address = address;
     return true;
 }
 
-const struct address_hash *responder_site(const struct responder *responder,
-                                          const struct request *request, struct address_hash *site)
+void responder_find_site(const struct responder *responder, struct exchange *exchange)
 {
     struct client_address client;
 
-    if (!client_address_find(&client, request, responder->settings->trust_proxy_headers) ||
+    if (!client_address_find(&client, &exchange->request,
+                             responder->settings->trust_proxy_headers) ||
         client.len <= CLIENT_ADDRESS_SITE_LEN)
-        return NULL;
-    *site = address_hash(responder->address_key, client.bytes, CLIENT_ADDRESS_SITE_LEN);
-    return site;
+        return;
+    exchange->site =
+        address_hash(aide_address_key(responder->aide), client.bytes, CLIENT_ADDRESS_SITE_LEN);
+    exchange->call.site = &exchange->site;
 }
 
 const char *responder_reason(enum registry_result result)
@@ -200,46 +183,43 @@ const char *responder_reason(enum registry_result result)
     }
 }
 
-static void refuse_as_limited(const struct responder *responder, struct response *response,
-                              enum registry_bucket bucket)
+static void refuse_as_limited(const struct responder *responder, struct exchange *exchange)
 {
+    struct response *response = &exchange->response;
+
     response_constant(response, 429, "{\"success\":false,\"message\":\"rate limited\"}");
-    response->retry_after_s = bucket == REGISTRY_BUCKET_NOTIFY ? responder->notify_retry_after_s
-                                                               : responder->register_retry_after_s;
+    response->retry_after_s = exchange->call.bucket == REGISTRY_BUCKET_NOTIFY
+                                  ? responder->notify_retry_after_s
+                                  : responder->register_retry_after_s;
 }
 
-static void remember_refused(struct responder *responder, enum registry_bucket bucket,
-                             const struct address_hash *address)
+static void remember_refused(struct responder *responder, const struct registry_call *call)
 {
-    unsigned ms = registry_refused_for_ms(responder->registry);
-
-    if (ms > 0)
-        refused_addresses_add(&responder->refused, bucket, address, clock_monotonic_ms() + ms);
+    if (call->refused_for_ms > 0)
+        refused_addresses_add(&responder->refused, call->bucket, call->address,
+                              clock_monotonic_ms() + call->refused_for_ms);
 }
 
-void responder_refuse(struct responder *responder, struct response *response,
-                      enum registry_result result, enum registry_bucket bucket,
-                      const struct address_hash *address)
+void responder_refuse(struct responder *responder, struct exchange *exchange)
 {
-    switch (result) {
+    switch (exchange->call.result) {
     case REGISTRY_REFUSED_ADDRESS:
-        if (address != NULL)
-            remember_refused(responder, bucket, address);
-        stats_add(&responder->stats, STAT_REFUSED_ADDRESS, 1);
-        refuse_as_limited(responder, response, bucket);
+        remember_refused(responder, &exchange->call);
+        stats_add(responder->stats, STAT_REFUSED_ADDRESS, 1);
+        refuse_as_limited(responder, exchange);
         break;
     case REGISTRY_REFUSED_NEW: /* which says nothing of a renewal, so it is not remembered */
-        stats_add(&responder->stats, STAT_REFUSED_NEW, 1);
-        refuse_as_limited(responder, response, bucket);
-        response->retry_after_s = responder->new_retry_after_s;
+        stats_add(responder->stats, STAT_REFUSED_NEW, 1);
+        refuse_as_limited(responder, exchange);
+        exchange->response.retry_after_s = responder->new_retry_after_s;
         break;
     case REGISTRY_REFUSED_PUBKEY:
-        stats_add(&responder->stats, STAT_REFUSED_PUBKEY, 1);
-        refuse_as_limited(responder, response, bucket);
+        stats_add(responder->stats, STAT_REFUSED_PUBKEY, 1);
+        refuse_as_limited(responder, exchange);
         break;
     default:
-        response_error(response, 503, "service unavailable");
-        response->retry_after_s = 1;
+        response_error(&exchange->response, 503, "service unavailable");
+        exchange->response.retry_after_s = 1;
         break;
     }
 }
@@ -264,27 +244,74 @@ static void draw_request_id(struct responder *responder, struct response *respon
     response_set_request_id(response, responder->random + responder->random_left);
 }
 
-void responder_answer(struct responder *responder, const struct request *request,
-                      struct response *response)
+static void complete(struct exchange *exchange)
 {
-    const struct route *route = routes_find(request->path);
+    const struct route *route = exchange->route;
+    const char *method = exchange->request.method;
 
-    if (route != NULL && route->is_private && !request->is_private)
-        route = NULL;
+    exchange->response.without_body = method != NULL && strcmp(method, "HEAD") == 0;
+    stats_add_request(exchange->responder->stats,
+                      route != NULL ? route->counter : STAT_REQUESTS_OTHER_200,
+                      exchange->response.status);
+    exchange->answered(exchange);
+}
+
+static void finish(struct exchange *exchange)
+{
+    exchange->route->finish(exchange->responder, exchange);
+    complete(exchange);
+}
+
+#define EXCHANGE_OF(pointer, member) \
+    ((struct exchange *)(void *)((char *)(pointer)-offsetof(struct exchange, member)))
+
+static void call_answered(struct registry_call *call)
+{
+    finish(EXCHANGE_OF(call, call));
+}
+
+static void question_answered(struct aide_question *question)
+{
+    finish(EXCHANGE_OF(question, with.question));
+}
+
+/* The handler's first step, or the answer to a request that no handler gets. */
+static enum routes_step begin(struct responder *responder, struct exchange *exchange)
+{
+    const struct route *route = exchange->route;
+
     if (route == NULL) {
-        response_error(response, 404, "not found");
-    } else {
-        if (route->has_request_id)
-            draw_request_id(responder, response);
-        if (method_fits(route, request->method)) {
-            route->handle(responder, request, response);
-        } else {
-            response_error(response, 405, "method not allowed");
-            response->allow = route->is_post ? "POST" : "GET, HEAD";
-        }
+        response_error(&exchange->response, 404, "not found");
+        return ROUTES_ANSWERED;
     }
-    response->without_body = request->method != NULL && strcmp(request->method, "HEAD") == 0;
-    stats_add_request(&responder->stats, route != NULL ? route->counter : STAT_REQUESTS_OTHER_200,
-                      response->status);
-    responder->counted = true;
+    if (route->has_request_id)
+        draw_request_id(responder, &exchange->response);
+    if (method_fits(route, exchange->request.method))
+        return route->begin(responder, exchange);
+    response_error(&exchange->response, 405, "method not allowed");
+    exchange->response.allow = route->is_post ? "POST" : "GET, HEAD";
+    return ROUTES_ANSWERED;
+}
+
+void responder_answer(struct responder *responder, struct exchange *exchange)
+{
+    const struct route *route = routes_find(exchange->request.path);
+
+    exchange->responder = responder;
+    exchange->route =
+        route != NULL && route->is_private && !exchange->request.is_private ? NULL : route;
+    exchange->call.result = REGISTRY_OK;
+    switch (begin(responder, exchange)) {
+    case ROUTES_ANSWERED:
+        complete(exchange);
+        break;
+    case ROUTES_ASK_REDIS:
+        exchange->call.answered = call_answered;
+        registry_pipeline_ask(responder->pipeline, &exchange->call);
+        break;
+    case ROUTES_ASK_AIDE:
+        exchange->with.question.answered = question_answered;
+        aide_ask(responder->aide, &exchange->with.question);
+        break;
+    }
 }

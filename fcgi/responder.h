@@ -1,36 +1,36 @@
-/* responder: answers one request at a time.
+/* responder: answers requests, any number at once.
  *
- * Knows no FastCGI: exchange.c makes the request and writes the response. What a request may cost
- * is bounded: one or two commands to Redis, BODY_MAX bytes of body. Not thread-safe. */
+ * Knows no FastCGI and never blocks: what a request needs of Redis is one call in the pipeline, or
+ * one question to the aide. What a request may cost is bounded so. Not thread-safe. */
 #ifndef MOSTRO_RESPONDER_H
 #define MOSTRO_RESPONDER_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
-struct request;
+struct aide;
+struct exchange;
+struct registry_pipeline;
 struct responder;
-struct response;
 struct settings;
+struct stats;
 
-/* `settings` must outlive it. NULL, with lines on `errors`, when the server's key is not valid, the
- * whitelist cannot be read, or memory runs out. */
-struct responder *responder_new(const struct settings *settings, FILE *errors);
+/* What a responder works with; all must outlive it. To check settings `pipeline` and `aide` may be
+ * NULL: such a responder answers nothing. */
+struct responder_parts {
+    const struct settings *settings;
+    struct stats *stats;
+    struct registry_pipeline *pipeline;
+    struct aide *aide;
+};
+
+/* NULL, with lines on `errors`, when the server's key is not valid, the whitelist cannot be read,
+ * or memory runs out. */
+struct responder *responder_new(const struct responder_parts *parts, FILE *errors);
 void responder_free(struct responder **responder);
 
-/* Call before the first request: looks whether Redis may be used, and loads our library. */
-void responder_begin(struct responder *responder);
-
-/* Fills `response` (cleared by the caller before and after). */
-void responder_answer(struct responder *responder, const struct request *request,
-                      struct response *response);
-
-/* Call once a second while requests come, and once after the last: flushes the counters, and reads
- * the key of the address hashes again, so that all programs agree on it even after Redis has lost
- * its data. */
-void responder_tick(struct responder *responder);
-
-/* Whether a tick has work to do even without requests. */
-bool responder_wants_tick(const struct responder *responder);
+/* Takes an exchange whose request and `answered` are set and whose response is cleared. Calls
+ * `answered` when the response is whole: before it returns, or from registry_pipeline_*() or
+ * aide_serve(). */
+void responder_answer(struct responder *responder, struct exchange *exchange);
 
 #endif

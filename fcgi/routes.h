@@ -7,12 +7,20 @@
 
 #include "registry/stats.h"
 
-struct request;
+struct exchange;
 struct responder;
-struct response;
 
-typedef void routes_handler_fn(struct responder *responder, const struct request *request,
-                               struct response *response);
+/* What a request needs once its handler has looked at it. */
+enum routes_step {
+    ROUTES_ANSWERED,  /* nothing: the response is whole */
+    ROUTES_ASK_REDIS, /* the answer to exchange->call */
+    ROUTES_ASK_AIDE   /* the answer to exchange->with.question */
+};
+
+typedef enum routes_step routes_begin_fn(struct responder *responder, struct exchange *exchange);
+
+/* Makes the response of what was asked. */
+typedef void routes_finish_fn(struct responder *responder, struct exchange *exchange);
 
 struct route {
     const char *path;
@@ -20,20 +28,27 @@ struct route {
     bool has_request_id;        /* every answer carries X-Request-Id */
     bool is_private;            /* exists only where the web server says so */
     enum stats_counter counter; /* the first of its counters, see stats_add_request() */
-    routes_handler_fn *handle;
+    routes_begin_fn *begin;
+    routes_finish_fn *finish; /* NULL where nothing is ever asked */
 };
 
 /* The route of a REQUEST_URI, or NULL. */
 const struct route *routes_find(const char *request_uri);
 
 /* The handlers, by the file that holds them. */
-routes_handler_fn health_handle;     /* status.c */
-routes_handler_fn info_handle;       /* status.c */
-routes_handler_fn status_handle;     /* status.c */
-routes_handler_fn ready_handle;      /* ready.c */
-routes_handler_fn metrics_handle;    /* metrics.c */
-routes_handler_fn register_handle;   /* register.c */
-routes_handler_fn unregister_handle; /* register.c */
-routes_handler_fn notify_handle;     /* notify.c */
+routes_begin_fn health_begin;       /* status.c */
+routes_begin_fn info_begin;         /* status.c */
+routes_begin_fn status_begin;       /* status.c */
+routes_finish_fn status_finish;     /* status.c */
+routes_begin_fn ready_begin;        /* ready.c */
+routes_finish_fn ready_finish;      /* ready.c */
+routes_begin_fn metrics_begin;      /* metrics.c */
+routes_finish_fn metrics_finish;    /* metrics.c */
+routes_begin_fn register_begin;     /* register.c */
+routes_finish_fn register_finish;   /* register.c */
+routes_begin_fn unregister_begin;   /* register.c */
+routes_finish_fn unregister_finish; /* register.c */
+routes_begin_fn notify_begin;       /* notify.c */
+routes_finish_fn notify_finish;     /* notify.c */
 
 #endif

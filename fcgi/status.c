@@ -6,16 +6,14 @@
 
 #include "device/token_crypto.h"
 
-void health_handle(struct responder *responder, const struct request *request,
-                   struct response *response)
+enum routes_step health_begin(struct responder *responder, struct exchange *exchange)
 {
     (void)responder;
-    (void)request;
-    response_constant(response, 200, "{\"status\":\"ok\"}");
+    response_constant(&exchange->response, 200, "{\"status\":\"ok\"}");
+    return ROUTES_ANSWERED;
 }
 
-void info_handle(struct responder *responder, const struct request *request,
-                 struct response *response)
+enum routes_step info_begin(struct responder *responder, struct exchange *exchange)
 {
     const char *vapid = responder->settings->vapid_public_key;
     bool has_vapid = vapid[0] != '\0';
@@ -23,33 +21,37 @@ void info_handle(struct responder *responder, const struct request *request,
     const char *before = has_vapid ? ",\"vapid_public_key\":\"" : "";
     const char *after = has_vapid ? "\"" : "";
 
-    (void)request;
     if (responder->crypto == NULL)
-        response_json(response, 200,
+        response_json(&exchange->response, 200,
                       "{\"version\":\"%s\",\"encryption_enabled\":false,"
                       "\"note\":\"Token encryption will be enabled in a future phase\"%s%s%s}",
                       PACKAGE_VERSION, before, vapid, after);
     else
-        response_json(response, 200,
+        response_json(&exchange->response, 200,
                       "{\"server_pubkey\":\"%s\",\"version\":\"%s\","
                       "\"encryption_enabled\":true,\"encrypted_token_size\":%d%s%s%s}",
                       token_crypto_pubkey(responder->crypto), PACKAGE_VERSION,
                       TOKEN_CRYPTO_MESSAGE_SIZE, before, vapid, after);
+    return ROUTES_ANSWERED;
 }
 
-void status_handle(struct responder *responder, const struct request *request,
-                   struct response *response)
+enum routes_step status_begin(struct responder *responder, struct exchange *exchange)
 {
-    uint64_t android, ios;
-    enum registry_result result = registry_count(responder->registry, &android, &ios);
+    (void)responder;
+    exchange->call.kind = REGISTRY_CALL_COUNT;
+    return ROUTES_ASK_REDIS;
+}
 
-    (void)request;
-    if (result != REGISTRY_OK) {
-        responder_refuse(responder, response, result, REGISTRY_BUCKET_REGISTER, NULL);
+void status_finish(struct responder *responder, struct exchange *exchange)
+{
+    const struct registry_call *call = &exchange->call;
+
+    if (call->result != REGISTRY_OK) {
+        responder_refuse(responder, exchange);
         return;
     }
-    response_json(response, 200,
+    response_json(&exchange->response, 200,
                   "{\"status\":\"running\",\"version\":\"%s\",\"tokens\":{\"total\":%" PRIu64
                   ",\"android\":%" PRIu64 ",\"ios\":%" PRIu64 "}}",
-                  PACKAGE_VERSION, android + ios, android, ios);
+                  PACKAGE_VERSION, call->android + call->ios, call->android, call->ios);
 }

@@ -3,31 +3,14 @@
  * X-Forwarded-For; the rest is the body. An empty line is a header that was not sent. */
 #include <stdio.h>
 
+#include "exchange.h"
 #include "fuzz_input.h"
 #include "log/log.h"
 #include "registry_stub.h"
-#include "request.h"
 #include "responder.h"
-#include "response.h"
 #include "settings/settings.h"
 
 #define LINES 8
-
-struct source {
-    const uint8_t *data;
-    size_t left;
-};
-
-static ssize_t read_body(void *arg, char *buffer, size_t size)
-{
-    struct source *source = arg;
-    size_t take = source->left < size ? source->left : size;
-
-    memcpy(buffer, source->data, take);
-    source->data += take;
-    source->left -= take;
-    return (ssize_t)take;
-}
 
 static const char *one(const char *name, void *arg)
 {
@@ -43,24 +26,30 @@ static const char *one(const char *name, void *arg)
 static struct responder *the_responder(void)
 {
     static struct responder *responder;
+    static struct stats stats;
 
     if (responder == NULL) {
-        struct settings *settings = settings_read(SETTINGS_FCGI, one, NULL, stderr);
+        struct responder_parts parts = {.stats = &stats};
 
+        parts.settings = settings_read(SETTINGS_FCGI, one, NULL, stderr);
         log_open("fuzz", LOG_LEVEL_ERROR, LOG_TARGET_STDERR);
-        responder = settings != NULL ? responder_new(settings, stderr) : NULL;
+        responder = parts.settings != NULL ? responder_new(&parts, stderr) : NULL;
         if (responder == NULL)
             abort();
     }
     return responder;
 }
 
+static unsigned answers;
+
 /* What must hold of every answer. */
-static void check(const struct response *response)
+static void check(struct exchange *exchange)
 {
+    const struct response *response = &exchange->response;
     char head[RESPONSE_HEAD_SIZE];
     size_t len = response_head(response, head, sizeof head);
 
+    answers++;
     if (len == 0 || response->status < 200 || response->body == NULL)
         abort();
     if (strstr(head, "\r\n\r\n") != head + len - 4)
@@ -69,32 +58,45 @@ static void check(const struct response *response)
         abort();
 }
 
+static const char *header(char *line)
+{
+    return line[0] != '\0' ? line : NULL;
+}
+
+static struct request request_of(char *const *line, char *body, size_t size)
+{
+    return (struct request){
+        .method = line[1],
+        .path = line[2],
+        .content_type = header(line[3]),
+        .content_length = header(line[4]),
+        .remote_addr = header(line[5]),
+        .fly_client_ip = header(line[6]),
+        .fly_client_ip_count = header(line[6]) != NULL,
+        .forwarded_for = header(line[7]),
+        .forwarded_for_count = header(line[7]) != NULL,
+        .body = body,
+        .body_len = size,
+    };
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *line[LINES];
-    struct response response = {0};
-    struct request request = {.read = read_body};
-    struct source source;
+    struct exchange exchange = {.answered = check};
+    char *line[LINES], *body;
 
     for (int i = 0; i < LINES; i++)
         line[i] = fuzz_line(&data, &size);
-    source = (struct source){.data = data, .left = size};
+    body = fuzz_text(data, size);
     registry_stub_answer(line[0]);
-    request.method = line[1];
-    request.path = line[2];
-    request.content_type = line[3][0] != '\0' ? line[3] : NULL;
-    request.content_length = line[4][0] != '\0' ? line[4] : NULL;
-    request.remote_addr = line[5][0] != '\0' ? line[5] : NULL;
-    request.fly_client_ip = line[6][0] != '\0' ? line[6] : NULL;
-    request.fly_client_ip_count = request.fly_client_ip != NULL;
-    request.forwarded_for = line[7][0] != '\0' ? line[7] : NULL;
-    request.forwarded_for_count = request.forwarded_for != NULL;
-    request.read_arg = &source;
-
-    responder_answer(the_responder(), &request, &response);
-    check(&response);
-    response_clear(&response);
+    exchange.request = request_of(line, body, size);
+    answers = 0;
+    responder_answer(the_responder(), &exchange);
+    if (answers != 1)
+        abort();
+    response_clear(&exchange.response);
     for (int i = 0; i < LINES; i++)
         free(line[i]);
+    free(body);
     return 0;
 }

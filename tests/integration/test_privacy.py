@@ -474,6 +474,36 @@ def test_registered_take_as_long_while_they_are_pushed_to(make_stack, make_calle
     api.listener.kill()
 
 
+CROWD = """
+import http.client, random, sys, threading
+port, pubkeys = int(sys.argv[1]), sys.argv[2:]
+def ask():
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    while True:
+        connection.request("POST", "/api/notify", '{"trade_pubkey":"%s"}' % random.choice(pubkeys),
+                           {"Content-Type": "application/json"})
+        connection.getresponse().read()
+for _ in range(4):
+    threading.Thread(target=ask).start()
+print("READY", flush=True)
+"""
+
+
+@pytest.mark.measured
+def test_registered_take_as_long_among_other_requests(make_stack, make_caller):
+    """One worker, so that what is asked of Redis for the request that is measured shares its write
+    with what is asked for others, who name registered pubkeys and unregistered ones."""
+    api = make_stack(**RAISED)
+    api.start_redis()
+    api.start_api(1)
+    pools = make_pools(api)
+    crowd = api.start_program("crowd", [sys.executable, "-c", CROWD, str(api.http_port),
+                                        *random.sample(pools[True] + pools[False], 20)])
+    wait_until(lambda: crowd.output().startswith("READY"))
+    assert abs(measure(make_caller(api), pools)) < welch.LIMIT
+    assert crowd.is_alive()
+
+
 @pytest.mark.measured
 def test_registered_are_refused_as_fast(make_api, make_caller):
     api = make_api(2, **{**RAISED, "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "1"})

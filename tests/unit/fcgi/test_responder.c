@@ -11,7 +11,10 @@
 
 static struct settings *settings;
 static struct responder *responder;
-static struct response response;
+static struct stats stats;
+static struct exchange exchange;
+static unsigned answers;
+static struct response *const response = &exchange.response;
 
 static const char *nothing(const char *name, void *arg)
 {
@@ -22,43 +25,52 @@ static const char *nothing(const char *name, void *arg)
 
 static void setup(void)
 {
-    settings = settings_read(SETTINGS_FCGI, nothing, NULL, stderr);
-    responder = responder_new(settings, stderr);
+    struct responder_parts parts = {.stats = &stats};
+
+    parts.settings = settings = settings_read(SETTINGS_FCGI, nothing, NULL, stderr);
+    responder = responder_new(&parts, stderr);
     ck_assert_ptr_nonnull(responder);
 }
 
 static void teardown(void)
 {
     registry_stub_state = (struct registry_state){.android = 0};
-    response_clear(&response);
+    response_clear(response);
     responder_free(&responder);
     settings_free(&settings);
 }
 
-static ssize_t read_body(void *arg, char *buffer, size_t size)
+static void answered(struct exchange *of)
 {
-    const char **left = arg;
-    size_t len = strlen(*left) < size ? strlen(*left) : size;
-
-    memcpy(buffer, *left, len);
-    *left += len;
-    return (ssize_t)len;
+    ck_assert_ptr_eq(of, &exchange);
+    answers++;
 }
 
-/* One request to /api/notify; `result` is what Redis answers, as a digit of registry_stub. */
+/* Has one request answered; `result` is what Redis answers, as a digit of registry_stub. */
+static void ask(struct request request, const char *result)
+{
+    registry_stub_answer(result);
+    response_clear(response);
+    exchange.request = request;
+    exchange.answered = answered;
+    answers = 0;
+    responder_answer(responder, &exchange);
+    ck_assert_uint_eq(answers, 1);
+}
+
 static void notify(const char *method, const char *remote_addr, const char *body,
                    const char *result)
 {
-    const struct request request = {.method = method,
-                                    .path = "/api/notify",
-                                    .content_type = "application/json",
-                                    .remote_addr = remote_addr,
-                                    .read = read_body,
-                                    .read_arg = &body};
+    char room[256];
 
-    registry_stub_answer(result);
-    response_clear(&response);
-    responder_answer(responder, &request, &response);
+    memcpy(room, body, strlen(body));
+    ask((struct request){.method = method,
+                         .path = "/api/notify",
+                         .content_type = "application/json",
+                         .remote_addr = remote_addr,
+                         .body = room,
+                         .body_len = strlen(body)},
+        result);
 }
 
 static char result_of(enum registry_result result)
@@ -88,10 +100,10 @@ START_TEST(every_answer_to_notify_carries_an_id_of_its_own)
         const char result[2] = {result_of(cases[i].result), '\0'};
 
         notify(cases[i].method, cases[i].remote_addr, cases[i].body, result);
-        ck_assert_int_eq(response.status, cases[i].status);
-        ck_assert_uint_eq(strlen(response.request_id), 36);
-        ck_assert_str_ne(response.request_id, before);
-        memcpy(before, response.request_id, sizeof before);
+        ck_assert_int_eq(response->status, cases[i].status);
+        ck_assert_uint_eq(strlen(response->request_id), 36);
+        ck_assert_str_ne(response->request_id, before);
+        memcpy(before, response->request_id, sizeof before);
     }
 }
 END_TEST
@@ -100,10 +112,10 @@ END_TEST
 START_TEST(no_client_address_is_an_error_of_ours)
 {
     notify("POST", NULL, BODY, "0");
-    ck_assert_int_eq(response.status, 500);
-    ck_assert_str_eq(response.body, "{\"success\":false,\"message\":\"internal error\"}");
+    ck_assert_int_eq(response->status, 500);
+    ck_assert_str_eq(response->body, "{\"success\":false,\"message\":\"internal error\"}");
     notify("POST", "192.0.2.1", BODY, "0");
-    ck_assert_str_eq(response.body, ACCEPTED);
+    ck_assert_str_eq(response->body, ACCEPTED);
 }
 END_TEST
 
@@ -112,30 +124,26 @@ START_TEST(a_refusal_overrides_what_is_wrong_with_the_body)
     const char refused[2] = {result_of(REGISTRY_REFUSED_ADDRESS), '\0'};
 
     notify("POST", "192.0.2.1", "nonsense", refused);
-    ck_assert_int_eq(response.status, 429);
-    ck_assert_uint_eq(response.retry_after_s, 2);
+    ck_assert_int_eq(response->status, 429);
+    ck_assert_uint_eq(response->retry_after_s, 2);
 }
 END_TEST
 
 static void ask_ready(bool is_private, enum registry_result result)
 {
-    const struct request request = {
-        .method = "GET", .path = "/api/ready", .is_private = is_private};
     const char digit[2] = {result_of(result), '\0'};
 
-    registry_stub_answer(digit);
-    response_clear(&response);
     responder->readiness.asked = false;
-    responder_answer(responder, &request, &response);
+    ask((struct request){.method = "GET", .path = "/api/ready", .is_private = is_private}, digit);
 }
 
-static const char *answered(void)
+static const char *body_text(void)
 {
     static char text[512];
 
-    ck_assert_uint_lt(response.body_len, sizeof text);
-    memcpy(text, response.body, response.body_len);
-    text[response.body_len] = '\0';
+    ck_assert_uint_lt(response->body_len, sizeof text);
+    memcpy(text, response->body, response->body_len);
+    text[response->body_len] = '\0';
     return text;
 }
 
@@ -143,16 +151,16 @@ static const char *answered(void)
 START_TEST(operators_alone_are_told_why_it_is_not_ready)
 {
     ask_ready(true, REGISTRY_OK);
-    ck_assert_int_eq(response.status, 200);
-    ck_assert_str_eq(answered(), "{\"status\":\"ready\"}");
+    ck_assert_int_eq(response->status, 200);
+    ck_assert_str_eq(body_text(), "{\"status\":\"ready\"}");
     ask_ready(true, REGISTRY_UNAVAILABLE);
-    ck_assert_int_eq(response.status, 503);
-    ck_assert_str_eq(answered(),
+    ck_assert_int_eq(response->status, 503);
+    ck_assert_str_eq(body_text(),
                      "{\"status\":\"not ready\","
                      "\"reason\":\"Redis may not be used: it is \\\"out of order\\\"\"}");
     ask_ready(false, REGISTRY_UNAVAILABLE);
-    ck_assert_int_eq(response.status, 503);
-    ck_assert_str_eq(answered(), "{\"status\":\"not ready\"}");
+    ck_assert_int_eq(response->status, 503);
+    ck_assert_str_eq(body_text(), "{\"status\":\"not ready\"}");
 }
 END_TEST
 
@@ -173,12 +181,12 @@ START_TEST(operators_are_told_what_is_full)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         registry_stub_state = cases[i].state;
         ask_ready(true, REGISTRY_OK);
-        ck_assert_int_eq(response.status, 200);
-        ck_assert_ptr_nonnull(strstr(answered(), "{\"status\":\"ready\",\"reason\":\""));
-        ck_assert_msg(strstr(answered(), cases[i].says) != NULL, "%s", answered());
+        ck_assert_int_eq(response->status, 200);
+        ck_assert_ptr_nonnull(strstr(body_text(), "{\"status\":\"ready\",\"reason\":\""));
+        ck_assert_msg(strstr(body_text(), cases[i].says) != NULL, "%s", body_text());
         ask_ready(false, REGISTRY_OK);
-        ck_assert_int_eq(response.status, 200);
-        ck_assert_str_eq(answered(), "{\"status\":\"ready\"}");
+        ck_assert_int_eq(response->status, 200);
+        ck_assert_str_eq(body_text(), "{\"status\":\"ready\"}");
     }
 }
 END_TEST

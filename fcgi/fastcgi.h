@@ -1,0 +1,38 @@
+/* fastcgi: what the records of a whole request say, and the records of its answer, by libfcgi.
+ *
+ * The only file that knows libfcgi. libfcgi reads requests from a descriptor and blocks on it; so
+ * that it never waits, it reads from a pipe into which the whole request was written before. It
+ * writes answers to the connection, whose descriptor must not block. */
+#ifndef MOSTRO_FASTCGI_H
+#define MOSTRO_FASTCGI_H
+
+#include <fcgiapp.h>
+#include <stdbool.h>
+
+struct request;
+struct request_frame;
+struct response;
+
+/* Whether descriptor 0 is a listening socket, as a FastCGI responder's is. To be called first. */
+bool fastcgi_begin(void);
+
+/* The pipe, and the room for one body. One for a worker. */
+struct fastcgi_reader;
+
+/* NULL, with an error logged, where the system gives no pipe or no memory. */
+struct fastcgi_reader *fastcgi_reader_new(void);
+void fastcgi_reader_free(struct fastcgi_reader **reader);
+
+/* Has libfcgi read the request whose records `frame` holds, into `request`: its body lives until
+ * fastcgi_wipe_body(), its strings until fastcgi_answer() or fastcgi_drop() of `fcgx`, which one of
+ * them must end. False: libfcgi does not take it, and nothing is kept of it. */
+bool fastcgi_read(struct fastcgi_reader *reader, const struct request_frame *frame,
+                  FCGX_Request *fcgx, struct request *request) __attribute__((warn_unused_result));
+void fastcgi_wipe_body(struct fastcgi_reader *reader);
+
+/* Writes the answer to `fd`. False: that failed, and `fd` has been closed. */
+bool fastcgi_answer(FCGX_Request *fcgx, int fd, const struct response *response)
+    __attribute__((warn_unused_result));
+void fastcgi_drop(FCGX_Request *fcgx);
+
+#endif

@@ -1,0 +1,331 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "aide.h"
+#include "base/clock.h"
+#include "connections.h"
+#include "log/log.h"
+#include "registry/registry_pipeline.h"
+#include "registry/stats.h"
+#include "responder.h"
+#include "watch.h"
+
+#define EVENTS_MAX 64 /* of one turn of the loop, and so about the most calls in one write */
+#define TURN_MS    1000
+
+/* When it is to end: how long for a request that comes late to a connection that is kept, and how
+ * long for one that comes slowly. */
+#define IDLE_GRACE_MS 1000
+#define BUSY_GRACE_MS 10000
+
+#define COMPLAIN_EVERY_MS 10000
+
+struct worker {
+    int epoll;
+    int listen_fd;
+    int signal_fd;
+    bool accepts;  /* listen_fd is waited for */
+    bool stopping; /* since stopping_ms */
+    bool failed;
+    int64_t stopping_ms;
+    bool redis_watched, redis_full; /* the pipeline's descriptor; it is also waited for to write */
+    struct stats stats;
+    struct registry_pipeline *pipeline;
+    struct aide *aide;
+    struct responder *responder;
+    struct connections *connections;
+    struct watch listen_watch, signal_watch, redis_watch, aide_watch;
+};
+
+/* Static, because a process has one, and the watches are told nothing but themselves. */
+static struct worker worker = {.epoll = -1, .signal_fd = -1};
+
+/* ---- Accepting or not ------------------------------------------------------------------------ */
+
+/* Several workers share the socket: only some of them are to wake up for a connection. */
+static void begin_accepting(void)
+{
+    worker.accepts =
+        watch_add(worker.epoll, worker.listen_fd, &worker.listen_watch, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static void pause_accepting(void)
+{
+    if (worker.accepts)
+        watch_remove(worker.epoll, worker.listen_fd);
+    worker.accepts = false;
+}
+
+/* ---- The end --------------------------------------------------------------------------------- */
+
+/* Not closed: the next file that is opened would get its number, and be taken for it. */
+static void give_up_listening(void)
+{
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    pause_accepting();
+    if (nothing < 0)
+        return; /* it goes with the process, then */
+    (void)dup2(nothing, worker.listen_fd);
+    (void)close(nothing);
+}
+
+static void stop(void)
+{
+    if (worker.stopping)
+        return;
+    worker.stopping = true;
+    worker.stopping_ms = clock_monotonic_ms();
+    give_up_listening();
+    connections_finish(worker.connections);
+}
+
+static void signal_ready(struct watch *watch, uint32_t events)
+{
+    struct signalfd_siginfo info;
+
+    (void)watch;
+    (void)events;
+    if (read(worker.signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        stop();
+}
+
+static bool is_done(int64_t now)
+{
+    int64_t waited = now - worker.stopping_ms;
+
+    if (!worker.stopping)
+        return false;
+    return connections_are_gone(worker.connections) || waited >= BUSY_GRACE_MS ||
+           (waited >= IDLE_GRACE_MS && !connections_are_busy(worker.connections));
+}
+
+/* ---- New connections ------------------------------------------------------------------------- */
+
+/* Makes room by the connection that has been idle longest; where none is, waits a turn. */
+static void run_short_of_descriptors(void)
+{
+    static struct log_pace pace;
+
+    if (log_is_due(&pace, clock_monotonic_ms(), COMPLAIN_EVERY_MS))
+        log_warn("worker: no descriptor is left for a connection: raise the limit of open files");
+    if (!connections_close_idlest(worker.connections))
+        pause_accepting();
+}
+
+static void listen_ready(struct watch *watch, uint32_t events)
+{
+    int fd;
+
+    (void)watch;
+    (void)events;
+    if (worker.stopping)
+        return;
+    fd = accept4(worker.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        connections_take(worker.connections, fd);
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        run_short_of_descriptors();
+    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+        log_error("worker: cannot accept a connection: %s", strerror(errno));
+        worker.failed = true;
+        stop();
+    }
+}
+
+/* ---- Redis ----------------------------------------------------------------------------------- */
+
+static uint32_t redis_events(void)
+{
+    return worker.redis_full ? EPOLLIN | EPOLLOUT : EPOLLIN;
+}
+
+/* Waits for the pipeline's descriptor, which goes from the set by itself when it is closed. */
+static void watch_redis(void)
+{
+    if (!registry_pipeline_is_open(worker.pipeline)) {
+        worker.redis_watched = worker.redis_full = false;
+        aide_reconnect(worker.aide);
+    } else if (!worker.redis_watched) {
+        worker.redis_watched = watch_add(worker.epoll, registry_pipeline_fd(worker.pipeline),
+                                         &worker.redis_watch, redis_events());
+    }
+}
+
+static void send_to_redis(void)
+{
+    bool full = registry_pipeline_send(worker.pipeline);
+
+    if (full == worker.redis_full)
+        return;
+    worker.redis_full = full;
+    if (worker.redis_watched && registry_pipeline_is_open(worker.pipeline))
+        watch_change(worker.epoll, registry_pipeline_fd(worker.pipeline), &worker.redis_watch,
+                     redis_events());
+}
+
+static void redis_ready(struct watch *watch, uint32_t events)
+{
+    (void)watch;
+    if ((events & ~(uint32_t)EPOLLOUT) != 0 && registry_pipeline_is_open(worker.pipeline))
+        registry_pipeline_read(worker.pipeline);
+}
+
+static void aide_ready(struct watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+    aide_serve(worker.aide);
+}
+
+/* ---- The loop -------------------------------------------------------------------------------- */
+
+static int wait_ms(int64_t now)
+{
+    int next = registry_pipeline_expire(worker.pipeline, now);
+    int most = worker.stopping ? IDLE_GRACE_MS / 10 : TURN_MS;
+
+    return next >= 0 && next < most ? next : most;
+}
+
+static void serve_one_turn(int timeout_ms)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(worker.epoll, events, EVENTS_MAX, timeout_ms);
+
+    for (int i = 0; i < count; i++) {
+        struct watch *watch = events[i].data.ptr;
+
+        watch->ready(watch, events[i].events);
+    }
+    send_to_redis();
+}
+
+static void serve(void)
+{
+    int64_t now = clock_monotonic_ms(), tidied_ms = now;
+
+    while (!is_done(now)) {
+        int timeout_ms = wait_ms(now);
+
+        watch_redis();
+        serve_one_turn(timeout_ms);
+        now = clock_monotonic_ms();
+        connections_tidy(worker.connections, now);
+        if (now - tidied_ms >= TURN_MS && !worker.accepts && !worker.stopping) {
+            tidied_ms = now;
+            begin_accepting();
+        }
+    }
+}
+
+/* ---- The beginning --------------------------------------------------------------------------- */
+
+bool worker_check(const struct settings *settings)
+{
+    const struct responder_parts parts = {.settings = settings};
+    struct responder *responder = responder_new(&parts, stderr);
+    bool good = responder != NULL;
+
+    responder_free(&responder);
+    return good;
+}
+
+/* A connection that is kept costs a descriptor: as many as the system lets us have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool open_signals(void)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGUSR1);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    worker.signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return worker.signal_fd >= 0;
+}
+
+/* All workers share the socket and this: one that another worker was faster at must not block. */
+static bool open_listening(void)
+{
+    int flags = fcntl(worker.listen_fd, F_GETFL);
+
+    return flags >= 0 && fcntl(worker.listen_fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+static bool open_descriptors(void)
+{
+    worker.epoll = epoll_create1(EPOLL_CLOEXEC);
+    worker.listen_watch.ready = listen_ready;
+    worker.signal_watch.ready = signal_ready;
+    worker.redis_watch.ready = redis_ready;
+    worker.aide_watch.ready = aide_ready;
+    if (worker.epoll >= 0 && open_listening() && open_signals() &&
+        watch_add(worker.epoll, worker.signal_fd, &worker.signal_watch, EPOLLIN) &&
+        watch_add(worker.epoll, aide_fd(worker.aide), &worker.aide_watch, EPOLLIN))
+        return true;
+    log_error("worker: cannot set up what it waits for: %s", strerror(errno));
+    return false;
+}
+
+static bool make_parts(const struct settings *settings)
+{
+    struct responder_parts parts = {.settings = settings, .stats = &worker.stats};
+
+    parts.pipeline = worker.pipeline = registry_pipeline_new(settings, &worker.stats);
+    if (worker.pipeline != NULL)
+        parts.aide = worker.aide = aide_new(settings, &worker.stats, worker.pipeline);
+    if (worker.aide == NULL) {
+        log_error("worker: out of memory");
+        return false;
+    }
+    worker.responder = responder_new(&parts, stderr);
+    return worker.responder != NULL && open_descriptors() &&
+           (worker.connections = connections_new(worker.epoll, worker.responder)) != NULL &&
+           aide_start(worker.aide);
+}
+
+static void free_parts(void)
+{
+    aide_free(&worker.aide);
+    connections_free(&worker.connections);
+    responder_free(&worker.responder);
+    registry_pipeline_free(&worker.pipeline);
+    if (worker.signal_fd >= 0)
+        (void)close(worker.signal_fd);
+    if (worker.epoll >= 0)
+        (void)close(worker.epoll);
+}
+
+bool worker_run(const struct settings *settings, int listen_fd)
+{
+    worker.listen_fd = listen_fd;
+    raise_descriptors();
+    worker.failed = !make_parts(settings);
+    if (!worker.failed) {
+        begin_accepting();
+        serve();
+    }
+    free_parts();
+    return !worker.failed;
+}

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "registry_pipeline.h"
 #include "registry_priv.h"
 
 #define LISTENER_SUMS 6                   /* of registry.lua's sum_listeners() */
@@ -33,76 +32,6 @@ enum registry_result registry_address_key(struct registry *registry, uint8_t key
     explicit_bzero(reply->str, reply->len);
     freeReplyObject(reply);
     return REGISTRY_OK;
-}
-
-static enum registry_result ask_now(struct registry *registry, struct registry_call *call)
-{
-    enum registry_result result = REGISTRY_UNAVAILABLE;
-    redisReply *reply;
-
-    if (registry_call_write(call, &registry->command, &registry->words))
-        result = registry_send(registry, &reply);
-    if (result == REGISTRY_OK)
-        registry_call_read(call, reply);
-    else
-        registry_call_fail(call, result);
-    registry->refused_for_ms = call->refused_for_ms;
-    return call->result;
-}
-
-enum registry_result registry_spend(struct registry *registry, enum registry_bucket bucket,
-                                    const struct address_hash *address)
-{
-    struct registry_call call = {.kind = REGISTRY_CALL_SPEND, .bucket = bucket, .address = address};
-
-    return ask_now(registry, &call);
-}
-
-unsigned registry_refused_for_ms(const struct registry *registry)
-{
-    return registry->refused_for_ms;
-}
-
-enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
-                                     const struct trade_pubkey *key)
-{
-    struct registry_call call = {.kind = REGISTRY_CALL_NOTIFY, .address = address, .key = *key};
-
-    return ask_now(registry, &call);
-}
-
-enum registry_result registry_register(struct registry *registry,
-                                       const struct address_hash *address,
-                                       const struct address_hash *site,
-                                       const struct trade_pubkey *key,
-                                       const struct registration *registration)
-{
-    struct registry_call call = {.kind = REGISTRY_CALL_REGISTER,
-                                 .address = address,
-                                 .site = site,
-                                 .key = *key,
-                                 .registration = registration};
-
-    return ask_now(registry, &call);
-}
-
-enum registry_result registry_unregister(struct registry *registry,
-                                         const struct address_hash *address,
-                                         const struct trade_pubkey *key)
-{
-    struct registry_call call = {.kind = REGISTRY_CALL_UNREGISTER, .address = address, .key = *key};
-
-    return ask_now(registry, &call);
-}
-
-enum registry_result registry_count(struct registry *registry, uint64_t *android, uint64_t *ios)
-{
-    struct registry_call call = {.kind = REGISTRY_CALL_COUNT};
-    enum registry_result result = ask_now(registry, &call);
-
-    *android = call.android;
-    *ios = call.ios;
-    return result;
 }
 
 static struct registry_listeners listeners_of(const uint64_t sums[LISTENER_SUMS])

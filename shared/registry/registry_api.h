@@ -1,4 +1,5 @@
-/* registry_api: what the API's workers ask of the registry. They look no registration up. */
+/* registry_api: what the API's workers ask of the registry and may wait for; what they ask for the
+ * sake of a request is in registry_pipeline.h. */
 #ifndef MOSTRO_REGISTRY_API_H
 #define MOSTRO_REGISTRY_API_H
 
@@ -16,32 +17,8 @@ enum registry_bucket { REGISTRY_BUCKET_NOTIFY, REGISTRY_BUCKET_REGISTER };
 /* Reads the key of the address hashes from Redis. Where Redis has none, `key` becomes it. */
 enum registry_result registry_address_key(struct registry *registry, uint8_t key[ADDRESS_KEY_SIZE]);
 
-/* Spends one request of the address's limit and does nothing else: for a malformed request. */
-enum registry_result registry_spend(struct registry *registry, enum registry_bucket bucket,
-                                    const struct address_hash *address);
-
-/* For how long the last REGISTRY_REFUSED_ADDRESS holds: whole milliseconds, rounded down. */
-unsigned registry_refused_for_ms(const struct registry *registry);
-
-/* Spends the address's and the pubkey's limits and queues a wake, registered or not. */
-enum registry_result registry_notify(struct registry *registry, const struct address_hash *address,
-                                     const struct trade_pubkey *key);
-
 /* Its name in requests and in Redis. */
 const char *platform_name(enum platform platform);
-
-/* `address` NULL: no limit applies. `site` is what an IPv6 address belongs to, or NULL; a new
- * pubkey spends a limit of each, too. */
-enum registry_result registry_register(struct registry *registry,
-                                       const struct address_hash *address,
-                                       const struct address_hash *site,
-                                       const struct trade_pubkey *key,
-                                       const struct registration *registration);
-enum registry_result registry_unregister(struct registry *registry,
-                                         const struct address_hash *address,
-                                         const struct trade_pubkey *key);
-
-enum registry_result registry_count(struct registry *registry, uint64_t *android, uint64_t *ios);
 
 /* Sums over the listeners whose heartbeat is fresh. */
 struct registry_listeners {

@@ -49,7 +49,6 @@ struct registry {
     struct registry_words words;
     struct registry_command command;
     char *wakes_key;
-    unsigned refused_for_ms;
     bool must_load; /* the library, before anything else */
 };
 

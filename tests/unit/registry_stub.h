@@ -1,4 +1,5 @@
-/* registry_stub: the registry's calls without Redis, answering what a test or a fuzzer says. */
+/* registry_stub: the pipeline and the aide without Redis: each call is answered while it is asked,
+ * as a test or a fuzzer says. */
 #ifndef MOSTRO_REGISTRY_STUB_H
 #define MOSTRO_REGISTRY_STUB_H
 
@@ -8,7 +9,7 @@
  */
 void registry_stub_answer(const char *text);
 
-/* What registry_state() gives, beside one listener that is connected to one relay. */
+/* What a question gives, beside one listener that is connected to one relay. */
 extern struct registry_state registry_stub_state;
 
 #endif

@@ -1,0 +1,582 @@
+#include "registry/registry_pipeline.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+
+#include "captured_log.h"
+#include "log/log.h"
+#include "played_redis.h"
+#include "redis/redis.h"
+#include "settings/settings.h"
+#include "told_clock.h"
+
+#define HASH      "0123456789abcdef0123456789abcdef"
+#define KEY       "00a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"
+#define NOT_FOUND "-ERR Function not found\r\n"
+#define LOADED    "$13\r\nmostro_push_2\r\n"
+#define OK_WORD   "*2\r\n$2\r\nok\r\n:0\r\n"
+#define CALLS     600
+
+static struct played_redis redis;
+static struct settings *settings;
+static struct stats stats;
+static struct registry *registry;
+static struct registry_pipeline *pipeline;
+static int lines;
+
+static const struct address_hash address = {.hex = HASH};
+
+/* ---- What is asked, and what came of it --------------------------------------------------------
+ */
+
+static struct registry_call calls[CALLS];
+static size_t order[2 * CALLS]; /* of the answers: indices of calls */
+static size_t answers;
+static unsigned writes;
+
+/* What the pipeline writes with, too. */
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    writes += fd == registry_pipeline_fd(pipeline);
+    return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
+}
+
+static void answered(struct registry_call *call)
+{
+    order[answers++] = (size_t)(call - calls);
+}
+
+static void ask(size_t i, enum registry_call_kind kind)
+{
+    calls[i] = (struct registry_call){.kind = kind,
+                                      .bucket = REGISTRY_BUCKET_REGISTER,
+                                      .address = &address,
+                                      .key = {.hex = KEY},
+                                      .answered = answered,
+                                      .result = REGISTRY_PENDING};
+    registry_pipeline_ask(pipeline, &calls[i]);
+}
+
+static void ask_some(size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        ask(i, REGISTRY_CALL_UNREGISTER);
+}
+
+static void sends_all(void)
+{
+    ck_assert(!registry_pipeline_send(pipeline));
+}
+
+/* Reads until so many answers have come in all; the socket has them already. */
+static void has_answered(size_t count)
+{
+    while (answers < count && registry_pipeline_is_open(pipeline))
+        registry_pipeline_read(pipeline);
+    ck_assert_uint_eq(answers, count);
+}
+
+static void all_are(size_t count, enum registry_result result)
+{
+    ck_assert_uint_eq(answers, count);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(calls[i].result, result);
+}
+
+static uint64_t redis_errors(void)
+{
+    return atomic_exchange(&stats.pending[STAT_REDIS_ERRORS], 0);
+}
+
+/* ---- The connection ----------------------------------------------------------------------------
+ */
+
+static const char *url(const char *name, void *arg)
+{
+    (void)arg;
+    return strcmp(name, "REDIS_URL") == 0 ? redis.url : NULL;
+}
+
+static void *greet(void *arg)
+{
+    played_redis_greet(arg);
+    return NULL;
+}
+
+static void connects(void)
+{
+    registry_free(&registry);
+    registry = registry_new(settings, &stats);
+    ck_assert_int_eq(pthread_create(&redis.greeter, NULL, greet, &redis), 0);
+    ck_assert_int_eq(registry_check(registry), REGISTRY_OK);
+    ck_assert_int_eq(pthread_join(redis.greeter, NULL), 0);
+    ck_assert(registry_pipeline_open(pipeline, registry));
+    ck_assert(!registry_is_connected(registry));
+}
+
+static void setup(void)
+{
+    played_redis_begin(&redis);
+    settings = settings_read(SETTINGS_FCGI, url, NULL, stderr);
+    ck_assert_ptr_nonnull(settings);
+    pipeline = registry_pipeline_new(settings, &stats);
+    ck_assert_ptr_nonnull(pipeline);
+    connects();
+    log_open("test", LOG_LEVEL_INFO, LOG_TARGET_STDERR);
+    lines = capture_log();
+    now = 1000000;
+}
+
+static void teardown(void)
+{
+    registry_pipeline_free(&pipeline);
+    registry_free(&registry);
+    settings_free(&settings);
+    played_redis_end(&redis);
+    (void)close(lines);
+}
+
+/* ---- Answers -----------------------------------------------------------------------------------
+ */
+
+START_TEST(each_kind_has_its_answer)
+{
+    static const struct registration registration = {.token = "t", .platform = PLATFORM_IOS};
+
+    ask(0, REGISTRY_CALL_SPEND);
+    ask(1, REGISTRY_CALL_UNREGISTER);
+    ask(2, REGISTRY_CALL_COUNT);
+    ask(3, REGISTRY_CALL_REGISTER);
+    calls[3].registration = &registration; /* a command is put together when it is sent */
+    ask(4, REGISTRY_CALL_SPEND);
+    sends_all();
+    played_redis_answer(&redis, "FCALL mostro2_spend 1 mostro: register " HASH, ":59999999\r\n");
+    played_redis_answer(&redis, "FCALL mostro2_unregister 1 mostro: " HASH,
+                        "*2\r\n$6\r\nabsent\r\n:0\r\n");
+    played_redis_answer(&redis, "FCALL mostro2_count 1 mostro:", "*2\r\n:7\r\n:5\r\n");
+    played_redis_answer(&redis, "FCALL mostro2_register 1 mostro: " HASH,
+                        "*2\r\n$7\r\naddress\r\n:1999\r\n");
+    played_redis_answer(&redis, "FCALL mostro2_spend", ":0\r\n");
+    has_answered(5);
+    ck_assert_int_eq(calls[0].result, REGISTRY_REFUSED_ADDRESS);
+    ck_assert_uint_eq(calls[0].refused_for_ms, 59999);
+    ck_assert_int_eq(calls[1].result, REGISTRY_NOT_FOUND);
+    ck_assert_int_eq(calls[2].result, REGISTRY_OK);
+    ck_assert_uint_eq(calls[2].android, 7);
+    ck_assert_uint_eq(calls[2].ios, 5);
+    ck_assert_int_eq(calls[3].result, REGISTRY_REFUSED_ADDRESS);
+    ck_assert_uint_eq(calls[3].refused_for_ms, 1);
+    ck_assert_int_eq(calls[4].result, REGISTRY_OK);
+    ck_assert_uint_eq(redis_errors(), 0);
+}
+END_TEST
+
+START_TEST(all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order)
+{
+    ask_some(CALLS / 4);
+    writes = 0;
+    sends_all();
+    ck_assert_uint_eq(writes, 1);
+    for (size_t i = 0; i < CALLS / 4; i++)
+        played_redis_answer(&redis, "FCALL mostro2_unregister", OK_WORD);
+    registry_pipeline_read(pipeline); /* once */
+    all_are(CALLS / 4, REGISTRY_OK);
+    for (size_t i = 0; i < CALLS / 4; i++)
+        ck_assert_uint_eq(order[i], i);
+}
+END_TEST
+
+START_TEST(an_answer_may_come_in_pieces)
+{
+    static const char both[] = OK_WORD "*2\r\n$7\r\naddress\r\n:2000\r\n";
+    char byte[2] = "";
+
+    ask_some(2);
+    sends_all();
+    for (size_t i = 0; i < sizeof both - 1; i++) {
+        ck_assert_uint_eq(answers, i < strlen(OK_WORD) ? 0 : 1);
+        byte[0] = both[i];
+        played_redis_write(&redis, byte);
+        registry_pipeline_read(pipeline);
+    }
+    ck_assert_uint_eq(answers, 2);
+    ck_assert_int_eq(calls[1].result, REGISTRY_REFUSED_ADDRESS);
+}
+END_TEST
+
+static void *read_commands(void *arg)
+{
+    size_t *count = arg;
+
+    while (*count < CALLS && played_redis_read(&redis) != NULL)
+        (*count)++;
+    return NULL;
+}
+
+/* More than the socket takes at once. */
+START_TEST(what_is_left_goes_out_when_the_socket_takes_it)
+{
+    const int size = 4096;
+    size_t count = 0;
+    pthread_t reader;
+
+    ck_assert_int_eq(
+        setsockopt(registry_pipeline_fd(pipeline), SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+    ask_some(CALLS - 1);
+    ck_assert(registry_pipeline_send(pipeline));
+    ck_assert(registry_pipeline_send(pipeline)); /* which does not wait */
+    ask(CALLS - 1, REGISTRY_CALL_COUNT);
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_commands, &count), 0);
+    while (registry_pipeline_send(pipeline))
+        (void)usleep(1000);
+    ck_assert_int_eq(pthread_join(reader, NULL), 0);
+    ck_assert_uint_eq(count, CALLS);
+    ck_assert_str_eq(redis.command, "FCALL mostro2_count 1 mostro:");
+    ck_assert_uint_eq(answers, 0);
+}
+END_TEST
+
+static void ask_again(struct registry_call *call)
+{
+    answered(call);
+    if (answers < 3)
+        registry_pipeline_ask(pipeline, call);
+}
+
+START_TEST(an_answer_may_ask_again)
+{
+    ask(0, REGISTRY_CALL_COUNT);
+    calls[0].answered = ask_again;
+    for (int i = 0; i < 3; i++) {
+        sends_all();
+        played_redis_answer(&redis, "FCALL mostro2_count", "*2\r\n:1\r\n:1\r\n");
+        has_answered((size_t)i + 1);
+    }
+    /* Where there is no connection, too. */
+    answers = 0;
+    ask(0, REGISTRY_CALL_COUNT);
+    calls[0].answered = ask_again;
+    sends_all();
+    played_redis_hang_up(&redis);
+    registry_pipeline_read(pipeline);
+    ck_assert_uint_eq(answers, 3);
+    ck_assert_int_eq(calls[0].result, REGISTRY_UNAVAILABLE);
+}
+END_TEST
+
+/* ---- What goes wrong ---------------------------------------------------------------------------
+ */
+
+START_TEST(a_call_has_300_ms)
+{
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now), -1);
+    ask(0, REGISTRY_CALL_COUNT);
+    sends_all();
+    now += 100;
+    ask(1, REGISTRY_CALL_COUNT);
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now), 200);
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 199), 1);
+    ck_assert_uint_eq(answers, 0);
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 200), -1);
+    all_are(2, REGISTRY_UNAVAILABLE);
+    ck_assert(!registry_pipeline_is_open(pipeline));
+    ck_assert_uint_eq(logged(lines, "cannot be used: no answer in time; waiting for it"), 1);
+    ck_assert_uint_eq(redis_errors(), 2);
+    /* So that a late answer is nobody's. */
+    ck_assert_str_eq(played_redis_read(&redis), "FCALL mostro2_count 1 mostro:");
+    ck_assert_ptr_null(played_redis_read(&redis));
+    answers = 0;
+    ask(0, REGISTRY_CALL_COUNT);
+    all_are(1, REGISTRY_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(an_answer_to_no_question_closes_the_connection)
+{
+    ask(0, REGISTRY_CALL_COUNT);
+    sends_all();
+    played_redis_write(&redis, "*2\r\n:1\r\n:1\r\n*2\r\n:9\r\n:9\r\n");
+    registry_pipeline_read(pipeline);
+    ck_assert_uint_eq(answers, 1);
+    ck_assert_uint_eq(calls[0].android, 1);
+    ck_assert(!registry_pipeline_is_open(pipeline));
+    ck_assert_uint_eq(logged(lines, "it sent an answer to no question"), 1);
+}
+END_TEST
+
+START_TEST(errors_that_concern_the_server_close_the_connection)
+{
+    static const struct {
+        const char *error, *line;
+    } cases[] = {
+        {"-READONLY You can't write against a read only replica.\r\n", "point REDIS_URL at"},
+        {"-LOADING Redis is loading the dataset in memory\r\n", "it is loading its data"},
+        {"-NOAUTH Authentication required.\r\n", "it wants a password"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (i > 0)
+            connects();
+        now += 100000;
+        answers = 0;
+        ask_some(3);
+        sends_all();
+        played_redis_answer(&redis, "FCALL", OK_WORD);
+        played_redis_answer(&redis, "FCALL", cases[i].error);
+        registry_pipeline_read(pipeline);
+        ck_assert_uint_eq(answers, 3);
+        ck_assert_int_eq(calls[0].result, REGISTRY_OK);
+        ck_assert_int_eq(calls[1].result, REGISTRY_UNAVAILABLE);
+        ck_assert_int_eq(calls[2].result, REGISTRY_UNAVAILABLE);
+        ck_assert(!registry_pipeline_is_open(pipeline));
+        ck_assert_uint_eq(logged(lines, cases[i].line), 1);
+        ck_assert_uint_eq(redis_errors(), 2);
+    }
+}
+END_TEST
+
+START_TEST(errors_that_concern_a_call_do_not)
+{
+    ask(0, REGISTRY_CALL_REGISTER);
+    calls[0].registration = &(struct registration){.token = "t"};
+    ask(1, REGISTRY_CALL_NOTIFY);
+    ask(2, REGISTRY_CALL_UNREGISTER);
+    ask(3, REGISTRY_CALL_UNREGISTER);
+    ask(4, REGISTRY_CALL_COUNT);
+    ask(5, REGISTRY_CALL_COUNT);
+    sends_all();
+    played_redis_answer(&redis, "FCALL mostro2_register", "-OOM command not allowed\r\n");
+    played_redis_answer(&redis, "FCALL mostro2_notify", "-OOM command not allowed\r\n");
+    played_redis_answer(&redis, "FCALL", "-ERR user_script:1: something\r\n");
+    played_redis_answer(&redis, "FCALL", "-ERR user_script:1: something\r\n");
+    played_redis_answer(&redis, "FCALL", "+PONG\r\n"); /* which registry.lua never gives */
+    played_redis_answer(&redis, "FCALL", "*2\r\n:1\r\n:1\r\n");
+    has_answered(6);
+    ck_assert_int_eq(calls[0].result, REGISTRY_FULL);
+    ck_assert_int_eq(calls[1].result, REGISTRY_QUEUE_FULL);
+    ck_assert_int_eq(calls[2].result, REGISTRY_UNAVAILABLE);
+    ck_assert_int_eq(calls[3].result, REGISTRY_UNAVAILABLE);
+    ck_assert_int_eq(calls[4].result, REGISTRY_UNAVAILABLE);
+    ck_assert_int_eq(calls[5].result, REGISTRY_OK);
+    ck_assert(registry_pipeline_is_open(pipeline));
+    ck_assert_uint_eq(logged(lines, "error: registry: "), 3); /* each kind once */
+    ck_assert_uint_eq(redis_errors(), 4);
+}
+END_TEST
+
+START_TEST(what_does_not_end_ends)
+{
+    static char many[65536];
+    size_t sent = 0;
+
+    ask(0, REGISTRY_CALL_COUNT);
+    sends_all();
+    played_redis_answer(&redis, "FCALL", "*65537\r\n");
+    registry_pipeline_read(pipeline);
+    all_are(1, REGISTRY_UNAVAILABLE);
+
+    answers = 0;
+    connects();
+    ask(0, REGISTRY_CALL_COUNT);
+    sends_all();
+    played_redis_answer(&redis, "FCALL", "$99999999\r\n");
+    memset(many, 'x', sizeof many - 1);
+    while (registry_pipeline_is_open(pipeline)) {
+        ssize_t n = syscall(SYS_sendto, redis.fd, many, sizeof many, MSG_DONTWAIT, NULL, 0);
+
+        sent += n > 0 ? (size_t)n : 0;
+        registry_pipeline_read(pipeline);
+    }
+    all_are(1, REGISTRY_UNAVAILABLE);
+    ck_assert_uint_ge(sent, 8u << 20);
+    ck_assert_uint_le(sent, 9u << 20);
+}
+END_TEST
+
+/* The bound is on one answer, not on all that are under way. */
+START_TEST(many_answers_may_be_long_together)
+{
+    static char text[1 << 18];
+    int n = snprintf(text, sizeof text, "$%zu\r\n", sizeof text - 100);
+
+    memset(text + n, 'x', sizeof text - 100);
+    (void)snprintf(text + n + sizeof text - 100, 3, "\r\n");
+    ask_some(50);
+    sends_all();
+    for (size_t i = 0; i < 50; i++) {
+        const char *left = text;
+
+        while (*left != '\0') {
+            ssize_t sent = syscall(SYS_sendto, redis.fd, left, strlen(left), MSG_DONTWAIT, NULL, 0);
+
+            left += sent > 0 ? sent : 0;
+            registry_pipeline_read(pipeline);
+        }
+    }
+    has_answered(50);
+    ck_assert(registry_pipeline_is_open(pipeline));
+}
+END_TEST
+
+/* ---- The library -------------------------------------------------------------------------------
+ */
+
+START_TEST(a_library_that_is_missing_is_loaded_once_and_the_calls_asked_again)
+{
+    ask_some(3);
+    sends_all();
+    for (size_t i = 0; i < 2; i++)
+        played_redis_answer(&redis, "FCALL mostro2_unregister", NOT_FOUND);
+    registry_pipeline_read(pipeline);
+    ask(3, REGISTRY_CALL_COUNT);
+    sends_all();
+    played_redis_answer(&redis, "FCALL mostro2_unregister",
+                        NOT_FOUND); /* sent before the library */
+    played_redis_answer(&redis, "FUNCTION LOAD REPLACE #!lua name=", LOADED);
+    for (size_t i = 0; i < 2; i++)
+        played_redis_answer(&redis, "FCALL mostro2_unregister", OK_WORD);
+    played_redis_answer(&redis, "FCALL mostro2_count", "*2\r\n:1\r\n:1\r\n");
+    has_answered(3);
+    sends_all();
+    played_redis_answer(&redis, "FCALL mostro2_unregister", OK_WORD);
+    has_answered(4);
+    all_are(4, REGISTRY_OK);
+    ck_assert_uint_eq(redis_errors(), 0);
+    /* Then it is missing anew. */
+    answers = 0;
+    ask(0, REGISTRY_CALL_UNREGISTER);
+    sends_all();
+    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    registry_pipeline_read(pipeline);
+    sends_all();
+    played_redis_answer(&redis, "FUNCTION LOAD", LOADED);
+    played_redis_answer(&redis, "FCALL", OK_WORD);
+    has_answered(1);
+    all_are(1, REGISTRY_OK);
+}
+END_TEST
+
+START_TEST(a_library_that_does_not_help_is_loaded_once)
+{
+    ask(0, REGISTRY_CALL_UNREGISTER);
+    sends_all();
+    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    registry_pipeline_read(pipeline);
+    sends_all();
+    played_redis_answer(&redis, "FUNCTION LOAD", LOADED);
+    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    has_answered(1);
+    all_are(1, REGISTRY_UNAVAILABLE);
+    ck_assert_uint_eq(logged(lines, "Redis refused a command: ERR Function not found"), 1);
+    sends_all();
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now), -1); /* nothing is under way */
+    ck_assert(registry_pipeline_is_open(pipeline));
+}
+END_TEST
+
+START_TEST(a_library_that_cannot_be_loaded_is_why)
+{
+    ask(0, REGISTRY_CALL_UNREGISTER);
+    sends_all();
+    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    registry_pipeline_read(pipeline);
+    sends_all();
+    played_redis_answer(&redis, "FUNCTION LOAD", "-OOM command not allowed\r\n");
+    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    has_answered(1);
+    all_are(1, REGISTRY_FULL);
+    ck_assert_uint_eq(logged(lines, "error: registry: Redis is full"), 1);
+}
+END_TEST
+
+/* From when it was first asked, though others were asked and answered since. */
+START_TEST(a_call_that_is_asked_again_has_no_more_time)
+{
+    ask_some(2);
+    sends_all();
+    now += 250;
+    ask(2, REGISTRY_CALL_UNREGISTER);
+    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    registry_pipeline_read(pipeline);
+    sends_all();
+    played_redis_answer(&redis, "FCALL", OK_WORD);
+    has_answered(1);
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 49), 1);
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 50), -1);
+    ck_assert_uint_eq(answers, 3);
+    ck_assert_int_eq(calls[0].result, REGISTRY_UNAVAILABLE);
+}
+END_TEST
+
+/* ---- Between two connections -------------------------------------------------------------------
+ */
+
+static void loses_an_idle_connection(void)
+{
+    played_redis_hang_up(&redis);
+    registry_pipeline_read(pipeline);
+    ck_assert(!registry_pipeline_is_open(pipeline));
+    ask(0, REGISTRY_CALL_UNREGISTER);
+    ck_assert_uint_eq(answers, 0);
+}
+
+START_TEST(an_idle_connection_that_redis_closes_costs_no_call)
+{
+    loses_an_idle_connection();
+    connects();
+    sends_all();
+    played_redis_answer(&redis, "FCALL", OK_WORD);
+    has_answered(1);
+    all_are(1, REGISTRY_OK);
+    ck_assert_uint_eq(logged(lines, "redis:"), 0);
+}
+END_TEST
+
+START_TEST(calls_do_not_wait_for_a_connection_that_does_not_come)
+{
+    loses_an_idle_connection();
+    registry_pipeline_give_up(pipeline);
+    all_are(1, REGISTRY_UNAVAILABLE);
+    ask(1, REGISTRY_CALL_UNREGISTER);
+    all_are(2, REGISTRY_UNAVAILABLE);
+
+    answers = 0;
+    connects();
+    loses_an_idle_connection();
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 299), 1);
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 300), -1);
+    all_are(1, REGISTRY_UNAVAILABLE);
+    ask(1, REGISTRY_CALL_UNREGISTER);
+    all_are(2, REGISTRY_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(a_connection_that_ends_answers_what_was_sent)
+{
+    ask_some(2);
+    sends_all();
+    played_redis_answer(&redis, "FCALL", OK_WORD);
+    played_redis_hang_up(&redis);
+    has_answered(2);
+    ck_assert_int_eq(calls[0].result, REGISTRY_OK);
+    ck_assert_int_eq(calls[1].result, REGISTRY_UNAVAILABLE);
+    ck_assert_uint_eq(logged(lines, "warn: redis: "), 1);
+    ask(0, REGISTRY_CALL_UNREGISTER);
+    ck_assert_uint_eq(answers, 3); /* without a wait */
+}
+END_TEST
+
+UNIT_MAIN_WITH("registry_pipeline", setup, teardown, each_kind_has_its_answer,
+               all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order,
+               an_answer_may_come_in_pieces, what_is_left_goes_out_when_the_socket_takes_it,
+               an_answer_may_ask_again, a_call_has_300_ms,
+               an_answer_to_no_question_closes_the_connection,
+               errors_that_concern_the_server_close_the_connection,
+               errors_that_concern_a_call_do_not, what_does_not_end_ends,
+               many_answers_may_be_long_together,
+               a_library_that_is_missing_is_loaded_once_and_the_calls_asked_again,
+               a_library_that_does_not_help_is_loaded_once, a_library_that_cannot_be_loaded_is_why,
+               a_call_that_is_asked_again_has_no_more_time,
+               an_idle_connection_that_redis_closes_costs_no_call,
+               calls_do_not_wait_for_a_connection_that_does_not_come,
+               a_connection_that_ends_answers_what_was_sent)

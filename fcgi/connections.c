@@ -194,13 +194,16 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t len
         struct request_frame *frame = &connection->frame;
         size_t before = frame->len, used;
 
-        /* One request may come early, no more. */
-        if (frame->state == REQUEST_FRAME_WHOLE ||
-            request_frame_feed(frame, bytes, len, &used) == REQUEST_FRAME_REFUSED) {
+        if (frame->state == REQUEST_FRAME_WHOLE) { /* one request may come early, no more */
             connection->is_last = true;
             return;
         }
+        (void)request_frame_feed(frame, bytes, len, &used);
         all->reading_bytes += frame->len - before;
+        if (frame->state == REQUEST_FRAME_REFUSED) {
+            connection->is_last = true;
+            return;
+        }
         bytes += used;
         len -= used;
         if (frame->state == REQUEST_FRAME_WHOLE && connection->turn == NULL)

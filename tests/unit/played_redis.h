@@ -1,13 +1,11 @@
 /* played_redis: the test's end of a connection to Redis.
  *
- * A Unix socket that a struct registry connects to. One thread greets a connection as a Redis does
- * that may be used and takes the library; after that the test reads commands and writes answers
- * itself. */
+ * A Unix socket that a struct registry connects to; the test reads its commands and writes the
+ * answers. */
 #ifndef MOSTRO_PLAYED_REDIS_H
 #define MOSTRO_PLAYED_REDIS_H
 
 #include <hiredis/hiredis.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +14,7 @@
 
 #include "unit.h"
 
+/* What a Redis that may be used answers to ROLE, CONFIG GET and SET. */
 #define PLAYED_REDIS_GREETING                                                                    \
     "*1\r\n$6\r\nmaster\r\n"                                                                     \
     "*6\r\n$4\r\nsave\r\n$0\r\n\r\n$10\r\nappendonly\r\n$2\r\nno\r\n$16\r\nmaxmemory-policy\r\n" \
@@ -28,7 +27,6 @@ struct played_redis {
     int fd; /* of the connection that was accepted last, or -1 */
     redisReader *reader;
     char command[512]; /* the last one's words, as far as they fit */
-    pthread_t greeter;
 };
 
 static void played_redis_begin(struct played_redis *redis)
@@ -56,12 +54,11 @@ static void played_redis_hang_up(struct played_redis *redis)
     redis->reader = NULL;
 }
 
-static void played_redis_end(struct played_redis *redis)
+/* Nobody can connect any more. */
+static void played_redis_end(const struct played_redis *redis)
 {
     char path[sizeof redis->folder + 8];
 
-    played_redis_hang_up(redis);
-    (void)close(redis->listening);
     (void)snprintf(path, sizeof path, "%s/socket", redis->folder);
     (void)unlink(path);
     (void)rmdir(redis->folder);
@@ -112,26 +109,6 @@ static void played_redis_write(const struct played_redis *redis, const char *ans
 {
     ck_assert_int_eq(send(redis->fd, answer, strlen(answer), MSG_NOSIGNAL),
                      (ssize_t)strlen(answer));
-}
-
-/* Reads a command that begins like this, and answers it. */
-static void played_redis_answer(struct played_redis *redis, const char *command, const char *answer)
-{
-    const char *words = played_redis_read(redis);
-
-    ck_assert_ptr_nonnull(words);
-    ck_assert_msg(strncmp(words, command, strlen(command)) == 0, "%s came for %s", words, command);
-    played_redis_write(redis, answer);
-}
-
-static void played_redis_greet(struct played_redis *redis)
-{
-    played_redis_accept(redis);
-    (void)played_redis_read(redis); /* ROLE */
-    (void)played_redis_read(redis); /* CONFIG GET */
-    (void)played_redis_read(redis); /* SET */
-    played_redis_write(redis, PLAYED_REDIS_GREETING);
-    played_redis_answer(redis, "FUNCTION LOAD REPLACE", "$13\r\nmostro_push_2\r\n");
 }
 
 #endif

@@ -1,6 +1,6 @@
 #include "registry/registry_pipeline.h"
 
-#include <errno.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 
 #include "captured_log.h"
@@ -91,6 +91,16 @@ static uint64_t redis_errors(void)
 /* ---- The connection ----------------------------------------------------------------------------
  */
 
+/* Reads a command that begins like this, and answers it. */
+static void answers_to(const char *command, const char *answer)
+{
+    const char *words = played_redis_read(&redis);
+
+    ck_assert_ptr_nonnull(words);
+    ck_assert_msg(strncmp(words, command, strlen(command)) == 0, "%s came for %s", words, command);
+    played_redis_write(&redis, answer);
+}
+
 static const char *url(const char *name, void *arg)
 {
     (void)arg;
@@ -99,17 +109,25 @@ static const char *url(const char *name, void *arg)
 
 static void *greet(void *arg)
 {
-    played_redis_greet(arg);
+    (void)arg;
+    played_redis_accept(&redis);
+    (void)played_redis_read(&redis); /* ROLE */
+    (void)played_redis_read(&redis); /* CONFIG GET */
+    (void)played_redis_read(&redis); /* SET */
+    played_redis_write(&redis, PLAYED_REDIS_GREETING);
+    answers_to("FUNCTION LOAD REPLACE", LOADED);
     return NULL;
 }
 
 static void connects(void)
 {
+    pthread_t greeter;
+
     registry_free(&registry);
     registry = registry_new(settings, &stats);
-    ck_assert_int_eq(pthread_create(&redis.greeter, NULL, greet, &redis), 0);
+    ck_assert_int_eq(pthread_create(&greeter, NULL, greet, NULL), 0);
     ck_assert_int_eq(registry_check(registry), REGISTRY_OK);
-    ck_assert_int_eq(pthread_join(redis.greeter, NULL), 0);
+    ck_assert_int_eq(pthread_join(greeter, NULL), 0);
     ck_assert(registry_pipeline_open(pipeline, registry));
     ck_assert(!registry_is_connected(registry));
 }
@@ -132,6 +150,7 @@ static void teardown(void)
     registry_pipeline_free(&pipeline);
     registry_free(&registry);
     settings_free(&settings);
+    played_redis_hang_up(&redis);
     played_redis_end(&redis);
     (void)close(lines);
 }
@@ -150,13 +169,11 @@ START_TEST(each_kind_has_its_answer)
     calls[3].registration = &registration; /* a command is put together when it is sent */
     ask(4, REGISTRY_CALL_SPEND);
     sends_all();
-    played_redis_answer(&redis, "FCALL mostro2_spend 1 mostro: register " HASH, ":59999999\r\n");
-    played_redis_answer(&redis, "FCALL mostro2_unregister 1 mostro: " HASH,
-                        "*2\r\n$6\r\nabsent\r\n:0\r\n");
-    played_redis_answer(&redis, "FCALL mostro2_count 1 mostro:", "*2\r\n:7\r\n:5\r\n");
-    played_redis_answer(&redis, "FCALL mostro2_register 1 mostro: " HASH,
-                        "*2\r\n$7\r\naddress\r\n:1999\r\n");
-    played_redis_answer(&redis, "FCALL mostro2_spend", ":0\r\n");
+    answers_to("FCALL mostro2_spend 1 mostro: register " HASH, ":59999999\r\n");
+    answers_to("FCALL mostro2_unregister 1 mostro: " HASH, "*2\r\n$6\r\nabsent\r\n:0\r\n");
+    answers_to("FCALL mostro2_count 1 mostro:", "*2\r\n:7\r\n:5\r\n");
+    answers_to("FCALL mostro2_register 1 mostro: " HASH, "*2\r\n$7\r\naddress\r\n:1999\r\n");
+    answers_to("FCALL mostro2_spend", ":0\r\n");
     has_answered(5);
     ck_assert_int_eq(calls[0].result, REGISTRY_REFUSED_ADDRESS);
     ck_assert_uint_eq(calls[0].refused_for_ms, 59999);
@@ -178,7 +195,7 @@ START_TEST(all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order)
     sends_all();
     ck_assert_uint_eq(writes, 1);
     for (size_t i = 0; i < CALLS / 4; i++)
-        played_redis_answer(&redis, "FCALL mostro2_unregister", OK_WORD);
+        answers_to("FCALL mostro2_unregister", OK_WORD);
     registry_pipeline_read(pipeline); /* once */
     all_are(CALLS / 4, REGISTRY_OK);
     for (size_t i = 0; i < CALLS / 4; i++)
@@ -250,7 +267,7 @@ START_TEST(an_answer_may_ask_again)
     calls[0].answered = ask_again;
     for (int i = 0; i < 3; i++) {
         sends_all();
-        played_redis_answer(&redis, "FCALL mostro2_count", "*2\r\n:1\r\n:1\r\n");
+        answers_to("FCALL mostro2_count", "*2\r\n:1\r\n:1\r\n");
         has_answered((size_t)i + 1);
     }
     /* Where there is no connection, too. */
@@ -322,8 +339,8 @@ START_TEST(errors_that_concern_the_server_close_the_connection)
         answers = 0;
         ask_some(3);
         sends_all();
-        played_redis_answer(&redis, "FCALL", OK_WORD);
-        played_redis_answer(&redis, "FCALL", cases[i].error);
+        answers_to("FCALL", OK_WORD);
+        answers_to("FCALL", cases[i].error);
         registry_pipeline_read(pipeline);
         ck_assert_uint_eq(answers, 3);
         ck_assert_int_eq(calls[0].result, REGISTRY_OK);
@@ -346,12 +363,12 @@ START_TEST(errors_that_concern_a_call_do_not)
     ask(4, REGISTRY_CALL_COUNT);
     ask(5, REGISTRY_CALL_COUNT);
     sends_all();
-    played_redis_answer(&redis, "FCALL mostro2_register", "-OOM command not allowed\r\n");
-    played_redis_answer(&redis, "FCALL mostro2_notify", "-OOM command not allowed\r\n");
-    played_redis_answer(&redis, "FCALL", "-ERR user_script:1: something\r\n");
-    played_redis_answer(&redis, "FCALL", "-ERR user_script:1: something\r\n");
-    played_redis_answer(&redis, "FCALL", "+PONG\r\n"); /* which registry.lua never gives */
-    played_redis_answer(&redis, "FCALL", "*2\r\n:1\r\n:1\r\n");
+    answers_to("FCALL mostro2_register", "-OOM command not allowed\r\n");
+    answers_to("FCALL mostro2_notify", "-OOM command not allowed\r\n");
+    answers_to("FCALL", "-ERR user_script:1: something\r\n");
+    answers_to("FCALL", "-ERR user_script:1: something\r\n");
+    answers_to("FCALL", "+PONG\r\n"); /* which registry.lua never gives */
+    answers_to("FCALL", "*2\r\n:1\r\n:1\r\n");
     has_answered(6);
     ck_assert_int_eq(calls[0].result, REGISTRY_FULL);
     ck_assert_int_eq(calls[1].result, REGISTRY_QUEUE_FULL);
@@ -372,7 +389,7 @@ START_TEST(what_does_not_end_ends)
 
     ask(0, REGISTRY_CALL_COUNT);
     sends_all();
-    played_redis_answer(&redis, "FCALL", "*65537\r\n");
+    answers_to("FCALL", "*65537\r\n");
     registry_pipeline_read(pipeline);
     all_are(1, REGISTRY_UNAVAILABLE);
 
@@ -380,7 +397,7 @@ START_TEST(what_does_not_end_ends)
     connects();
     ask(0, REGISTRY_CALL_COUNT);
     sends_all();
-    played_redis_answer(&redis, "FCALL", "$99999999\r\n");
+    answers_to("FCALL", "$99999999\r\n");
     memset(many, 'x', sizeof many - 1);
     while (registry_pipeline_is_open(pipeline)) {
         ssize_t n = syscall(SYS_sendto, redis.fd, many, sizeof many, MSG_DONTWAIT, NULL, 0);
@@ -427,19 +444,19 @@ START_TEST(a_library_that_is_missing_is_loaded_once_and_the_calls_asked_again)
     ask_some(3);
     sends_all();
     for (size_t i = 0; i < 2; i++)
-        played_redis_answer(&redis, "FCALL mostro2_unregister", NOT_FOUND);
+        answers_to("FCALL mostro2_unregister", NOT_FOUND);
     registry_pipeline_read(pipeline);
     ask(3, REGISTRY_CALL_COUNT);
     sends_all();
     /* The third was sent before the library. */
-    played_redis_answer(&redis, "FCALL mostro2_unregister", NOT_FOUND);
+    answers_to("FCALL mostro2_unregister", NOT_FOUND);
     registry_pipeline_read(pipeline);
     sends_all();
-    played_redis_answer(&redis, "FUNCTION LOAD REPLACE #!lua name=", LOADED);
+    answers_to("FUNCTION LOAD REPLACE #!lua name=", LOADED);
     for (size_t i = 0; i < 2; i++)
-        played_redis_answer(&redis, "FCALL mostro2_unregister", OK_WORD);
-    played_redis_answer(&redis, "FCALL mostro2_count", "*2\r\n:1\r\n:1\r\n");
-    played_redis_answer(&redis, "FCALL mostro2_unregister", OK_WORD);
+        answers_to("FCALL mostro2_unregister", OK_WORD);
+    answers_to("FCALL mostro2_count", "*2\r\n:1\r\n:1\r\n");
+    answers_to("FCALL mostro2_unregister", OK_WORD);
     has_answered(4);
     all_are(4, REGISTRY_OK);
     ck_assert_uint_eq(redis_errors(), 0);
@@ -447,11 +464,11 @@ START_TEST(a_library_that_is_missing_is_loaded_once_and_the_calls_asked_again)
     answers = 0;
     ask(0, REGISTRY_CALL_UNREGISTER);
     sends_all();
-    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    answers_to("FCALL", NOT_FOUND);
     registry_pipeline_read(pipeline);
     sends_all();
-    played_redis_answer(&redis, "FUNCTION LOAD", LOADED);
-    played_redis_answer(&redis, "FCALL", OK_WORD);
+    answers_to("FUNCTION LOAD", LOADED);
+    answers_to("FCALL", OK_WORD);
     has_answered(1);
     all_are(1, REGISTRY_OK);
 }
@@ -461,11 +478,11 @@ START_TEST(a_library_that_does_not_help_is_loaded_once)
 {
     ask(0, REGISTRY_CALL_UNREGISTER);
     sends_all();
-    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    answers_to("FCALL", NOT_FOUND);
     registry_pipeline_read(pipeline);
     sends_all();
-    played_redis_answer(&redis, "FUNCTION LOAD", LOADED);
-    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    answers_to("FUNCTION LOAD", LOADED);
+    answers_to("FCALL", NOT_FOUND);
     has_answered(1);
     all_are(1, REGISTRY_UNAVAILABLE);
     ck_assert_uint_eq(logged(lines, "Redis refused a command: ERR Function not found"), 1);
@@ -479,11 +496,11 @@ START_TEST(a_library_that_cannot_be_loaded_is_why)
 {
     ask(0, REGISTRY_CALL_UNREGISTER);
     sends_all();
-    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    answers_to("FCALL", NOT_FOUND);
     registry_pipeline_read(pipeline);
     sends_all();
-    played_redis_answer(&redis, "FUNCTION LOAD", "-OOM command not allowed\r\n");
-    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    answers_to("FUNCTION LOAD", "-OOM command not allowed\r\n");
+    answers_to("FCALL", NOT_FOUND);
     has_answered(1);
     all_are(1, REGISTRY_FULL);
     ck_assert_uint_eq(logged(lines, "error: registry: Redis is full"), 1);
@@ -497,10 +514,10 @@ START_TEST(a_call_that_is_asked_again_has_no_more_time)
     sends_all();
     now += 250;
     ask(2, REGISTRY_CALL_UNREGISTER);
-    played_redis_answer(&redis, "FCALL", NOT_FOUND);
+    answers_to("FCALL", NOT_FOUND);
     registry_pipeline_read(pipeline);
     sends_all();
-    played_redis_answer(&redis, "FCALL", OK_WORD);
+    answers_to("FCALL", OK_WORD);
     has_answered(1);
     ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 49), 1);
     ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 50), -1);
@@ -526,7 +543,7 @@ START_TEST(an_idle_connection_that_redis_closes_costs_no_call)
     loses_an_idle_connection();
     connects();
     sends_all();
-    played_redis_answer(&redis, "FCALL", OK_WORD);
+    answers_to("FCALL", OK_WORD);
     has_answered(1);
     all_are(1, REGISTRY_OK);
     ck_assert_uint_eq(logged(lines, "redis:"), 0);
@@ -556,7 +573,7 @@ START_TEST(a_connection_that_ends_answers_what_was_sent)
 {
     ask_some(2);
     sends_all();
-    played_redis_answer(&redis, "FCALL", OK_WORD);
+    answers_to("FCALL", OK_WORD);
     played_redis_hang_up(&redis);
     has_answered(2);
     ck_assert_int_eq(calls[0].result, REGISTRY_OK);

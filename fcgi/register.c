@@ -125,16 +125,17 @@ enum routes_step unregister_begin(struct responder *responder, struct exchange *
 
 void unregister_finish(struct responder *responder, struct exchange *exchange)
 {
-    static const char removed[] =
-        "{\"success\":true,\"message\":\"Token unregistered successfully\"}";
-    static const char absent[] =
-        "{\"success\":true,\"message\":\"Token not found (may have already been unregistered)\"}";
     const struct registry_call *call = &exchange->call;
 
     if (call->kind == REGISTRY_CALL_UNREGISTER)
         tell_unregistered(call);
     if (call->result != REGISTRY_OK && call->result != REGISTRY_NOT_FOUND)
         responder_refuse(responder, exchange);
+    else if (call->kind == REGISTRY_CALL_UNREGISTER && call->result == REGISTRY_OK)
+        response_constant(&exchange->response, 200,
+                          "{\"success\":true,\"message\":\"Token unregistered successfully\"}");
     else if (call->kind == REGISTRY_CALL_UNREGISTER)
-        response_constant(&exchange->response, 200, call->result == REGISTRY_OK ? removed : absent);
+        response_constant(&exchange->response, 200,
+                          "{\"success\":true,"
+                          "\"message\":\"Token not found (may have already been unregistered)\"}");
 }

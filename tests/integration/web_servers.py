@@ -116,5 +116,5 @@ def nginx(site):
 
 
 # Who those are that will not run as root: the workers' socket has to be theirs.
-RUNS_AS = {"apache": "www-data"}
+RUNS_AS = {"apache": "www-data", "apache-closing": "www-data"}
 WEB_SERVERS = {"lighttpd": lighttpd, "nginx": nginx}

@@ -23,6 +23,10 @@
 #define EVENTS_MAX 64 /* of one turn of the loop, and so about the most calls in one write */
 #define TURN_MS    1000
 
+/* New connections in one turn: enough for their calls to share a write to Redis, and few, so that
+ * several workers get their share of those that are kept. */
+#define ACCEPTED_MAX 8
+
 /* When it is to end: how long for a request that comes late to a connection that is kept, and how
  * long for one that comes slowly. */
 #define IDLE_GRACE_MS 1000
@@ -123,24 +127,32 @@ static void run_short_of_descriptors(void)
         pause_accepting();
 }
 
-static void listen_ready(struct watch *watch, uint32_t events)
+/* False where there is none, or none can be had now. */
+static bool accept_one(void)
 {
-    int fd;
+    int fd = accept4(worker.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-    (void)watch;
-    (void)events;
-    if (worker.stopping)
-        return;
-    fd = accept4(worker.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         connections_take(worker.connections, fd);
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         run_short_of_descriptors();
     } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
         log_error("worker: cannot accept a connection: %s", strerror(errno));
         worker.failed = true;
         stop();
     }
+    return false;
+}
+
+static void listen_ready(struct watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+    for (int i = 0; i < ACCEPTED_MAX && !worker.stopping; i++)
+        if (!accept_one())
+            break;
 }
 
 /* ---- Redis ----------------------------------------------------------------------------------- */

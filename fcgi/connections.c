@@ -17,6 +17,7 @@
 #include "watch.h"
 
 #define READING_MS        60000
+#define LINGERING_MS      2000
 #define READING_BYTES_MAX (16 * 1024 * 1024)
 #define READ_SIZE         (64 * 1024)
 #define CLOSED            (-1)
@@ -36,10 +37,11 @@ struct connection {
     bool is_watched; /* by epoll */
     bool is_last;    /* no request will be taken after the one under way */
     bool is_beginning;
+    bool awaits_end; /* of the last request's STDIN, which is whole without it */
     struct turn *turn;
     struct request_frame frame; /* of the next request */
     int64_t since_ms;           /* when it came into its list */
-    enum list { IDLE, READING, UNDER_WAY, GONE, LISTS } list;
+    enum list { IDLE, READING, UNDER_WAY, LINGERING, GONE, LISTS } list;
     TAILQ_ENTRY(connection) next;
 };
 
@@ -152,6 +154,7 @@ static void begin(struct connection *connection)
                                                 &turn->exchange.request);
 
     connection->is_last |= !connection->frame.keeps_connection || !is_read;
+    connection->awaits_end = connection->frame.ends_early;
     forget_frame(connection);
     if (!is_read) {
         free(turn);
@@ -168,6 +171,24 @@ static void begin(struct connection *connection)
     fastcgi_wipe_body(all->reader);
 }
 
+/* A web server that could not write the end of its request any more would take the answer for lost:
+ * says that no more will be said, and waits for that end, or for the web server to close. */
+static void linger(struct connection *connection)
+{
+    (void)shutdown(connection->fd, SHUT_WR);
+    move(connection, LINGERING);
+    watch_it(connection);
+}
+
+/* Takes the end from the socket: closed with it there, it would tell the web server of an error. */
+static void end_lingering(struct connection *connection)
+{
+    uint8_t end[64];
+
+    (void)recv(connection->fd, end, sizeof end, 0);
+    close_connection(connection);
+}
+
 /* Puts a connection into the list where it belongs, once nothing more can be done with it now. */
 static void settle(struct connection *connection)
 {
@@ -176,6 +197,10 @@ static void settle(struct connection *connection)
         begin(connection);
     if (connection->turn != NULL)
         return;
+    if (connection->is_last && connection->awaits_end && connection->fd != CLOSED) {
+        linger(connection);
+        return;
+    }
     if (connection->is_last) {
         close_connection(connection);
         return;
@@ -208,6 +233,9 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t len
         len -= used;
         if (frame->state == REQUEST_FRAME_WHOLE && connection->turn == NULL)
             begin(connection);
+        /* What has come after it is that end, or comes from a web server that wants no answer. */
+        if (len > 0)
+            connection->awaits_end = false;
     }
 }
 
@@ -223,6 +251,7 @@ static void read_some(struct connection *connection)
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         /* No request will come any more; one under way is answered all the same. */
         connection->is_last = true;
+        connection->awaits_end = false;
     }
     if (connection->is_last || connection->frame.state == REQUEST_FRAME_WHOLE)
         ignore_it(connection);
@@ -234,7 +263,9 @@ static void connection_ready(struct watch *watch, uint32_t events)
     struct connection *connection = (struct connection *)(void *)watch;
 
     (void)events;
-    if (connection->fd != CLOSED)
+    if (connection->list == LINGERING)
+        end_lingering(connection);
+    else if (connection->fd != CLOSED)
         read_some(connection);
 }
 
@@ -274,6 +305,9 @@ void connections_tidy(struct connections *all, int64_t now_ms)
     while ((slowest = TAILQ_FIRST(&all->list[READING])) != NULL &&
            (now_ms - slowest->since_ms > READING_MS || all->reading_bytes > READING_BYTES_MAX))
         close_connection(slowest);
+    while ((slowest = TAILQ_FIRST(&all->list[LINGERING])) != NULL &&
+           now_ms - slowest->since_ms > LINGERING_MS)
+        close_connection(slowest);
     free_gone(all);
 }
 
@@ -298,7 +332,8 @@ bool connections_are_busy(const struct connections *all)
 
 bool connections_are_gone(const struct connections *all)
 {
-    return !connections_are_busy(all) && TAILQ_EMPTY(&all->list[IDLE]);
+    return !connections_are_busy(all) && TAILQ_EMPTY(&all->list[IDLE]) &&
+           TAILQ_EMPTY(&all->list[LINGERING]);
 }
 
 void connections_free(struct connections **connections)

@@ -7,6 +7,10 @@
  * itself but one that makes no sense, is too slow, or was asked not to be kept: a request that is
  * on its way to a connection that is being closed is lost.
  *
+ * A request with CONTENT_LENGTH 0 is answered before the end of its STDIN has come
+ * (request_frame.h). Where the connection is then not kept, the worker waits for that end, or
+ * LINGERING_MS.
+ *
  * Bounds: READING_MS for a request to become whole; READING_BYTES_MAX for all that are being read,
  * beyond which the one that takes longest is closed. */
 #ifndef MOSTRO_CONNECTIONS_H

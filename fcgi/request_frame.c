@@ -294,6 +294,7 @@ static void end_params(struct request_frame *frame)
         refuse(frame);
     else if (has_no_body)
         end_body(frame);
+    frame->ends_early = frame->state == REQUEST_FRAME_WHOLE;
 }
 
 static void end_record(struct request_frame *frame)

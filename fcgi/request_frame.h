@@ -46,6 +46,7 @@ struct request_frame {
     uint8_t *bytes; /* the records; secret: request_frame_clear() wipes them */
     size_t len;
     bool keeps_connection; /* FCGI_KEEP_CONN; known when it is whole */
+    bool ends_early;       /* it is whole, and the end of its STDIN may still come */
     enum request_frame_state state;
 
     /* The frame's own. */

@@ -254,6 +254,21 @@ def test_a_late_end_of_the_body_cuts_no_answer_off(workers):
             assert one.answer().status == 200
 
 
+def test_the_late_end_of_a_body_can_still_be_sent(workers):
+    """Caddy answers 502 itself where its write fails; the worker closes when the end has come."""
+    told = parameters(REQUEST_METHOD="GET", REQUEST_URI="/api/health", CONTENT_LENGTH="0")
+    pid = pid_of(workers)
+    before = len(os.listdir(f"/proc/{pid}/fd"))
+    with contextlib.ExitStack() as open_:
+        for _ in range(20):
+            one = open_.enter_context(Connection(workers.address))
+            one.send(begin(flags=0) + stream(PARAMS, told))
+            assert one.answer().status == 200
+            assert one.is_closed()  # nothing more is said
+            one.send(record(STDIN)[:3])
+        wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= before + 1)
+
+
 def early_answers():
     """(status, request) where the answer is known before the body is looked at, or but for some of
     it."""

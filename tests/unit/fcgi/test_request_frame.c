@@ -522,6 +522,7 @@ START_TEST(without_a_body_a_request_is_whole_at_the_end_of_its_parameters)
         put_record(&wire, FCGI_STDIN, ID, "", 0, 0);
         ck_assert_int_eq(feed(), REQUEST_FRAME_WHOLE);
         assert_whole();
+        ck_assert_int_eq(frame.ends_early, cases[i].is_whole);
     }
 }
 END_TEST

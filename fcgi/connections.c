@@ -50,8 +50,8 @@ struct connections {
     struct responder *responder;
     struct fastcgi_reader *reader;
     bool finishing;
-    size_t reading_bytes;                 /* in the frames of all */
-    TAILQ_HEAD(, connection) list[LISTS]; /* each with the longest in it first */
+    size_t reading_bytes;                                /* in the frames of all */
+    TAILQ_HEAD(connection_list, connection) list[LISTS]; /* each with the longest in it first */
     uint8_t bytes[READ_SIZE];
 };
 

@@ -220,6 +220,7 @@ static void serve_one_turn(int timeout_ms)
 
         watch->ready(watch, events[i].events);
     }
+    watch_redis();
     send_to_redis();
 }
 
@@ -228,10 +229,7 @@ static void serve(void)
     int64_t now = clock_monotonic_ms(), tidied_ms = now;
 
     while (!is_done(now)) {
-        int timeout_ms = wait_ms(now);
-
-        watch_redis();
-        serve_one_turn(timeout_ms);
+        serve_one_turn(wait_ms(now));
         now = clock_monotonic_ms();
         connections_tidy(worker.connections, now);
         if (now - tidied_ms >= TURN_MS && !worker.accepts && !worker.stopping) {

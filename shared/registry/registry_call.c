@@ -27,16 +27,22 @@ static void add_address(struct registry_command *command, const struct registry_
     registry_add(command, limit->burst);
 }
 
-static void write_notify(struct registry_command *command, const struct registry_words *words,
-                         const struct registry_call *call)
+/* The settings are the same for all of them. */
+static void write_notifies(struct registry_command *command, const struct registry_words *words,
+                           const struct registry_call *call)
 {
+    unsigned calls = call->calls;
+
     registry_begin_function(command, words, REGISTRY_FUNCTION("notify"));
     registry_add(command, words->notify_address.interval);
     registry_add(command, words->notify_address.burst);
     registry_add_pubkey_limit(command, words);
     registry_add(command, words->notify_wakes_max);
-    registry_add(command, call->address != NULL ? call->address->hex : "");
-    registry_add_pubkey(command, &call->key);
+    for (; calls > 0; calls--) {
+        registry_add(command, call->address != NULL ? call->address->hex : "");
+        registry_add_pubkey(command, &call->key);
+        call = STAILQ_NEXT(call, next);
+    }
 }
 
 static void add_new_limit(struct registry_command *command, const struct registry_words *words,
@@ -82,7 +88,7 @@ bool registry_call_write(const struct registry_call *call, struct registry_comma
         add_address(command, words, call->bucket, call->address);
         return true;
     case REGISTRY_CALL_NOTIFY:
-        write_notify(command, words, call);
+        write_notifies(command, words, call);
         return true;
     case REGISTRY_CALL_REGISTER:
         return write_register(command, words, call);
@@ -114,15 +120,11 @@ static enum registry_result result_of_wait(struct registry_call *call, int64_t u
     return us > 0 ? REGISTRY_REFUSED_ADDRESS : REGISTRY_OK;
 }
 
-static enum registry_result read_wait(struct registry_call *call, redisReply *reply)
+static enum registry_result read_wait(struct registry_call *call, const redisReply *reply)
 {
-    int64_t us;
-
     if (reply->type != REDIS_REPLY_INTEGER)
-        return registry_unexpected_reply(reply);
-    us = reply->integer;
-    freeReplyObject(reply);
-    return result_of_wait(call, us);
+        return registry_unexpected_reply(NULL);
+    return result_of_wait(call, reply->integer);
 }
 
 static enum registry_result result_of_notify(struct registry_call *call, int64_t answer)
@@ -136,21 +138,18 @@ static enum registry_result result_of_notify(struct registry_call *call, int64_t
     return result_of_wait(call, answer);
 }
 
-/* The answer of notify is an array, with an element for each that it was asked about: one. */
-static enum registry_result read_notify(struct registry_call *call, redisReply *reply)
+/* An array, with an element for each notify of the command. */
+static enum registry_result read_notify(struct registry_call *call, const redisReply *reply,
+                                        size_t place, size_t calls)
 {
-    int64_t answer;
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER)
-        return registry_unexpected_reply(reply);
-    answer = reply->element[0]->integer;
-    freeReplyObject(reply);
-    return result_of_notify(call, answer);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != calls ||
+        reply->element[place]->type != REDIS_REPLY_INTEGER)
+        return registry_unexpected_reply(NULL);
+    return result_of_notify(call, reply->element[place]->integer);
 }
 
 /* The answer of register and unregister: { word, microseconds to wait }. */
-static enum registry_result read_outcome(struct registry_call *call, redisReply *reply)
+static enum registry_result read_outcome(struct registry_call *call, const redisReply *reply)
 {
     static const struct {
         const char *word;
@@ -173,23 +172,28 @@ static enum registry_result read_outcome(struct registry_call *call, redisReply 
                 set_wait(call, reply->element[1]->integer);
                 if (words[i].result == REGISTRY_FULL)
                     registry_tell_full(words[i].shortage);
-                freeReplyObject(reply);
                 return words[i].result;
             }
-    return registry_unexpected_reply(reply);
+    return registry_unexpected_reply(NULL);
 }
 
-static enum registry_result read_counts(struct registry_call *call, redisReply *reply)
+static bool is_count(const redisReply *reply)
 {
-    uint64_t counts[2] = {0, 0};
-    enum registry_result result = registry_read_numbers(reply, counts, 2);
-
-    call->android = counts[0];
-    call->ios = counts[1];
-    return result;
+    return reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0;
 }
 
-void registry_call_read(struct registry_call *call, redisReply *reply)
+static enum registry_result read_counts(struct registry_call *call, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !is_count(reply->element[0]) ||
+        !is_count(reply->element[1]))
+        return registry_unexpected_reply(NULL);
+    call->android = (uint64_t)reply->element[0]->integer;
+    call->ios = (uint64_t)reply->element[1]->integer;
+    return REGISTRY_OK;
+}
+
+void registry_call_read(struct registry_call *call, const redisReply *reply, size_t place,
+                        size_t calls)
 {
     call->refused_for_ms = 0;
     switch (call->kind) {
@@ -197,7 +201,7 @@ void registry_call_read(struct registry_call *call, redisReply *reply)
         call->result = read_wait(call, reply);
         break;
     case REGISTRY_CALL_NOTIFY:
-        call->result = read_notify(call, reply);
+        call->result = read_notify(call, reply, place, calls);
         break;
     case REGISTRY_CALL_REGISTER:
     case REGISTRY_CALL_UNREGISTER:

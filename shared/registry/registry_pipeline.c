@@ -156,15 +156,41 @@ static void add_library(struct registry_pipeline *pipeline)
         fail_all(pipeline);
 }
 
-static void add_call(struct registry_pipeline *pipeline, struct registry_call *call)
+/* How many calls share the command of the first: notifies that were asked one after the other. */
+static unsigned calls_in_one(const struct registry_call *first)
+{
+    const struct registry_call *call = first;
+    unsigned calls = 1;
+
+    if (first->kind == REGISTRY_CALL_NOTIFY)
+        while (calls < REGISTRY_NOTIFIES_MAX && (call = STAILQ_NEXT(call, next)) != NULL &&
+               call->kind == REGISTRY_CALL_NOTIFY)
+            calls++;
+    return calls;
+}
+
+static void move_first(struct registry_calls *from, struct registry_calls *to)
+{
+    struct registry_call *call = STAILQ_FIRST(from);
+
+    STAILQ_REMOVE_HEAD(from, next);
+    STAILQ_INSERT_TAIL(to, call, next);
+}
+
+/* Makes a command of the first that is asked, and of those that can share it. */
+static void add_first(struct registry_pipeline *pipeline)
 {
     struct registry_command *command = &pipeline->command;
+    struct registry_call *first = STAILQ_FIRST(&pipeline->asked);
 
-    if (!registry_call_write(call, command, &pipeline->words)) {
-        fail(pipeline, call);
+    first->calls = calls_in_one(first);
+    if (!registry_call_write(first, command, &pipeline->words)) {
+        STAILQ_REMOVE_HEAD(&pipeline->asked, next);
+        fail(pipeline, first);
         return;
     }
-    STAILQ_INSERT_TAIL(&pipeline->sent, call, next);
+    for (unsigned i = 0; i < first->calls; i++)
+        move_first(&pipeline->asked, &pipeline->sent);
     if (redis_pipeline_add(pipeline->redis, command->count, command->word, command->len) ==
         REDIS_DOWN)
         fail_all(pipeline);
@@ -173,14 +199,10 @@ static void add_call(struct registry_pipeline *pipeline, struct registry_call *c
 /* Makes commands of all that is asked. */
 static void add_all(struct registry_pipeline *pipeline)
 {
-    struct registry_call *call;
-
     if (pipeline->loading == TO_BE_LOADED)
         add_library(pipeline);
-    while ((call = STAILQ_FIRST(&pipeline->asked)) != NULL) {
-        STAILQ_REMOVE_HEAD(&pipeline->asked, next);
-        add_call(pipeline, call);
-    }
+    while (!STAILQ_EMPTY(&pipeline->asked))
+        add_first(pipeline);
 }
 
 bool registry_pipeline_send(struct registry_pipeline *pipeline)
@@ -222,24 +244,49 @@ static void take_loaded(struct registry_pipeline *pipeline, enum redis_status st
         registry_judge(pipeline->stats, status, redis_pipeline_error(pipeline->redis));
 }
 
+/* What Redis has said to a command. */
+struct said {
+    enum redis_status status;
+    const redisReply *reply; /* of REDIS_OK_REPLY */
+    size_t calls;            /* that the command was for */
+};
+
 static void answer(struct registry_pipeline *pipeline, struct registry_call *call,
-                   enum redis_status status, redisReply *reply)
+                   const struct said *said, size_t place)
 {
     const char *error = redis_pipeline_error(pipeline->redis);
-    bool is_not_found = status == REDIS_ERROR_REPLY && registry_is_not_found(error);
+    bool is_not_found = said->status == REDIS_ERROR_REPLY && registry_is_not_found(error);
 
     if (is_not_found && !call->is_repeated) {
         repeat(pipeline, call);
         return;
     }
     pipeline->repeated -= call->is_repeated;
-    if (status == REDIS_OK_REPLY)
-        registry_call_read(call, reply);
+    if (said->status == REDIS_OK_REPLY)
+        registry_call_read(call, said->reply, place, said->calls);
     else if (is_not_found && pipeline->load_result != REGISTRY_OK)
         registry_call_fail(call, pipeline->load_result); /* which the log has heard of */
     else
-        registry_call_fail(call, registry_judge(pipeline->stats, status, error));
+        registry_call_fail(call, registry_judge(pipeline->stats, said->status, error));
     call->answered(call);
+}
+
+/* Answers the calls of the command that was sent first. */
+static void answer_first(struct registry_pipeline *pipeline, enum redis_status status,
+                         redisReply *reply)
+{
+    const struct said said = {
+        .status = status, .reply = reply, .calls = STAILQ_FIRST(&pipeline->sent)->calls};
+    struct registry_calls calls = STAILQ_HEAD_INITIALIZER(calls);
+    struct registry_call *call;
+
+    for (size_t i = 0; i < said.calls; i++)
+        move_first(&pipeline->sent, &calls);
+    for (size_t i = 0; (call = STAILQ_FIRST(&calls)) != NULL; i++) {
+        STAILQ_REMOVE_HEAD(&calls, next);
+        answer(pipeline, call, &said, i);
+    }
+    freeReplyObject(reply);
 }
 
 /* Whether there may be another one. */
@@ -256,11 +303,12 @@ static bool take_one(struct registry_pipeline *pipeline)
         redis_pipeline_lose(pipeline->redis, "it sent an answer to no question");
         return false;
     }
-    STAILQ_REMOVE_HEAD(&pipeline->sent, next);
-    if (call == &pipeline->load)
+    if (call == &pipeline->load) {
+        STAILQ_REMOVE_HEAD(&pipeline->sent, next);
         take_loaded(pipeline, status, reply);
-    else
-        answer(pipeline, call, status, reply);
+    } else {
+        answer_first(pipeline, status, reply);
+    }
     return true;
 }
 

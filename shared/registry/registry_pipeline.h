@@ -2,11 +2,12 @@
  * requests at once.
  *
  * Nothing here blocks: the caller waits for registry_pipeline_fd() and says when to send and read.
- * What was asked since the last send goes out in one write. Answers come in the order of the
- * questions. A call that is not answered within 300 ms closes the connection, which answers all
- * calls under way REGISTRY_UNAVAILABLE: a late reply would answer another call. It looks no
- * registration up, so no call's time depends on whose pubkey another one of the batch names. Not
- * thread-safe. */
+ * What was asked since the last send goes out in one write, and notifies that were asked one after
+ * the other in one command of up to 64, which costs Redis half of what they cost one by one.
+ * Answers come in the order of the questions. A call that is not answered within 300 ms closes the
+ * connection, which answers all calls under way REGISTRY_UNAVAILABLE: a late reply would answer
+ * another call. It looks no registration up, so no call's time depends on whose pubkey another one
+ * of the batch names. Not thread-safe. */
 #ifndef MOSTRO_REGISTRY_PIPELINE_H
 #define MOSTRO_REGISTRY_PIPELINE_H
 
@@ -46,6 +47,7 @@ struct registry_call {
     STAILQ_ENTRY(registry_call) next;
     int64_t deadline_ms;
     bool is_repeated; /* after the library was loaded */
+    unsigned calls;   /* in its command: more than one where notifies share one */
 };
 
 /* `settings` and `stats` must outlive it. It has no connection yet. */

@@ -135,13 +135,17 @@ enum registry_result registry_read_numbers(redisReply *reply, uint64_t *numbers,
 
 struct registry_call;
 
-/* Puts the command of `call` together. False: it cannot be asked. */
+/* Puts the command of `call` together; where that is a notify, of `calls` of them, which follow
+ * each other in their list. False: it cannot be asked. */
 bool registry_call_write(const struct registry_call *call, struct registry_command *command,
                          const struct registry_words *words);
 
-/* Sets the answer of `call`, from an answer that is no error, which it frees, or from what came
- * instead. */
-void registry_call_read(struct registry_call *call, redisReply *reply);
+#define REGISTRY_NOTIFIES_MAX 64
+
+/* Sets the answer of `call`, the one at `place` of the `calls` of a command, from an answer that is
+ * no error, or from what came instead. */
+void registry_call_read(struct registry_call *call, const redisReply *reply, size_t place,
+                        size_t calls);
 void registry_call_fail(struct registry_call *call, enum registry_result result);
 
 #endif

@@ -49,7 +49,7 @@ static void answer_command(const struct played_redis *connection, const char *co
         played_redis_write(connection, PLAYED_REDIS_GREETING);
     } else if (strncmp(command, "FUNCTION LOAD", 13) == 0) {
         loaded++;
-        played_redis_write(connection, "$13\r\nmostro_push_2\r\n");
+        played_redis_write(connection, "$13\r\nmostro_push_3\r\n");
     } else if (strstr(command, "_address_key ") != NULL) {
         (void)snprintf(answer, sizeof answer, "$64\r\n%s\r\n", address_key);
         played_redis_write(connection, answer);

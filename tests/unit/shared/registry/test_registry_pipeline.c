@@ -13,7 +13,7 @@
 #define HASH      "0123456789abcdef0123456789abcdef"
 #define KEY       "00a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"
 #define NOT_FOUND "-ERR Function not found\r\n"
-#define LOADED    "$13\r\nmostro_push_2\r\n"
+#define LOADED    "$13\r\nmostro_push_3\r\n"
 #define OK_WORD   "*2\r\n$2\r\nok\r\n:0\r\n"
 #define CALLS     600
 
@@ -169,11 +169,11 @@ START_TEST(each_kind_has_its_answer)
     calls[3].registration = &registration; /* a command is put together when it is sent */
     ask(4, REGISTRY_CALL_SPEND);
     sends_all();
-    answers_to("FCALL mostro2_spend 1 mostro: register " HASH, ":59999999\r\n");
-    answers_to("FCALL mostro2_unregister 1 mostro: " HASH, "*2\r\n$6\r\nabsent\r\n:0\r\n");
-    answers_to("FCALL mostro2_count 1 mostro:", "*2\r\n:7\r\n:5\r\n");
-    answers_to("FCALL mostro2_register 1 mostro: " HASH, "*2\r\n$7\r\naddress\r\n:1999\r\n");
-    answers_to("FCALL mostro2_spend", ":0\r\n");
+    answers_to("FCALL mostro3_spend 1 mostro: register " HASH, ":59999999\r\n");
+    answers_to("FCALL mostro3_unregister 1 mostro: " HASH, "*2\r\n$6\r\nabsent\r\n:0\r\n");
+    answers_to("FCALL mostro3_count 1 mostro:", "*2\r\n:7\r\n:5\r\n");
+    answers_to("FCALL mostro3_register 1 mostro: " HASH, "*2\r\n$7\r\naddress\r\n:1999\r\n");
+    answers_to("FCALL mostro3_spend", ":0\r\n");
     has_answered(5);
     ck_assert_int_eq(calls[0].result, REGISTRY_REFUSED_ADDRESS);
     ck_assert_uint_eq(calls[0].refused_for_ms, 59999);
@@ -188,6 +188,88 @@ START_TEST(each_kind_has_its_answer)
 }
 END_TEST
 
+/* The places of the answers are those of the questions; what lies between parts commands. */
+START_TEST(notifies_share_a_command)
+{
+    static const enum registry_result results[] = {
+        REGISTRY_OK, REGISTRY_REFUSED_PUBKEY, REGISTRY_OK, REGISTRY_QUEUE_FULL, REGISTRY_OK,
+        REGISTRY_OK, REGISTRY_REFUSED_ADDRESS};
+
+    for (size_t i = 0; i < 7; i++)
+        ask(i, i == 4 ? REGISTRY_CALL_SPEND : REGISTRY_CALL_NOTIFY);
+    calls[1].address = NULL;
+    sends_all();
+    answers_to("FCALL mostro3_notify 1 mostro: 500000 30 2000000 10 100000 " HASH " " KEY "  " KEY
+               " " HASH " " KEY " " HASH " " KEY,
+               "*4\r\n:0\r\n:-1\r\n:0\r\n:-2\r\n");
+    answers_to("FCALL mostro3_spend", ":0\r\n");
+    answers_to("FCALL mostro3_notify", "*2\r\n:0\r\n:7000\r\n");
+    has_answered(7);
+    for (size_t i = 0; i < 7; i++) {
+        ck_assert_uint_eq(order[i], i);
+        ck_assert_int_eq(calls[i].result, results[i]);
+    }
+    ck_assert_uint_eq(calls[6].refused_for_ms, 7);
+}
+END_TEST
+
+START_TEST(so_many_notifies_share_a_command_and_no_more)
+{
+    const size_t most = 64;
+    char answer[16 + 64 * 4] = "*64\r\n";
+
+    for (size_t i = 0; i < most; i++)
+        strcat(answer, ":0\r\n");
+    for (size_t i = 0; i < most + 1; i++)
+        ask(i, REGISTRY_CALL_NOTIFY);
+    sends_all();
+    answers_to("FCALL mostro3_notify", answer);
+    answers_to("FCALL mostro3_notify", "*1\r\n:0\r\n");
+    has_answered(most + 1);
+    all_are(most + 1, REGISTRY_OK);
+}
+END_TEST
+
+START_TEST(an_error_or_nonsense_answers_all_notifies_of_a_command)
+{
+    static const struct {
+        const char *said;
+        enum registry_result result;
+    } cases[] = {
+        {"-OOM command not allowed\r\n", REGISTRY_QUEUE_FULL},
+        {"*2\r\n:0\r\n:0\r\n", REGISTRY_UNAVAILABLE}, /* of three */
+        {"*4\r\n:0\r\n:0\r\n:0\r\n:0\r\n", REGISTRY_UNAVAILABLE},
+        {":0\r\n", REGISTRY_UNAVAILABLE},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        answers = 0;
+        for (size_t j = 0; j < 3; j++)
+            ask(j, REGISTRY_CALL_NOTIFY);
+        sends_all();
+        answers_to("FCALL mostro3_notify", cases[i].said);
+        has_answered(3);
+        all_are(3, cases[i].result);
+    }
+}
+END_TEST
+
+START_TEST(notifies_are_asked_again_together_once_the_library_is_loaded)
+{
+    for (size_t i = 0; i < 3; i++)
+        ask(i, REGISTRY_CALL_NOTIFY);
+    sends_all();
+    answers_to("FCALL mostro3_notify", NOT_FOUND);
+    registry_pipeline_read(pipeline);
+    ck_assert_uint_eq(answers, 0);
+    sends_all();
+    answers_to("FUNCTION LOAD REPLACE", LOADED);
+    answers_to("FCALL mostro3_notify", "*3\r\n:0\r\n:0\r\n:0\r\n");
+    has_answered(3);
+    all_are(3, REGISTRY_OK);
+}
+END_TEST
+
 START_TEST(all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order)
 {
     ask_some(CALLS / 4);
@@ -195,7 +277,7 @@ START_TEST(all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order)
     sends_all();
     ck_assert_uint_eq(writes, 1);
     for (size_t i = 0; i < CALLS / 4; i++)
-        answers_to("FCALL mostro2_unregister", OK_WORD);
+        answers_to("FCALL mostro3_unregister", OK_WORD);
     registry_pipeline_read(pipeline); /* once */
     all_are(CALLS / 4, REGISTRY_OK);
     for (size_t i = 0; i < CALLS / 4; i++)
@@ -249,7 +331,7 @@ START_TEST(what_is_left_goes_out_when_the_socket_takes_it)
         (void)usleep(1000);
     ck_assert_int_eq(pthread_join(reader, NULL), 0);
     ck_assert_uint_eq(count, CALLS);
-    ck_assert_str_eq(redis.command, "FCALL mostro2_count 1 mostro:");
+    ck_assert_str_eq(redis.command, "FCALL mostro3_count 1 mostro:");
     ck_assert_uint_eq(answers, 0);
 }
 END_TEST
@@ -267,7 +349,7 @@ START_TEST(an_answer_may_ask_again)
     calls[0].answered = ask_again;
     for (int i = 0; i < 3; i++) {
         sends_all();
-        answers_to("FCALL mostro2_count", "*2\r\n:1\r\n:1\r\n");
+        answers_to("FCALL mostro3_count", "*2\r\n:1\r\n:1\r\n");
         has_answered((size_t)i + 1);
     }
     /* Where there is no connection, too. */
@@ -301,7 +383,7 @@ START_TEST(a_call_has_300_ms)
     ck_assert_uint_eq(logged(lines, "cannot be used: no answer in time; waiting for it"), 1);
     ck_assert_uint_eq(redis_errors(), 2);
     /* So that a late answer is nobody's. */
-    ck_assert_str_eq(played_redis_read(&redis), "FCALL mostro2_count 1 mostro:");
+    ck_assert_str_eq(played_redis_read(&redis), "FCALL mostro3_count 1 mostro:");
     ck_assert_ptr_null(played_redis_read(&redis));
     answers = 0;
     ask(0, REGISTRY_CALL_COUNT);
@@ -363,8 +445,8 @@ START_TEST(errors_that_concern_a_call_do_not)
     ask(4, REGISTRY_CALL_COUNT);
     ask(5, REGISTRY_CALL_COUNT);
     sends_all();
-    answers_to("FCALL mostro2_register", "-OOM command not allowed\r\n");
-    answers_to("FCALL mostro2_notify", "-OOM command not allowed\r\n");
+    answers_to("FCALL mostro3_register", "-OOM command not allowed\r\n");
+    answers_to("FCALL mostro3_notify", "-OOM command not allowed\r\n");
     answers_to("FCALL", "-ERR user_script:1: something\r\n");
     answers_to("FCALL", "-ERR user_script:1: something\r\n");
     answers_to("FCALL", "+PONG\r\n"); /* which registry.lua never gives */
@@ -444,19 +526,19 @@ START_TEST(a_library_that_is_missing_is_loaded_once_and_the_calls_asked_again)
     ask_some(3);
     sends_all();
     for (size_t i = 0; i < 2; i++)
-        answers_to("FCALL mostro2_unregister", NOT_FOUND);
+        answers_to("FCALL mostro3_unregister", NOT_FOUND);
     registry_pipeline_read(pipeline);
     ask(3, REGISTRY_CALL_COUNT);
     sends_all();
     /* The third was sent before the library. */
-    answers_to("FCALL mostro2_unregister", NOT_FOUND);
+    answers_to("FCALL mostro3_unregister", NOT_FOUND);
     registry_pipeline_read(pipeline);
     sends_all();
     answers_to("FUNCTION LOAD REPLACE #!lua name=", LOADED);
     for (size_t i = 0; i < 2; i++)
-        answers_to("FCALL mostro2_unregister", OK_WORD);
-    answers_to("FCALL mostro2_count", "*2\r\n:1\r\n:1\r\n");
-    answers_to("FCALL mostro2_unregister", OK_WORD);
+        answers_to("FCALL mostro3_unregister", OK_WORD);
+    answers_to("FCALL mostro3_count", "*2\r\n:1\r\n:1\r\n");
+    answers_to("FCALL mostro3_unregister", OK_WORD);
     has_answered(4);
     all_are(4, REGISTRY_OK);
     ck_assert_uint_eq(redis_errors(), 0);
@@ -585,6 +667,9 @@ START_TEST(a_connection_that_ends_answers_what_was_sent)
 END_TEST
 
 UNIT_MAIN_WITH("registry_pipeline", setup, teardown, each_kind_has_its_answer,
+               notifies_share_a_command, so_many_notifies_share_a_command_and_no_more,
+               an_error_or_nonsense_answers_all_notifies_of_a_command,
+               notifies_are_asked_again_together_once_the_library_is_loaded,
                all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order,
                an_answer_may_come_in_pieces, what_is_left_goes_out_when_the_socket_takes_it,
                an_answer_may_ask_again, a_call_has_300_ms,

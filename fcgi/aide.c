@@ -164,8 +164,6 @@ static void answer_questions(struct aide *aide, bool wants_metrics)
 static void tick(struct aide *aide)
 {
     aide->tick_at_ms = clock_monotonic_ms() + TICK_MS;
-    if (!stats_has_pending(aide->stats))
-        return;
     learn_key(aide, aide->registry);
     (void)registry_flush_stats(aide->registry, aide->stats);
 }

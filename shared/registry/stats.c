@@ -30,14 +30,6 @@ void stats_add_push(struct stats *stats, enum stats_counter backend, int64_t ms)
     stats_add(stats, (enum stats_counter)(backend + longer + 1), (uint64_t)ms);
 }
 
-bool stats_has_pending(struct stats *stats)
-{
-    for (int i = 0; i < STAT_COUNT; i++)
-        if (atomic_load_explicit(&stats->pending[i], memory_order_relaxed) > 0)
-            return true;
-    return false;
-}
-
 const struct stats_series *stats_series(enum stats_counter which)
 {
     static const struct stats_series table[STAT_COUNT] = {

@@ -7,7 +7,6 @@
 #define MOSTRO_STATS_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 /* Those who push, a row each: B(X, NAME, name), where `name` is also that of the file and of the
@@ -147,9 +146,6 @@ void stats_add_request(struct stats *stats, enum stats_counter route, int status
 /* Counts one push that took so long; `backend` is the first of its buckets, STAT_PUSH_<BACKEND>_10.
  */
 void stats_add_push(struct stats *stats, enum stats_counter backend, int64_t ms);
-
-/* Whether anything is to be flushed. */
-bool stats_has_pending(struct stats *stats);
 
 /* One row of the table. `labels` is "" or `name="value",...`. */
 struct stats_series {

@@ -642,8 +642,9 @@ def bytes_written(pid):
 
 
 def wait_for_workers(api, n):
-    """Until all of them are at work: each has its connection to Redis, as the test has."""
-    wait_until(lambda: len(api.redis.client_list()) == n + 1, what="every worker")
+    """Until all of them are at work: each has two connections to Redis, its loop's and its aide's,
+    and the test has one."""
+    wait_until(lambda: len(api.redis.client_list()) == 2 * n + 1, what="every worker")
 
 
 @pytest.fixture

@@ -124,5 +124,5 @@ START_TEST(content_types)
 END_TEST
 
 UNIT_MAIN("body", the_limit_holds_to_the_byte, a_length_that_lies_is_malformed,
-          a_pubkey_is_read_from_any_form, what_is_wrong_with_a_pubkeys_body,
-          no_body_is_malformed, content_types)
+          a_pubkey_is_read_from_any_form, what_is_wrong_with_a_pubkeys_body, no_body_is_malformed,
+          content_types)

@@ -22,6 +22,8 @@ from raw_http import (ACCEPTED, BAD_JSON, BAD_PUBKEY, KEY, NOT_FOUND, TOO_LARGE,
                       check_web_servers_own, head, padded, receive, send, spent, wake)
 from web_servers import WEB_SERVERS
 
+pytestmark = pytest.mark.peers
+
 LIMITED = '{"success":false,"message":"rate limited"}'
 NOT_ALLOWED = '{"success":false,"message":"method not allowed"}'
 REGISTERED = '{"success":true,"message":"Token registered successfully","platform":"android"}'

@@ -38,6 +38,7 @@ struct connection {
     bool is_last;    /* no request will be taken after the one under way */
     bool is_beginning;
     bool awaits_end; /* of the last request's STDIN, which is whole without it */
+    bool has_served; /* until then its first request is on its way */
     struct turn *turn;
     struct request_frame frame; /* of the next request */
     int64_t since_ms;           /* when it came into its list */
@@ -140,6 +141,7 @@ static void turn_answered(struct exchange *exchange)
     response_clear(&exchange->response);
     free(turn);
     connection->turn = NULL;
+    connection->has_served = true;
     connection->is_last |= connection->all->finishing;
     if (!connection->is_beginning)
         settle(connection);
@@ -211,6 +213,15 @@ static void settle(struct connection *connection)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+/* As the web server has given its request up. */
+static void give_up(struct connection *connection)
+{
+    bool is_told = fastcgi_end(connection->fd, connection->frame.id);
+
+    connection->is_last |= !connection->frame.keeps_connection || !is_told;
+    forget_frame(connection);
+}
+
 static void feed(struct connection *connection, const uint8_t *bytes, size_t len)
 {
     struct connections *all = connection->all;
@@ -231,6 +242,8 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t len
         }
         bytes += used;
         len -= used;
+        if (frame->state == REQUEST_FRAME_ABORTED)
+            give_up(connection);
         if (frame->state == REQUEST_FRAME_WHOLE && connection->turn == NULL)
             begin(connection);
         /* What has come after it is that end, or comes from a web server that wants no answer. */
@@ -313,8 +326,13 @@ void connections_tidy(struct connections *all, int64_t now_ms)
 
 bool connections_close_idlest(struct connections *all)
 {
-    struct connection *idlest = TAILQ_FIRST(&all->list[IDLE]);
+    struct connection *idlest;
 
+    TAILQ_FOREACH(idlest, &all->list[IDLE], next)
+    {
+        if (idlest->has_served)
+            break;
+    }
     if (idlest != NULL)
         close_connection(idlest);
     return idlest != NULL;

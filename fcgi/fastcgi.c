@@ -1,10 +1,12 @@
 #include "fastcgi.h"
 
 #include <errno.h>
+#include <fastcgi.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "log/log.h"
@@ -203,4 +205,18 @@ void fastcgi_drop(FCGX_Request *fcgx)
 {
     fcgx->ipcFd = NO_FD;
     FCGX_Free(fcgx, 0);
+}
+
+bool fastcgi_end(int fd, uint16_t id)
+{
+    const FCGI_EndRequestRecord record = {
+        .header = {.version = FCGI_VERSION_1,
+                   .type = FCGI_END_REQUEST,
+                   .requestIdB1 = (unsigned char)(id >> 8),
+                   .requestIdB0 = (unsigned char)id,
+                   .contentLengthB0 = sizeof record.body},
+        .body = {.protocolStatus = FCGI_REQUEST_COMPLETE},
+    };
+
+    return send(fd, &record, sizeof record, MSG_NOSIGNAL) == (ssize_t)sizeof record;
 }

@@ -8,6 +8,7 @@
 
 #include <fcgiapp.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct request;
 struct request_frame;
@@ -34,5 +35,9 @@ void fastcgi_wipe_body(struct fastcgi_reader *reader);
 bool fastcgi_answer(FCGX_Request *fcgx, int fd, const struct response *response)
     __attribute__((warn_unused_result));
 void fastcgi_drop(FCGX_Request *fcgx);
+
+/* Says on `fd` that the request `id`, which the web server has given up, is over (FastCGI
+ * Specification 1.0, section 5.4). False: that cannot be written now. */
+bool fastcgi_end(int fd, uint16_t id) __attribute__((warn_unused_result));
 
 #endif

@@ -190,10 +190,16 @@ static bool may_manage(struct request_frame *frame, const struct head *head)
            may_drop(frame, (size_t)FCGI_HEADER_LEN + head->content + head->padding);
 }
 
-/* The end of the body of a request that was whole before it (CONTENT_LENGTH 0). */
+static bool is_abort(const struct head *head)
+{
+    return head->type == FCGI_ABORT_REQUEST && head->content == 0;
+}
+
+/* The end of the body of a request that was whole before it (CONTENT_LENGTH 0), or the end of one
+ * that is given up too late. */
 static bool is_late_end(const struct head *head)
 {
-    return head->type == FCGI_STDIN && head->content == 0;
+    return (head->type == FCGI_STDIN && head->content == 0) || is_abort(head);
 }
 
 static bool may_begin(struct request_frame *frame, const struct head *head)
@@ -227,6 +233,8 @@ static bool may_come(struct request_frame *frame, const struct head *head)
         return may_begin(frame, head);
     if (head->id != frame->id)
         return false;
+    if (is_abort(head))
+        return true;
     if (frame->has_params)
         return head->type == FCGI_STDIN && may_bring_body(frame, head);
     frame->params_size += head->content;
@@ -306,6 +314,8 @@ static void end_record(struct request_frame *frame)
         return; /* it was dropped */
     if (head.type == FCGI_BEGIN_REQUEST)
         end_begin(frame);
+    else if (head.type == FCGI_ABORT_REQUEST)
+        frame->state = REQUEST_FRAME_ABORTED;
     else if (head.content == 0 && frame->has_params)
         end_body(frame);
     else if (head.content == 0)

@@ -10,12 +10,12 @@
  * Refused (the caller closes the connection): a version other than 1; anything before
  * BEGIN_REQUEST; a role other than responder; request id 0 for what is not a management record;
  * another id, or a second BEGIN_REQUEST, within a request; records out of order (PARAMS to their
- * end, then STDIN to its end); ABORT_REQUEST; unknown types; more than REQUEST_FRAME_PARAMS_MAX of
+ * end, then STDIN to its end); unknown types; more than REQUEST_FRAME_PARAMS_MAX of
  * parameters; parameters whose lengths do not fit together, which libfcgi would allocate memory by;
  * more than REQUEST_FRAME_DROPPED_MAX of what is dropped.
  *
  * Dropped are what a body has beyond REQUEST_FRAME_BODY_MAX; management records (id 0), for no web
- * server sends them and waits for an answer; and ends of STDIN before BEGIN_REQUEST. For HAProxy
+ * server sends them and waits for an answer; and ends before BEGIN_REQUEST. For HAProxy
  * 2.6 announces an empty chunked body as CONTENT_LENGTH 0 and never ends it: where the one
  * CONTENT_LENGTH is "0", a request is whole at the end of its PARAMS, and the end of STDIN that
  * other web servers send comes late. */
@@ -35,9 +35,11 @@
 #define REQUEST_FRAME_MAX (REQUEST_FRAME_PARAMS_MAX + REQUEST_FRAME_BODY_MAX + 1024)
 
 enum request_frame_state {
-    REQUEST_FRAME_OPEN,   /* more is to come; where nothing has come yet, the connection is idle */
-    REQUEST_FRAME_WHOLE,  /* the request's records are in `bytes` */
-    REQUEST_FRAME_REFUSED /* not a request, or no memory: to be cleared */
+    REQUEST_FRAME_OPEN,    /* more is to come; where nothing has come yet, the connection is idle */
+    REQUEST_FRAME_WHOLE,   /* the request's records are in `bytes` */
+    REQUEST_FRAME_ABORTED, /* the web server has given it up (as HAProxy does when a client leaves):
+                              to be ended, and cleared */
+    REQUEST_FRAME_REFUSED  /* not a request, or no memory: to be cleared */
 };
 
 /* All zero is a frame in which nothing has come; it owns no memory then. The caller reads the first
@@ -45,6 +47,7 @@ enum request_frame_state {
 struct request_frame {
     uint8_t *bytes; /* the records; secret: request_frame_clear() wipes them */
     size_t len;
+    uint16_t id;           /* of the request; 0: BEGIN_REQUEST is to come */
     bool keeps_connection; /* FCGI_KEEP_CONN; known when it is whole */
     bool ends_early;       /* it is whole, and the end of its STDIN may still come */
     enum request_frame_state state;
@@ -55,7 +58,6 @@ struct request_frame {
     uint8_t padding_left;
     uint16_t content_left;
     uint16_t kept_left;   /* of it: what is to be copied */
-    uint16_t id;          /* of the request; 0: BEGIN_REQUEST is to come */
     bool has_params;      /* to their end */
     uint32_t size;        /* of the memory at `bytes` */
     uint32_t record;      /* where in `bytes` the record is that may be continued */

@@ -34,7 +34,7 @@ struct reading {
     struct bytes params, body;
 };
 
-enum verdict { MORE, WHOLE, WRONG };
+enum verdict { MORE, WHOLE, GIVEN_UP, WRONG };
 
 static unsigned number(const uint8_t *bytes)
 {
@@ -104,7 +104,9 @@ static bool is_good_head(const struct reading *reading, const uint8_t *head, boo
     if (id == 0)
         return type >= 9 && type <= 11;
     if (reading->id == 0)
-        return (type == 1 && len == 8) || (type == 5 && len == 0);
+        return (type == 1 && len == 8) || ((type == 5 || type == 2) && len == 0);
+    if (type == 2)
+        return id == reading->id && len == 0;
     if (!params_ended && reading->params.len + len > REQUEST_FRAME_PARAMS_MAX)
         return false;
     return id == reading->id && type == (params_ended ? 5 : 4);
@@ -115,8 +117,10 @@ static enum verdict take(struct reading *reading, const uint8_t *head, bool *par
     const uint8_t *content = head + 8;
     unsigned type = head[1], id = number(head + 2), len = number(head + 4);
 
-    if (id == 0 || (reading->id == 0 && type == 5))
+    if (id == 0 || (reading->id == 0 && (type == 5 || type == 2)))
         return MORE;
+    if (type == 2)
+        return GIVEN_UP;
     if (type == 1) {
         reading->id = id;
         reading->flags = content[2];
@@ -222,6 +226,7 @@ static enum request_frame_state state_of(enum verdict verdict)
 {
     static const enum request_frame_state states[] = {[MORE] = REQUEST_FRAME_OPEN,
                                                       [WHOLE] = REQUEST_FRAME_WHOLE,
+                                                      [GIVEN_UP] = REQUEST_FRAME_ABORTED,
                                                       [WRONG] = REQUEST_FRAME_REFUSED};
 
     return states[verdict];
@@ -252,13 +257,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         verdict = read_one(&reading);
         if (frame.state != state_of(verdict))
             abort();
-        if (verdict == WHOLE) {
-            if (begin + used != reading.at)
-                abort();
+        if ((verdict == WHOLE || verdict == GIVEN_UP) && begin + used != reading.at)
+            abort();
+        if (verdict == WHOLE)
             check_whole(&frame, &reading);
-        }
+        if (verdict == GIVEN_UP && frame.id != reading.id)
+            abort();
         request_frame_clear(&frame);
-    } while (verdict == WHOLE);
+    } while (verdict == WHOLE || verdict == GIVEN_UP);
     free(reading.params.at);
     free(reading.body.at);
     return 0;

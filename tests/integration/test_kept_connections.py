@@ -140,6 +140,12 @@ class Connection:
         lines = head.decode().split("\r\n")
         return Answer(int(lines[0].split()[1]), lines[1:], body.decode(), request)
 
+    def ended(self):
+        """The id of a request of which the worker says nothing but that it is over."""
+        kind, request, size, padding = struct.unpack(">xBHHBx", self._read(8))
+        assert (kind, self._read(size + padding)) == (END, bytes(8))
+        return request
+
     def ask(self, content):
         self.send(content)
         return self.answer()
@@ -367,7 +373,8 @@ GARBAGE = {
     "a second request": begin(1) + stream(PARAMS, b"\1\1xy") + marked("of-another-request", 2),
     "the same once more": begin(1) + record(PARAMS, b"\1\1xy") + marked("of-another-request", 1),
     "another's body": begin(1) + stream(PARAMS, b"\1\1xy") + record(STDIN, b"x", 2),
-    "an abort": begin() + record(PARAMS, b"\1\1xy") + record(ABORT),
+    "an abort that says more": begin() + record(PARAMS, b"\1\1xy") + record(ABORT, b"x"),
+    "another's abort": begin(1) + record(PARAMS, b"\1\1xy") + record(ABORT, b"", 2),
     "DATA": begin() + stream(PARAMS, b"\1\1xy") + record(DATA, b"x"),
     "an unknown kind": begin() + record(77, b"x"),
     "parameters beyond the limit": begin() + record(PARAMS, parameters(A="a" * 65_000)) +
@@ -397,6 +404,28 @@ def test_garbage_closes_its_connection_alone(workers, garbage):
         used.ask_marked(next(NAME))
         begun.send(request[70:])
         check_marked(begun.answer(), name)
+
+
+@pytest.mark.parametrize("given_up", [
+    begin(7), begin(7) + record(PARAMS, b"\1\1xy", 7), begin(7) + stream(PARAMS, b"\1\1xy", 7),
+    begin(7) + stream(PARAMS, b"\1\1xy", 7) + record(STDIN, b"x" * 5000, 7)])
+def test_a_request_that_is_given_up_is_ended(workers, given_up):
+    """As HAProxy does when a client leaves: what comes next on the connection is answered."""
+    with Connection(workers.address) as kept:
+        for _ in range(3):
+            kept.send(given_up + record(ABORT, b"", 7))
+            assert kept.ended() == 7
+            kept.ask_marked(next(NAME))
+            # Too late: this one has been answered.
+            kept.send(record(ABORT))
+            kept.ask_marked(next(NAME))
+
+
+def test_a_request_that_is_given_up_and_was_not_to_be_kept(workers):
+    with Connection(workers.address) as once:
+        once.send(begin(flags=0) + record(PARAMS, b"\1\1xy") + record(ABORT))
+        assert once.ended() == 1
+        assert once.is_closed()
 
 
 def test_what_breaks_off_leaves_nothing_behind(workers):

@@ -594,7 +594,8 @@ static const struct intruder intruders[] = {
     {NOTHING, 1, FCGI_BEGIN_REQUEST, ID, "\0\3\1\0\0\0\0", 8},
     {NOTHING, 1, FCGI_BEGIN_REQUEST, ID, "\1\1\1\0\0\0\0", 8},
     {NOTHING, 1, FCGI_BEGIN_REQUEST, 0, "\0\1\1\0\0\0\0", 8},
-    {NOTHING, 1, FCGI_ABORT_REQUEST, ID, "", 0},
+    {NOTHING, 1, FCGI_ABORT_REQUEST, ID, "x", 1},
+    {NOTHING, 1, FCGI_ABORT_REQUEST, 0, "", 0},
     {NOTHING, 1, FCGI_PARAMS, ID, "\1\1xy", 4},
     {NOTHING, 1, FCGI_PARAMS, ID, "\0\1\1\0\0\0\0", 8},
     {NOTHING, 1, FCGI_STDIN, ID, "x", 1},
@@ -616,7 +617,9 @@ static const struct intruder intruders[] = {
     {BEGUN, 1, FCGI_PARAMS, ID + 0x100, "\1\1xy", 4},
     {BEGUN, 1, FCGI_PARAMS, 0, "\1\1xy", 4},
     {BEGUN, 2, FCGI_PARAMS, ID, "\1\1xy", 4},
-    {BEGUN, 1, FCGI_ABORT_REQUEST, ID, "", 0},
+    {BEGUN, 1, FCGI_ABORT_REQUEST, ID, "x", 1},
+    {BEGUN, 1, FCGI_ABORT_REQUEST, ID + 1, "", 0},
+    {BEGUN, 1, FCGI_ABORT_REQUEST, 0, "", 0},
 
     {TOLD, 1, FCGI_STDIN, ID, "x", 1},
     {TOLD, 1, FCGI_STDIN, ID, "", 0},
@@ -628,7 +631,7 @@ static const struct intruder intruders[] = {
     {TOLD_ALL, 1, FCGI_BEGIN_REQUEST, ID + 1, "\0\1\1\0\0\0\0", 8},
     {TOLD_ALL, 1, FCGI_STDIN, ID - 1, "x", 1},
     {TOLD_ALL, 1, FCGI_STDIN, 0, "x", 1},
-    {TOLD_ALL, 1, FCGI_ABORT_REQUEST, ID, "", 0},
+    {TOLD_ALL, 1, FCGI_ABORT_REQUEST, ID, "x", 1},
     {TOLD_ALL, 1, FCGI_DATA, ID, "x", 1},
     {TOLD_ALL, 1, FCGI_END_REQUEST, ID, "\0\0\0\0\0\0\0", 8},
     {TOLD_ALL, 1, FCGI_STDOUT, ID, "x", 1},
@@ -653,6 +656,45 @@ START_TEST(what_is_out_of_order_is_refused)
         ck_assert_msg(feed() == REQUEST_FRAME_REFUSED, "case %zu", i);
         ck_assert_msg(feed_in_pieces(1) == REQUEST_FRAME_REFUSED, "case %zu, in pieces", i);
     }
+}
+END_TEST
+
+START_TEST(a_request_may_be_given_up)
+{
+    static const enum after afters[] = {BEGUN, TOLD, TOLD_ALL};
+    size_t used;
+
+    for (size_t i = 0; i < sizeof afters / sizeof afters[0]; i++) {
+        size_t end;
+
+        wire.len = 0;
+        put_until(afters[i]);
+        put_record(&wire, FCGI_ABORT_REQUEST, ID, "", 0, 3);
+        end = wire.len;
+        put_request(&wire, PARAMS, BODY, 100, 0);
+        ck_assert_int_eq(feed_in_pieces(1), REQUEST_FRAME_ABORTED);
+        request_frame_clear(&frame);
+        ck_assert_int_eq(request_frame_feed(&frame, wire.bytes, wire.len, &used),
+                         REQUEST_FRAME_ABORTED);
+        ck_assert_uint_eq(used, end);
+        ck_assert_uint_eq(frame.id, ID);
+        request_frame_clear(&frame);
+        ck_assert(request_frame_is_empty(&frame));
+        expect(PARAMS, BODY);
+        ck_assert_int_eq(request_frame_feed(&frame, wire.bytes + end, wire.len - end, &used),
+                         REQUEST_FRAME_WHOLE);
+        assert_whole();
+        request_frame_clear(&frame);
+    }
+}
+END_TEST
+
+/* When its answer may be on its way already. */
+START_TEST(a_whole_request_is_given_up_too_late)
+{
+    put_record(&wire, FCGI_ABORT_REQUEST, ID, "", 0, 0);
+    ck_assert_int_eq(feed(), REQUEST_FRAME_OPEN);
+    ck_assert(request_frame_is_empty(&frame));
 }
 END_TEST
 
@@ -857,7 +899,8 @@ UNIT_MAIN_WITH("request_frame", NULL, teardown, a_request_is_whole_at_its_last_b
                management_records_have_a_limit,
                without_a_body_a_request_is_whole_at_the_end_of_its_parameters,
                the_late_end_of_a_body_is_dropped, late_ends_have_a_limit,
-               what_is_out_of_order_is_refused, a_refused_frame_takes_nothing_more,
+               what_is_out_of_order_is_refused, a_request_may_be_given_up,
+               a_whole_request_is_given_up_too_late, a_refused_frame_takes_nothing_more,
                parameters_must_fit_together, a_usual_request_takes_one_allocation,
                without_memory_it_is_refused, what_is_freed_was_wiped, libfcgi_reads_what_was_sent,
                libfcgi_reads_the_largest_request, libfcgi_reads_a_request_of_nothing)

@@ -98,7 +98,7 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
 
     while (commands_work(dispatcher, now_ms) && (dead = STAILQ_FIRST(&dispatcher->dead)) != NULL) {
         enum registry_result result = registry_forget(
-            dispatcher->registry, wake_target_key(dead->target), dead->token, dead->expires_ms);
+            dispatcher->registry, wake_target_key(dead->target), dead->token, dead->version);
 
         if (!succeeded(dispatcher, result))
             continue; /* commands do not work now */

@@ -400,7 +400,7 @@ static struct push_flight *flight_new(struct push_desk *desk, unsigned lane,
     flight->push.endpoint = hosts_endpoint(registration->token);
     flight->ended.target = target;
     flight->ended.lane = lane;
-    flight->ended.expires_ms = registration->expires_ms;
+    flight->ended.version = registration->version;
     flight->ended.token = strdup(registration->token);
     if (flight->ended.token == NULL) {
         free(flight);

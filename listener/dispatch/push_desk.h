@@ -110,8 +110,8 @@ struct push_ended {
     bool blamed; /* it has failed, and others of its peer have succeeded meanwhile */
     bool waits;  /* with its peer, which is down or takes no more, and not before this: */
     int64_t until_ms;
-    char *token; /* that it was made with, and when the registration expires */
-    int64_t expires_ms;
+    char *token; /* that it was made with, and the registration's version */
+    int64_t version;
 };
 STAILQ_HEAD(push_ended_list, push_ended);
 

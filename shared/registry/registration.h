@@ -23,7 +23,7 @@ struct registration {
     char auth[WEB_PUSH_KEY_MAX + 1];
     char mostro_pubkey[TRADE_PUBKEY_LEN + 1]; /* the Mostro node that it follows, in lower case, or
                                                  ""; a look-up leaves it out */
-    int64_t expires_ms; /* by Redis's clock, after a look-up; each renewal changes it */
+    int64_t version;                          /* after a look-up; each renewal changes it */
 };
 
 #endif

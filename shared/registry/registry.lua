@@ -466,6 +466,7 @@ local function do_register(keys, args)
   end
   local since = math.floor(now / 1000000)
   local fields = { 'platform', platform, 'registered_at', text_of(since) }
+  if before then add_field(fields, 'renewed', text_of(now)) end
   if not device_id then add_field(fields, 'token', token) end
   add_field(fields, 'p256dh', p256dh)
   add_field(fields, 'auth', auth)
@@ -686,12 +687,17 @@ local function drop_entries(prefix, ids)
 end
 
 -- What a push needs: { token, platform, p256dh, auth, expiry in ms }, token false if absent.
+-- Which of the registrations that a pubkey has had this is: since when, and since which microsecond
+-- where it took the place of one that was still there. Expiries say less: they are whole steps.
+local function version_of(registered_at, renewed)
+  return tonumber(renewed or registered_at or 0)
+end
+
 local function registration_of(prefix, pubkey)
-  local key = token_key(prefix, pubkey)
-  local found = redis.call('HMGET', key, 'token', 'platform', 'p256dh', 'auth', 'device_id')
-  found[1] = token_of(prefix, found[1], found[5])
-  found[5] = found[1] and redis.call('PEXPIRETIME', key)
-  return found
+  local found = redis.call('HMGET', token_key(prefix, pubkey), 'token', 'platform', 'p256dh', 'auth',
+                           'device_id', 'registered_at', 'renewed')
+  return { token_of(prefix, found[1], found[5]), found[2], found[3], found[4],
+           version_of(found[6], found[7]) }
 end
 
 -- lookup(prefix; name, since, pubkey ...): the registration of each. It comes right before the
@@ -781,14 +787,12 @@ local function do_done(keys, args)
   return done
 end
 
--- forget(prefix; pubkey, token, expiry in ms): removes a registration that still has this token and
--- has not been renewed since it was looked up
+-- forget(prefix; pubkey, token, version): removes a registration that still has this token and has
+-- not been renewed since it was looked up
 local function do_forget(keys, args)
-  local pubkey, token, expiry = unpack(args)
-  local key = token_key(keys[1], pubkey)
-  local held = redis.call('HMGET', key, 'token', 'device_id')
-  if token_of(keys[1], held[1], held[2]) ~= token or
-     redis.call('PEXPIRETIME', key) ~= tonumber(expiry) then return 0 end
+  local pubkey, token, version = unpack(args)
+  local held = registration_of(keys[1], pubkey)
+  if held[1] ~= token or held[5] ~= tonumber(version) then return 0 end
   return remove(keys[1], pubkey) and 1 or 0
 end
 

@@ -235,7 +235,7 @@ static bool read_registration(const redisReply *reply, struct registration *regi
         !copy_text(registration->p256dh, sizeof registration->p256dh, reply->element[2]) ||
         !copy_text(registration->auth, sizeof registration->auth, reply->element[3]))
         return false;
-    registration->expires_ms = reply->element[4]->integer;
+    registration->version = reply->element[4]->integer;
     registration->platform =
         strcmp(reply->element[1]->str, "ios") == 0 ? PLATFORM_IOS : PLATFORM_ANDROID;
     return true;
@@ -443,7 +443,7 @@ enum registry_result registry_pauses(struct registry *registry, int64_t *redis_m
 }
 
 enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,
-                                     const char *token, int64_t expires_ms)
+                                     const char *token, int64_t version)
 {
     struct registry_command *command = &registry->command;
     int64_t removed = 0;
@@ -452,7 +452,7 @@ enum registry_result registry_forget(struct registry *registry, const struct tra
     REGISTRY_BEGIN(registry, "forget");
     registry_add_pubkey(command, key);
     registry_add(command, token);
-    registry_add_number(command, expires_ms);
+    registry_add_number(command, version);
     result = registry_call_for_integer(registry, &removed);
     return result == REGISTRY_OK && removed == 0 ? REGISTRY_NOT_FOUND : result;
 }

@@ -109,7 +109,7 @@ enum registry_result registry_wakes_done(struct registry *registry, const struct
 /* Removes the registration if its token is still this one and it has not been renewed since it was
  * looked up; REGISTRY_NOT_FOUND if not. */
 enum registry_result registry_forget(struct registry *registry, const struct trade_pubkey *key,
-                                     const char *token, int64_t expires_ms);
+                                     const char *token, int64_t version);
 
 /* Redis's clock in Unix milliseconds. */
 enum registry_result registry_time(struct registry *registry, int64_t *unix_ms);

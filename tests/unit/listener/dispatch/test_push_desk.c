@@ -213,7 +213,7 @@ static unsigned looked_up; /* targets */
 /* Serves all whose turn it is. */
 static void serve(void)
 {
-    struct registration registration = {.platform = PLATFORM_ANDROID, .expires_ms = EXPIRES_MS};
+    struct registration registration = {.platform = PLATFORM_ANDROID, .version = EXPIRES_MS};
     struct wake_target *target;
 
     for (unsigned lane = 0; lane < push_desk_lanes(desk); lane++) {
@@ -472,7 +472,7 @@ START_TEST(a_dead_token_that_was_replaced_meanwhile_costs_no_wake)
     answer("h1.", &gone);
     ck_assert(!STAILQ_EMPTY(&dead));
     ck_assert_str_eq(STAILQ_FIRST(&dead)->token, "https://h1.example/up");
-    ck_assert_int_eq(STAILQ_FIRST(&dead)->expires_ms, EXPIRES_MS);
+    ck_assert_int_eq(STAILQ_FIRST(&dead)->version, EXPIRES_MS);
     forgotten(true);
     ck_assert(STAILQ_EMPTY(&dead));
     serve();

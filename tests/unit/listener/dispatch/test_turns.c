@@ -185,7 +185,7 @@ static void wake(unsigned who)
 /* The next target of a lane has its turn, registered with this token. */
 static void serve(unsigned lane, const char *token)
 {
-    struct registration registration = {.platform = PLATFORM_ANDROID, .expires_ms = 77};
+    struct registration registration = {.platform = PLATFORM_ANDROID, .version = 77};
     struct wake_target *target;
 
     ck_assert_uint_eq(wake_queue_take(turns.queue, lane, now, &target, 1), 1);
@@ -295,7 +295,7 @@ START_TEST(dead_tokens_are_handed_out)
     end(PUSH_DEAD_TOKEN);
     dead = turns_settle(&turns, now);
     ck_assert_str_eq(dead->token, "count:dead");
-    ck_assert_int_eq(dead->expires_ms, 77);
+    ck_assert_int_eq(dead->version, 77);
     ck_assert_ptr_null(turns_settle(&turns, now));
     ck_assert_uint_eq(wake_queue_backlog(turns.queue), 1);
     turns_settle_dead(&turns, &dead, false, now);

@@ -32,6 +32,7 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "measured: its verdict is about time or memory")
+    config.addinivalue_line("markers", "long: only with contrib/check --long")
     config.addinivalue_line("markers", "peers: its verdict is about what other programs send us")
 
 

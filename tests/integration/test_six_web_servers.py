@@ -37,7 +37,13 @@ UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 THE_SERVERS = {"connection", "date", "keep-alive", "server", "status", "transfer-encoding"}
 
 
-@pytest.fixture(scope="module", params=[*WEB_SERVERS, *OTHER_WEB_SERVERS])
+# Who closes after each request does what lighttpd and nginx do then.
+ONLY_LONG = {"haproxy-closing", "apache-closing", "h2o-closing"}
+
+
+@pytest.fixture(scope="module", params=[
+    pytest.param(name, marks=[pytest.mark.long] if name in ONLY_LONG else [])
+    for name in [*WEB_SERVERS, *OTHER_WEB_SERVERS]])
 def web_server(request):
     if request.param.startswith("h2o") and not shutil.which("h2o"):
         pytest.skip("this Debian has no h2o")

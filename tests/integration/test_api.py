@@ -199,7 +199,7 @@ def test_registering_again_replaces_everything(api, pubkey):
     assert "token" not in stored and api.endpoint_of(pubkey) == ENDPOINT
     api.register(pubkey, "token-2", "ios")
     stored = api.redis.hgetall(f"mostro:token:{pubkey}")
-    assert set(stored) == {"token", "platform", "registered_at"}
+    assert set(stored) == {"token", "platform", "registered_at", "renewed"}
     assert (stored["token"], stored["platform"]) == ("token-2", "ios")
 
 

@@ -130,11 +130,13 @@ def step(registry, model, chance, pubkeys, endpoints):
         registry.call("unregister", "", 1, 1, pubkey)
         model.held.pop(pubkey, None)
     elif what == "forget" and held[1] > registry.now_ms() + 1000:
-        token = registry.redis.hget(f"mostro:token:{pubkey}", "token")
+        token, since, renewed = registry.redis.hmget(f"mostro:token:{pubkey}", "token",
+                                                     "registered_at", "renewed")
         if token:
-            assert registry.call("forget", pubkey, "another token", held[1]) == 0
-            assert registry.call("forget", pubkey, token, held[1] - 1) == 0
-            assert registry.call("forget", pubkey, token, held[1]) == 1
+            version = int(renewed or since)
+            assert registry.call("forget", pubkey, "another token", version) == 0
+            assert registry.call("forget", pubkey, token, version - 1) == 0
+            assert registry.call("forget", pubkey, token, version) == 1
             del model.held[pubkey]
     elif what == "pass":
         registry.pass_ms(chance.choice([1000, STEP // 3, STEP, 4 * STEP]))

@@ -142,10 +142,11 @@ def test_what_is_read_with_a_wake(make_stack, phone, pubkey):
         return [one[1] if isinstance(one, list) else "waits" if one >= 0 else "is dropped"
                 for one in stack.redis.fcall("mostro3_take", *name, since, most, *words)]
 
-    expiry, other_expiry = [stack.redis.pexpiretime(f"mostro:token:{one}")
-                            for one in (pubkey, other)]
-    first = ["token-1", "android", None, None, expiry]
-    second = [endpoint, "android", None, None, other_expiry]
+    stack.register(other, endpoint)
+    version = int(stack.redis.hget(f"mostro:token:{pubkey}", "registered_at"))
+    other_version = int(stack.redis.hget(f"mostro:token:{other}", "renewed"))
+    first = ["token-1", "android", None, None, version]
+    second = [endpoint, "android", None, None, other_version]
     assert take(9, ("relay", pubkey, 0), ("quiet", other, -5000), ("relay", nobody, 0)) == \
         [first, second, "is dropped"]
     assert take(9, ("notify", pubkey, 0), ("relay", other, 5000), ("notify", nobody, 0),

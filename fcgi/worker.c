@@ -226,14 +226,14 @@ static void serve_one_turn(int timeout_ms)
 
 static void serve(void)
 {
-    int64_t now = clock_monotonic_ms(), tidied_ms = now;
+    int64_t now = clock_monotonic_ms(), accepted_anew_ms = now;
 
     while (!is_done(now)) {
         serve_one_turn(wait_ms(now));
         now = clock_monotonic_ms();
         connections_tidy(worker.connections, now);
-        if (now - tidied_ms >= TURN_MS && !worker.accepts && !worker.stopping) {
-            tidied_ms = now;
+        if (now - accepted_anew_ms >= TURN_MS && !worker.accepts && !worker.stopping) {
+            accepted_anew_ms = now;
             begin_accepting();
         }
     }

@@ -33,20 +33,15 @@ bool redis_pipeline_open(struct redis_pipeline *pipeline, struct redis *from)
     redis_where(from, pipeline->where);
     if (redis_wire_stop_blocking(&pipeline->wire))
         return true;
-    redis_pipeline_close(pipeline);
-    return false;
-}
-
-void redis_pipeline_close(struct redis_pipeline *pipeline)
-{
     redis_wire_close(&pipeline->wire);
+    return false;
 }
 
 static enum redis_status lose(struct redis_pipeline *pipeline, const char *reason, bool refused)
 {
     /* First, since the reason may be a text of the connection. */
     redis_report_down(pipeline->where, reason, refused, clock_monotonic_ms());
-    redis_pipeline_close(pipeline);
+    redis_wire_close(&pipeline->wire);
     return REDIS_DOWN;
 }
 
@@ -88,7 +83,7 @@ enum redis_status redis_pipeline_read(struct redis_pipeline *pipeline, bool is_i
 
     if (problem == NULL || !is_idle)
         return status_of(pipeline, problem);
-    redis_pipeline_close(pipeline);
+    redis_wire_close(&pipeline->wire);
     return REDIS_DOWN;
 }
 

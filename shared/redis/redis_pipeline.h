@@ -19,10 +19,7 @@ void redis_pipeline_free(struct redis_pipeline **pipeline);
  * none. To be called where there is no connection. */
 bool redis_pipeline_open(struct redis_pipeline *pipeline, struct redis *from);
 
-/* Closes the connection, silently; the next one may be taken over. */
-void redis_pipeline_close(struct redis_pipeline *pipeline);
-
-/* Closes the connection and logs why. */
+/* Closes the connection and logs why; the next one may be taken over. */
 void redis_pipeline_lose(struct redis_pipeline *pipeline, const char *reason);
 
 /* The connection's descriptor, or -1. */

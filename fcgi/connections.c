@@ -326,13 +326,10 @@ void connections_tidy(struct connections *all, int64_t now_ms)
 
 bool connections_close_idlest(struct connections *all)
 {
-    struct connection *idlest;
+    struct connection *idlest = TAILQ_FIRST(&all->list[IDLE]);
 
-    TAILQ_FOREACH(idlest, &all->list[IDLE], next)
-    {
-        if (idlest->has_served)
-            break;
-    }
+    while (idlest != NULL && !idlest->has_served)
+        idlest = TAILQ_NEXT(idlest, next);
     if (idlest != NULL)
         close_connection(idlest);
     return idlest != NULL;

@@ -574,6 +574,19 @@ def unread(connection):
     return size[0]
 
 
+@contextlib.contextmanager
+def all_but_one_stopped(processes, one):
+    """Whatever comes meanwhile is that one's."""
+    others = [process for process in processes if process != one]
+    for process in others:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in others:
+            os.kill(process, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("to_all", [False, True])
 def test_sigterm_ends_the_workers(api, to_all):
     """Sent to contrib/workers alone, or to all of them, as systemd and a terminal do."""
@@ -600,13 +613,16 @@ def test_workers_whose_keeper_died_make_room_at_once(api):
 
     old = api.workers.children()
     with contextlib.ExitStack() as held:
-        begun = [held.enter_context(socket.socket(socket.AF_UNIX)) for _ in old]
-        for connection in begun:
+        begun = []
+        for worker in old:
+            connection = held.enter_context(socket.socket(socket.AF_UNIX))
             connection.settimeout(10)
-            connection.connect(address)
-            connection.sendall(request[:fastcgi.BEGIN_SIZE])
-            # Read by a worker: what a peer has not read yet counts as not yet out.
-            wait_until(lambda: unread(connection) == 0, what="a worker has taken it")
+            with all_but_one_stopped(old, worker):
+                connection.connect(address)
+                connection.sendall(request[:fastcgi.BEGIN_SIZE])
+                # Read by the worker: what a peer has not read yet counts as not yet out.
+                wait_until(lambda: unread(connection) == 0, what="the worker has taken it")
+            begun.append(connection)
         os.kill(api.workers.pid, signal.SIGKILL)
         wait_until(is_free, timeout=2, what="the socket is free")
         api.start_workers()

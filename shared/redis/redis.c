@@ -9,6 +9,7 @@
 #include "log/log.h"
 #include "redis_address.h"
 #include "redis_greeting.h"
+#include "redis_primary.h"
 #include "redis_report.h"
 #include "redis_url.h"
 
@@ -283,6 +284,12 @@ enum redis_status redis_collect(struct redis *redis, redisReply **reply)
     if (problem != NULL)
         return lost(redis, problem);
     return *reply != NULL ? judge(redis, reply) : REDIS_OK_REPLY;
+}
+
+bool redis_is_replicated(const struct redis *redis)
+{
+    (void)redis; /* no URL names Sentinels yet */
+    return false;
 }
 
 int redis_fd(const struct redis *redis)

@@ -1,4 +1,5 @@
 """Fixtures: a stack for each test or for a whole file, and the peers it meets."""
+import contextlib
 import pathlib
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from google import Google  # noqa: E402
 from nostr import new_pubkey  # noqa: E402
 from phone import Phone  # noqa: E402
 from relay import Relay  # noqa: E402
+from sentinels import ReplicatedRedis  # noqa: E402
 from stack import FCGI, LISTENER, Stack  # noqa: E402
 
 _stacks = []
@@ -96,6 +98,29 @@ def make_stack(web_server):
 def make_shared_stack(web_server):
     """The same for a whole file."""
     yield from _make_stacks(web_server)
+
+
+@pytest.fixture
+def make_replicated(web_server):
+    """make_replicated({options of ReplicatedRedis}, SETTING="value", ...) -> a Stack whose Redis,
+    `service`, is several nodes and Sentinels that are up."""
+    services = []
+
+    def make(service=None, **settings):
+        stack = make_stack(**settings)
+        stack.service = ReplicatedRedis(stack.directory, stack.programs, **(service or {}))
+        services.append(stack.service)
+        stack.settings.update(stack.service.settings)
+        stack.redis.close()
+        stack.redis = stack.service.redis()
+        return stack
+
+    try:
+        with contextlib.contextmanager(_make_stacks)(web_server) as make_stack:
+            yield make
+    finally:
+        for service in services:
+            service.close()
 
 
 @pytest.fixture(scope="session")

@@ -201,12 +201,6 @@ bool fastcgi_answer(FCGX_Request *fcgx, int fd, const struct response *response)
     return written;
 }
 
-void fastcgi_drop(FCGX_Request *fcgx)
-{
-    fcgx->ipcFd = NO_FD;
-    FCGX_Free(fcgx, 0);
-}
-
 bool fastcgi_end(int fd, uint16_t id)
 {
     const FCGI_EndRequestRecord record = {

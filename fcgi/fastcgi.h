@@ -25,8 +25,8 @@ struct fastcgi_reader *fastcgi_reader_new(void);
 void fastcgi_reader_free(struct fastcgi_reader **reader);
 
 /* Has libfcgi read the request whose records `frame` holds, into `request`: its body lives until
- * fastcgi_wipe_body(), its strings until fastcgi_answer() or fastcgi_drop() of `fcgx`, which one of
- * them must end. False: libfcgi does not take it, and nothing is kept of it. */
+ * fastcgi_wipe_body(), its strings until fastcgi_answer(), which must follow. False: libfcgi does
+ * not take it, and nothing is kept of it. */
 bool fastcgi_read(struct fastcgi_reader *reader, const struct request_frame *frame,
                   FCGX_Request *fcgx, struct request *request) __attribute__((warn_unused_result));
 void fastcgi_wipe_body(struct fastcgi_reader *reader);
@@ -34,7 +34,6 @@ void fastcgi_wipe_body(struct fastcgi_reader *reader);
 /* Writes the answer to `fd`. False: that failed, and `fd` has been closed. */
 bool fastcgi_answer(FCGX_Request *fcgx, int fd, const struct response *response)
     __attribute__((warn_unused_result));
-void fastcgi_drop(FCGX_Request *fcgx);
 
 /* Says on `fd` that the request `id`, which the web server has given up, is over (FastCGI
  * Specification 1.0, section 5.4). False: that cannot be written now. */

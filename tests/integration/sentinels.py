@@ -128,13 +128,18 @@ class DataNode(_Member):
             *service.options, ""]))
 
     def start(self, primary=None):
-        """As a replica of that node, or as a primary, whatever anybody else says. (See redis-start
-        for a way that asks.) Empty after every start."""
+        """As a replica of that node, or as a primary, whatever anybody else says. Empty after every
+        start."""
         self.run([REDIS_SERVER, "-"], "\n".join([
             f"include {self.config}",
             f"replica-announce-ip {self.host}",
             f"replica-announce-port {self.port}",
             f"replicaof {primary.host} {primary.port}" if primary else "replicaof no one", ""]))
+
+    def redis_start(self, *options, **settings):
+        """As a unit starts it: it asks the others what to be."""
+        self.run([EXAMPLES / "redis-start", *options, self.config], settings={
+            **self.service.node_settings(self), **settings})
 
     def client(self):
         if not self._client:
@@ -287,6 +292,18 @@ class ReplicatedRedis:
             process.kill()
         if self.machines:
             self.machines.close()
+
+    def node_settings(self, node):
+        """What redis-start and switch have in node.env."""
+        return {
+            "REDIS_NODE": str(node),
+            "REDIS_NODES": ",".join(map(str, self.nodes)),
+            "REDIS_SENTINELS": ",".join(map(str, self.sentinels)),
+            "REDIS_SERVICE": SERVICE,
+            "REDIS_NODE_PASSWORD": PASSWORDS["sentinel"],
+            "REDIS_SENTINEL_PASSWORD": SENTINEL_PASSWORD,
+            "REDIS_SERVER": REDIS_SERVER,
+        }
 
     # ---- What is asked
 

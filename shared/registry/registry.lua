@@ -100,46 +100,61 @@ local function ms_down(us) return math.floor(us / 1000) end
 -- The same text, for a twentieth of what that costs Redis.
 local function text_of(number) return string.format('%d', number) end
 
--- GCRA: the key holds the theoretical arrival time. The microseconds to wait, if more than 0; else
--- what the key is to hold when the bucket has been spent. A time further ahead than an empty bucket
--- has means that the clock was set back; it must not lock anybody out.
-local function look(key, now, interval, burst)
-  local arrival = tonumber(redis.call('GET', key) or '') or now
-  if arrival < now or arrival > now + burst * interval then arrival = now end
-  return arrival - now - (burst - 1) * interval, arrival + interval
-end
-
-local function set_arrival(key, now, arrival)
-  redis.call('SET', key, arrival, 'PX', ms_up(arrival - now))
-end
-
 -- A limit, at the moment of a call: what a bucket that has been full is set to, and for how long,
 -- is the same for all.
 local function limit_of(now, interval, burst)
   return { now = now, interval = interval, burst = burst, arrival = text_of(now + interval),
-           life = ms_up(interval) }
+           life = text_of(ms_up(interval)) }
+end
+
+-- GCRA: a bucket's key holds its theoretical arrival time. One that has been full, as most are, has
+-- no key, and is spent by one command. Else the answer is what it holds, and it stays so.
+local function spend_full(key, limit)
+  return redis.call('SET', key, limit.arrival, 'NX', 'GET', 'PX', limit.life)
+end
+
+-- The microseconds to wait, if more than 0; else what the key is to hold when the bucket has been
+-- spent. A time further ahead than an empty bucket has means that the clock was set back; it must
+-- not lock anybody out.
+local function look(held, limit)
+  local now, arrival = limit.now, tonumber(held) or limit.now
+  if arrival < now or arrival > now + limit.burst * limit.interval then arrival = now end
+  return arrival - now - (limit.burst - 1) * limit.interval, arrival + limit.interval
+end
+
+local function set_arrival(key, now, arrival)
+  redis.call('SET', key, text_of(arrival), 'PX', text_of(ms_up(arrival - now)))
 end
 
 -- Returns 0 and spends, or the microseconds to wait and leaves the bucket as it was.
 local function spend(key, limit)
-  -- A bucket that has been full, as most are, takes one command.
-  if redis.call('SET', key, limit.arrival, 'NX', 'PX', limit.life) then return 0 end
-  local wait, arrival = look(key, limit.now, limit.interval, limit.burst)
+  local held = spend_full(key, limit)
+  if not held then return 0 end
+  local wait, arrival = look(held, limit)
   if wait > 0 then return wait end
   set_arrival(key, limit.now, arrival)
   return 0
 end
 
--- The same of several buckets, { key, interval, burst, word } each: spends all of them or none, and
--- then returns the first one's word and wait.
-local function spend_all(now, buckets)
-  local arrivals = {}
-  for i, bucket in ipairs(buckets) do
-    local wait, arrival = look(bucket[1], now, bucket[2], bucket[3])
-    if wait > 0 then return bucket[4], wait end
-    arrivals[i] = arrival
+-- The same of several buckets, { key, limit, word } each: spends all of them or none, and then
+-- returns the first one's word and wait.
+local function spend_all(buckets)
+  local full, others = {}, {}
+  for _, bucket in ipairs(buckets) do
+    local key, limit, word = unpack(bucket)
+    local held = spend_full(key, limit)
+    if held then
+      local wait, arrival = look(held, limit)
+      if wait > 0 then
+        if #full > 0 then redis.call('DEL', unpack(full)) end
+        return word, wait
+      end
+      others[#others + 1] = { key, limit.now, arrival }
+    else
+      full[#full + 1] = key
+    end
   end
-  for i, bucket in ipairs(buckets) do set_arrival(bucket[1], now, arrivals[i]) end
+  for _, other in ipairs(others) do set_arrival(unpack(other)) end
 end
 
 local function spend_address(prefix, now, bucket, hash, interval, burst)
@@ -234,10 +249,10 @@ end
 local function step_of(expiry) return text_of(expiry / 1000) end
 local function step_field(platform, step) return platform .. ':' .. step end
 
-local function count_in(prefix, platform, expiry)
+local function count_in(prefix, platform, expiry, n)
   local step = step_of(expiry)
-  redis.call('HINCRBY', live_key(prefix), platform, 1)
-  if redis.call('HINCRBY', live_key(prefix), step_field(platform, step), 1) == 1 then
+  redis.call('HINCRBY', live_key(prefix), platform, n)
+  if redis.call('HINCRBY', live_key(prefix), step_field(platform, step), n) == n then
     redis.call('ZADD', steps_key(prefix), step, step)
   end
 end
@@ -254,14 +269,16 @@ end
 -- Stand-ins (below), which have no time of registration, are not counted, nor are registrations of
 -- schema 2 before they are adopted, which expire between two steps. A key past its expiry may still
 -- be seen: it leaves, or has left, with its step, as has one that was to be gone before the clock
--- was set back.
+-- was set back. How many the count is lower then.
 local function count_out(prefix, now, registration)
   local expiry, platform = registration.expiry, registration.platform
-  if not registration.since or expiry % STEP_MS > 0 or expiry <= ms_down(now) then return end
+  if not registration.since or expiry % STEP_MS > 0 or expiry <= ms_down(now) then return 0 end
   local field = step_field(platform, step_of(expiry))
   local left = redis.call('HINCRBY', live_key(prefix), field, -1)
   if left <= 0 then redis.call('HDEL', live_key(prefix), field) end
-  if left >= 0 then redis.call('HINCRBY', live_key(prefix), platform, -1) end
+  if left < 0 then return 0 end
+  redis.call('HINCRBY', live_key(prefix), platform, -1)
+  return 1
 end
 
 local function passed_steps(prefix, now, offset)
@@ -423,68 +440,136 @@ local function add_field(fields, name, value)
   fields[#fields + 1] = value
 end
 
-local function add_bucket(buckets, prefix, bucket, hash, interval, burst, word)
-  if not hash or hash == '' then return end
-  buckets[#buckets + 1] = { address_limit_key(prefix, bucket, hash), tonumber(interval),
-                            tonumber(burst), word }
+local function add_bucket(buckets, prefix, bucket, hash, limit, word)
+  if hash == '' then return end
+  buckets[#buckets + 1] = { address_limit_key(prefix, bucket, hash), limit, word }
+end
+
+-- What registers of one call share. What they count in, and the deferrals that they end, is written
+-- for all at once: settle_counts(), end_batch().
+local function register_batch_of(prefix, now, interval, burst, ttl_ms, most, new_interval, new_burst)
+  local expiry = expiry_of(now, tonumber(ttl_ms))
+  return { prefix = prefix, now = now, since = text_of(math.floor(now / 1000000)),
+           expiry = expiry, expiry_text = text_of(expiry), most = tonumber(most),
+           by_address = limit_of(now, interval, burst),
+           by_new = limit_of(now, new_interval, new_burst), counted = {}, due = {} }
+end
+
+local function settle_counts(batch)
+  for platform, n in pairs(batch.counted) do count_in(batch.prefix, platform, batch.expiry, n) end
+  batch.counted = {}
+end
+
+local function end_batch(batch)
+  settle_counts(batch)
+  if #batch.due > 0 then redis.call('DEL', unpack(batch.due)) end
 end
 
 -- What keeps another pubkey from being registered, or false.
-local function shortage(prefix, now, most)
-  local counts, passed = count_live(prefix, now)
-  if passed > 0 then remove_passed_steps(prefix, now) end
-  if counts[1] + counts[2] >= most then return 'full' end
-  return is_short_of_memory(now) and 'memory'
+local function shortage(batch)
+  if not batch.room then
+    settle_counts(batch)
+    local counts, passed = count_live(batch.prefix, batch.now)
+    if passed > 0 then remove_passed_steps(batch.prefix, batch.now) end
+    batch.room = batch.most - counts[1] - counts[2]
+  end
+  if batch.room <= 0 then return 'full' end
+  return is_short_of_memory(batch.now) and 'memory'
 end
 
--- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,
---          p256dh, auth [, device id, where the token is an endpoint URL, or '' [, pubkey of the
---          Mostro node that the phone has named, or '' [, interval, burst, hash and site's hash of
---          the limits of new pubkeys, each hash '' where there is none]]])
-local function do_register(keys, args)
-  local hash, interval, burst, pubkey, ttl_ms, most, platform, token, p256dh, auth, device_id,
-        mostro_pubkey, new_interval, new_burst, new_hash, new_site = unpack(args)
-  local prefix, now = keys[1], now_us()
-  if device_id == '' then device_id = nil end
-  local key, buckets, before = token_key(prefix, pubkey), {}, held_registration(prefix, pubkey)
-  local short = not before and shortage(prefix, now, tonumber(most))
-  add_bucket(buckets, prefix, 'register', hash, interval, burst, 'address')
-  if not before and not short then -- else none is registered
-    add_bucket(buckets, prefix, 'new', new_hash, new_interval, new_burst, 'new')
-    add_bucket(buckets, prefix, 'new', new_site, new_interval, new_burst, 'new')
+local function change_room(batch, by)
+  batch.room = batch.room and batch.room + by
+end
+
+-- The word and wait of a limit that refuses it, or of what is short; nil where it may be written.
+-- Who registers anew spends no limit of new pubkeys, nor does who cannot be registered.
+local function refuse_register(batch, before, hash, new_hash, new_site)
+  local prefix, short, buckets = batch.prefix, not before and shortage(batch), {}
+  add_bucket(buckets, prefix, 'register', hash, batch.by_address, 'address')
+  if not before and not short then
+    add_bucket(buckets, prefix, 'new', new_hash, batch.by_new, 'new')
+    add_bucket(buckets, prefix, 'new', new_site, batch.by_new, 'new')
   end
-  local refused, wait = spend_all(now, buckets)
-  if refused then return { refused, wait } end
-  if short then return { short, 0 } end
+  local refused, wait = spend_all(buckets)
+  return refused or short or nil, wait or 0
+end
+
+-- Makes room for the registration of a pubkey.
+local function clear_register(batch, key, pubkey, before)
   if before then
     redis.call('DEL', key)
-    count_out(prefix, now, before)
+    settle_counts(batch)
+    change_room(batch, count_out(batch.prefix, batch.now, before))
   else
     memory.admitted = memory.admitted + 1
     -- An event may have noted a deferral while nobody was there to be woken.
-    redis.call('DEL', due_key(prefix, pubkey))
+    batch.due[#batch.due + 1] = due_key(batch.prefix, pubkey)
   end
-  local since = math.floor(now / 1000000)
-  local fields = { 'platform', platform, 'registered_at', text_of(since) }
+end
+
+local function register_one(batch, hash, pubkey, platform, token, p256dh, auth, device_id,
+                            mostro_pubkey, new_hash, new_site)
+  local prefix, now, expiry = batch.prefix, batch.now, batch.expiry
+  local key, before = token_key(prefix, pubkey), held_registration(prefix, pubkey)
+  local refused, wait = refuse_register(batch, before, hash, new_hash, new_site)
+  if refused then return refused, wait end
+  clear_register(batch, key, pubkey, before)
+  if device_id == '' then device_id = nil end
+  local fields = { 'platform', platform, 'registered_at', batch.since }
   if before then add_field(fields, 'renewed', text_of(now)) end
   if not device_id then add_field(fields, 'token', token) end
   add_field(fields, 'p256dh', p256dh)
   add_field(fields, 'auth', auth)
   add_field(fields, 'device_id', device_id)
   add_field(fields, 'mostro_pubkey', mostro_pubkey)
-  local expiry = expiry_of(now, tonumber(ttl_ms))
   redis.call('HSET', key, unpack(fields))
-  redis.call('PEXPIREAT', key, text_of(expiry))
-  count_in(prefix, platform, expiry)
+  redis.call('PEXPIREAT', key, batch.expiry_text)
+  batch.counted[platform] = (batch.counted[platform] or 0) + 1
+  change_room(batch, -1)
   if before and before.device_id and before.device_id ~= device_id then
     leave_endpoint(prefix, before.device_id, pubkey, now)
   end
   if device_id then
-    use_endpoint(prefix, device_id, token, since, p256dh ~= '', pubkey, expiry)
+    use_endpoint(prefix, device_id, token, batch.since, p256dh ~= '', pubkey, expiry)
     relieve_endpoint(prefix, device_id, now)
     settle_endpoint(prefix, device_id, now)
   end
-  return { 'ok', 0 }
+  return 'ok', 0
+end
+
+-- registers(prefix; interval, burst, ttl ms, most registrations, interval and burst of new pubkeys,
+--           then for each: hash, pubkey, platform, token, p256dh, auth, device id where the token is
+--           an endpoint URL, or '', pubkey of the Mostro node that the phone has named, or '', hash
+--           and site's hash of the limits of new pubkeys; each hash '' where there is no limit):
+-- for each a word, and the microseconds to wait, or the error that Redis has met
+local function do_registers(keys, args)
+  local batch, answers = register_batch_of(keys[1], now_us(), unpack(args, 1, 6)), {}
+  for i = 7, #args, 10 do
+    local succeeds, word, wait = pcall(register_one, batch, unpack(args, i, i + 9))
+    if not succeeds then
+      word, wait = redis.error_reply('ERR ' .. tostring(word.err or word)), 0
+    end
+    answers[#answers + 1] = word
+    answers[#answers + 1] = wait
+  end
+  end_batch(batch)
+  return answers
+end
+
+-- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,
+--          p256dh, auth [, device id [, pubkey of the node [, interval, burst, hash and site's hash
+--          of new pubkeys]]]): one register, { word, wait }, as it was called before there was
+-- `registers`: by workers of before, which may serve on beside newer ones
+local function do_register(keys, args)
+  local hash, interval, burst, pubkey, ttl_ms, most, platform, token, p256dh, auth, device_id,
+        mostro_pubkey, new_interval, new_burst, new_hash, new_site = unpack(args)
+  local batch = register_batch_of(keys[1], now_us(), interval, burst, ttl_ms, most,
+                                  new_interval or 1, new_burst or 1)
+  local word, wait = register_one(batch, hash, pubkey, platform, token, p256dh, auth,
+                                  device_id or '', mostro_pubkey or '', new_hash or '',
+                                  new_site or '')
+  end_batch(batch)
+  return { word, wait }
 end
 
 -- Whether there was one.
@@ -1031,7 +1116,7 @@ local function adopt_members(prefix, now, platform)
     local expiry = found and math.floor(found.expiry / STEP_MS) * STEP_MS
     if found and found.platform == platform and expiry < found.expiry and expiry > ms_down(now) then
       redis.call('PEXPIREAT', token_key(prefix, pubkey), text_of(expiry))
-      count_in(prefix, platform, expiry)
+      count_in(prefix, platform, expiry, 1)
     end
   end
   if #members > 0 then redis.call('ZREM', key, unpack(members)) end
@@ -1187,6 +1272,7 @@ end
 register('spend', do_spend)
 register('notify', do_notify)
 register('register', do_register)
+register('registers', do_registers)
 register('unregister', do_unregister, { 'allow-oom' })
 register('count', do_count, { 'no-writes' })
 register('events', do_events)

@@ -48,37 +48,60 @@ static void write_notifies(struct registry_command *command, const struct regist
 static void add_new_limit(struct registry_command *command, const struct registry_words *words,
                           const struct registry_call *call)
 {
-    registry_add(command, words->register_new.interval);
-    registry_add(command, words->register_new.burst);
     registry_add(command, words->limits_new && call->address != NULL ? call->address->hex : "");
     registry_add(command, words->limits_new && call->site != NULL ? call->site->hex : "");
 }
 
-static bool write_register(struct registry_command *command, const struct registry_words *words,
+static void write_register(struct registry_command *command, const struct registry_words *words,
                            const struct registry_call *call)
 {
     const struct registration *registration = call->registration;
+    bool is_limited = words->limits_registers && call->address != NULL;
 
-    registry_begin_function(command, words, REGISTRY_FUNCTION("register"));
-    add_address(command, words, REGISTRY_BUCKET_REGISTER, call->address);
+    registry_add(command, is_limited ? call->address->hex : "");
     registry_add_pubkey(command, &call->key);
-    registry_add(command, words->token_ttl_ms);
-    registry_add(command, words->registrations_max);
     registry_add(command, platform_name(registration->platform));
     registry_add(command, registration->token);
     registry_add(command, registration->p256dh);
     registry_add(command, registration->auth);
-    command->device_id = (struct device_id){.hex = ""};
-    if (strstr(registration->token, ENDPOINT_URL_MARK) != NULL &&
-        !device_id_of(&command->device_id, registration->token))
-        return false;
-    registry_add(command, command->device_id.hex);
+    registry_add(command, call->device_id.hex);
     registry_add(command, registration->mostro_pubkey);
     add_new_limit(command, words, call);
-    return true;
 }
 
-bool registry_call_write(const struct registry_call *call, struct registry_command *command,
+static void write_registers(struct registry_command *command, const struct registry_words *words,
+                            const struct registry_call *call)
+{
+    unsigned calls = call->calls;
+
+    _Static_assert(REGISTRY_CALLS_MAX * 10 + 16 <= REGISTRY_COMMAND_WORDS, "words of a command");
+    _Static_assert(REGISTRY_CALLS_MAX * (DEVICE_TOKEN_MAX + 1024) <= 512 * 1024,
+                   "well under 1 MiB, from which on Valkey keeps a command in its log");
+    registry_begin_function(command, words, REGISTRY_FUNCTION("registers"));
+    registry_add(command, words->register_address.interval);
+    registry_add(command, words->register_address.burst);
+    registry_add(command, words->token_ttl_ms);
+    registry_add(command, words->registrations_max);
+    registry_add(command, words->register_new.interval);
+    registry_add(command, words->register_new.burst);
+    for (; calls > 0; calls--) {
+        write_register(command, words, call);
+        call = STAILQ_NEXT(call, next);
+    }
+}
+
+bool registry_call_prepare(struct registry_call *call)
+{
+    const char *token;
+
+    call->device_id = (struct device_id){.hex = ""};
+    if (call->kind != REGISTRY_CALL_REGISTER)
+        return true;
+    token = call->registration->token;
+    return strstr(token, ENDPOINT_URL_MARK) == NULL || device_id_of(&call->device_id, token);
+}
+
+void registry_call_write(const struct registry_call *call, struct registry_command *command,
                          const struct registry_words *words)
 {
     switch (call->kind) {
@@ -86,22 +109,22 @@ bool registry_call_write(const struct registry_call *call, struct registry_comma
         registry_begin_function(command, words, REGISTRY_FUNCTION("spend"));
         registry_add(command, call->bucket == REGISTRY_BUCKET_NOTIFY ? "notify" : "register");
         add_address(command, words, call->bucket, call->address);
-        return true;
+        return;
     case REGISTRY_CALL_NOTIFY:
         write_notifies(command, words, call);
-        return true;
+        return;
     case REGISTRY_CALL_REGISTER:
-        return write_register(command, words, call);
+        write_registers(command, words, call);
+        return;
     case REGISTRY_CALL_UNREGISTER:
         registry_begin_function(command, words, REGISTRY_FUNCTION("unregister"));
         add_address(command, words, REGISTRY_BUCKET_REGISTER, call->address);
         registry_add_pubkey(command, &call->key);
-        return true;
+        return;
     case REGISTRY_CALL_COUNT:
         registry_begin_function(command, words, REGISTRY_FUNCTION("count"));
-        return true;
+        return;
     }
-    return false;
 }
 
 /* ---- Reading its answer ------------------------------------------------------------------------
@@ -148,8 +171,7 @@ static enum registry_result read_notify(struct registry_call *call, const redisR
     return result_of_notify(call, reply->element[place]->integer);
 }
 
-/* The answer of register and unregister: { word, microseconds to wait }. */
-static enum registry_result read_outcome(struct registry_call *call, const redisReply *reply)
+static enum registry_result result_of_word(const char *word)
 {
     static const struct {
         const char *word;
@@ -164,17 +186,32 @@ static enum registry_result read_outcome(struct registry_call *call, const redis
         {"memory", REGISTRY_FULL, REGISTRY_SHORT_ROOM},
     };
 
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-        reply->element[0]->type == REDIS_REPLY_STRING &&
-        reply->element[1]->type == REDIS_REPLY_INTEGER)
-        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-            if (strcmp(reply->element[0]->str, words[i].word) == 0) {
-                set_wait(call, reply->element[1]->integer);
-                if (words[i].result == REGISTRY_FULL)
-                    registry_tell_full(words[i].shortage);
-                return words[i].result;
-            }
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i].word) == 0) {
+            if (words[i].result == REGISTRY_FULL)
+                registry_tell_full(words[i].shortage);
+            return words[i].result;
+        }
     return registry_unexpected_reply(NULL);
+}
+
+/* Of register and unregister: for each call of the command a word, or an error that it alone has
+ * met, and the microseconds to wait. */
+static enum registry_result read_outcome(struct registry_call *call, struct stats *stats,
+                                         const redisReply *reply, size_t place, size_t calls)
+{
+    const redisReply *word, *wait;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 * calls)
+        return registry_unexpected_reply(NULL);
+    word = reply->element[2 * place];
+    wait = reply->element[2 * place + 1];
+    if (wait->type == REDIS_REPLY_INTEGER && word->type == REDIS_REPLY_ERROR)
+        return registry_judge(stats, REDIS_ERROR_REPLY, word->str);
+    if (wait->type != REDIS_REPLY_INTEGER || word->type != REDIS_REPLY_STRING)
+        return registry_unexpected_reply(NULL);
+    set_wait(call, wait->integer);
+    return result_of_word(word->str);
 }
 
 static bool is_count(const redisReply *reply)
@@ -192,8 +229,8 @@ static enum registry_result read_counts(struct registry_call *call, const redisR
     return REGISTRY_OK;
 }
 
-void registry_call_read(struct registry_call *call, const redisReply *reply, size_t place,
-                        size_t calls)
+void registry_call_read(struct registry_call *call, struct stats *stats, const redisReply *reply,
+                        size_t place, size_t calls)
 {
     call->refused_for_ms = 0;
     switch (call->kind) {
@@ -205,7 +242,7 @@ void registry_call_read(struct registry_call *call, const redisReply *reply, siz
         break;
     case REGISTRY_CALL_REGISTER:
     case REGISTRY_CALL_UNREGISTER:
-        call->result = read_outcome(call, reply);
+        call->result = read_outcome(call, stats, reply, place, calls);
         break;
     case REGISTRY_CALL_COUNT:
         call->result = read_counts(call, reply);

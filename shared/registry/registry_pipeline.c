@@ -135,7 +135,8 @@ int registry_pipeline_expire(struct registry_pipeline *pipeline, int64_t now_ms)
 void registry_pipeline_ask(struct registry_pipeline *pipeline, struct registry_call *call)
 {
     call->is_repeated = false;
-    if (!registry_pipeline_is_open(pipeline) && !pipeline->is_between) {
+    if ((!registry_pipeline_is_open(pipeline) && !pipeline->is_between) ||
+        !registry_call_prepare(call)) {
         fail(pipeline, call);
         return;
     }
@@ -156,15 +157,16 @@ static void add_library(struct registry_pipeline *pipeline)
         fail_all(pipeline);
 }
 
-/* How many calls share the command of the first: notifies that were asked one after the other. */
+/* How many calls share the command of the first: notifies, or registers, that were asked one after
+ * the other. */
 static unsigned calls_in_one(const struct registry_call *first)
 {
     const struct registry_call *call = first;
     unsigned calls = 1;
 
-    if (first->kind == REGISTRY_CALL_NOTIFY)
-        while (calls < REGISTRY_NOTIFIES_MAX && (call = STAILQ_NEXT(call, next)) != NULL &&
-               call->kind == REGISTRY_CALL_NOTIFY)
+    if (first->kind == REGISTRY_CALL_NOTIFY || first->kind == REGISTRY_CALL_REGISTER)
+        while (calls < REGISTRY_CALLS_MAX && (call = STAILQ_NEXT(call, next)) != NULL &&
+               call->kind == first->kind)
             calls++;
     return calls;
 }
@@ -184,11 +186,7 @@ static void add_first(struct registry_pipeline *pipeline)
     struct registry_call *first = STAILQ_FIRST(&pipeline->asked);
 
     first->calls = calls_in_one(first);
-    if (!registry_call_write(first, command, &pipeline->words)) {
-        STAILQ_REMOVE_HEAD(&pipeline->asked, next);
-        fail(pipeline, first);
-        return;
-    }
+    registry_call_write(first, command, &pipeline->words);
     for (unsigned i = 0; i < first->calls; i++)
         move_first(&pipeline->asked, &pipeline->sent);
     if (redis_pipeline_add(pipeline->redis, command->count, command->word, command->len) ==
@@ -263,7 +261,7 @@ static void answer(struct registry_pipeline *pipeline, struct registry_call *cal
     }
     pipeline->repeated -= call->is_repeated;
     if (said->status == REDIS_OK_REPLY)
-        registry_call_read(call, said->reply, place, said->calls);
+        registry_call_read(call, pipeline->stats, said->reply, place, said->calls);
     else if (is_not_found && pipeline->load_result != REGISTRY_OK)
         registry_call_fail(call, pipeline->load_result); /* which the log has heard of */
     else

@@ -3,7 +3,8 @@
  *
  * Nothing here blocks: the caller waits for registry_pipeline_fd() and says when to send and read.
  * What was asked since the last send goes out in one write, and notifies that were asked one after
- * the other in one command of up to 64, which costs Redis half of what they cost one by one.
+ * the other in one command of up to 64, which costs Redis half of what they cost one by one; so do
+ * registers. What becomes of one does not depend on the others of its command.
  * Answers come in the order of the questions. A call that is not answered within 300 ms closes the
  * connection, which answers all calls under way REGISTRY_UNAVAILABLE: a late reply would answer
  * another call. It looks no registration up, so no call's time depends on whose pubkey another one
@@ -15,6 +16,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "device/device_id.h"
 #include "registry_api.h"
 
 struct registry_pipeline;
@@ -46,8 +48,9 @@ struct registry_call {
     /* The pipeline's own: */
     STAILQ_ENTRY(registry_call) next;
     int64_t deadline_ms;
-    bool is_repeated; /* after the library was loaded */
-    unsigned calls;   /* in its command: more than one where notifies share one */
+    bool is_repeated;           /* after the library was loaded */
+    unsigned calls;             /* in its command, of which it is the first */
+    struct device_id device_id; /* of REGISTER: "" where the token is no endpoint URL */
 };
 
 /* `settings` and `stats` must outlive it. It has no connection yet. */

@@ -5,7 +5,6 @@
 #ifndef MOSTRO_REGISTRY_PRIV_H
 #define MOSTRO_REGISTRY_PRIV_H
 
-#include "device/device_id.h"
 #include "device/trade_pubkey.h"
 #include "redis/redis.h"
 #include "registry.h"
@@ -25,7 +24,6 @@ struct registry_command {
     int count;
     char number[REGISTRY_COMMAND_NUMBERS][REGISTRY_NUMBER_SIZE];
     int numbers;
-    struct device_id device_id; /* for a word */
 };
 
 /* What the settings say, as words of commands. */
@@ -135,17 +133,20 @@ enum registry_result registry_read_numbers(redisReply *reply, uint64_t *numbers,
 
 struct registry_call;
 
-/* Puts the command of `call` together; where that is a notify, of `calls` of them, which follow
- * each other in their list. False: it cannot be asked. */
-bool registry_call_write(const struct registry_call *call, struct registry_command *command,
+/* Works out what its command needs. False: it cannot be asked. */
+bool registry_call_prepare(struct registry_call *call);
+
+/* Puts the command of `call` together; where that is a notify or a register, of `calls` of them,
+ * which follow each other in their list. */
+void registry_call_write(const struct registry_call *call, struct registry_command *command,
                          const struct registry_words *words);
 
-#define REGISTRY_NOTIFIES_MAX 64
+#define REGISTRY_CALLS_MAX 64
 
 /* Sets the answer of `call`, the one at `place` of the `calls` of a command, from an answer that is
  * no error, or from what came instead. */
-void registry_call_read(struct registry_call *call, const redisReply *reply, size_t place,
-                        size_t calls);
+void registry_call_read(struct registry_call *call, struct stats *stats, const redisReply *reply,
+                        size_t place, size_t calls);
 void registry_call_fail(struct registry_call *call, enum registry_result result);
 
 #endif

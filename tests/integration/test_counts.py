@@ -32,6 +32,17 @@ class Registry:
                            device_id)
         assert answer == ["ok", 0]
 
+    def register_all(self, *phones, ms=STEP, most=1_000_000):
+        """In one call, as a worker does; a phone is (pubkey, platform, token, device id), or a
+        pubkey. The words."""
+        words = []
+        for phone in phones:
+            pubkey, platform, token, device_id = \
+                phone if isinstance(phone, tuple) else (phone, "android", "token-1", "")
+            words += ["", pubkey, platform, token, "", "", device_id, "", "", ""]
+        answer = self.call("registers", 1, 1, ms, most, 1, 1, *words)
+        return answer[::2]
+
     def count(self):
         return tuple(self.call("count"))
 
@@ -110,13 +121,28 @@ def endpoints_of(registry, pubkeys, n=2):
     return found
 
 
+def register_some(registry, model, chance, pubkeys, endpoints):
+    """In one call, one of them perhaps twice."""
+    phones, ms = [], chance.randint(1, 5 * STEP)
+    for _ in range(chance.randint(2, 5)):
+        device_id = chance.choice(["", *endpoints])
+        platform = chance.choice(PLATFORMS) if not device_id else "android"
+        token = f"https://push.example.org/{device_id}" if device_id else "token-1"
+        phones.append((chance.choice(pubkeys), platform, token, device_id))
+    assert registry.register_all(*phones, ms=ms) == ["ok"] * len(phones)
+    for pubkey, platform, *_ in phones:
+        model.held[pubkey] = (platform, registry.redis.pexpiretime(f"mostro:token:{pubkey}"))
+
+
 def step(registry, model, chance, pubkeys, endpoints):
     """Something that may happen to a registry."""
     pubkey, platform = chance.choice(pubkeys), chance.choice(PLATFORMS)
     held = model.held.get(pubkey, (None, 0))
-    what = chance.choice(["register"] * 4 + ["unregister", "forget", "pass", "pass", "trim",
-                                             "load"])
-    if what == "register":
+    what = chance.choice(["register"] * 2 + ["registers"] * 2 + ["unregister", "forget", "pass",
+                                                                 "pass", "trim", "load"])
+    if what == "registers":
+        register_some(registry, model, chance, pubkeys, endpoints)
+    elif what == "register":
         ms, device_id = chance.randint(1, 5 * STEP), chance.choice(["", *endpoints])
         before = registry.now_ms()
         registry.register(pubkey, platform if not device_id else "android", ms,
@@ -175,6 +201,47 @@ def test_any_sequence(registry, seed):
     assert registry.redis.zcard("mostro:live:steps") == 0
     assert set(registry.redis.hvals("mostro:live")) <= {"0"}
     assert set(registry.redis.hkeys("mostro:live")) <= set(PLATFORMS)
+
+
+def test_so_many_in_one_call_and_no_more(registry):
+    """Whatever is renewed, or comes twice, in between; and what has expired makes room."""
+    pubkeys = [nostr.new_pubkey() for _ in range(20)]
+    assert registry.register_all(*pubkeys[:8], most=5) == ["ok"] * 5 + ["full"] * 3
+    assert registry.register_all(*pubkeys[:8], most=5) == ["ok"] * 5 + ["full"] * 3
+    assert registry.count() == (5, 0)
+    new, renewed = pubkeys[5:9], pubkeys[3:5]
+    assert registry.register_all(new[0], *renewed, *new[1:], renewed[0], most=7) == [
+        "ok", "ok", "ok", "ok", "full", "full", "ok"]
+    assert registry.count() == (7, 0)
+    assert registry.register_all((pubkeys[0], "ios", "token-1", ""), pubkeys[8], pubkeys[8],
+                                 (pubkeys[8], "ios", "token-1", ""), pubkeys[9],
+                                 most=8) == ["ok"] * 4 + ["full"]
+    assert registry.count() == (6, 2)
+    registry.pass_ms(3 * STEP)
+    assert registry.count() == (0, 0)
+    assert registry.register_all(*pubkeys, most=5) == ["ok"] * 5 + ["full"] * 15
+    assert registry.count() == (5, 0)
+
+
+def test_a_stand_in_leaves_no_room_beyond_the_most(registry):
+    """Its place is taken by a registration, which counts, in the midst of others."""
+    pubkeys = [nostr.new_pubkey() for _ in range(3)]
+    device_id, = endpoints_of(registry, [], 1)
+    url = f"https://push.example.org/{device_id}"
+    assert registry.call("endpoints_load", "one", "x", STEP, device_id, url, "", "", 0) == 1
+    stands_in = (device_id + "0" * 32, "android", url, device_id)
+    assert registry.register_all(pubkeys[0], stands_in, *pubkeys[1:], most=3) == [
+        "ok", "ok", "ok", "full"]
+    assert registry.count() == (3, 0)
+
+
+def test_one_that_redis_refuses_fails_alone(registry):
+    pubkeys = [nostr.new_pubkey() for _ in range(3)]
+    registry.redis.set(f"mostro:token:{pubkeys[1]}", "an operator's mistake")
+    answers = registry.register_all(*pubkeys)
+    assert answers[::2] == ["ok", "ok"]
+    assert "WRONGTYPE" in str(answers[1])
+    assert registry.count() == (2, 0)
 
 
 def test_many_steps_that_have_passed(registry):

@@ -140,6 +140,11 @@ def test_what_is_refused_spends_nothing(make_api):
     assert {key.split(":")[2] for key in before} == {"register", "new"}
     assert statuses([register_from(api, client) for _ in range(20)]) == [429] * 20
     assert buckets(api) == before
+    # Not where the other one was full, either.
+    api.redis.delete(*(key for key in before if ":register:" in key))
+    assert register_from(api, client).status == 429
+    assert buckets(api) == {key: value for key, value in before.items() if ":new:" in key}
+    api.redis.mset(before)
     # And what the address's limit refuses spends nothing of the other.
     body = {"trade_pubkey": nostr.new_pubkey()}
     found = [api.post("/api/unregister", body, client=client) for _ in range(98)]

@@ -1286,7 +1286,7 @@ class FakeRedis:
 
     RIGHT = {
         "mostro3_notify": b"*1\r\n:0\r\n",
-        "mostro3_register": b"*2\r\n" + bulk("ok") + b":0\r\n",
+        "mostro3_registers": b"*2\r\n" + bulk("ok") + b":0\r\n",
         "mostro3_unregister": b"*2\r\n" + bulk("absent") + b":0\r\n",
         "mostro3_spend": b":0\r\n",
         "mostro3_count": b"*2\r\n:1\r\n:2\r\n",

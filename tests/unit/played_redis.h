@@ -26,7 +26,7 @@ struct played_redis {
     int listening;
     int fd; /* of the connection that was accepted last, or -1 */
     redisReader *reader;
-    char command[512]; /* the last one's words, as far as they fit */
+    char command[1024]; /* the last one's words, as far as they fit */
 };
 
 static void played_redis_begin(struct played_redis *redis)

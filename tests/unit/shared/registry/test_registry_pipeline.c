@@ -12,6 +12,7 @@
 
 #define HASH      "0123456789abcdef0123456789abcdef"
 #define KEY       "00a1b2c3d4e5f60718293a4b5c6d7e8f00a1b2c3d4e5f60718293a4b5c6d7e8f"
+#define DEVICE_ID "572ed3dbb3c937f4344e8eecdfed6a12"
 #define NOT_FOUND "-ERR Function not found\r\n"
 #define LOADED    "$13\r\nmostro_push_3\r\n"
 #define OK_WORD   "*2\r\n$2\r\nok\r\n:0\r\n"
@@ -46,15 +47,26 @@ static void answered(struct registry_call *call)
     order[answers++] = (size_t)(call - calls);
 }
 
-static void ask(size_t i, enum registry_call_kind kind)
+static void ask_of(size_t i, enum registry_call_kind kind, const struct registration *registration)
 {
     calls[i] = (struct registry_call){.kind = kind,
                                       .bucket = REGISTRY_BUCKET_REGISTER,
                                       .address = &address,
                                       .key = {.hex = KEY},
+                                      .registration = registration,
                                       .answered = answered,
                                       .result = REGISTRY_PENDING};
     registry_pipeline_ask(pipeline, &calls[i]);
+}
+
+static void ask(size_t i, enum registry_call_kind kind)
+{
+    ask_of(i, kind, NULL);
+}
+
+static void ask_register(size_t i, const struct registration *registration)
+{
+    ask_of(i, REGISTRY_CALL_REGISTER, registration);
 }
 
 static void ask_some(size_t count)
@@ -104,6 +116,8 @@ static void answers_to(const char *command, const char *answer)
 static const char *url(const char *name, void *arg)
 {
     (void)arg;
+    if (strcmp(name, "TOKEN_TTL_HOURS") == 0)
+        return "1";
     return strcmp(name, "REDIS_URL") == 0 ? redis.url : NULL;
 }
 
@@ -165,14 +179,15 @@ START_TEST(each_kind_has_its_answer)
     ask(0, REGISTRY_CALL_SPEND);
     ask(1, REGISTRY_CALL_UNREGISTER);
     ask(2, REGISTRY_CALL_COUNT);
-    ask(3, REGISTRY_CALL_REGISTER);
-    calls[3].registration = &registration; /* a command is put together when it is sent */
+    ask_register(3, &registration);
     ask(4, REGISTRY_CALL_SPEND);
     sends_all();
     answers_to("FCALL mostro3_spend 1 mostro: register " HASH, ":59999999\r\n");
     answers_to("FCALL mostro3_unregister 1 mostro: " HASH, "*2\r\n$6\r\nabsent\r\n:0\r\n");
     answers_to("FCALL mostro3_count 1 mostro:", "*2\r\n:7\r\n:5\r\n");
-    answers_to("FCALL mostro3_register 1 mostro: " HASH, "*2\r\n$7\r\naddress\r\n:1999\r\n");
+    answers_to("FCALL mostro3_registers 1 mostro: 500000 100 3600000 1000000 43200000 500 " HASH
+               " " KEY " ios t     " HASH " ",
+               "*2\r\n$7\r\naddress\r\n:1999\r\n");
     answers_to("FCALL mostro3_spend", ":0\r\n");
     has_answered(5);
     ck_assert_int_eq(calls[0].result, REGISTRY_REFUSED_ADDRESS);
@@ -267,6 +282,90 @@ START_TEST(notifies_are_asked_again_together_once_the_library_is_loaded)
     answers_to("FCALL mostro3_notify", "*3\r\n:0\r\n:0\r\n:0\r\n");
     has_answered(3);
     all_are(3, REGISTRY_OK);
+}
+END_TEST
+
+/* Each with what it asks for and what it is answered, an error included; notifies part them. */
+START_TEST(registers_share_a_command)
+{
+    static const struct registration token = {.token = "t", .mostro_pubkey = "m"},
+                                     endpoint = {.token = "https://push.example.org/1",
+                                                 .p256dh = "p",
+                                                 .auth = "a"};
+    static const enum registry_result results[] = {
+        REGISTRY_OK,   REGISTRY_REFUSED_NEW, REGISTRY_UNAVAILABLE, REGISTRY_REFUSED_ADDRESS,
+        REGISTRY_FULL, REGISTRY_OK,          REGISTRY_OK};
+
+    for (size_t i = 0; i < 7; i++)
+        if (i == 5)
+            ask(i, REGISTRY_CALL_NOTIFY);
+        else
+            ask_register(i, i == 1 ? &endpoint : &token);
+    calls[0].address = NULL;
+    calls[1].site = &(struct address_hash){.hex = "site"};
+    sends_all();
+    answers_to("FCALL mostro3_registers 1 mostro: 500000 100 3600000 1000000 43200000 500 "
+               " " KEY " android t    m   " HASH " " KEY
+               " android https://push.example.org/1 p a " DEVICE_ID "  " HASH " site " HASH " " KEY
+               " android t    m " HASH "  " HASH,
+               "*10\r\n$2\r\nok\r\n:0\r\n$3\r\nnew\r\n:9\r\n-ERR WRONGTYPE\r\n:0\r\n"
+               "$7\r\naddress\r\n:7000\r\n$4\r\nfull\r\n:0\r\n");
+    answers_to("FCALL mostro3_notify", "*1\r\n:0\r\n");
+    answers_to("FCALL mostro3_registers", OK_WORD);
+    has_answered(7);
+    for (size_t i = 0; i < 7; i++) {
+        ck_assert_uint_eq(order[i], i);
+        ck_assert_int_eq(calls[i].result, results[i]);
+        ck_assert_uint_eq(calls[i].refused_for_ms, i == 3 ? 7 : 0);
+    }
+    ck_assert_uint_eq(redis_errors(), 1);
+    ck_assert_uint_eq(logged(lines, "Redis refused a command: ERR WRONGTYPE"), 1);
+}
+END_TEST
+
+START_TEST(so_many_registers_share_a_command_and_no_more)
+{
+    static struct registration registration;
+    const size_t most = 64;
+    char answer[16 + 64 * 12] = "*128\r\n";
+
+    memset(registration.token, 't', 1000); /* all of it fits into the socket */
+    for (size_t i = 0; i < most; i++)
+        strcat(answer, OK_WORD + strlen("*2\r\n"));
+    for (size_t i = 0; i < most + 1; i++)
+        ask_register(i, &registration);
+    sends_all();
+    answers_to("FCALL mostro3_registers", answer);
+    answers_to("FCALL mostro3_registers", OK_WORD);
+    has_answered(most + 1);
+    all_are(most + 1, REGISTRY_OK);
+}
+END_TEST
+
+START_TEST(an_error_or_nonsense_answers_all_registers_of_a_command)
+{
+    static const struct registration registration = {.token = "t"};
+    static const struct {
+        const char *said;
+        enum registry_result result;
+    } cases[] = {
+        {"-OOM command not allowed\r\n", REGISTRY_FULL},
+        {OK_WORD, REGISTRY_UNAVAILABLE}, /* of two */
+        {"*6\r\n$2\r\nok\r\n:0\r\n$2\r\nok\r\n:0\r\n$2\r\nok\r\n:0\r\n", REGISTRY_UNAVAILABLE},
+        {"*4\r\n:0\r\n$2\r\nok\r\n:0\r\n$2\r\nok\r\n", REGISTRY_UNAVAILABLE},
+        {"*4\r\n-ERR a\r\n-ERR b\r\n-ERR a\r\n-ERR b\r\n", REGISTRY_UNAVAILABLE},
+        {"*4\r\n$-1\r\n:0\r\n$3\r\nokk\r\n:0\r\n", REGISTRY_UNAVAILABLE},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        answers = 0;
+        ask_register(0, &registration);
+        ask_register(1, &registration);
+        sends_all();
+        answers_to("FCALL mostro3_registers", cases[i].said);
+        has_answered(2);
+        all_are(2, cases[i].result);
+    }
 }
 END_TEST
 
@@ -437,15 +536,14 @@ END_TEST
 
 START_TEST(errors_that_concern_a_call_do_not)
 {
-    ask(0, REGISTRY_CALL_REGISTER);
-    calls[0].registration = &(struct registration){.token = "t"};
+    ask_register(0, &(struct registration){.token = "t"});
     ask(1, REGISTRY_CALL_NOTIFY);
     ask(2, REGISTRY_CALL_UNREGISTER);
     ask(3, REGISTRY_CALL_UNREGISTER);
     ask(4, REGISTRY_CALL_COUNT);
     ask(5, REGISTRY_CALL_COUNT);
     sends_all();
-    answers_to("FCALL mostro3_register", "-OOM command not allowed\r\n");
+    answers_to("FCALL mostro3_registers", "-OOM command not allowed\r\n");
     answers_to("FCALL mostro3_notify", "-OOM command not allowed\r\n");
     answers_to("FCALL", "-ERR user_script:1: something\r\n");
     answers_to("FCALL", "-ERR user_script:1: something\r\n");
@@ -670,6 +768,8 @@ UNIT_MAIN_WITH("registry_pipeline", setup, teardown, each_kind_has_its_answer,
                notifies_share_a_command, so_many_notifies_share_a_command_and_no_more,
                an_error_or_nonsense_answers_all_notifies_of_a_command,
                notifies_are_asked_again_together_once_the_library_is_loaded,
+               registers_share_a_command, so_many_registers_share_a_command_and_no_more,
+               an_error_or_nonsense_answers_all_registers_of_a_command,
                all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order,
                an_answer_may_come_in_pieces, what_is_left_goes_out_when_the_socket_takes_it,
                an_answer_may_ask_again, a_call_has_300_ms,

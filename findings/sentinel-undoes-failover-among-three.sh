@@ -19,8 +19,8 @@
 # (5:7.0.15-1~deb12u10): a primary, two replicas in step with it, three Sentinels with a quorum of 2
 # and down-after-milliseconds 2000, nothing killed and nothing slow. One client writes some hundred
 # keys a second (ten, on a busy machine) to the node that FAILOVER chose, for as long as that takes
-# them. In 3 runs the third
-# node was named 29 to 30 s after FAILOVER, and 3 to 9 of 259 to 356 writes were lost.
+# them. In 3 runs the third node was named 29 to 30 s after FAILOVER, and 3 to 9 of 259 to 356
+# writes were lost.
 #
 #   FAILOVER TO the second: OK
 #   ROLE of the second, 5 s later: master
@@ -31,8 +31,8 @@
 #   ROLE of the second: slave
 #   of the writes that the second acknowledged, lost: some
 #
-# Takes about a minute. Needs apt-get with package lists, and python3; installs nothing: the packages
-# are unpacked into a temporary folder. Everything listens on 127.0.0.1, on ports that were free.
+# Takes over a minute. Needs apt-get with package lists, and python3; installs nothing: the
+# packages are unpacked into a temporary folder. Everything listens on 127.0.0.1, on ports that were free.
 set -euo pipefail
 
 work=$(mktemp -d)

@@ -10,9 +10,8 @@
 #include "listener.h"
 #include "log/log.h"
 #include "nostr/relay_auth.h"
-#include "push/fcm.h"
+#include "push/fcm_account.h"
 #include "push/http_client.h"
-#include "push/oauth.h"
 #include "settings/settings.h"
 #include "settings/startup.h"
 
@@ -54,22 +53,14 @@ static bool ca_file_is_good(const char *path)
 /* No reason not to start, but worth showing to an operator who checks the settings. */
 static void warn_about_fcm(const struct settings *settings)
 {
-    const char *path = settings->firebase_service_account_path, *why = NULL;
-    struct oauth_account *account;
+    struct fcm_account opened;
 
-    if (!settings->fcm_enabled || path == NULL)
-        return;
-    account = oauth_account_read(path, &why);
-    if (account == NULL)
-        (void)fprintf(stderr, "FIREBASE_SERVICE_ACCOUNT_PATH='%s': %s; FCM will be off\n", path,
-                      why);
-    else if (fcm_project(settings, account) == NULL)
-        (void)fputs("FIREBASE_PROJECT_ID is not set, or no project's id; FCM will be off\n",
-                    stderr);
-    else if (fcm_project_differs(settings, account))
-        (void)fprintf(stderr, "FIREBASE_PROJECT_ID='%s': the service account is of '%s'\n",
-                      settings->firebase_project_id, oauth_account_project(account));
-    oauth_account_free(&account);
+    fcm_account_open(&opened, settings);
+    if (opened.is_wanted && opened.why_off[0] != '\0')
+        (void)fprintf(stderr, "%s; FCM will be off\n", opened.why_off);
+    if (opened.warning[0] != '\0')
+        (void)fprintf(stderr, "%s\n", opened.warning);
+    fcm_account_close(&opened);
 }
 
 static int run(const struct settings *settings)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/wipe.h"
 #include "device/endpoint_url.h"
+#include "fcm_account.h"
 #include "log/log.h"
 #include "push_answer.h"
 #include "registry/registration.h"
@@ -206,29 +207,6 @@ enum push_outcome fcm_classify(const struct http_answer *answer, bool proven)
 
 /* ---- The service ----------------------------------------------------------------------------- */
 
-static bool is_project(const char *id)
-{
-    static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._:";
-
-    return id != NULL && *id != '\0' && strspn(id, good) == strlen(id);
-}
-
-const char *fcm_project(const struct settings *settings, const struct oauth_account *account)
-{
-    const char *id = settings->firebase_project_id;
-
-    if (id == NULL)
-        id = oauth_account_project(account);
-    return is_project(id) ? id : NULL;
-}
-
-bool fcm_project_differs(const struct settings *settings, const struct oauth_account *account)
-{
-    const char *set = settings->firebase_project_id, *own = oauth_account_project(account);
-
-    return is_project(set) && is_project(own) && strcmp(set, own) != 0;
-}
-
 static void close_service(void *service)
 {
     struct fcm *fcm = service;
@@ -262,31 +240,17 @@ static struct fcm *make(const struct settings *settings, struct http_client *cli
 /* NULL: off. */
 static struct fcm *make_if_on(const struct settings *settings, struct http_client *client)
 {
-    const char *path = settings->firebase_service_account_path, *project, *why = NULL;
-    struct oauth_account *account;
+    struct fcm_account opened;
 
-    if (!settings->fcm_enabled)
-        return NULL;
-    if (path == NULL) {
-        log_warn("FCM: it is off: FIREBASE_SERVICE_ACCOUNT_PATH is not set");
-        return NULL;
-    }
-    account = oauth_account_read(path, &why);
-    if (account == NULL) {
-        log_warn("FCM: it is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: %s",
-                 why);
+    fcm_account_open(&opened, settings);
+    if (opened.account == NULL) {
+        if (opened.is_wanted)
+            log_warn("FCM: it is off: %s", opened.why_off);
         return NULL;
     }
-    project = fcm_project(settings, account);
-    if (project == NULL) {
-        log_warn("FCM: it is off: FIREBASE_PROJECT_ID is not set, or no project's id");
-        oauth_account_free(&account);
-        return NULL;
-    }
-    if (fcm_project_differs(settings, account))
-        log_warn("FCM: FIREBASE_PROJECT_ID is '%s', but the service account is of '%s'", project,
-                 oauth_account_project(account));
-    return make(settings, client, account, project);
+    if (opened.warning[0] != '\0')
+        log_warn("FCM: %s", opened.warning);
+    return make(settings, client, opened.account, opened.project);
 }
 
 static bool open_service(const struct settings *settings, struct http_client *client,

@@ -38,6 +38,7 @@ struct oauth_account {
     char *key_id;  /* NULL where the file has none */
     char *project; /* the same */
     EVP_PKEY *key;
+    bool is_open;
 };
 
 struct oauth {
@@ -84,6 +85,8 @@ static const char *take_fields(struct oauth_account *account, const json_t *root
     const char *project = json_string_value(json_object_get(root, "project_id"));
     struct url url;
 
+    if ((email == NULL || *email == '\0') && json_object_get(root, "project_info") != NULL)
+        return "that is the app's file (google-services.json), not a service account's key";
     if (email == NULL || *email == '\0')
         return "it has no client_email";
     if (uri == NULL || !url_parse_https(&url, uri))
@@ -121,33 +124,33 @@ struct oauth_account *oauth_account_parse(const char *json, size_t len, const ch
     return account;
 }
 
-static void warn_if_open(mode_t mode)
+/* Of a file that could not be read whole; errno is small_file_read()'s. */
+static const char *what_is_wrong(enum small_file_result result)
 {
-    if (mode & S_IROTH)
-        log_warn("FCM: the file of FIREBASE_SERVICE_ACCOUNT_PATH can be read by every user of this "
-                 "host");
+    if (result == SMALL_FILE_TOO_LARGE)
+        return "it is too large";
+    if (result == SMALL_FILE_NOT_REGULAR)
+        return errno == EISDIR ? "it is a directory" : "it is not a regular file";
+    if (errno == ENOENT)
+        return "there is no such file";
+    if (errno == EACCES)
+        return "Permission denied: chown it to the user that runs this";
+    return "it cannot be read";
 }
 
 struct oauth_account *oauth_account_read(const char *path, const char **why)
 {
     struct oauth_account *account = NULL;
     struct small_file file;
+    enum small_file_result result =
+        small_file_read(&file, path, SMALL_FILE_REGULAR, OAUTH_ACCOUNT_MAX_SIZE);
 
-    switch (small_file_read(&file, path, SMALL_FILE_REGULAR, OAUTH_ACCOUNT_MAX_SIZE)) {
-    case SMALL_FILE_OK:
-        warn_if_open(file.mode);
+    if (result == SMALL_FILE_OK)
         account = oauth_account_parse(file.text, file.len, why);
-        break;
-    case SMALL_FILE_NOT_OPENED:
-        *why = errno == ENOENT ? "there is no such file" : "it cannot be opened";
-        break;
-    case SMALL_FILE_TOO_LARGE:
-        *why = "it is too large";
-        break;
-    default:
-        *why = "it cannot be read";
-        break;
-    }
+    else
+        *why = what_is_wrong(result);
+    if (account != NULL)
+        account->is_open = (file.mode & S_IROTH) != 0;
     small_file_wipe(&file);
     return account;
 }
@@ -168,6 +171,11 @@ void oauth_account_free(struct oauth_account **account)
 const char *oauth_account_project(const struct oauth_account *account)
 {
     return account->project;
+}
+
+bool oauth_account_is_open(const struct oauth_account *account)
+{
+    return account->is_open;
 }
 
 /* ---- The JWT --------------------------------------------------------------------------------- */

@@ -27,12 +27,15 @@ struct oauth_account;
  * constant; it holds nothing of the text). */
 struct oauth_account *oauth_account_parse(const char *json, size_t len, const char **why);
 
-/* Reads the JSON file, and warns where others can read it, too. */
+/* Reads the JSON file; *why is then also what is wrong with the file. */
 struct oauth_account *oauth_account_read(const char *path, const char **why);
 void oauth_account_free(struct oauth_account **account);
 
 /* The project that the account belongs to; NULL where it names none. */
 const char *oauth_account_project(const struct oauth_account *account);
+
+/* Whether every user of this host can read its file. */
+bool oauth_account_is_open(const struct oauth_account *account);
 
 /* A JWT that asks for the scope of FCM, valid for an hour from `unix_s`. NULL when out of memory;
  * wiped and freed by the caller. */

@@ -43,8 +43,10 @@ static enum small_file_result read_open(struct small_file *file, int fd, enum sm
     if (fstat(fd, &found) != 0)
         return SMALL_FILE_NOT_READ;
     file->mode = found.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
-    if (kind == SMALL_FILE_REGULAR && !S_ISREG(found.st_mode))
+    if (kind == SMALL_FILE_REGULAR && !S_ISREG(found.st_mode)) {
+        errno = S_ISDIR(found.st_mode) ? EISDIR : EINVAL;
         return SMALL_FILE_NOT_REGULAR;
+    }
     return read_whole(file, fd, max);
 }
 

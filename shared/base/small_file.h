@@ -22,7 +22,7 @@ enum small_file_kind {
 enum small_file_result {
     SMALL_FILE_OK,
     SMALL_FILE_NOT_OPENED,  /* errno; ENOENT: there is none */
-    SMALL_FILE_NOT_REGULAR, /* only where SMALL_FILE_REGULAR was asked for */
+    SMALL_FILE_NOT_REGULAR, /* only where SMALL_FILE_REGULAR was asked for; EISDIR: a directory */
     SMALL_FILE_TOO_LARGE,   /* more than `max` bytes */
     SMALL_FILE_NOT_READ     /* errno; EISDIR: a directory; ENOMEM */
 };

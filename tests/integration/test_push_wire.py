@@ -379,11 +379,11 @@ def test_a_service_account_that_cannot_be_used(make_stack, relay, phone, tmp_pat
     stack.start_redis()
     stack.start_api()
     for path, why in ((tmp_path / "missing.json", "there is no such file"),
-                      (tmp_path, "it cannot be read"), (broken, "it is not a JSON object"),
+                      (tmp_path, "it is a directory"), (broken, "it is not a JSON object"),
                       (no_key, "its private_key is not an RSA key in PEM")):
         stack.start_listener(relay, FIREBASE_SERVICE_ACCOUNT_PATH=str(path))
-        assert f"FCM: it is off: the file of FIREBASE_SERVICE_ACCOUNT_PATH cannot be used: {why}" in (
-            stack.listener.output())
+        assert (f"FCM: it is off: FIREBASE_SERVICE_ACCOUNT_PATH={path}: {why}" in
+                stack.listener.output())
         wake(stack, ["fcm-token-1", phone.endpoint()])
         phone.next_push()
         stack.wait_until_idle()

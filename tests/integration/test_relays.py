@@ -470,12 +470,13 @@ def test_fcm_that_would_be_off(make_stack):
                        FIREBASE_SERVICE_ACCOUNT_PATH="/nowhere/account.json")
     asked = stack.start_program("asked", [LISTENER, "--check-config"])
     assert asked.wait() == 0
-    assert "FIREBASE_SERVICE_ACCOUNT_PATH='/nowhere/account.json': " in asked.output()
+    assert ("FIREBASE_SERVICE_ACCOUNT_PATH=/nowhere/account.json: there is no such file" in
+            asked.output())
 
 
 @pytest.mark.parametrize("project, said", [
-    ("no/project", "FIREBASE_PROJECT_ID is not set, or no project's id"),
-    ("another", "FIREBASE_PROJECT_ID='another': the service account is of 'mostro-test'"),
+    ("no project", 'FIREBASE_PROJECT_ID="no project" is no project id'),
+    ("another", "FIREBASE_PROJECT_ID is 'another', but the service account is of 'mostro-test'"),
     ("mostro-test", ""),
     ("", ""),
 ])

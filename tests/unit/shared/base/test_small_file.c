@@ -94,6 +94,7 @@ START_TEST(may_be_a_directory)
 {
     (void)strcpy(path, directory);
     expect_nothing(SMALL_FILE_REGULAR, 9, SMALL_FILE_NOT_REGULAR);
+    ck_assert_int_eq(errno, EISDIR);
     expect_nothing(SMALL_FILE_ANY, 9, SMALL_FILE_NOT_READ);
     ck_assert_int_eq(errno, EISDIR);
 }

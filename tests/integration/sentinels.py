@@ -373,6 +373,17 @@ class ReplicatedRedis:
         self.machines.join(number)
         self._cut.discard(number)
 
+    def join_all(self):
+        for number in list(self._cut):
+            self.join(number)
+
+    def switch(self, *options, **settings):
+        """Runs it, as on node 1; returns (exit status, what it has said)."""
+        program = Program("switch", [EXAMPLES / "switch", *options], self.directory,
+                          {**self.node_settings(self.nodes[0]), **settings})
+        self.took_in(program)
+        return program.wait(60), program.output()
+
     def fail_over(self):
         """A planned change by the Sentinels' own command."""
         sentinel = self._there(self.sentinels)[0]

@@ -5,7 +5,6 @@ import time
 import pytest
 import redis
 
-from sentinels import EXAMPLES
 from stack import wait_until
 
 
@@ -49,19 +48,10 @@ class Writer:
         return [key for key in self.acknowledged if not self._client.exists(key)]
 
 
-def switch(stack, *options, **settings):
-    """(exit status, what it has said)."""
-    service = stack.service
-    program = stack.start_program("switch", [EXAMPLES / "switch", *options], **{
-        **service.node_settings(service.nodes[0]), **settings})
-    status = program.wait(60)
-    return status, program.output()
-
-
 def test_nothing_is_lost(stack):
     old = stack.service.primary()
     with Writer(stack.service) as writer:
-        status, said = switch(stack)
+        status, said = stack.service.switch()
         assert status == 0, said
         new = stack.service.primary()
         before = len(writer.acknowledged)
@@ -79,12 +69,12 @@ def test_refusals(stack):
     primary, replica = service.primary(), service.replicas()[0]
 
     def refuses(words):
-        status, said = switch(stack)
+        status, said = service.switch()
         assert status == 1 and words in said, said
         assert service.primary() is primary
         assert primary.client().set("still", "written")
 
-    assert switch(stack, "--check")[0] == 0
+    assert service.switch("--check")[0] == 0
     replica.client().config_set("save", "60 1")
     refuses("persists")
     replica.client().config_set("save", "")
@@ -97,7 +87,7 @@ def test_refusals(stack):
     wait_until(replica.is_in_sync, what="a replica in sync")
     for sentinel in service.sentinels[1:]:
         sentinel.kill()
-    status, said = switch(stack)
+    status, said = service.switch()
     assert status == 1 and "only 1 of 3 Sentinels answer" in said, said
 
 
@@ -105,7 +95,7 @@ def test_old_primary_restarts_at_once(stack):
     """Its machine is rebooted as soon as switch says so."""
     old = stack.service.primary()
     stack.redis.set("kept", "1")
-    assert switch(stack)[0] == 0
+    assert stack.service.switch()[0] == 0
     old.stop()
     old.redis_start()
     wait_until(old.role, 20, "it answers")

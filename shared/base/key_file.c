@@ -22,13 +22,20 @@ static const char *parse(const char *text, size_t len, uint8_t key[KEY_FILE_KEY_
                                                          : "does not hold 64 hex characters alone";
 }
 
+/* Systemd shows a credential to its program by an access list (acl(5)): such a file is root's, and
+ * what is its group's in the mode is what the list may give at the most. */
+static bool is_credential(const struct small_file *file)
+{
+    return file->is_roots && file->mode == (S_IRUSR | S_IRGRP);
+}
+
 const char *key_file_read_text(const char *path, size_t max, struct small_file *file)
 {
     enum small_file_result result = small_file_read(file, path, SMALL_FILE_REGULAR, max);
 
     if (result == SMALL_FILE_NOT_REGULAR)
         return "is not a regular file";
-    if ((file->mode & (S_IRWXG | S_IRWXO)) != 0) {
+    if ((file->mode & (S_IRWXG | S_IRWXO)) != 0 && !is_credential(file)) {
         small_file_wipe(file);
         return "can be read by others: chmod 600";
     }

@@ -1,4 +1,5 @@
-/* key_file: a private key from a file that only its owner can read. */
+/* key_file: a private key from a file that only its owner can read (no permission for group or
+ * others), or root's alone with mode 0440, as systemd's credentials are. */
 #ifndef MOSTRO_KEY_FILE_H
 #define MOSTRO_KEY_FILE_H
 

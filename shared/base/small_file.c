@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,6 +42,7 @@ static enum small_file_result read_open(struct small_file *file, int fd, enum sm
     if (fstat(fd, &found) != 0)
         return SMALL_FILE_NOT_READ;
     file->mode = found.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
+    file->is_roots = found.st_uid == 0 && found.st_gid == 0;
     if (kind == SMALL_FILE_REGULAR && !S_ISREG(found.st_mode)) {
         errno = S_ISDIR(found.st_mode) ? EISDIR : EINVAL;
         return SMALL_FILE_NOT_REGULAR;

@@ -5,13 +5,15 @@
 #ifndef MOSTRO_SMALL_FILE_H
 #define MOSTRO_SMALL_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 struct small_file {
     char *text; /* ends in a NUL that `len` does not count; NULL unless it was read whole */
     size_t len;
-    mode_t mode; /* of a file that was opened: its permissions; else 0 */
+    mode_t mode;   /* of a file that was opened: its permissions; else 0 */
+    bool is_roots; /* its owner and group are root's */
 };
 
 enum small_file_kind {

@@ -9,6 +9,7 @@
 #include "base/hex.h"
 #include "base/key_file.h"
 #include "base/url.h"
+#include "credentials.h"
 #include "env_file.h"
 #include "settings_table.h"
 #include "settings_types.h"
@@ -227,6 +228,24 @@ static bool read_vapid_key_file(enum settings_who who, struct settings *settings
     return true;
 }
 
+/* A file may be one of the credentials that systemd has for this program. */
+static void find_credentials(struct settings *settings, settings_lookup_fn *lookup, void *arg)
+{
+    char **const names[] = {
+        &settings->server_private_key_file, &settings->nostr_auth_private_key_file,
+        &settings->vapid_private_key_file, &settings->firebase_service_account_path};
+    const char *directory = lookup("CREDENTIALS_DIRECTORY", arg);
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *found = *names[i] != NULL ? credentials_find(directory, *names[i]) : NULL;
+
+        if (found == NULL)
+            continue;
+        free(*names[i]);
+        *names[i] = found;
+    }
+}
+
 static bool read_key_files(enum settings_who who, struct settings *settings, FILE *errors)
 {
     bool server = read_key_file("SERVER_PRIVATE_KEY_FILE", settings->server_private_key_file,
@@ -268,8 +287,10 @@ struct settings *settings_read(enum settings_who who, settings_lookup_fn *lookup
     for (size_t i = 0; settings != NULL && i < ROWS; i++)
         if ((rows[i].who & who) != 0 && !read_row(&rows[i], settings, lookup, arg, errors))
             good = false;
-    if (good)
+    if (good) {
+        find_credentials(settings, lookup, arg);
         good = read_key_files(who, settings, errors);
+    }
     if (good)
         note_without_effect(settings, lookup, arg);
     if (good && (who & SETTINGS_LISTENER) != 0 && settings->relays.count == 0) {

@@ -75,7 +75,8 @@ def preloaded(name, directory):
 
 
 class Program:
-    """A process (and its children) in a session of its own, with its output in one log."""
+    """A process (and its children) in a session of its own, with its output in one log. `stdin` is
+    what it reads, or an open file or socket to be its descriptor 0."""
 
     def __init__(self, name, arguments, directory, settings=None, stdin=""):
         self.name = name
@@ -88,9 +89,11 @@ class Program:
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 [str(one) for one in arguments], cwd=directory, env=environment,
-                stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
-        with self._process.stdin as pipe:
-            pipe.write(stdin.encode())
+                stdin=subprocess.PIPE if isinstance(stdin, str) else stdin, stdout=log, stderr=log,
+                start_new_session=True)
+        if isinstance(stdin, str):
+            with self._process.stdin as pipe:
+                pipe.write(stdin.encode())
 
     @property
     def pid(self):
@@ -216,9 +219,9 @@ class Stack:
 
     # ---- Programs
 
-    def start_program(self, name, arguments, **settings):
+    def start_program(self, name, arguments, stdin="", **settings):
         """Any program, with the settings of this stack; close() stops it."""
-        program = Program(name, arguments, self.directory, {**self.settings, **settings})
+        program = Program(name, arguments, self.directory, {**self.settings, **settings}, stdin)
         self.programs.append(program)
         return program
 
@@ -277,7 +280,9 @@ class Stack:
         the API is there."""
         self.start_workers(workers, tcp=tcp, **settings)
         self.start_web(**(web or {}))
+        self.wait_for_api()
 
+    def wait_for_api(self):
         def healthy():
             assert self.web.is_alive(), self.logs()
             assert self.workers.is_alive(), self.logs()

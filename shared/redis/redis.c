@@ -6,42 +6,37 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "log/log.h"
-#include "redis_address.h"
-#include "redis_greeting.h"
 #include "redis_primary.h"
 #include "redis_report.h"
-#include "redis_url.h"
-
-#define RESOLVE_MS    100
-#define TELL_EVERY_MS INT64_C(3600000) /* between warnings of eviction */
-
-struct redis {
-    struct redis_url url;
-    struct redis_address address;
-    char *prefix;
-    bool allow_persistence;
-    struct redis_wire wire;
-    struct redis_greeting greeting; /* of the last connection */
-    int64_t held_off_until;         /* clock_monotonic_ms() */
-    bool refused;                   /* redis_is_refused() */
-    char error[REDIS_ERROR_SIZE];
-    char down_reason[REDIS_PROBLEM_SIZE];
-};
 
 /* ---- Up and down -------------------------------------------------------------------------------
  */
 
-struct redis *redis_new(const char *url, const char *prefix, bool allow_persistence)
+/* Whom the URL names: the Redis itself, or Sentinels. */
+static bool take_url(struct redis *redis, const struct redis_options *options)
+{
+    const char *password = options->sentinel_password;
+
+    if (redis_url_parse(&redis->url, options->url) != NULL)
+        return false;
+    if (redis->url.sentinel_count > 0) {
+        redis->primary = redis_primary_join(&redis->url, password != NULL ? password : "");
+        return redis->primary != NULL;
+    }
+    redis->node = redis->url.node;
+    return true;
+}
+
+struct redis *redis_new(const struct redis_options *options)
 {
     struct redis *redis = calloc(1, sizeof *redis);
 
     if (redis == NULL)
         return NULL;
-    redis->allow_persistence = allow_persistence;
+    redis->allow_persistence = options->allow_persistence;
     redis_address_init(&redis->address);
-    redis->prefix = strdup(prefix);
-    if (redis->prefix == NULL || redis_url_parse(&redis->url, url) != NULL)
+    redis->prefix = strdup(options->prefix);
+    if (redis->prefix == NULL || !take_url(redis, options))
         redis_free(&redis);
     return redis;
 }
@@ -51,6 +46,7 @@ void redis_free(struct redis **redis)
     if (*redis == NULL)
         return;
     redis_wire_free(&(*redis)->wire);
+    redis_primary_leave(&(*redis)->primary);
     redis_address_free(&(*redis)->address);
     free((*redis)->prefix);
     explicit_bzero(*redis, sizeof **redis);
@@ -65,17 +61,15 @@ void redis_close(struct redis *redis)
 
 void redis_where(const struct redis *redis, char where[REDIS_WHERE_SIZE])
 {
-    const struct redis_url *url = &redis->url;
-
-    if (url->is_unix)
-        (void)snprintf(where, REDIS_WHERE_SIZE, "%s", url->host);
+    if (redis->url.path[0] != '\0')
+        (void)snprintf(where, REDIS_WHERE_SIZE, "%s", redis->url.path);
+    else if (redis->node.port != 0)
+        redis_node_write(where, &redis->node);
     else
-        (void)snprintf(where, REDIS_WHERE_SIZE, "%s:%d", url->host, url->port);
+        (void)snprintf(where, REDIS_WHERE_SIZE, "the service %s", redis->url.service);
 }
 
-/* Closes the connection and holds off new ones for a moment, so that a dead server costs callers
- * little. */
-static enum redis_status down(struct redis *redis, const char *reason, bool refused)
+enum redis_status redis_down(struct redis *redis, const char *reason, bool refused)
 {
     int64_t now = clock_monotonic_ms();
     char where[REDIS_WHERE_SIZE];
@@ -89,12 +83,13 @@ static enum redis_status down(struct redis *redis, const char *reason, bool refu
     return REDIS_DOWN;
 }
 
-static enum redis_status lost(struct redis *redis, const char *reason)
+enum redis_status redis_lost(struct redis *redis, const char *reason)
 {
-    return down(redis, reason, false);
+    return redis_down(
+        redis, redis_membership_has_ended(redis->wire.membership) ? REDIS_LEFT : reason, false);
 }
 
-enum redis_status redis_judge(redisReply **reply, char error[REDIS_ERROR_SIZE],
+enum redis_status redis_judge(redisReply **reply, bool has_sentinels, char error[REDIS_ERROR_SIZE],
                               const struct redis_fault **fault)
 {
     if ((*reply)->type != REDIS_REPLY_ERROR)
@@ -102,7 +97,7 @@ enum redis_status redis_judge(redisReply **reply, char error[REDIS_ERROR_SIZE],
     (void)snprintf(error, REDIS_ERROR_SIZE, "%s", (*reply)->str);
     freeReplyObject(*reply);
     *reply = NULL;
-    *fault = redis_fault_of(error);
+    *fault = redis_fault_of(error, has_sentinels);
     switch ((*fault)->kind) {
     case REDIS_FAULT_NONE:
         return REDIS_ERROR_REPLY;
@@ -118,9 +113,9 @@ enum redis_status redis_judge(redisReply **reply, char error[REDIS_ERROR_SIZE],
 static enum redis_status judge(struct redis *redis, redisReply **reply)
 {
     const struct redis_fault *fault;
-    enum redis_status status = redis_judge(reply, redis->error, &fault);
+    enum redis_status status = redis_judge(reply, redis_is_replicated(redis), redis->error, &fault);
 
-    return status == REDIS_DOWN ? down(redis, fault->what, fault->kind == REDIS_FAULT_REFUSED)
+    return status == REDIS_DOWN ? redis_down(redis, fault->what, fault->kind == REDIS_FAULT_REFUSED)
                                 : status;
 }
 
@@ -129,94 +124,6 @@ bool redis_hand_over(struct redis *redis, struct redis_wire *wire)
     if (redis->wire.context == NULL)
         return false;
     redis_wire_take_over(wire, &redis->wire);
-    return true;
-}
-
-/* ---- A new connection --------------------------------------------------------------------------
- */
-
-/* The addresses share the time, so that each gets a turn. */
-static redisContext *connect_by_name(const struct redis *redis)
-{
-    const unsigned us = REDIS_TIMEOUT_MS * 1000 / (unsigned)redis->address.count;
-    const struct timeval timeout = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
-    redisContext *context = NULL;
-
-    for (size_t i = 0; i < redis->address.count; i++) {
-        redisFree(context);
-        context = redisConnectWithTimeout(redis->address.text[i], redis->url.port, timeout);
-        if (context == NULL || context->err == 0)
-            break;
-    }
-    return context;
-}
-
-/* What is wrong, or NULL. */
-static const char *open_socket(struct redis *redis, redisContext **context)
-{
-    const struct timeval timeout = {.tv_sec = REDIS_TIMEOUT_MS / 1000,
-                                    .tv_usec = (REDIS_TIMEOUT_MS % 1000) * 1000};
-    const char *problem;
-
-    if (redis->url.is_unix) {
-        *context = redisConnectUnixWithTimeout(redis->url.host, timeout);
-    } else {
-        problem = redis_address_find(&redis->address, redis->url.host, RESOLVE_MS);
-        if (problem != NULL)
-            return problem;
-        *context = connect_by_name(redis);
-    }
-    if (*context == NULL)
-        return "out of memory";
-    if ((*context)->err == 0) {
-        (void)redisSetTimeout(*context, timeout);
-        return NULL;
-    }
-    (void)snprintf(redis->error, sizeof redis->error, "%s", (*context)->errstr);
-    redisFree(*context);
-    return redis->error;
-}
-
-static void warn_of_eviction(int64_t now)
-{
-    static struct log_pace pace;
-
-    if (log_is_due(&pace, now, TELL_EVERY_MS))
-        log_warn("redis: it may evict registrations: set maxmemory-policy noeviction");
-}
-
-static void greet(struct redis *redis, redisContext *context)
-{
-    const struct redis_greeting_options options = {.url = &redis->url,
-                                                   .prefix = redis->prefix,
-                                                   .allow_persistence = redis->allow_persistence,
-                                                   .timeout_ms = REDIS_TIMEOUT_MS};
-
-    redis_wire_open(&redis->wire, context);
-    redis_greet(&redis->wire, &options, &redis->greeting);
-}
-
-static bool connect_anew(struct redis *redis)
-{
-    redisContext *context;
-    const char *problem;
-
-    if (clock_monotonic_ms() < redis->held_off_until)
-        return false;
-    problem = open_socket(redis, &context);
-    if (problem != NULL) {
-        (void)lost(redis, problem);
-        return false;
-    }
-    greet(redis, context);
-    if (redis->greeting.problem[0] != '\0') {
-        (void)down(redis, redis->greeting.problem, redis->greeting.refused);
-        return false;
-    }
-    redis->refused = false;
-    redis_report_up();
-    if (redis->greeting.may_evict)
-        warn_of_eviction(clock_monotonic_ms());
     return true;
 }
 
@@ -236,7 +143,12 @@ static bool ensure_connected(struct redis *redis)
 {
     if (redis->wire.context != NULL && is_stale(&redis->wire))
         redis_close(redis);
-    return redis->wire.context != NULL || connect_anew(redis);
+    return redis->wire.context != NULL || redis_connect_anew(redis);
+}
+
+bool redis_connect(struct redis *redis)
+{
+    return ensure_connected(redis);
 }
 
 /* What went wrong, or NULL. */
@@ -258,7 +170,7 @@ enum redis_status redis_call(struct redis *redis, redisReply **reply, int argc, 
     problem = send_one(redis, argc, argv, argvlen);
     if (problem == NULL)
         problem = redis_wire_await(&redis->wire, reply, REDIS_TIMEOUT_MS);
-    return problem == NULL ? judge(redis, reply) : lost(redis, problem);
+    return problem == NULL ? judge(redis, reply) : redis_lost(redis, problem);
 }
 
 enum redis_status redis_ask(struct redis *redis, int argc, const char **argv, const size_t *argvlen)
@@ -268,7 +180,7 @@ enum redis_status redis_ask(struct redis *redis, int argc, const char **argv, co
     if (!ensure_connected(redis))
         return REDIS_DOWN;
     problem = send_one(redis, argc, argv, argvlen);
-    return problem == NULL ? REDIS_OK_REPLY : lost(redis, problem);
+    return problem == NULL ? REDIS_OK_REPLY : redis_lost(redis, problem);
 }
 
 enum redis_status redis_collect(struct redis *redis, redisReply **reply)
@@ -282,14 +194,13 @@ enum redis_status redis_collect(struct redis *redis, redisReply **reply)
     if (problem == NULL)
         problem = redis_wire_take(&redis->wire, reply);
     if (problem != NULL)
-        return lost(redis, problem);
+        return redis_lost(redis, problem);
     return *reply != NULL ? judge(redis, reply) : REDIS_OK_REPLY;
 }
 
 bool redis_is_replicated(const struct redis *redis)
 {
-    (void)redis; /* no URL names Sentinels yet */
-    return false;
+    return redis->primary != NULL;
 }
 
 int redis_fd(const struct redis *redis)

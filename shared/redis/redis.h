@@ -6,12 +6,15 @@
  * the server closed before a command is sent is replaced within the call; one that ends before the
  * answer is a failure.
  *
+ * Where REDIS_URL names Sentinels, each connection is to the primary that they name, and ends as
+ * soon as another node is it (redis_primary.h), as if the server had closed it.
+ *
  * A server that may not be used counts as unreachable. Every new connection checks that: the server
  * must not persist (save or appendonly on; unless allowed) or hide whether it does, must not be a
  * replica, and must take writes and our password. This module logs what is wrong: once, or, where
  * only an operator can change it, once a minute for the whole process. A host name is looked up at
- * each connect, which may take a third of REDIS_TIMEOUT_MS beside it (see redis_address.h). Not
- * thread-safe. */
+ * each connect, which may take a third of REDIS_TIMEOUT_MS beside it (see redis_address.h).
+ * Sentinels may take twice REDIS_PRIMARY_ASK_MS, and a hop connects twice. Not thread-safe. */
 #ifndef MOSTRO_REDIS_H
 #define MOSTRO_REDIS_H
 
@@ -33,8 +36,15 @@ enum redis_status {
     REDIS_DOWN         /* unreachable, too slow, loading, or refused: try again later */
 };
 
-/* Does not connect yet. NULL when the URL is malformed. Every key begins with `prefix`. */
-struct redis *redis_new(const char *url, const char *prefix, bool allow_persistence);
+struct redis_options {
+    const char *url;
+    const char *prefix;            /* of every key */
+    const char *sentinel_password; /* the Sentinels' own; NULL for none */
+    bool allow_persistence;
+};
+
+/* Does not connect yet. NULL when the URL is malformed, or without memory. */
+struct redis *redis_new(const struct redis_options *options);
 void redis_free(struct redis **redis);
 
 /* Sends one command and waits for its answer. On REDIS_DOWN whether the server ran the command is
@@ -53,6 +63,9 @@ enum redis_status redis_collect(struct redis *redis, redisReply **reply)
 
 /* The connection's descriptor, or -1. */
 int redis_fd(const struct redis *redis);
+
+/* Makes sure that there is a connection. False: redis_down_reason() says why there is none. */
+bool redis_connect(struct redis *redis);
 
 /* Closes the connection; the next call makes a new one, without hold-off. */
 void redis_close(struct redis *redis);

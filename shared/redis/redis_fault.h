@@ -3,6 +3,8 @@
 #ifndef MOSTRO_REDIS_FAULT_H
 #define MOSTRO_REDIS_FAULT_H
 
+#include <stdbool.h>
+
 enum redis_fault_kind {
     REDIS_FAULT_NONE,    /* the error concerns the command alone */
     REDIS_FAULT_FULL,    /* out of memory (maxmemory) */
@@ -18,8 +20,8 @@ struct redis_fault {
 
 #define REDIS_FAULT_REPLICA "it is a read-only replica: point REDIS_URL at the primary"
 
-/* Never NULL. */
-const struct redis_fault *redis_fault_of(const char *error);
+/* Never NULL. `has_sentinels`: a server that has become a replica is a matter of moments, then. */
+const struct redis_fault *redis_fault_of(const char *error, bool has_sentinels);
 
 enum redis_denial {
     REDIS_DENIAL_NONE,

@@ -42,13 +42,14 @@ static bool is_error(const redisReply *reply)
 }
 
 /* Whether the answer is about the server's state rather than about the command. */
-static bool tells_of_server(struct redis_greeting *greeting, const redisReply *reply)
+static bool tells_of_server(struct redis_greeting *greeting,
+                            const struct redis_greeting_options *options, const redisReply *reply)
 {
     const struct redis_fault *fault;
 
     if (!is_error(reply))
         return false;
-    fault = redis_fault_of(reply->str);
+    fault = redis_fault_of(reply->str, options->has_sentinels);
     if (fault->kind == REDIS_FAULT_PASSING || fault->kind == REDIS_FAULT_REFUSED)
         fail(greeting, fault->what, fault->kind == REDIS_FAULT_REFUSED);
     return fault->kind == REDIS_FAULT_PASSING || fault->kind == REDIS_FAULT_REFUSED;
@@ -62,8 +63,7 @@ static bool is_denied(const redisReply *reply)
 static void judge_auth(struct redis_greeting *greeting,
                        const struct redis_greeting_options *options, const redisReply *reply)
 {
-    (void)options;
-    if (!is_error(reply) || tells_of_server(greeting, reply))
+    if (!is_error(reply) || tells_of_server(greeting, options, reply))
         return;
     if (strstr(reply->str, "without any password") != NULL)
         refuse(greeting, "it has no password: take it out of REDIS_URL, or put a user before it");
@@ -74,11 +74,35 @@ static void judge_auth(struct redis_greeting *greeting,
 static void judge_select(struct redis_greeting *greeting,
                          const struct redis_greeting_options *options, const redisReply *reply)
 {
-    (void)options;
-    if (!is_error(reply) || tells_of_server(greeting, reply))
+    if (!is_error(reply) || tells_of_server(greeting, options, reply))
         return;
     refuse(greeting, is_denied(reply) ? "its ACL lacks +select" COMPARE
                                       : "it has no database of the number in REDIS_URL");
+}
+
+/* ROLE of a replica: that word, the host, and the port of its primary. */
+static void note_primary(struct redis_greeting *greeting, const redisReply *reply)
+{
+    char port[24];
+
+    if (reply->elements < 3 || reply->element[1]->type != REDIS_REPLY_STRING ||
+        reply->element[2]->type != REDIS_REPLY_INTEGER)
+        return;
+    (void)snprintf(port, sizeof port, "%lld", reply->element[2]->integer);
+    if (!redis_node_read(&greeting->replica_of, reply->element[1]->str, reply->element[1]->len,
+                         port, strlen(port)))
+        greeting->replica_of.port = 0; /* of none that can be used */
+}
+
+static void judge_replica(struct redis_greeting *greeting,
+                          const struct redis_greeting_options *options, const redisReply *reply)
+{
+    if (!options->has_sentinels) {
+        refuse(greeting, REDIS_FAULT_REPLICA);
+        return;
+    }
+    note_primary(greeting, reply);
+    fail(greeting, "its Sentinels name it as the primary, and it is a replica", false);
 }
 
 /* A server without ROLE shows what it is by refusing to write. */
@@ -90,13 +114,12 @@ static void judge_role(struct redis_greeting *greeting,
                            ? reply->element[0]->str
                            : "";
 
-    (void)options;
-    if (tells_of_server(greeting, reply))
+    if (tells_of_server(greeting, options, reply))
         return;
     if (is_denied(reply))
         refuse(greeting, "its ACL hides whether it is a primary: grant +role" COMPARE);
     else if (strcmp(role, "slave") == 0 || strcmp(role, "replica") == 0)
-        refuse(greeting, REDIS_FAULT_REPLICA);
+        judge_replica(greeting, options, reply);
     else if (strcmp(role, "sentinel") == 0)
         refuse(greeting, "it is a Sentinel: point REDIS_URL at the primary");
 }
@@ -121,7 +144,7 @@ static void judge_config(struct redis_greeting *greeting,
     const char *appendonly = config_value(reply, "appendonly");
     const char *policy = config_value(reply, "maxmemory-policy");
 
-    if (tells_of_server(greeting, reply))
+    if (tells_of_server(greeting, options, reply))
         return;
     greeting->may_evict = policy != NULL && strcmp(policy, "noeviction") != 0;
     if (options->allow_persistence)
@@ -140,9 +163,9 @@ static void judge_probe(struct redis_greeting *greeting,
 {
     char problem[REDIS_PROBLEM_SIZE];
 
-    if (!is_error(reply) || tells_of_server(greeting, reply))
+    if (!is_error(reply) || tells_of_server(greeting, options, reply))
         return;
-    greeting->full = redis_fault_of(reply->str)->kind == REDIS_FAULT_FULL;
+    greeting->full = redis_fault_of(reply->str, options->has_sentinels)->kind == REDIS_FAULT_FULL;
     if (redis_denial_of(reply->str) == REDIS_DENIAL_KEY) {
         (void)snprintf(problem, sizeof problem, "its ACL lacks ~%s*" COMPARE, options->prefix);
         refuse(greeting, problem);

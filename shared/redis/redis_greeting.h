@@ -16,6 +16,7 @@ struct redis_greeting_options {
     const struct redis_url *url;
     const char *prefix; /* of every key */
     bool allow_persistence;
+    bool has_sentinels;  /* they have named it */
     unsigned timeout_ms; /* for all answers together */
 };
 
@@ -26,6 +27,7 @@ struct redis_greeting {
     bool refused;                     /* only an operator can change that */
     bool full;                        /* its maxmemory is reached */
     bool may_evict;                   /* its maxmemory-policy may evict registrations */
+    struct redis_node replica_of;     /* where it says so; else its port is 0 */
 };
 
 void redis_greet(struct redis_wire *wire, const struct redis_greeting_options *options,

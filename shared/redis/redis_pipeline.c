@@ -3,11 +3,13 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "redis_primary.h"
 #include "redis_priv.h"
 #include "redis_report.h"
 
 struct redis_pipeline {
     struct redis_wire wire;
+    bool has_sentinels;
     char where[REDIS_WHERE_SIZE];
     char error[REDIS_ERROR_SIZE];
 };
@@ -31,6 +33,7 @@ bool redis_pipeline_open(struct redis_pipeline *pipeline, struct redis *from)
     if (!redis_hand_over(from, &pipeline->wire))
         return false;
     redis_where(from, pipeline->where);
+    pipeline->has_sentinels = redis_is_replicated(from);
     if (redis_wire_stop_blocking(&pipeline->wire))
         return true;
     redis_wire_close(&pipeline->wire);
@@ -39,6 +42,8 @@ bool redis_pipeline_open(struct redis_pipeline *pipeline, struct redis *from)
 
 static enum redis_status lose(struct redis_pipeline *pipeline, const char *reason, bool refused)
 {
+    if (redis_membership_has_ended(pipeline->wire.membership))
+        reason = REDIS_LEFT;
     /* First, since the reason may be a text of the connection. */
     redis_report_down(pipeline->where, reason, refused, clock_monotonic_ms());
     redis_wire_close(&pipeline->wire);
@@ -95,7 +100,7 @@ enum redis_status redis_pipeline_take(struct redis_pipeline *pipeline, redisRepl
 
     if (problem != NULL || *reply == NULL)
         return status_of(pipeline, problem);
-    status = redis_judge(reply, pipeline->error, &fault);
+    status = redis_judge(reply, pipeline->has_sentinels, pipeline->error, &fault);
     return status == REDIS_DOWN ? lose(pipeline, fault->what, fault->kind == REDIS_FAULT_REFUSED)
                                 : status;
 }

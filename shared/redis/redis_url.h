@@ -1,16 +1,25 @@
-/* redis_url: the parts of unix:///path or redis://[user:pass@]host[:port][/db]. Pure. */
+/* redis_url: the parts of unix:///path, redis://[user:pass@]host[:port][/db], or
+ * redis+sentinel://[user:pass@]host[:port][,host[:port]...]/service[/db]. Pure. */
 #ifndef MOSTRO_REDIS_URL_H
 #define MOSTRO_REDIS_URL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-#define REDIS_URL_PART_MAX 512
+#include "redis_node.h"
 
-/* Percent-escapes are decoded; what the URL leaves out is "" or 0, the port 6379. */
+#define REDIS_URL_PART_MAX      512
+#define REDIS_URL_SENTINELS_MAX 16
+#define REDIS_URL_SERVICE_MAX   128 /* characters */
+
+/* Percent-escapes are decoded; what the URL leaves out is "" or 0, the port 6379 or a Sentinel's
+ * 26379. User and password are those of the Redis to be used, never of Sentinels. */
 struct redis_url {
-    bool is_unix;
-    char host[REDIS_URL_PART_MAX]; /* or the socket's path */
-    int port;
+    char path[REDIS_URL_PART_MAX]; /* of a socket, */
+    struct redis_node node;        /* or where it listens, */
+    size_t sentinel_count;         /* or who knows that, */
+    struct redis_node sentinels[REDIS_URL_SENTINELS_MAX];
+    char service[REDIS_URL_SERVICE_MAX + 1]; /* and by which name */
     int database;
     char user[REDIS_URL_PART_MAX];
     char password[REDIS_URL_PART_MAX];

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "redis_primary.h"
 
 #define NUMBER_SIZE 20 /* digits of the largest size_t */
 #define ROOM_SIZE   4096
@@ -49,6 +50,8 @@ void redis_wire_take_over(struct redis_wire *wire, struct redis_wire *from)
     context->reader->fn = (redisReplyObjectFunctions *)from->original;
     from->context = NULL;
     redis_wire_open(wire, context);
+    wire->membership = from->membership;
+    from->membership = NULL;
 }
 
 bool redis_wire_stop_blocking(struct redis_wire *wire)
@@ -71,6 +74,7 @@ static void wipe_sent(struct redis_wire *wire, size_t sent)
 
 void redis_wire_close(struct redis_wire *wire)
 {
+    redis_membership_end(&wire->membership);
     if (wire->context != NULL)
         redisFree(wire->context);
     wire->context = NULL;

@@ -23,7 +23,8 @@ struct redis_wire {
     const redisReplyObjectFunctions *original;
     size_t received; /* bytes since the last answer that was taken */
     char *room;      /* commands as Redis reads them: room[sent] to room[len - 1] wait */
-    size_t room_size, len, sent; /* what was sent is wiped */
+    size_t room_size, len, sent;         /* what was sent is wiped */
+    struct redis_membership *membership; /* owned; NULL without Sentinels (redis_primary.h) */
 };
 
 /* Takes over a connected context, whose reads and writes must have timeouts. */

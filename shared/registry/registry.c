@@ -50,6 +50,16 @@ void registry_words_set(struct registry_words *words, const struct settings *set
     write_number(words->registrations_max, settings->max_registrations);
 }
 
+static struct redis *make_redis(const struct settings *settings)
+{
+    const struct redis_options options = {.url = settings->redis_url,
+                                          .prefix = settings->redis_prefix,
+                                          .sentinel_password = settings->redis_sentinel_password,
+                                          .allow_persistence = settings->redis_allow_persistence};
+
+    return redis_new(&options);
+}
+
 struct registry *registry_new(const struct settings *settings, struct stats *stats)
 {
     struct registry *registry = calloc(1, sizeof *registry);
@@ -59,8 +69,7 @@ struct registry *registry_new(const struct settings *settings, struct stats *sta
     registry->settings = settings;
     registry->stats = stats;
     registry_words_set(&registry->words, settings);
-    registry->redis =
-        redis_new(settings->redis_url, settings->redis_prefix, settings->redis_allow_persistence);
+    registry->redis = make_redis(settings);
     /* The one key made outside registry.lua: a function cannot wait for entries. */
     if (registry->redis == NULL ||
         asprintf(&registry->wakes_key, "%swakes", settings->redis_prefix) < 0) {

@@ -41,6 +41,7 @@ struct settings {
     } event_kinds;
     int64_t relay_events_per_s;
     char *redis_url;
+    char *redis_sentinel_password;
     char *redis_prefix;
     bool redis_allow_persistence;
     int64_t token_ttl_hours;

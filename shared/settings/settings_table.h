@@ -24,9 +24,12 @@
             "The key to authenticate with at relays; unset, one for each connection.")             \
     SETTING(NOSTR_AUTH_PRIVATE_KEY_FILE, nostr_auth_private_key_file, TEXT, "", 1, 4096, "path",   \
             LISTENER, "A file with that key in it instead, readable by its owner alone.")          \
-    SETTING(REDIS_URL, redis_url, SECRET_REDIS, "redis://127.0.0.1:6379/0", 1, 1024,               \
-            "unix:///path or redis://[user:pass@]host:port/db", BOTH,                              \
-            "The volatile Redis that all programs meet in.")                                       \
+    SETTING(REDIS_URL, redis_url, SECRET_REDIS, "redis://127.0.0.1:6379/0", 1, 4096,               \
+            "unix:///path, redis://[user:pass@]host:port/db or "                                   \
+            "redis+sentinel://[user:pass@]host:port,host:port,.../service/db",                     \
+            BOTH, "The volatile Redis that all programs meet in, or the Sentinels that know it.")  \
+    SETTING(REDIS_SENTINEL_PASSWORD, redis_sentinel_password, SECRET_TEXT, "", 1, 511,             \
+            "1 to 511 characters", BOTH, "The password of the Sentinels themselves.")              \
     SETTING(REDIS_PREFIX, redis_prefix, TEXT, "mostro:", 0, 64, "text", BOTH,                      \
             "What every key in Redis begins with.")                                                \
     SETTING(REDIS_ALLOW_PERSISTENCE, redis_allow_persistence, SWITCH, "false", 0, 0, "", BOTH,     \

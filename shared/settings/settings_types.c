@@ -267,6 +267,8 @@ bool settings_type_parse(const struct settings_rule *rule, void *member, const c
         return parse_regex(rule, member, value);
     case SETTINGS_SECRET_REDIS:
         return redis_url_problem(value) == NULL && parse_text(rule, member, value);
+    case SETTINGS_SECRET_TEXT:
+        return parse_text(rule, member, value);
     case SETTINGS_SECRET_KEY:
         return parse_key(member, value);
     }
@@ -299,7 +301,8 @@ const char *settings_type_hint(const struct settings_rule *rule, const char *val
 
 bool settings_type_is_secret(const struct settings_rule *rule)
 {
-    return rule->type == SETTINGS_SECRET_REDIS || rule->type == SETTINGS_SECRET_KEY;
+    return rule->type == SETTINGS_SECRET_REDIS || rule->type == SETTINGS_SECRET_TEXT ||
+           rule->type == SETTINGS_SECRET_KEY;
 }
 
 static void free_text(char **text, bool secret)
@@ -332,6 +335,7 @@ void settings_type_free(const struct settings_rule *rule, void *member)
     case SETTINGS_HTTPS:
     case SETTINGS_CONTACT:
     case SETTINGS_SECRET_REDIS:
+    case SETTINGS_SECRET_TEXT:
         free_text(member, settings_type_is_secret(rule));
         break;
     case SETTINGS_SECRET_KEY:

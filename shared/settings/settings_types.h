@@ -15,6 +15,7 @@ enum settings_type {
     SETTINGS_HTTPS,        /* (char *) an https URL to which a path is added: no trailing slash */
     SETTINGS_CONTACT,      /* (char *) a mailto: or https: URI */
     SETTINGS_SECRET_REDIS, /* (char *) a Redis URL, which may hold a password */
+    SETTINGS_SECRET_TEXT,  /* (char *) a password */
     SETTINGS_SECRET_KEY,   /* (struct settings_key) 64 hex characters */
     SETTINGS_WHOLE,        /* (int64_t) */
     SETTINGS_SWITCH,       /* (bool) */

@@ -22,7 +22,7 @@ START_TEST(what_the_server_may_not_be_used_for)
         {"READONLY You can't write against a read only replica.", REDIS_FAULT_REFUSED},
         {"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
          REDIS_FAULT_REFUSED},
-        {"NOREPLICAS Not enough good replicas to write.", REDIS_FAULT_REFUSED},
+        {"NOREPLICAS Not enough good replicas to write.", REDIS_FAULT_PASSING},
         {"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to "
          "persist to disk.",
          REDIS_FAULT_REFUSED},
@@ -30,7 +30,21 @@ START_TEST(what_the_server_may_not_be_used_for)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        ck_assert_msg(redis_fault_of(cases[i].error)->kind == cases[i].kind, "%s", cases[i].error);
+        ck_assert_msg(redis_fault_of(cases[i].error, false)->kind == cases[i].kind, "%s",
+                      cases[i].error);
+}
+END_TEST
+
+/* Sentinels are about to name another primary. */
+START_TEST(what_passes_where_sentinels_know_the_primary)
+{
+    static const char *const errors[] = {"READONLY You can't write against a read only replica.",
+                                         "MASTERDOWN Link with MASTER is down"};
+
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        ck_assert_int_eq(redis_fault_of(errors[i], true)->kind, REDIS_FAULT_PASSING);
+    ck_assert_int_eq(redis_fault_of("MISCONF", true)->kind, REDIS_FAULT_REFUSED);
+    ck_assert_int_eq(redis_fault_of("ERR Function not found", true)->kind, REDIS_FAULT_NONE);
 }
 END_TEST
 
@@ -74,4 +88,5 @@ START_TEST(what_an_acl_denies)
 }
 END_TEST
 
-UNIT_MAIN("redis_fault", what_the_server_may_not_be_used_for, what_an_acl_denies)
+UNIT_MAIN("redis_fault", what_the_server_may_not_be_used_for,
+          what_passes_where_sentinels_know_the_primary, what_an_acl_denies)

@@ -26,7 +26,6 @@
 #include "wakes/wake_queue.h"
 
 #define LOOKUP_BATCH      64
-#define DONE_BATCH        128
 #define DONE_EVERY_MS     10 /* a process that is killed repeats the pushes that ended since */
 #define DRAIN_MS          10000
 #define CANCEL_MS         3000 /* by then push_thread_guard() has freed a thread from its peer */
@@ -111,13 +110,13 @@ static void forget_dead(struct dispatcher *dispatcher, int64_t now_ms)
  * DONE_EVERY_MS, since a call for one costs as much as taking it did. */
 static void acknowledge(struct dispatcher *dispatcher, int64_t now_ms)
 {
-    struct wake_done done[DONE_BATCH];
+    struct wake_done done[REGISTRY_DONE_MAX];
     size_t n;
 
     if (now_ms < dispatcher->done_again_ms)
         return;
     while (commands_work(dispatcher, now_ms) &&
-           (n = wake_queue_done(dispatcher->queue, done, DONE_BATCH)) > 0) {
+           (n = wake_queue_done(dispatcher->queue, done, REGISTRY_DONE_MAX)) > 0) {
         if (succeeded(dispatcher, registry_wakes_done(dispatcher->registry, done, n)))
             wake_queue_acknowledged(dispatcher->queue, n);
         dispatcher->done_again_ms = now_ms + DONE_EVERY_MS;

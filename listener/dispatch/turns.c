@@ -248,7 +248,8 @@ static void settle(const struct turns *turns, const struct push_ended *ended, in
 
     switch (ended->result.outcome) {
     case PUSH_DELIVERED:
-        finish(turns, ended->target, counters->delivered, now_ms);
+        count(turns, counters->delivered,
+              wake_queue_deliver(turns->queue, ended->target, ended->version));
         break;
     case PUSH_RETRY:
         retry(turns, ended, true, now_ms);

@@ -25,9 +25,12 @@ struct wake_entry {
     TAILQ_ENTRY(wake_entry) next;
     struct wake_target *target;
     int64_t first_ms, last_ms; /* when what waits is due; the same for one wake; see below */
-    int64_t begun_ms;          /* when the newest that the push in flight covers was due */
-    int64_t score;             /* Redis's */
-    int64_t covered;           /* the score up to which that push covers it, or it is done with */
+    union {
+        int64_t begun_ms;  /* when the newest that the push in flight covers was due */
+        int64_t delivered; /* ENTRY_DONE: see struct wake_done */
+    };
+    int64_t score;   /* Redis's */
+    int64_t covered; /* the score up to which that push covers it, or it is done with */
     uint8_t via, place;
     uint8_t begun;  /* how many wakes the push in flight covers */
     uint8_t extra;  /* and how many more than are told apart it will cover then */

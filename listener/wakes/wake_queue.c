@@ -164,6 +164,7 @@ static void put_done(struct wake_queue *queue, struct wake_entry *entry, int64_t
         return;
     }
     entry->covered = covered;
+    entry->delivered = WAKE_NOT_DELIVERED;
     entry->place = ENTRY_DONE;
     TAILQ_INSERT_TAIL(&queue->done, entry, next);
     queue->done_count++;
@@ -576,15 +577,12 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, unsi
     return n > 0;
 }
 
-unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)
+/* What a target's push has covered is done with; it was delivered to this version. Returns how many
+ * wakes that were. */
+static unsigned end(struct wake_queue *queue, struct wake_target *target, int64_t version)
 {
-    enum push_kind kind;
     unsigned n = 0;
 
-    MUST(target->state == TARGET_TAKEN || target->state == TARGET_BEGUN);
-    shed_disowned(queue, target);
-    if (target->state == TARGET_TAKEN)
-        (void)cover_due(queue, target, now_ms, &kind, NULL);
     for (unsigned via = 0; via < KINDS; via++) {
         struct wake_entry *entry = target->entries[via];
 
@@ -592,9 +590,31 @@ unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target,
             continue;
         n += entry->begun;
         put_done(queue, entry, entry->covered);
+        if (entry->place == ENTRY_DONE) {
+            entry->delivered = version;
+            version = WAKE_NOT_DELIVERED;
+        }
     }
     move_on(queue, target);
     return n;
+}
+
+unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target, int64_t now_ms)
+{
+    enum push_kind kind;
+
+    MUST(target->state == TARGET_TAKEN || target->state == TARGET_BEGUN);
+    shed_disowned(queue, target);
+    if (target->state == TARGET_TAKEN)
+        (void)cover_due(queue, target, now_ms, &kind, NULL);
+    return end(queue, target, WAKE_NOT_DELIVERED);
+}
+
+unsigned wake_queue_deliver(struct wake_queue *queue, struct wake_target *target, int64_t version)
+{
+    MUST(target->state == TARGET_BEGUN);
+    shed_disowned(queue, target);
+    return end(queue, target, version);
 }
 
 /* An entry's wakes that a push covered wait again, with those that came meanwhile; these have all
@@ -734,7 +754,8 @@ size_t wake_queue_done(const struct wake_queue *queue, struct wake_done *done, s
     for (; entry != NULL && n < max; entry = TAILQ_NEXT(entry, next))
         done[n++] = (struct wake_done){.via = (enum wake_via)entry->via,
                                        .key = &entry->target->key,
-                                       .score_ms = entry->covered};
+                                       .score_ms = entry->covered,
+                                       .delivered = entry->delivered};
     return n;
 }
 

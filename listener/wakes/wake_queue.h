@@ -113,6 +113,11 @@ bool wake_queue_begin(struct wake_queue *queue, struct wake_target *target, unsi
 /* The taken or begun target's wakes (those that were due) have their outcome; returns how many. */
 unsigned wake_queue_finish(struct wake_queue *queue, struct wake_target *target, int64_t now_ms);
 
+/* The same where the begun push was delivered, to this version of the registration. Redis is told
+ * so with the first of its kinds that is done with; where more has come of each, their push tells.
+ */
+unsigned wake_queue_deliver(struct wake_queue *queue, struct wake_target *target, int64_t version);
+
 /* The begun push failed and may be tried again, with full jitter: by PUSH_TRIES_MAX and
  * push_retry_most_ms() where it spends a try, each wake its own; else after 1 s, doubling; at least
  * `retry_after_ms` (-1: nothing asked for) from now. `*given_up` gets the number of its wakes that

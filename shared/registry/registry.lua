@@ -249,12 +249,32 @@ end
 local function step_of(expiry) return text_of(expiry / 1000) end
 local function step_field(platform, step) return platform .. ':' .. step end
 
-local function count_in(prefix, platform, expiry, n)
+local function join_step(prefix, platform, expiry, n)
   local step = step_of(expiry)
-  redis.call('HINCRBY', live_key(prefix), platform, n)
   if redis.call('HINCRBY', live_key(prefix), step_field(platform, step), n) == n then
     redis.call('ZADD', steps_key(prefix), step, step)
   end
+end
+
+-- Whether it was among those that leave with this step.
+local function leave_step(prefix, platform, expiry)
+  local field = step_field(platform, step_of(expiry))
+  local left = redis.call('HINCRBY', live_key(prefix), field, -1)
+  if left <= 0 then redis.call('HDEL', live_key(prefix), field) end
+  return left >= 0
+end
+
+local function count_in(prefix, platform, expiry, n)
+  redis.call('HINCRBY', live_key(prefix), platform, n)
+  join_step(prefix, platform, expiry, n)
+end
+
+-- One that is counted, unless it has left with the step `before`, leaves with another.
+local function count_on(prefix, platform, before, expiry)
+  if not leave_step(prefix, platform, before) then
+    redis.call('HINCRBY', live_key(prefix), platform, 1)
+  end
+  join_step(prefix, platform, expiry, 1)
 end
 
 -- What there is of a registration before it is replaced or removed; nil where there is none.
@@ -266,17 +286,19 @@ local function held_registration(prefix, pubkey)
            expiry = redis.call('PEXPIRETIME', key) }
 end
 
--- Stand-ins (below), which have no time of registration, are not counted, nor are registrations of
--- schema 2 before they are adopted, which expire between two steps. A key past its expiry may still
--- be seen: it leaves, or has left, with its step, as has one that was to be gone before the clock
--- was set back. How many the count is lower then.
+-- Registrations of schema 2 are not counted before they are adopted: they expire between two steps.
+-- A key past its expiry may still be seen: it leaves, or has left, with its step, as has one that
+-- was to be gone before the clock was set back.
+local function leaves_with_a_step(now, expiry)
+  return expiry % STEP_MS == 0 and expiry > ms_down(now)
+end
+
+-- Stand-ins (below), which have no time of registration, are not counted, either. How many the
+-- count is lower then.
 local function count_out(prefix, now, registration)
   local expiry, platform = registration.expiry, registration.platform
-  if not registration.since or expiry % STEP_MS > 0 or expiry <= ms_down(now) then return 0 end
-  local field = step_field(platform, step_of(expiry))
-  local left = redis.call('HINCRBY', live_key(prefix), field, -1)
-  if left <= 0 then redis.call('HDEL', live_key(prefix), field) end
-  if left < 0 then return 0 end
+  if not registration.since or not leaves_with_a_step(now, expiry) then return 0 end
+  if not leave_step(prefix, platform, expiry) then return 0 end
   redis.call('HINCRBY', live_key(prefix), platform, -1)
   return 1
 end
@@ -771,13 +793,14 @@ local function drop_entries(prefix, ids)
   return redis.call('XDEL', wakes_key(prefix), unpack(ids))
 end
 
--- What a push needs: { token, platform, p256dh, auth, expiry in ms }, token false if absent.
 -- Which of the registrations that a pubkey has had this is: since when, and since which microsecond
--- where it took the place of one that was still there. Expiries say less: they are whole steps.
+-- where it took the place of one that was still there. Expiries say less: they are whole steps, and
+-- a push that is delivered changes them. 0 for a stand-in.
 local function version_of(registered_at, renewed)
   return tonumber(renewed or registered_at or 0)
 end
 
+-- What a push needs: { token, platform, p256dh, auth, version }, token false if absent.
 local function registration_of(prefix, pubkey)
   local found = redis.call('HMGET', token_key(prefix, pubkey), 'token', 'platform', 'p256dh', 'auth',
                            'device_id', 'registered_at', 'renewed')
@@ -856,18 +879,42 @@ local function do_waiting(keys, args)
   return answer
 end
 
--- done(prefix; name, then for each: kind, pubkey, score): what waited is done with, unless its
--- score has grown since; how many were
+-- A push that was delivered shows that its phone is there: the registration that it was made with
+-- lives for the full time from then on, but not beyond twice as long after it was registered. One
+-- that was renewed in this step, as in a burst of wakes, takes one command.
+local function renew(prefix, ttl_ms, pubkey, version)
+  local key = token_key(prefix, pubkey)
+  if redis.call('PTTL', key) >= ttl_ms then return end
+  local now, before = now_us(), redis.call('PEXPIRETIME', key)
+  if not leaves_with_a_step(now, before) then return end
+  local found = redis.call('HMGET', key, 'platform', 'device_id', 'registered_at', 'renewed')
+  if version_of(found[3], found[4]) ~= version then return end
+  local most = math.floor((found[3] * 1000 + 2 * ttl_ms) / STEP_MS) * STEP_MS
+  local expiry = math.min(expiry_of(now, ttl_ms), most)
+  if expiry <= before then return end
+  redis.call('PEXPIREAT', key, text_of(expiry))
+  count_on(prefix, found[1], before, expiry)
+  if found[2] then
+    redis.call('ZADD', endpoint_key(prefix, found[2]), 'XX', expiry, pubkey)
+    redis.call('PEXPIREAT', endpoint_key(prefix, found[2]), text_of(expiry), 'GT')
+  end
+end
+
+-- done(prefix; name, ttl ms, then for each: kind, pubkey, score, version of the registration that
+-- the push was delivered to or ''): what waited is done with, unless its score has grown since; how
+-- many were. Such a registration is renewed.
 local function do_done(keys, args)
-  local name, done = args[1], 0
-  local waiting = waiting_key(keys[1], name)
-  for i = 2, #args, 3 do
-    local via, pubkey, covered = unpack(args, i, i + 2)
+  local name, ttl_ms = unpack(args, 1, 2)
+  local waiting, done = waiting_key(keys[1], name), 0
+  ttl_ms = tonumber(ttl_ms)
+  for i = 3, #args, 4 do
+    local via, pubkey, covered, version = unpack(args, i, i + 3)
     local member = via .. ':' .. pubkey
     local score = redis.call('ZSCORE', waiting, member)
     if score and tonumber(score) <= tonumber(covered) then
       done = done + redis.call('ZREM', waiting, member)
     end
+    if version ~= '' then renew(keys[1], ttl_ms, pubkey, tonumber(version)) end
   end
   return done
 end

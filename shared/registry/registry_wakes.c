@@ -384,6 +384,8 @@ enum registry_result registry_wakes_waiting(struct registry *registry, int64_t s
     return REGISTRY_OK;
 }
 
+_Static_assert(REGISTRY_COMMAND_NUMBERS >= 2 * REGISTRY_DONE_MAX, "a score and a version each");
+
 enum registry_result registry_wakes_done(struct registry *registry, const struct wake_done *done,
                                          size_t n)
 {
@@ -392,10 +394,15 @@ enum registry_result registry_wakes_done(struct registry *registry, const struct
 
     REGISTRY_BEGIN(registry, "done");
     registry_add(command, registry->settings->listener_name);
+    registry_add(command, registry->words.token_ttl_ms);
     for (size_t i = 0; i < n; i++) {
         registry_add(command, kinds[done[i].via]);
         registry_add_pubkey(command, done[i].key);
         registry_add_number(command, done[i].score_ms);
+        if (done[i].delivered == WAKE_NOT_DELIVERED)
+            registry_add(command, "");
+        else
+            registry_add_number(command, done[i].delivered);
     }
     return registry_call_for_integer(registry, &ignored);
 }

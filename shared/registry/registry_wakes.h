@@ -96,13 +96,23 @@ enum registry_result registry_lookup(struct registry *registry, int64_t since_us
                                      struct registration *registrations, bool *found);
 
 /* What a push has covered of one kind of one pubkey. */
+#define WAKE_NOT_DELIVERED 0
 struct wake_done {
     enum wake_via via;
     const struct trade_pubkey *key;
     int64_t score_ms;
+    int64_t delivered; /* the version of the registration that the push was delivered to */
 };
 
-/* n (up to REGISTRY_BATCH_MAX) members wait no longer, unless their score has grown. */
+#define REGISTRY_DONE_MAX 128
+
+/* n (up to REGISTRY_DONE_MAX) members wait no longer, unless their score has grown.
+ *
+ * A registration that was pushed to lives for TOKEN_TTL_HOURS from now on, by this program's
+ * setting, but not beyond twice as long after it was registered; its endpoint's record lives with
+ * it. That is never shortened, so where hosts have different settings the longer one holds. Nothing
+ * is written where it would gain nothing: registrations expire at whole five minutes. The version
+ * stays the same. */
 enum registry_result registry_wakes_done(struct registry *registry, const struct wake_done *done,
                                          size_t n);
 

@@ -35,7 +35,8 @@
     SETTING(REDIS_ALLOW_PERSISTENCE, redis_allow_persistence, SWITCH, "false", 0, 0, "", BOTH,     \
             "Accept a Redis that writes registrations to disk.")                                   \
     SETTING(TOKEN_TTL_HOURS, token_ttl_hours, WHOLE, "720", 1, 8760, "hours", BOTH,                \
-            "How long a registration lives; the app never renews it and keeps trades for 720 h.")  \
+            "How long a registration lives; each push that is delivered renews it, up to twice "   \
+            "as long in all. The app keeps trades for 720 h. The same on all hosts.")              \
     SETTING(CLEANUP_INTERVAL_HOURS, cleanup_interval_hours, WHOLE, "1", 1, 8760, "hours",          \
             LISTENER, "How often the counts of registrations are tidied.")                         \
     SETTING(MAX_REGISTRATIONS, max_registrations, WHOLE, "1000000", 1, 100000000, "registrations", \

@@ -43,6 +43,17 @@ class Registry:
         answer = self.call("registers", 1, 1, ms, most, 1, 1, *words)
         return answer[::2]
 
+    def version(self, pubkey):
+        since, renewed = self.redis.hmget(f"mostro:token:{pubkey}", "registered_at", "renewed")
+        return int(renewed or since)
+
+    def deliver(self, pubkey, version, ms):
+        """What a listener tells whose registrations live so long."""
+        assert self.call("done", "one", ms, "relay", pubkey, 0, version) == 0
+
+    def expiry(self, pubkey):
+        return self.redis.pexpiretime(f"mostro:token:{pubkey}")
+
     def count(self):
         return tuple(self.call("count"))
 
@@ -112,6 +123,15 @@ def expiry_within(before, after, ms):
     return first if first == last else None
 
 
+def deliver(registry, pubkey, expiry, ms):
+    """A push is delivered; returns when the registration expires then."""
+    since = int(registry.redis.hget(f"mostro:token:{pubkey}", "registered_at"))
+    before = registry.now_ms()
+    registry.deliver(pubkey, registry.version(pubkey), ms)
+    renewed = expiry_within(before, registry.now_ms(), ms) or registry.expiry(pubkey)
+    return max(expiry, min(renewed, (since * 1000 + 2 * ms) // STEP * STEP))
+
+
 def endpoints_of(registry, pubkeys, n=2):
     """So many device ids; the names of their stand-ins join the pubkeys."""
     found = [secrets.token_hex(16) for _ in range(n)]
@@ -139,7 +159,8 @@ def step(registry, model, chance, pubkeys, endpoints):
     pubkey, platform = chance.choice(pubkeys), chance.choice(PLATFORMS)
     held = model.held.get(pubkey, (None, 0))
     what = chance.choice(["register"] * 2 + ["registers"] * 2 + ["unregister", "forget", "pass",
-                                                                 "pass", "trim", "load"])
+                                                                 "pass", "trim", "load"] +
+                         ["deliver"] * 3)
     if what == "registers":
         register_some(registry, model, chance, pubkeys, endpoints)
     elif what == "register":
@@ -156,14 +177,17 @@ def step(registry, model, chance, pubkeys, endpoints):
         registry.call("unregister", "", 1, 1, pubkey)
         model.held.pop(pubkey, None)
     elif what == "forget" and held[1] > registry.now_ms() + 1000:
-        token, since, renewed = registry.redis.hmget(f"mostro:token:{pubkey}", "token",
-                                                     "registered_at", "renewed")
+        token = registry.redis.hget(f"mostro:token:{pubkey}", "token")
         if token:
-            version = int(renewed or since)
+            version = registry.version(pubkey)
             assert registry.call("forget", pubkey, "another token", version) == 0
             assert registry.call("forget", pubkey, token, version - 1) == 0
             assert registry.call("forget", pubkey, token, version) == 1
             del model.held[pubkey]
+    elif what == "deliver" and held[1] > registry.now_ms() + 1000:
+        model.held[pubkey] = (held[0], deliver(registry, pubkey, held[1],
+                                               chance.randint(1, 8 * STEP)))
+        assert registry.expiry(pubkey) == model.held[pubkey][1]
     elif what == "pass":
         registry.pass_ms(chance.choice([1000, STEP // 3, STEP, 4 * STEP]))
     elif what == "trim":
@@ -179,8 +203,8 @@ def step(registry, model, chance, pubkeys, endpoints):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_sequence(registry, seed):
-    """Registered, renewed, moved to another platform or endpoint, removed, found dead, expired, in
-    any order."""
+    """Registered, renewed, moved to another platform or endpoint, pushed to, removed, found dead,
+    expired, in any order."""
     chance, model = random.Random(seed), Model()
     pubkeys = [nostr.new_pubkey() for _ in range(6)]
     endpoints = endpoints_of(registry, pubkeys)
@@ -242,6 +266,81 @@ def test_one_that_redis_refuses_fails_alone(registry):
     assert answers[::2] == ["ok", "ok"]
     assert "WRONGTYPE" in str(answers[1])
     assert registry.count() == (2, 0)
+
+
+def test_pushes_renew_up_to_twice_the_time(registry, pubkey):
+    registry.register(pubkey, ms=6 * STEP)
+    key, version = f"mostro:token:{pubkey}", registry.version(pubkey)
+    most = (int(registry.redis.hget(key, "registered_at")) * 1000 + 12 * STEP) // STEP * STEP
+    before, renewals = registry.expiry(pubkey), 0
+    while registry.now_ms() < most:
+        assert registry.count() == (1, 0)
+        registry.deliver(pubkey, version, 6 * STEP)
+        expiry = registry.expiry(pubkey)
+        assert before <= expiry <= most and registry.version(pubkey) == version
+        renewals += expiry > before
+        before = expiry
+        registry.pass_ms(STEP)
+    assert before == most and renewals in (5, 6)
+    assert registry.count() == (0, 0) and not registry.redis.exists(key)
+
+
+def test_a_push_within_the_same_step_writes_nothing(registry, pubkey):
+    registry.register(pubkey, ms=2 * STEP)
+    registry.pass_until(registry.expiry(pubkey) - 2 * STEP + 1000)
+    registry.deliver(pubkey, registry.version(pubkey), 2 * STEP)
+    changes = registry.redis.info("persistence")["rdb_changes_since_last_save"]
+    for _ in range(3):
+        registry.deliver(pubkey, registry.version(pubkey), 2 * STEP)
+    assert registry.redis.info("persistence")["rdb_changes_since_last_save"] == changes
+
+
+def test_what_a_push_does_not_renew(registry):
+    """A registration of after it; one that lives for longer by its own setting; one that has
+    expired, though Redis still shows it; one of schema 2 that is not adopted yet; nobody's; and the
+    stand-in of an endpoint, whose phone has not been heard of."""
+    registry.redis.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    newer, longer, older = (nostr.new_pubkey() for _ in range(3))
+    registry.register(newer, ms=2 * STEP)
+    version = registry.version(newer)
+    registry.register(newer, ms=2 * STEP)
+    registry.register(longer, ms=50 * STEP)
+    registry.redis.hset(f"mostro:token:{older}", mapping={
+        "platform": "android", "registered_at": 1, "token": "token-1"})
+    registry.redis.pexpireat(f"mostro:token:{older}", registry.now_ms() // STEP * STEP + STEP + 1)
+    device_id, = endpoints_of(registry, names := [], 1)
+    registry.call("endpoints_load", "one", "x", 2 * STEP, device_id, "https://push.example.org/1",
+                  "", "", 0)
+    before = [registry.expiry(each) for each in (newer, longer, older, *names)]
+    for each, of in ((newer, version), (longer, registry.version(longer)), (older, 1),
+                     (names[0], 0)):
+        registry.deliver(each, of, 10 * STEP)
+    registry.deliver(nostr.new_pubkey(), 1, 10 * STEP)
+    assert [registry.expiry(each) for each in (newer, longer, older, *names)] == before
+    assert registry.count() == (2, 0)
+    version = registry.version(newer)
+    registry.pass_until(before[0] + 1)
+    registry.deliver(newer, version, 10 * STEP)
+    assert registry.count() == (1, 0)
+
+
+def test_an_endpoint_lives_as_long_as_its_last_registration(registry):
+    """Whichever of them is renewed."""
+    one, other, device_id = nostr.new_pubkey(), nostr.new_pubkey(), secrets.token_hex(16)
+    users = f"mostro:endpoint:{device_id}"
+    for pubkey, steps in ((one, 2), (other, 4)):
+        registry.register(pubkey, ms=steps * STEP, token="https://push.example.org/1",
+                          device_id=device_id)
+    for pubkey, steps in ((one, 3), (one, 6), (other, 5), (other, 8)):
+        registry.deliver(pubkey, registry.version(pubkey), steps * STEP)
+        last = max(registry.expiry(each) for each in (one, other))
+        assert registry.redis.pexpiretime(users) == last
+        assert registry.redis.zscore(users, pubkey) == registry.expiry(pubkey)
+    assert registry.redis.get("mostro:endpoints:changes") == "1"
+    registry.call("unregister", "", 1, 1, other)
+    assert registry.redis.pexpiretime(users) == registry.expiry(one)
+    registry.call("forget", one, "https://push.example.org/1", registry.version(one))
+    assert not registry.redis.exists(users, "mostro:endpoints") and registry.count() == (0, 0)
 
 
 def test_many_steps_that_have_passed(registry):

@@ -133,6 +133,46 @@ START_TEST(wakes_of_one_pubkey_become_one_visible_push)
 }
 END_TEST
 
+/* Redis is told once that a push was delivered, however many kinds it covered. */
+START_TEST(a_delivered_push_is_told_once)
+{
+    enum push_kind kind;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    add(2, 7, WAKE_VIA_RELAY, 0);
+    ck_assert_uint_eq(wake_queue_deliver(queue, begin(WAKE_LANE_UNKNOWN, 0, &kind), 55), 2);
+    ck_assert_uint_eq(done(), 2);
+    ck_assert_int_eq(done_with[0].delivered, 55);
+    ck_assert_int_eq(done_with[1].delivered, WAKE_NOT_DELIVERED);
+    acknowledge();
+    add(1, 7, WAKE_VIA_NOTIFY, 1000);
+    ck_assert_uint_eq(wake_queue_finish(queue, begin(WAKE_LANE_UNKNOWN, 1000, &kind), 1000), 1);
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(done_with[0].delivered, WAKE_NOT_DELIVERED);
+}
+END_TEST
+
+/* With what is done with: one kind has more to come here, and then that one's push tells, too. */
+START_TEST(a_delivered_push_is_told_with_what_is_done_with)
+{
+    enum push_kind kind;
+    struct wake_target *target;
+
+    add(1, 7, WAKE_VIA_NOTIFY, 0);
+    add(2, 7, WAKE_VIA_RELAY, 0);
+    target = begin(WAKE_LANE_UNKNOWN, 0, &kind);
+    add(3, 7, WAKE_VIA_NOTIFY, 1000);
+    ck_assert_uint_eq(wake_queue_deliver(queue, target, 55), 2);
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(done_with[0].via, WAKE_VIA_RELAY);
+    ck_assert_int_eq(done_with[0].delivered, 55);
+    acknowledge();
+    (void)wake_queue_deliver(queue, begin(WAKE_LANE_FCM, 1000, &kind), 56);
+    ck_assert_uint_eq(done(), 1);
+    ck_assert_int_eq(done_with[0].delivered, 56);
+}
+END_TEST
+
 /* A notify's wake waits a moment for its answer to be out: a push before that covers it. */
 START_TEST(what_is_due_soon_counts_as_due)
 {
@@ -957,12 +997,23 @@ static void acknowledge_more_than_is_done(struct wake_target *target)
     wake_queue_acknowledged(queue, wake_queue_finish(queue, target, 0) + 1);
 }
 
+static void deliver_it(struct wake_target *target)
+{
+    (void)wake_queue_deliver(queue, target, 1);
+}
+
 static void (*const of_a_taken_one[])(struct wake_target *) = {
-    retry_it,          hold_it_back,
-    once_more,         abandon_it,
-    since_when,        finish_it_while_it_is_lined_up,
-    put_it_back_twice, postpone_it_twice,
-    put_it_nowhere,    acknowledge_more_than_is_done,
+    deliver_it,
+    retry_it,
+    hold_it_back,
+    once_more,
+    abandon_it,
+    since_when,
+    finish_it_while_it_is_lined_up,
+    put_it_back_twice,
+    postpone_it_twice,
+    put_it_nowhere,
+    acknowledge_more_than_is_done,
 };
 
 START_TEST(what_a_taken_target_is_not_ends_the_process)
@@ -1008,6 +1059,8 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, wakes_of_one_pubkey_become_one_visible_push);
+    tcase_add_test(tcase, a_delivered_push_is_told_once);
+    tcase_add_test(tcase, a_delivered_push_is_told_with_what_is_done_with);
     tcase_add_test(tcase, what_is_due_soon_counts_as_due);
     tcase_add_test(tcase, notifies_that_wait_their_delay_are_merged);
     tcase_add_test(tcase, notify_alone_is_silent);

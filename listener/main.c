@@ -120,8 +120,6 @@ int main(int argc, char **argv)
     } else if (mode == STARTUP_CHECK) {
         warn_about_fcm(settings);
     } else if (mode == STARTUP_RUN) {
-        if (settings->without_effect[0] != '\0')
-            log_warn("listener: settings that have no effect:%s", settings->without_effect);
         status = run(settings);
     }
     settings_free(&settings);

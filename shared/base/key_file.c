@@ -18,8 +18,9 @@ static const char *parse(const char *text, size_t len, uint8_t key[KEY_FILE_KEY_
         text++;
         len--;
     }
-    return hex_decode(key, KEY_FILE_KEY_SIZE, text, len) ? NULL
-                                                         : "does not hold 64 hex characters alone";
+    return hex_decode(key, KEY_FILE_KEY_SIZE, text, len)
+               ? NULL
+               : "does not hold 64 hex characters (not nsec1...) alone";
 }
 
 /* Systemd shows a credential to its program by an access list (acl(5)): such a file is root's, and

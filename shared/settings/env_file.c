@@ -10,6 +10,7 @@
 struct entry {
     char *name;
     char *value;
+    unsigned line;
 };
 
 struct env_file {
@@ -133,22 +134,34 @@ static bool append(struct env_file *file, const struct entry *entry)
     return true;
 }
 
-struct env_file *env_file_parse(const char *text, size_t len, FILE *errors)
+/* As editors on Windows put it before UTF-8. */
+static size_t byte_order_mark(const char *text, size_t len)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    const size_t size = sizeof mark - 1;
+
+    return len >= size && memcmp(text, mark, size) == 0 ? size : 0;
+}
+
+struct env_file *env_file_parse(const char *path, const char *text, size_t len, FILE *errors)
 {
     struct env_file *file = calloc(1, sizeof *file);
+    size_t skipped = byte_order_mark(text, len);
     unsigned number = 0;
 
+    text += skipped;
+    len -= skipped;
     while (file != NULL && len > 0) {
         const char *newline = memchr(text, '\n', len);
         size_t line_len = newline != NULL ? (size_t)(newline - text) : len;
         size_t taken = newline != NULL ? line_len + 1 : line_len;
-        struct entry entry = {NULL, NULL};
+        struct entry entry = {.line = ++number};
 
-        number++;
         if (line_len > 0 && text[line_len - 1] == '\r')
             line_len--;
         if (!parse_line(text, line_len, &entry) || (entry.name != NULL && !append(file, &entry))) {
-            (void)fprintf(errors, "line %u: expected NAME=value\n", number);
+            (void)fprintf(errors, "%s:%u: expected NAME=value, without blanks around =\n", path,
+                          number);
             free_entry(&entry);
             env_file_free(&file);
         }
@@ -165,9 +178,7 @@ struct env_file *env_file_read(const char *path, FILE *errors)
 
     switch (small_file_read(&found, path, SMALL_FILE_ANY, ENV_FILE_MAX_SIZE)) {
     case SMALL_FILE_OK:
-        file = env_file_parse(found.text, found.len, errors);
-        if (file == NULL)
-            (void)fprintf(errors, "%s: not readable as settings\n", path);
+        file = env_file_parse(path, found.text, found.len, errors);
         break;
     case SMALL_FILE_TOO_LARGE:
         (void)fprintf(errors, "%s: larger than %d bytes\n", path, ENV_FILE_MAX_SIZE);
@@ -191,6 +202,14 @@ const char *env_file_get(const struct env_file *file, const char *name)
         if (strcmp(file->entries[i - 1].name, name) == 0)
             return file->entries[i - 1].value;
     return NULL;
+}
+
+const char *env_file_name(const struct env_file *file, size_t i, unsigned *line)
+{
+    if (i >= file->count)
+        return NULL;
+    *line = file->entries[i].line;
+    return file->entries[i].name;
 }
 
 void env_file_free(struct env_file **file)

@@ -1,6 +1,5 @@
 #include "settings.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,7 +9,6 @@
 #include "base/key_file.h"
 #include "base/url.h"
 #include "credentials.h"
-#include "env_file.h"
 #include "settings_table.h"
 #include "settings_types.h"
 
@@ -144,10 +142,21 @@ static const char *plain_rust_log(const char *value, char word[16])
     return NULL;
 }
 
-static bool read_row(const struct row *row, struct settings *settings, settings_lookup_fn *lookup,
-                     void *arg, FILE *errors)
+static void print_warning(const struct row *row, const char *value, FILE *warnings)
 {
-    const char *value = lookup(row->name, arg);
+    const char *warning = settings_type_warning(&row->rule, value);
+
+    if (warning == NULL)
+        return;
+    (void)fprintf(warnings, "%s=", row->name);
+    print_value(&row->rule, value, warnings);
+    (void)fprintf(warnings, ": %s\n", warning);
+}
+
+static bool read_row(const struct row *row, struct settings *settings, settings_lookup_fn *lookup,
+                     void *arg, const struct settings_tell *tell)
+{
+    const char *set = lookup(row->name, arg), *value = set;
     char word[16];
     enum log_level level;
 
@@ -160,10 +169,13 @@ static bool read_row(const struct row *row, struct settings *settings, settings_
         value = row->unset_value;
     if (value[0] == '\0' && row->unset_value[0] == '\0')
         return true;
-    if (parse(row, settings, value))
-        return true;
-    print_error(row, value, errors);
-    return false;
+    if (!parse(row, settings, value)) {
+        print_error(row, value, tell->errors);
+        return false;
+    }
+    if (value == set)
+        print_warning(row, value, tell->warnings);
+    return true;
 }
 
 static bool name_after_host(struct settings *settings, FILE *errors)
@@ -256,27 +268,26 @@ static bool read_key_files(enum settings_who who, struct settings *settings, FIL
     return read_vapid_key_file(who, settings, errors) && server && auth;
 }
 
-static void note_without_effect(struct settings *settings, settings_lookup_fn *lookup, void *arg)
+static void warn_of_what_has_no_effect(settings_lookup_fn *lookup, void *arg, FILE *warnings)
 {
     static const char *const names[] = {
 #define X(name) name,
         SETTINGS_WITHOUT_EFFECT(X)
 #undef X
     };
-    size_t size = sizeof settings->without_effect, used = 0;
+    const char *before = "settings that have no effect: ";
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        int n;
-
-        if (lookup(names[i], arg) == NULL)
-            continue;
-        n = snprintf(settings->without_effect + used, size - used, " %s", names[i]);
-        used += n > 0 && (size_t)n < size - used ? (size_t)n : 0;
-    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (lookup(names[i], arg) != NULL) {
+            (void)fprintf(warnings, "%s%s", before, names[i]);
+            before = ", ";
+        }
+    if (before[0] == ',')
+        (void)fputc('\n', warnings);
 }
 
 struct settings *settings_read(enum settings_who who, settings_lookup_fn *lookup, void *arg,
-                               FILE *errors)
+                               const struct settings_tell *tell)
 {
     struct settings *settings = calloc(1, sizeof *settings);
     bool good = settings != NULL;
@@ -285,61 +296,23 @@ struct settings *settings_read(enum settings_who who, settings_lookup_fn *lookup
         if ((rows[i].who & who) == 0)
             (void)parse(&rows[i], settings, rows[i].unset_value);
     for (size_t i = 0; settings != NULL && i < ROWS; i++)
-        if ((rows[i].who & who) != 0 && !read_row(&rows[i], settings, lookup, arg, errors))
+        if ((rows[i].who & who) != 0 && !read_row(&rows[i], settings, lookup, arg, tell))
             good = false;
     if (good) {
         find_credentials(settings, lookup, arg);
-        good = read_key_files(who, settings, errors);
+        good = read_key_files(who, settings, tell->errors);
     }
-    if (good)
-        note_without_effect(settings, lookup, arg);
+    if (good && (who & SETTINGS_LISTENER) != 0)
+        warn_of_what_has_no_effect(lookup, arg, tell->warnings);
     if (good && (who & SETTINGS_LISTENER) != 0 && settings->relays.count == 0) {
         (void)fputs("NOSTR_RELAYS: expected comma-separated ws:// or wss:// URLs, nothing is set\n",
-                    errors);
+                    tell->errors);
         good = false;
     }
     if (good && (who & SETTINGS_LISTENER) != 0 && settings->listener_name == NULL)
-        good = name_after_host(settings, errors);
+        good = name_after_host(settings, tell->errors);
     if (!good)
         settings_free(&settings);
-    return settings;
-}
-
-static const char *from_environment(const char *name, void *arg)
-{
-    const struct env_file *file = arg;
-    const char *value = getenv(name);
-
-    if ((value == NULL || value[0] == '\0') && file != NULL)
-        value = env_file_get(file, name);
-    return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-/* A file that MOSTRO_PUSH_ENV names must exist; ./.env need not. */
-static bool open_env_file(struct env_file **file, FILE *errors)
-{
-    const char *path = getenv("MOSTRO_PUSH_ENV");
-    bool named = path != NULL && path[0] != '\0';
-
-    *file = env_file_read(named ? path : ".env", errors);
-    if (*file != NULL)
-        return true;
-    if (errno != ENOENT)
-        return false;
-    if (named)
-        (void)fprintf(errors, "MOSTRO_PUSH_ENV=%s: no such file\n", path);
-    return !named;
-}
-
-struct settings *settings_load(enum settings_who who, FILE *errors)
-{
-    struct env_file *file = NULL;
-    struct settings *settings;
-
-    if (!open_env_file(&file, errors))
-        return NULL;
-    settings = settings_read(who, from_environment, file, errors);
-    env_file_free(&file);
     return settings;
 }
 

@@ -91,20 +91,25 @@ struct settings {
     char *server_host;
     int64_t server_port;
     int64_t fcgi_workers;
-    char without_effect[160]; /* settings that are set and have no effect, for one warning */
 };
 
 /* Where values come from: returns the value of `name` or NULL; a value lives as long as `arg`. */
 typedef const char *settings_lookup_fn(const char *name, void *arg);
 
-/* Reads every row that concerns `who` (the rest keep their defaults). Each bad value is described
- * on a line of `errors`: variable, value (never a secret's), what is expected. NULL on any error.
- * Free with settings_free(). */
+/* Where settings_read() tells of what it reads: a line each. Neither shows a secret. */
+struct settings_tell {
+    FILE *errors;   /* bad values: variable, value, what is expected */
+    FILE *warnings; /* what is good, but may not be what was meant */
+};
+
+/* Reads every row that concerns `who` (the rest keep their defaults). NULL on any error. Free with
+ * settings_free(). */
 struct settings *settings_read(enum settings_who who, settings_lookup_fn *lookup, void *arg,
-                               FILE *errors) __attribute__((warn_unused_result));
+                               const struct settings_tell *tell)
+    __attribute__((warn_unused_result));
 
 /* settings_read() from the environment and the file. */
-struct settings *settings_load(enum settings_who who, FILE *errors)
+struct settings *settings_load(enum settings_who who, const struct settings_tell *tell)
     __attribute__((warn_unused_result));
 
 void settings_free(struct settings **settings);

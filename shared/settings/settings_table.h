@@ -20,7 +20,7 @@
             "Distinct events of one relay, ten times as many at once; over it the relay is not "   \
             "read; 0 is no limit.")                                                                \
     SETTING(NOSTR_AUTH_PRIVATE_KEY, nostr_auth_private_key, SECRET_KEY, "", 0, 0,                  \
-            "64 hex characters", LISTENER,                                                         \
+            "64 hex characters (not nsec1...)", LISTENER,                                          \
             "The key to authenticate with at relays; unset, one for each connection.")             \
     SETTING(NOSTR_AUTH_PRIVATE_KEY_FILE, nostr_auth_private_key_file, TEXT, "", 1, 4096, "path",   \
             LISTENER, "A file with that key in it instead, readable by its owner alone.")          \
@@ -59,8 +59,8 @@
     SETTING(NOTIFY_TRUST_PROXY_HEADERS, trust_proxy_headers, PROXY, "false", 0, 0,                 \
             "true, false, Fly-Client-IP or X-Forwarded-For", FCGI,                                 \
             "The header in which a proxy names the client; true: Fly-Client-IP or the other.")     \
-    SETTING(SERVER_PRIVATE_KEY, server_private_key, SECRET_KEY, "", 0, 0, "64 hex characters",     \
-            FCGI,                                                                                  \
+    SETTING(SERVER_PRIVATE_KEY, server_private_key, SECRET_KEY, "", 0, 0,                          \
+            "64 hex characters (not nsec1...)", FCGI,                                              \
             "The key that phones encrypt their tokens for; unset, only plain tokens are taken.")   \
     SETTING(SERVER_PRIVATE_KEY_FILE, server_private_key_file, TEXT, "", 1, 4096, "path", FCGI,     \
             "A file with that key in it instead, readable by its owner alone.")                    \

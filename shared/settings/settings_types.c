@@ -9,6 +9,7 @@
 
 #include "base/hex.h"
 #include "base/url.h"
+#include "host_pattern.h"
 #include "redis/redis_url.h"
 #include "settings.h"
 
@@ -297,6 +298,19 @@ void settings_type_print(const struct settings_rule *rule, FILE *out)
 const char *settings_type_hint(const struct settings_rule *rule, const char *value)
 {
     return rule->type == SETTINGS_SECRET_REDIS ? redis_url_problem(value) : NULL;
+}
+
+const char *settings_type_warning(const struct settings_rule *rule, const char *value)
+{
+    if (rule->type == SETTINGS_LEVEL && strcasecmp(value, "trace") == 0)
+        return "counts as debug";
+    if (rule->type == SETTINGS_REGEX && !host_pattern_has_end(value))
+        return "without $ at its end it admits longer hosts, too, as ntfy\\.sh does "
+               "ntfy.sh.evil.example: e.g. ^(.*\\.)?ntfy\\.sh$";
+    if (rule->type == SETTINGS_REGEX && !host_pattern_has_beginning(value))
+        return "without ^ at its beginning it admits longer hosts, too, as ntfy\\.sh$ does "
+               "evil-ntfy.sh: e.g. ^(.*\\.)?ntfy\\.sh$";
+    return NULL;
 }
 
 bool settings_type_is_secret(const struct settings_rule *rule)

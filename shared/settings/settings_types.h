@@ -44,6 +44,9 @@ void settings_type_print(const struct settings_rule *rule, FILE *out);
 /* A more exact reason why `value` is wrong, or NULL. It repeats nothing of a secret. */
 const char *settings_type_hint(const struct settings_rule *rule, const char *value);
 
+/* What an operator may not have meant by a good value, or NULL. */
+const char *settings_type_warning(const struct settings_rule *rule, const char *value);
+
 bool settings_type_is_secret(const struct settings_rule *rule);
 
 /* Frees what settings_type_parse() allocated, and wipes secrets. */

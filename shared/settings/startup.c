@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -41,11 +42,40 @@ static void warn_if_debuggable(void)
 }
 #endif
 
+/* A line each. */
+static void tell_warnings(bool check, char *warnings)
+{
+    char *rest = warnings;
+
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n"))
+        if (line[0] != '\0' && check)
+            (void)fprintf(stderr, "warning: %s\n", line);
+        else if (line[0] != '\0')
+            log_warn("startup: %s", line);
+}
+
+/* NULL where they cannot be used. *warnings is freed by the caller. */
+static struct settings *load(enum settings_who who, char **warnings)
+{
+    size_t size;
+    FILE *lines = open_memstream(warnings, &size);
+    const struct settings_tell tell = {.errors = stderr, .warnings = lines};
+    struct settings *settings = NULL;
+
+    if (lines == NULL)
+        return NULL;
+    settings = settings_load(who, &tell);
+    if (fclose(lines) != 0)
+        settings_free(&settings);
+    return settings;
+}
+
 enum startup_mode startup_begin(int argc, char **argv, const char *program, const char *about,
                                 enum settings_who who, struct settings **settings)
 {
     const char *option = argc > 1 ? argv[1] : "";
     bool check = strcmp(option, "--check-config") == 0;
+    char *warnings = NULL;
 
     if (strcmp(option, "--help") == 0) {
         print_help(program, about, who);
@@ -60,12 +90,16 @@ enum startup_mode startup_begin(int argc, char **argv, const char *program, cons
         return STARTUP_FAILED;
     }
     startup_keep_memory_private();
-    *settings = settings_load(who, stderr);
+    *settings = load(who, &warnings);
+    if (*settings != NULL && !check)
+        log_open(program, (*settings)->log_level, (*settings)->log_target);
+    if (*settings != NULL)
+        tell_warnings(check, warnings);
+    free(warnings);
     if (*settings == NULL)
         return STARTUP_FAILED;
     if (check)
         return STARTUP_CHECK;
-    log_open(program, (*settings)->log_level, (*settings)->log_target);
     (void)signal(SIGPIPE, SIG_IGN);
     warn_if_debuggable();
     return STARTUP_RUN;

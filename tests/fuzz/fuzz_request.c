@@ -31,7 +31,8 @@ static struct responder *the_responder(void)
     if (responder == NULL) {
         struct responder_parts parts = {.stats = &stats};
 
-        parts.settings = settings_read(SETTINGS_FCGI, one, NULL, stderr);
+        parts.settings =
+            settings_read(SETTINGS_FCGI, one, NULL, &(const struct settings_tell){stderr, stderr});
         log_open("fuzz", LOG_LEVEL_ERROR, LOG_TARGET_STDERR);
         responder = parts.settings != NULL ? responder_new(&parts, stderr) : NULL;
         if (responder == NULL)

@@ -23,10 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (errors == NULL)
         errors = fopen("/dev/null", "w");
-    file = env_file_parse((const char *)data, size, errors);
+    file = env_file_parse("env", (const char *)data, size, errors);
     if (file == NULL)
         return 0;
-    settings = settings_read(SETTINGS_BOTH, from_file, file, errors);
+    settings = settings_read(SETTINGS_BOTH, from_file, file,
+                             &(const struct settings_tell){errors, errors});
     if (settings != NULL && (settings->relays.count == 0 || settings->notify_rate_per_pubkey < 1))
         abort();
     settings_free(&settings);

@@ -119,7 +119,8 @@ static void setup(void)
     address_key = KEY_A;
     played_redis_begin(&redis);
     ck_assert_int_eq(pthread_create(&thread, NULL, play, NULL), 0);
-    settings = settings_read(SETTINGS_FCGI, url, NULL, stderr);
+    settings =
+        settings_read(SETTINGS_FCGI, url, NULL, &(const struct settings_tell){stderr, stderr});
     ck_assert_ptr_nonnull(settings);
     pipeline = registry_pipeline_new(settings, &stats);
     aide = aide_new(settings, &stats, pipeline);

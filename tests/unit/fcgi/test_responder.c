@@ -27,7 +27,8 @@ static void setup(void)
 {
     struct responder_parts parts = {.stats = &stats};
 
-    parts.settings = settings = settings_read(SETTINGS_FCGI, nothing, NULL, stderr);
+    parts.settings = settings =
+        settings_read(SETTINGS_FCGI, nothing, NULL, &(const struct settings_tell){stderr, stderr});
     responder = responder_new(&parts, stderr);
     ck_assert_ptr_nonnull(responder);
 }

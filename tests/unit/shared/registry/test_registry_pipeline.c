@@ -149,7 +149,8 @@ static void connects(void)
 static void setup(void)
 {
     played_redis_begin(&redis);
-    settings = settings_read(SETTINGS_FCGI, url, NULL, stderr);
+    settings =
+        settings_read(SETTINGS_FCGI, url, NULL, &(const struct settings_tell){stderr, stderr});
     ck_assert_ptr_nonnull(settings);
     pipeline = registry_pipeline_new(settings, &stats);
     ck_assert_ptr_nonnull(pipeline);

@@ -73,7 +73,8 @@ static const char *lookup(const char *name, void *arg)
 
 START_TEST(settings_name_them)
 {
-    struct settings *s = settings_read(SETTINGS_BOTH, lookup, NULL, stderr);
+    struct settings *s =
+        settings_read(SETTINGS_BOTH, lookup, NULL, &(const struct settings_tell){stderr, stderr});
 
     ck_assert_ptr_nonnull(s);
     ck_assert_str_eq(s->server_private_key_file, path);

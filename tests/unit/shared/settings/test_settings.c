@@ -17,16 +17,19 @@ static const char *from_pairs(const char *name, void *arg)
     return NULL;
 }
 
-static char complaint[2048];
+static char complaint[2048], warning[2048];
 
 static struct settings *read_pairs(enum settings_who who, const char *const *pairs)
 {
-    FILE *errors = fmemopen(complaint, sizeof complaint, "w");
+    struct settings_tell tell = {fmemopen(complaint, sizeof complaint, "w"),
+                                 fmemopen(warning, sizeof warning, "w")};
     struct settings *settings;
 
     memset(complaint, 0, sizeof complaint);
-    settings = settings_read(who, from_pairs, (void *)(size_t)pairs, errors);
-    (void)fclose(errors);
+    memset(warning, 0, sizeof warning);
+    settings = settings_read(who, from_pairs, (void *)(size_t)pairs, &tell);
+    (void)fclose(tell.errors);
+    (void)fclose(tell.warnings);
     return settings;
 }
 
@@ -57,7 +60,7 @@ START_TEST(defaults_are_the_contracts)
     ck_assert_ptr_nonnull(s->listener_name);
     ck_assert_ptr_null(s->firebase_project_id);
     ck_assert_int_eq(s->log_level, LOG_LEVEL_INFO);
-    ck_assert_str_eq(s->without_effect, "");
+    ck_assert_str_eq(warning, "");
     settings_free(&s);
     ck_assert_ptr_null(s);
 }
@@ -136,6 +139,7 @@ START_TEST(bad_values_are_named_with_what_is_expected)
         {"FCM_ENDPOINT", "https://fcm.example:x", "https URL"},
         {"FCM_ENDPOINT", "https://127.1", "https URL"},
         {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "(", "POSIX extended"},
+        {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "*.ntfy.sh", ", e.g. ^(.*\\.)?ntfy\\.sh$"},
         {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "a{2,1}", "POSIX extended"},
         {"VAPID_SUBJECT", "admin@example.org", "mailto: or https: URI"},
         {"VAPID_SUBJECT", "mailto:admin", "mailto: or https: URI"},
@@ -262,8 +266,9 @@ START_TEST(a_bad_key_for_relays_is_named_and_not_shown)
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         ck_assert_ptr_null(READ(SETTINGS_LISTENER, RELAYS, "NOSTR_AUTH_PRIVATE_KEY", bad[i]));
-        ck_assert_ptr_nonnull(
-            strstr(complaint, "NOSTR_AUTH_PRIVATE_KEY=(not shown): expected 64 hex characters"));
+        ck_assert_ptr_nonnull(strstr(
+            complaint,
+            "NOSTR_AUTH_PRIVATE_KEY=(not shown): expected 64 hex characters (not nsec1...)"));
         ck_assert_ptr_null(strstr(complaint, bad[i]));
     }
     ck_assert_ptr_null(READ(SETTINGS_LISTENER, RELAYS, "NOSTR_AUTH_PRIVATE_KEY_FILE", file));
@@ -394,13 +399,44 @@ START_TEST(rust_log_counts_only_where_log_level_is_unset)
 }
 END_TEST
 
+/* By one of the programs. */
 START_TEST(settings_without_effect_are_named)
 {
-    struct settings *s = READ(SETTINGS_FCGI, "BATCH_DELAY_MS", "5", "COOLDOWN_MS", "x");
+    struct settings *s = READ(SETTINGS_LISTENER, RELAYS, "BATCH_DELAY_MS", "5", "COOLDOWN_MS", "x");
 
     ck_assert_ptr_nonnull(s);
-    ck_assert_str_eq(s->without_effect, " BATCH_DELAY_MS COOLDOWN_MS");
+    ck_assert_str_eq(warning, "settings that have no effect: BATCH_DELAY_MS, COOLDOWN_MS\n");
     settings_free(&s);
+    s = READ(SETTINGS_FCGI, "BATCH_DELAY_MS", "5");
+    ck_assert_ptr_nonnull(s);
+    ck_assert_str_eq(warning, "");
+    settings_free(&s);
+}
+END_TEST
+
+START_TEST(what_may_not_be_meant_is_warned_about)
+{
+    static const struct {
+        const char *name, *value, *warning; /* NULL: none */
+    } cases[] = {
+        {"LOG_LEVEL", "Trace", "LOG_LEVEL=Trace: counts as debug\n"},
+        {"LOG_LEVEL", "debug", NULL},
+        {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "ntfy\\.sh",
+         "UNIFIEDPUSH_ALLOWED_HOSTS_REGEX=ntfy\\.sh: without $ at its end it admits longer hosts, "
+         "too, as ntfy\\.sh does ntfy.sh.evil.example: e.g. ^(.*\\.)?ntfy\\.sh$\n"},
+        {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "ntfy\\.sh$",
+         "UNIFIEDPUSH_ALLOWED_HOSTS_REGEX=ntfy\\.sh$: without ^ at its beginning it admits longer "
+         "hosts, too, as ntfy\\.sh$ does evil-ntfy.sh: e.g. ^(.*\\.)?ntfy\\.sh$\n"},
+        {"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX", "^(.*\\.)?ntfy\\.sh$", NULL},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct settings *s = READ(SETTINGS_FCGI, cases[i].name, cases[i].value);
+
+        ck_assert_msg(s != NULL, "%s", complaint);
+        ck_assert_str_eq(warning, cases[i].warning != NULL ? cases[i].warning : "");
+        settings_free(&s);
+    }
 }
 END_TEST
 
@@ -509,5 +545,5 @@ UNIT_MAIN("settings", defaults_are_the_contracts, a_proxys_header_may_be_named,
           what_may_be_a_secret_in_a_relays_url_is_not_shown, every_error_is_told_at_once,
           relays_are_normalised_and_counted_once, a_comma_at_the_end_of_a_list_is_no_error,
           as_many_relays_as_there_is_room_for, rust_log_counts_only_where_log_level_is_unset,
-          settings_without_effect_are_named, help_has_every_setting_of_the_program, subjects,
-          a_vapid_key, redis_urls)
+          settings_without_effect_are_named, what_may_not_be_meant_is_warned_about,
+          help_has_every_setting_of_the_program, subjects, a_vapid_key, redis_urls)

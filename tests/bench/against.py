@@ -16,14 +16,15 @@ import tempfile
 import time
 
 # rig first: it says where the others are
-from rig import (HERE, OURS, REGISTRATIONS, SECONDS, TURNS, WEB_SERVERS, median, memory_kib, note,
-                 row, serving, wrk)
+from rig import (HERE, OURS, REGISTRATIONS, SECONDS, TURNS, WEB_SERVERS, instructions, median,
+                 memory_kib, note, row, serving, wrk)
 import fastcgi
 from certificates import Authority
 
 WORKERS = 8  # of the other build
 LEAST = {("notify", "nginx"): 2.4, ("notify", "lighttpd"): 1.4, ("register", "nginx"): 2.2,
          ("register", "lighttpd"): 1.0}
+MOST_US = {("notify", "redis"): 12, ("notify", "worker"): 10}
 IDLE = (1_000, 10_000)
 UNLIMITED = {"REGISTER_RATE_PER_IP_PER_MIN": "0", "REGISTER_NEW_PER_IP_PER_DAY": "0"}
 
@@ -58,9 +59,10 @@ def say(name, runs, their_runs, workers=OURS.workers):
 
 
 def accepted(name, script, path, web_server, other):
-    """Rows for requests that are to be accepted, all; returns both lists of Runs."""
+    """Rows for requests that are to be accepted, all; behind nginx for what they cost, too."""
     with side_by_side(web_server, other) as stacks:
         runs, their_runs = in_turns(stacks, script, path)
+        counts = [instructions(stack, script, path) for stack in stacks if web_server == "nginx"]
     for those, whose in ((runs, "ours"), (their_runs, "theirs")):
         most = max(run.refused / run.requests for run in those)
         if most > 0.01:  # a refusal costs less: the rates say nothing
@@ -72,35 +74,33 @@ def accepted(name, script, path, web_server, other):
     row(f"{name} ({web_server}), {OURS.workers} for their {WORKERS}", f"{rate:.2f}", "x theirs",
         f"at least {least}", rate >= least)
     row(f"{name}, p99 ({web_server})", f"{slow:.2f}", "x theirs", "at most 1", slow <= 1)
-    return runs, their_runs
+    if counts:
+        costs(name, runs, their_runs, *counts)
 
 
-def costs(name, runs, their_runs, most):
-    """Rows for the processor time of a request in `most`, by part; instructions have no targets."""
+def costs(name, runs, their_runs, counts, their_counts):
+    """Rows for what a request costs each part; instructions have no targets."""
     for part, what in (("redis", "Redis"), ("worker", "workers")):
         us, their_us = (median(each, f"{part}_us") for each in (runs, their_runs))
         print(f"    {what}: {us:.1f} us a {name}, theirs {their_us:.1f}")
-        if part in most:
-            row(f"{what}, processor time a {name}", f"{us:.1f}", "us", f"at most {most[part]}",
-                us <= most[part])
-        k, their_k = (median(each, f"{part}_k") for each in (runs, their_runs))
-        if their_k:
+        if (name, part) in MOST_US:
+            most = MOST_US[name, part]
+            row(f"{what}, processor time a {name}", f"{us:.1f}", "us", f"at most {most}",
+                us <= most)
+        if their_counts:
+            k, their_k = counts[part], their_counts[part]
             print(f"    {what}: {k:.0f},000 instructions a {name}, theirs {their_k:.0f},000")
             note(f"{what}, instructions a {name}", f"{k / their_k:.2f}", "x theirs")
 
 
 def notify(other):
     for web_server in WEB_SERVERS:
-        runs, their_runs = accepted("notify", "notify.lua", "/api/notify", web_server, other)
-        if web_server == "nginx":
-            costs("notify", runs, their_runs, {"redis": 12, "worker": 10})
+        accepted("notify", "notify.lua", "/api/notify", web_server, other)
 
 
 def register(other):
     for web_server in WEB_SERVERS:
-        runs, their_runs = accepted("register", "register.lua", "/api/register", web_server, other)
-        if web_server == "nginx":
-            costs("register", runs, their_runs, {})
+        accepted("register", "register.lua", "/api/register", web_server, other)
 
 
 def refused(other):

@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -22,6 +23,7 @@ SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
 TURNS = int(os.environ.get("BENCH_TURNS", "3"))
 WORKERS = int(os.environ.get("BENCH_WORKERS", "8"))
 REGISTRATIONS = int(os.environ.get("BENCH_REGISTRATIONS", "1000000"))
+REDIS_OPTIONS = shlex.split(os.environ.get("BENCH_REDIS", ""))
 WEB_SERVERS = ("lighttpd", "nginx")
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -85,7 +87,7 @@ def serving(web_server, what=OURS, authority=None, edit=None, **settings):
     stack = Stack(tempfile.mkdtemp(prefix="mostro-bench-"), web_server=web_server,
                   **{**SETTINGS, **settings})
     try:
-        stack.start_redis(example=what.tree / "contrib/redis.conf.example")
+        stack.start_redis(*REDIS_OPTIONS, example=what.tree / "contrib/redis.conf.example")
         stack.start_workers(what.workers, what.program)
         stack.start_web(authority=authority, edit=configuration)
         wait_until(lambda: answers(stack, 202 if what is NOOP else 200), what="it answers")
@@ -101,15 +103,13 @@ def serving(web_server, what=OURS, authority=None, edit=None, **settings):
 class Run:
     """Requests a second, the 99th percentile in milliseconds, how many were answered, how many of
     them not with 2xx; and for each request, in Redis and in the workers, microseconds of processor
-    time and thousands of instructions, the kernel's for them included (0: perf cannot count)."""
+    time."""
     rate: float
     p99: float
     requests: int
     refused: int
     redis_us: float = 0
     worker_us: float = 0
-    redis_k: float = 0
-    worker_k: float = 0
 
 
 def _wrk(stack, script, path, connections):
@@ -128,22 +128,38 @@ def _read(output):
                int(refused[1]) if refused else 0)
 
 
+def _run(command):
+    # In the scripts' folder, where Lua looks for requests.lua.
+    return _read(subprocess.run(command, check=True, capture_output=True, text=True,
+                                cwd=HERE).stdout)
+
+
+def _parts(stack):
+    """Their processes."""
+    return {"redis": [stack.redis_server.pid], "worker": stack.workers.children()}
+
+
 def wrk(stack, script, path="/api/notify", connections=CONNECTIONS):
     """A Run of SECONDS; `script` is wrk's, None for GET."""
-    watched = {"redis": [stack.redis_server.pid] if stack.redis_server else [],
-               "worker": stack.workers.children()}
-    before = {name: processor_us(pids) for name, pids in watched.items()}
-    command, counts = _wrk(stack, script, path, connections), {}
-    for name, pids in watched.items():
-        counts[name] = stack.directory / f"perf.{name}"
-        command = counting(pids, counts[name], command)
-    # In the scripts' folder, where Lua looks for requests.lua.
-    run = _read(subprocess.run(command, check=True, capture_output=True, text=True,
-                               cwd=HERE).stdout)
-    for name, pids in watched.items():
+    parts = _parts(stack)
+    before = {name: processor_us(pids) for name, pids in parts.items()}
+    run = _run(_wrk(stack, script, path, connections))
+    for name, pids in parts.items():
         setattr(run, f"{name}_us", (processor_us(pids) - before[name]) / run.requests)
-        setattr(run, f"{name}_k", counted(counts[name]) / run.requests / 1000)
     return run
+
+
+def instructions(stack, script, path="/api/notify", connections=CONNECTIONS):
+    """Thousands of instructions that a request takes in each part, the kernel's for it included; {}
+    where perf cannot count. A run of its own, because counting slows what is counted down."""
+    command, files = _wrk(stack, script, path, connections), {}
+    if not _can_count():
+        return {}
+    for name, pids in _parts(stack).items():
+        files[name] = stack.directory / f"perf.{name}"
+        command = [*_EVENTS, "-o", files[name], "-p", ",".join(map(str, pids)), "--", *command]
+    requests = _run(command).requests
+    return {name: _counted(file) / requests / 1000 for name, file in files.items()}
 
 
 def median(runs, what):
@@ -175,18 +191,7 @@ def _can_count():
     return tried.returncode == 0 and all(line[0].isdigit() for line in tried.stderr.splitlines())
 
 
-def counting(pids, file, command):
-    """The command, run so that counted(file) says afterwards how many instructions those processes
-    took meanwhile."""
-    if not pids or not _can_count():
-        return command
-    return [*_EVENTS, "-o", file, "-p", ",".join(map(str, pids)), "--", *command]
-
-
-def counted(file):
-    """0 where nothing was."""
-    if not file.exists():
-        return 0
+def _counted(file):
     return sum(float(line.split(",")[0]) for line in file.read_text().splitlines()
                if "instructions" in line)
 

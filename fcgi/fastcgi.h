@@ -14,7 +14,8 @@ struct request;
 struct request_frame;
 struct response;
 
-/* Whether descriptor 0 is a listening socket, as a FastCGI responder's is. To be called first. */
+/* Whether descriptor 0 is a listening socket, as a FastCGI responder's is. To be called before the
+ * others. */
 bool fastcgi_begin(void);
 
 /* The pipe, and the room for one body. One for a worker. */

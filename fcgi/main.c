@@ -2,8 +2,6 @@
  * descriptor 0. Any number of them share that socket. */
 #include <stdlib.h>
 
-#include "fastcgi.h"
-#include "log/log.h"
 #include "settings/settings.h"
 #include "settings/startup.h"
 #include "worker.h"
@@ -17,12 +15,15 @@ static const char about[] =
 
 static int run(const struct settings *settings)
 {
-    if (!fastcgi_begin()) {
-        log_error(
-            "worker: descriptor 0 is not a listening socket: start this program with spawn-fcgi");
+    switch (worker_run(settings, LISTEN_FD)) {
+    case WORKER_STOPPED:
+        return EXIT_SUCCESS;
+    case WORKER_UNUSABLE:
         return UNUSABLE;
+    case WORKER_FAILED:
+        break;
     }
-    return worker_run(settings, LISTEN_FD) ? EXIT_SUCCESS : EXIT_FAILURE;
+    return EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -34,10 +35,10 @@ int main(int argc, char **argv)
 
     if (mode == STARTUP_DONE)
         return EXIT_SUCCESS;
-    if (mode == STARTUP_FAILED || !worker_check(settings))
-        status = UNUSABLE;
-    else if (mode == STARTUP_RUN)
+    if (mode == STARTUP_RUN)
         status = run(settings);
+    else if (mode == STARTUP_FAILED || !worker_check(settings))
+        status = UNUSABLE;
     settings_free(&settings);
     return status;
 }

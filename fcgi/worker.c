@@ -14,6 +14,7 @@
 #include "aide.h"
 #include "base/clock.h"
 #include "connections.h"
+#include "fastcgi.h"
 #include "log/log.h"
 #include "registry/registry_pipeline.h"
 #include "registry/stats.h"
@@ -300,17 +301,36 @@ static bool open_descriptors(void)
 
 static bool make_parts(const struct settings *settings)
 {
-    struct responder_parts parts = {.settings = settings, .stats = &worker.stats};
-
-    parts.pipeline = worker.pipeline = registry_pipeline_new(settings, &worker.stats);
+    worker.pipeline = registry_pipeline_new(settings, &worker.stats);
     if (worker.pipeline != NULL)
-        parts.aide = worker.aide = aide_new(settings, &worker.stats, worker.pipeline);
-    if (worker.aide == NULL) {
+        worker.aide = aide_new(settings, &worker.stats, worker.pipeline);
+    if (worker.aide == NULL)
         log_error("worker: out of memory");
+    return worker.aide != NULL;
+}
+
+/* False: with this environment no worker can be of use. */
+static bool make_responder(const struct settings *settings)
+{
+    const struct responder_parts parts = {.settings = settings,
+                                          .stats = &worker.stats,
+                                          .pipeline = worker.pipeline,
+                                          .aide = worker.aide};
+
+    worker.responder = responder_new(&parts, stderr);
+    if (worker.responder == NULL)
+        return false;
+    if (!fastcgi_begin()) {
+        log_error(
+            "worker: descriptor 0 is not a listening socket: start this program with spawn-fcgi");
         return false;
     }
-    worker.responder = responder_new(&parts, stderr);
-    return worker.responder != NULL && open_descriptors() &&
+    return true;
+}
+
+static bool start(void)
+{
+    return open_descriptors() &&
            (worker.connections = connections_new(worker.epoll, worker.responder)) != NULL &&
            aide_start(worker.aide);
 }
@@ -327,15 +347,26 @@ static void free_parts(void)
         (void)close(worker.epoll);
 }
 
-bool worker_run(const struct settings *settings, int listen_fd)
+static enum worker_end run(const struct settings *settings)
 {
+    if (!make_parts(settings))
+        return WORKER_FAILED;
+    if (!make_responder(settings))
+        return WORKER_UNUSABLE;
+    if (!start())
+        return WORKER_FAILED;
+    begin_accepting();
+    serve();
+    return worker.failed ? WORKER_FAILED : WORKER_STOPPED;
+}
+
+enum worker_end worker_run(const struct settings *settings, int listen_fd)
+{
+    enum worker_end end;
+
     worker.listen_fd = listen_fd;
     raise_descriptors();
-    worker.failed = !make_parts(settings);
-    if (!worker.failed) {
-        begin_accepting();
-        serve();
-    }
+    end = run(settings);
     free_parts();
-    return !worker.failed;
+    return end;
 }

@@ -291,7 +291,7 @@ def refuses_to_start(make_stack, **settings):
             ("asked", [FCGI, "--check-config"]),
             ("started", ["spawn-fcgi", "-n", "-s", stack.directory / "fcgi.sock", "--", FCGI])):
         program = stack.start_program(name, command)
-        assert program.wait() != 0
+        assert program.wait() == 2
         said.append(program.output())
     assert said[0] == said[1] != ""
     assert KEY not in said[0].lower()

@@ -644,3 +644,10 @@ def test_a_worker_that_dies_is_replaced(api, pubkey):
     wait_until(lambda: not set(children) & set(api.workers.children()), what="both are dead")
     for _ in range(6):
         assert api.notify(pubkey).status == 202
+
+
+def test_a_worker_without_a_listening_socket_says_so(make_stack):
+    """With the status that keeps systemd from trying again."""
+    program = make_stack().start_program("fcgi", [FCGI])
+    assert program.wait() == 2
+    assert "not a listening socket" in program.output()

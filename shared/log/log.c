@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,16 +40,6 @@ static const struct {
     [LOG_LEVEL_INFO] = {"info", LOG_INFO},
     [LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG},
 };
-
-void log_open(const char *program, enum log_level level, enum log_target target)
-{
-    the_log.program = program;
-    the_log.level = level;
-    the_log.target = target;
-    random_bytes(the_log.salt, sizeof the_log.salt);
-    if (target == LOG_TARGET_SYSLOG)
-        openlog(program, LOG_PID, LOG_DAEMON);
-}
 
 /* Copies `text` with everything but printable ASCII written as \xNN; returns the length. */
 static size_t escape(char *out, size_t size, const char *text)
@@ -89,6 +81,45 @@ static void write_stderr(enum log_level level, const char *text)
     /* There is no place to report that the log cannot be written. */
     if (write(STDERR_FILENO, line, used) < 0)
         return;
+}
+
+/* syslog(3) drops what nobody takes, and does not say so. A socket of another type is taken, too.
+ */
+static bool syslog_is_there(void)
+{
+    static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = _PATH_LOG};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), error;
+    bool is_there =
+        fd >= 0 && (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 ||
+                    errno == EPROTOTYPE);
+
+    error = errno;
+    if (fd >= 0)
+        (void)close(fd);
+    errno = error;
+    return is_there;
+}
+
+void log_open(const char *program, enum log_level level, enum log_target target)
+{
+    char text[LINE_MAX_BYTES];
+
+    the_log.program = program;
+    the_log.level = level;
+    the_log.target = target;
+    random_bytes(the_log.salt, sizeof the_log.salt);
+    if (target != LOG_TARGET_SYSLOG)
+        return;
+    if (syslog_is_there()) {
+        openlog(program, LOG_PID, LOG_DAEMON);
+        return;
+    }
+    the_log.target = LOG_TARGET_STDERR;
+    (void)snprintf(text, sizeof text,
+                   "log: LOG_TARGET=syslog, but nobody takes lines at " _PATH_LOG
+                   " (%s): logging to stderr",
+                   strerror(errno));
+    write_stderr(LOG_LEVEL_WARN, text);
 }
 
 static void log_line(enum log_level level, const char *format, va_list args)

@@ -23,7 +23,8 @@ enum log_level {
 
 enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
 
-/* Also draws the salt of log_pubkey(). `program` must outlive the process. */
+/* Also draws the salt of log_pubkey(). Where nobody takes lines for syslog, stderr gets them, and a
+ * line that says so. `program` must outlive the process. */
 void log_open(const char *program, enum log_level level, enum log_target target);
 
 #define LOG_PRINTF __attribute__((format(printf, 1, 2)))

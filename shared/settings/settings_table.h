@@ -100,7 +100,7 @@
     SETTING(LOG_LEVEL, log_level, LEVEL, "info", 0, 0, "error, warn, info or debug", BOTH,         \
             "How much is logged; where unset, the plain level in RUST_LOG counts.")                \
     SETTING(LOG_TARGET, log_target, TARGET, "stderr", 0, 0, "stderr or syslog", BOTH,              \
-            "Where the log goes.")                                                                 \
+            "Where the log goes; stderr, too, where nobody takes lines for syslog.")               \
     SETTING(SERVER_HOST, server_host, TEXT, "127.0.0.1", 1, 255, "host or address", QUICKSTART,    \
             "Where the quick start's web server listens.")                                         \
     SETTING(SERVER_PORT, server_port, WHOLE, "8080", 1, 65535, "port", QUICKSTART,                 \

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -22,7 +24,19 @@ static struct {
     unsigned opened, lines;
     int priority[8];
     char text[8][2048];
+    int error; /* of who asks for it; 0: it is there */
 } the_syslog;
+
+/* Of its socket. */
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t len);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+    ck_assert_int_ge(fd, 0);
+    ck_assert_uint_eq(len, sizeof(struct sockaddr_un));
+    ck_assert_str_eq(((const struct sockaddr_un *)address)->sun_path, "/dev/log");
+    errno = the_syslog.error;
+    return the_syslog.error == 0 ? 0 : -1;
+}
 
 void openlog(const char *ident, int option, int facility)
 {
@@ -189,6 +203,40 @@ START_TEST(syslog_is_used_like_stderr)
 }
 END_TEST
 
+static void open_for_syslog(void)
+{
+    log_open("test", LOG_LEVEL_ERROR, LOG_TARGET_SYSLOG);
+    log_error("e");
+}
+
+/* Whatever the level, one line says so. */
+START_TEST(without_syslog_there_is_stderr)
+{
+    char *text;
+
+    memset(&the_syslog, 0, sizeof the_syslog);
+    the_syslog.error = ENOENT;
+    text = captured(open_for_syslog);
+    ck_assert_msg(strstr(text,
+                         " warn: log: LOG_TARGET=syslog, but nobody takes lines at /dev/log (No "
+                         "such file or directory): logging to stderr\n") != NULL,
+                  "%s", text);
+    ck_assert_ptr_nonnull(strstr(text, " error: e\n"));
+    ck_assert_uint_eq(the_syslog.opened, 0);
+    ck_assert_uint_eq(the_syslog.lines, 0);
+}
+END_TEST
+
+/* Some listen for streams, which syslog() finds out. */
+START_TEST(syslog_may_be_of_another_type)
+{
+    memset(&the_syslog, 0, sizeof the_syslog);
+    the_syslog.error = EPROTOTYPE;
+    ck_assert_str_eq(captured(open_for_syslog), "");
+    ck_assert_uint_eq(the_syslog.lines, 1);
+}
+END_TEST
+
 START_TEST(stderr_is_not_syslog)
 {
     memset(&the_syslog, 0, sizeof the_syslog);
@@ -289,8 +337,8 @@ END_TEST
 
 UNIT_MAIN("log", one_call_is_one_line, levels_below_the_threshold_are_silent,
           a_long_line_is_cut_and_ended, errno_is_kept, syslog_gets_each_line_and_stderr_none,
-          syslog_is_used_like_stderr, stderr_is_not_syslog,
-          a_pubkey_has_a_name_of_this_process_only,
+          syslog_is_used_like_stderr, stderr_is_not_syslog, without_syslog_there_is_stderr,
+          syslog_may_be_of_another_type, a_pubkey_has_a_name_of_this_process_only,
           a_name_for_debug_lines_is_made_only_where_they_are_written,
           text_from_peers_loses_what_identifies, redacted_text_is_bounded,
           a_line_that_could_come_often_is_due_at_its_pace)

@@ -311,10 +311,28 @@ static void free_gone(struct connections *all)
     }
 }
 
+/* What has come early, of the next requests of those that wait for an answer, is no more than a
+ * web server may hope to be taken: they are closed once they have that. */
+static void refuse_early(struct connections *all)
+{
+    struct connection *connection;
+
+    for (connection = TAILQ_FIRST(&all->list[UNDER_WAY]);
+         connection != NULL && all->reading_bytes > READING_BYTES_MAX;
+         connection = TAILQ_NEXT(connection, next)) {
+        if (connection->frame.len == 0)
+            continue;
+        forget_frame(connection);
+        connection->is_last = true;
+        ignore_it(connection);
+    }
+}
+
 void connections_tidy(struct connections *all, int64_t now_ms)
 {
     struct connection *slowest;
 
+    refuse_early(all);
     while ((slowest = TAILQ_FIRST(&all->list[READING])) != NULL &&
            (now_ms - slowest->since_ms > READING_MS || all->reading_bytes > READING_BYTES_MAX))
         close_connection(slowest);

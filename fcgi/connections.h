@@ -12,7 +12,8 @@
  * LINGERING_MS.
  *
  * Bounds: READING_MS for a request to become whole; READING_BYTES_MAX for all that are being read,
- * beyond which the one that takes longest is closed. */
+ * beyond which those are closed, after their answer, that have sent a part of the next request
+ * before it, and then the one that takes longest. */
 #ifndef MOSTRO_CONNECTIONS_H
 #define MOSTRO_CONNECTIONS_H
 

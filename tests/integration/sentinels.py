@@ -31,8 +31,8 @@ from web_servers import TOP
 EXAMPLES = TOP / "contrib/redis-ha"
 SERVICE = "mostro"
 # Of users on the nodes, and of the Sentinels themselves. `tests` may do anything.
-PASSWORDS = {name: f"password-of-{name}" for name in ("mostro-push", "operator", "replica",
-                                                      "sentinel", "tests")}
+PASSWORDS = {name: f"password-of-{name}" for name in ("mostro-push", "operator", "handover",
+                                                      "replica", "sentinel", "tests")}
 SENTINEL_PASSWORD = "password-of-sentinels"
 NODE_PORT, SENTINEL_PORT = 6379, 26379  # on machines of their own
 

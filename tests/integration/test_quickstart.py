@@ -256,6 +256,28 @@ def test_everything_else_that_dies_is_back_too(quickstart):
     assert one.stop() == 0
 
 
+def test_its_redis_is_replaced_by_a_new_one(quickstart):
+    """As README has it upgraded: what was registered stays, and this quick start looks after the new
+    one as it did after the old one."""
+    one = quickstart()
+    one.wait_for(WOKEN_BY_NOTIFY)
+    store = redis.Redis(unix_socket_path=str(one.run_dir / "redis.sock"))
+    pubkey = nostr.new_pubkey()
+    with Phone() as phone:
+        assert one.post("/api/register", f'{{"trade_pubkey":"{pubkey}",'
+                        f'"token":"{phone.endpoint()}","platform":"android"}}') == 200
+        old = store.info("server")["process_id"]
+        handed_over = subprocess.run([TOP / "contrib/redis-handover", "run/redis.conf"],
+                                     cwd=one.run_dir.parent, capture_output=True, text=True)
+        assert handed_over.returncode == 0, handed_over
+        new = store.info("server")["process_id"]
+        assert new != old and old not in processes() and new in below(one.process.pid)
+        wait_until(lambda: one.post("/api/notify", f'{{"trade_pubkey":"{pubkey}"}}') == 202, 1)
+        assert phone.next_push(PATIENCE).json["type"] == "silent_wake"
+    assert "has died" not in one.output
+    assert one.stop() == 0
+
+
 def test_two_run_side_by_side(quickstart):
     one = quickstart(name="one")
     two = quickstart(name="two")

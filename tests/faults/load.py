@@ -187,6 +187,11 @@ class Load:
     def accounts(self):
         return len(self._accounts)
 
+    def registered(self):
+        """The pubkeys of accounts that are there now."""
+        with self._lock:
+            return list(self._accounts)
+
     def forget_accounts(self):
         """They are registered no more: Redis has lost them."""
         with self._lock:
@@ -302,7 +307,9 @@ class Load:
         account = self.ledger.open(name, scopes, began)
         account.token = token
         kind = self.client.register(pubkey, token)
-        if kind == contract.OK and not self.ledger.outages_at(began, now(), REDIS):
+        may_be_lost = (self.world.redis_forgets
+                       and self.ledger.outages_at(began, now(), REDIS))
+        if kind == contract.OK and not may_be_lost:
             with self._lock:
                 self._accounts[pubkey] = account
                 return

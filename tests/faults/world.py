@@ -16,6 +16,7 @@ sys.path[:0] = [str(HERE.parent / "integration"), str(STANDINS)]
 
 from google import Google  # noqa: E402
 from loopback import Port  # noqa: E402
+from sentinels import ReplicatedRedis  # noqa: E402
 from stack import Stack, wait_until  # noqa: E402
 
 PYTHON = "/usr/bin/python3"
@@ -103,6 +104,8 @@ class World:
     """Starts all; what the faults do to the parts goes through here, so that it is known what may
     be down."""
 
+    redis_forgets = True  # all, when it is killed
+
     def __init__(self, directory, ledger):
         self.directory = pathlib.Path(directory)
         self.endpoints_file = self.directory / "endpoints" / "endpoints.json"
@@ -129,13 +132,16 @@ class World:
         self.providers[FCM] = Provider(FCM, ["google", self.directory / "google"], self.directory,
                                        self.ledger)
         self.stack = Stack(self.directory, **self._settings())
-        self.stack.start_redis()
+        self._start_redis()
         for name in RELAYS:
             self.start_relay(name)
         self.stack.start_api(WORKERS)
         self.start_listener()
         self.stack.wait_for_heartbeat()
         wait_until(lambda: self.stack.get("/api/ready").status == 200, 20, "the server is ready")
+
+    def _start_redis(self):
+        self.stack.start_redis()
 
     def _settings(self):
         google = self.directory / "google"
@@ -229,3 +235,29 @@ class World:
             self.stack.kill()
         for port in self._relay_ports.values():
             port.close()
+
+
+class ReplicatedWorld(World):
+    """The same with several data nodes and Sentinels, `service`, which keep what one of them loses;
+    `options` are those of ReplicatedRedis."""
+
+    redis_forgets = False
+
+    def __init__(self, directory, ledger, **options):
+        self._options = options
+        self.service = None
+        super().__init__(directory, ledger)
+
+    def _start_redis(self):
+        self.service = ReplicatedRedis(self.directory, self.stack.programs, **self._options)
+        self.stack.settings.update(self.service.settings)
+        self.stack.redis.close()
+        self.stack.redis = self.service.redis()
+
+    def parts(self):
+        return [part for part in super().parts() if part != REDIS]
+
+    def kill_all(self):
+        super().kill_all()
+        if self.service:
+            self.service.close()

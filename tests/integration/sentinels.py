@@ -179,6 +179,7 @@ class Sentinel(_Member):
                     ("bind .*", f"bind {self.host}"),
                     ("port .*", f"port {self.port}"),
                     ("dir .*", f"dir {self.service.directory}"),
+                    ("(sentinel down-after.*) 2000", rf"\1 {1700 + 300 * self.number}"),
                     ("sentinel announce-ip .*", f"sentinel announce-ip {self.host}"),
                     ("sentinel monitor .*",
                      f"sentinel monitor {SERVICE} {first.host} {first.port} 2")):
@@ -339,7 +340,7 @@ class ReplicatedRedis:
 
     def _primary(self):
         node = self.named()
-        return node if node and node.role() == "master" else None
+        return node if node in self._there(self.nodes) and node.role() == "master" else None
 
     def replicas(self):
         return [node for node in self._there(self.nodes) if node.role() == "slave"]

@@ -9,6 +9,8 @@
 #include "redis_primary.h"
 #include "redis_report.h"
 
+#define BYTES_A_MS 256
+
 /* ---- Up and down -------------------------------------------------------------------------------
  */
 
@@ -159,6 +161,16 @@ static const char *send_one(struct redis *redis, int argc, const char **argv, co
     return problem != NULL ? problem : redis_wire_send(&redis->wire);
 }
 
+/* Where an answer takes 100 ms to come, so does each doubling of what is sent without one. */
+static unsigned time_for(int argc, const size_t *argvlen)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < argc; i++)
+        bytes += argvlen[i];
+    return REDIS_TIMEOUT_MS + (unsigned)(bytes / BYTES_A_MS);
+}
+
 enum redis_status redis_call(struct redis *redis, redisReply **reply, int argc, const char **argv,
                              const size_t *argvlen)
 {
@@ -169,7 +181,7 @@ enum redis_status redis_call(struct redis *redis, redisReply **reply, int argc, 
         return REDIS_DOWN;
     problem = send_one(redis, argc, argv, argvlen);
     if (problem == NULL)
-        problem = redis_wire_await(&redis->wire, reply, REDIS_TIMEOUT_MS);
+        problem = redis_wire_await(&redis->wire, reply, time_for(argc, argvlen));
     return problem == NULL ? judge(redis, reply) : redis_lost(redis, problem);
 }
 

@@ -1,10 +1,11 @@
 /* redis: one blocking connection to Redis that is never trusted to be there.
  *
- * Every command has REDIS_TIMEOUT_MS. A connection that timed out or failed is closed at once and
- * never used again, because a late reply would answer another command. For REDIS_HOLD_OFF_MS after
- * a failure every call fails at once; the next call then makes a new connection. A connection that
- * the server closed before a command is sent is replaced within the call; one that ends before the
- * answer is a failure.
+ * Every command has REDIS_TIMEOUT_MS, and a long one a millisecond more for each 256 bytes (our
+ * library a quarter of a second): a far server takes several round trips for it. A connection that
+ * timed out or failed is closed at once and never used again, because a late reply would answer
+ * another command. For REDIS_HOLD_OFF_MS after a failure every call fails at once; the next call
+ * then makes a new connection. A connection that the server closed before a command is sent is
+ * replaced within the call; one that ends before the answer is a failure.
  *
  * Where REDIS_URL names Sentinels, each connection is to the primary that they name, and ends as
  * soon as another node is it (redis_primary.h), as if the server had closed it.

@@ -13,9 +13,9 @@
  * is used. Redis's own FAILOVER leaves things so, until the Sentinels follow half a minute later.
  *
  * As soon as another node is the primary, every connection to the one before is shut down, so that
- * whoever waits for it wakes. A Sentinel that does not answer costs 100 ms at most, and only until
- * it is known to be gone; where none answers, connections that stand are used further, and no new
- * ones are made. Thread-safe. */
+ * whoever waits for it wakes. A Sentinel that stops to answer costs each new connection a moment
+ * for three seconds, and nothing then; where none answers, connections that stand are used further,
+ * and no new ones are made. Thread-safe. */
 #ifndef MOSTRO_REDIS_PRIMARY_H
 #define MOSTRO_REDIS_PRIMARY_H
 
@@ -29,7 +29,7 @@ struct redis_sentinel_trouble;
 struct redis_url;
 
 /* How long a caller may wait for what the Sentinels say. */
-#define REDIS_PRIMARY_ASK_MS 200
+#define REDIS_PRIMARY_ASK_MS 400
 
 /* How many times this process has found that another node had become the primary; 0 without
  * Sentinels, and while the first one is the primary. Every connection to the one before has been

@@ -8,6 +8,8 @@
 
 #define ASK_EVERY_MS    500
 #define PING_EVERY_MS   1000
+#define LATE_MS         250 /* from here on nothing is waited for, */
+#define LATE_LEAST_MS   50  /* and from here on at the earliest */
 #define GONE_MS         3000
 #define RETRY_MS        500
 #define RESOLVE_MS      20  /* between looks at whether a name is known */
@@ -21,6 +23,7 @@ struct redis_sentinel_link {
     size_t tries; /* each takes the next address of the name */
     struct redis_wire wire;
     bool is_resolving;  /* its name */
+    int64_t took_ms;    /* the last answer; 0: none on this connection */
     int64_t began_ms;   /* to resolve, to connect, or to wait for answers */
     int64_t again_ms;   /* when to connect, ask or ping next */
     unsigned awaited;   /* answers */
@@ -67,6 +70,7 @@ static void fail(struct redis_sentinel_link *link, const struct redis_sentinel_t
     link->has_answer = false;
     link->awaited = 0;
     link->is_resolving = link->is_logging_in = false;
+    link->took_ms = 0;
     link->again_ms = now_ms + RETRY_MS;
     redis_wire_close(&link->wire);
 }
@@ -149,7 +153,7 @@ static bool resolve(struct redis_sentinel_link *link, int64_t now_ms)
         lose(link, now_ms);
         return false;
     }
-    is_late = now_ms - link->began_ms >= REDIS_SENTINEL_LATE_MS;
+    is_late = now_ms - link->began_ms >= LATE_MS;
     link->again_ms = now_ms + (is_late ? RESOLVE_LATE_MS : RESOLVE_MS);
     return false;
 }
@@ -245,11 +249,19 @@ static void take(struct redis_sentinel_link *link, int64_t now_ms)
         link->awaited -= link->awaited > 0;
         if (link->awaited == 0) {
             link->trouble.what = NULL;
+            link->took_ms = now_ms - link->began_ms;
             link->again_ms =
                 link->began_ms +
                 (link->options.kind == REDIS_SENTINEL_ASKS ? ASK_EVERY_MS : PING_EVERY_MS);
         }
     }
+}
+
+static int64_t late_ms(const struct redis_sentinel_link *link)
+{
+    int64_t usual_ms = 2 * link->took_ms + LATE_LEAST_MS;
+
+    return !link->has_answer || usual_ms > LATE_MS ? LATE_MS : usual_ms;
 }
 
 /* ---- Kept up -----------------------------------------------------------------------------------
@@ -284,9 +296,7 @@ int64_t redis_sentinel_link_run(struct redis_sentinel_link *link, uint64_t quest
     if (!is_open(link))
         return link->again_ms;
     if (link->awaited > 0)
-        return now_ms - link->began_ms < REDIS_SENTINEL_LATE_MS
-                   ? link->began_ms + REDIS_SENTINEL_LATE_MS
-                   : link->began_ms + GONE_MS;
+        return link->began_ms + (now_ms - link->began_ms < late_ms(link) ? late_ms(link) : GONE_MS);
     return question > link->question && link->options.kind == REDIS_SENTINEL_ASKS ? now_ms
                                                                                   : link->again_ms;
 }
@@ -318,7 +328,7 @@ bool redis_sentinel_link_is_awaited(const struct redis_sentinel_link *link, uint
                                     int64_t now_ms)
 {
     return (is_open(link) || link->is_resolving) && link->answered < question &&
-           now_ms - link->began_ms < REDIS_SENTINEL_LATE_MS;
+           now_ms - link->began_ms < late_ms(link);
 }
 
 bool redis_sentinel_link_has_heard(struct redis_sentinel_link *link)

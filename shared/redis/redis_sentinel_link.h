@@ -14,8 +14,6 @@
 
 #include "redis_sentinel.h"
 
-#define REDIS_SENTINEL_LATE_MS 100 /* from here on an answer is not waited for */
-
 struct redis_sentinel_link;
 
 enum redis_sentinel_link_kind { REDIS_SENTINEL_ASKS, REDIS_SENTINEL_HEARS };
@@ -48,7 +46,8 @@ redis_sentinel_link_answer(const struct redis_sentinel_link *link);
 /* The last question that was answered; 0 for none. */
 uint64_t redis_sentinel_link_answered(const struct redis_sentinel_link *link);
 
-/* Whether the answer to this question may still come soon. */
+/* Whether the answer to this question may still come soon: on a new connection within a quarter of
+ * a second, else in about twice the time that the last one took. */
 bool redis_sentinel_link_is_awaited(const struct redis_sentinel_link *link, uint64_t question,
                                     int64_t now_ms);
 

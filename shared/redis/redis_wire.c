@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,13 +21,15 @@ typedef size_t elements_count;
 typedef int elements_count;
 #endif
 
-/* Refuses an array that is too long, for which hiredis would allocate. NULL ends the parsing. */
+/* Refuses arrays that are too long together, for which hiredis would allocate: within each other, a
+ * few bytes could ask for half a megabyte each. NULL ends the parsing. */
 static void *create_array(const redisReadTask *task, elements_count elements)
 {
-    const struct redis_wire *wire = task->privdata;
+    struct redis_wire *wire = task->privdata;
 
-    if (elements > REDIS_WIRE_ELEMENTS_MAX)
+    if (elements > (elements_count)(REDIS_WIRE_ELEMENTS_MAX - wire->elements))
         return NULL;
+    wire->elements += (size_t)elements;
     return wire->original->createArray(task, elements);
 }
 
@@ -38,7 +41,7 @@ void redis_wire_open(struct redis_wire *wire, redisContext *context)
     wire->functions.createArray = create_array;
     context->reader->fn = &wire->functions;
     context->reader->privdata = wire;
-    wire->received = 0;
+    wire->received = wire->elements = 0;
     wire->len = wire->sent = 0;
 }
 
@@ -203,8 +206,10 @@ const char *redis_wire_take(struct redis_wire *wire, redisReply **reply)
     *reply = NULL;
     if (redisReaderGetReply(reader, &answer) != REDIS_OK)
         return reader->errstr;
-    if (answer != NULL)
+    if (answer != NULL) {
         wire->received = reader->len - reader->pos;
+        wire->elements = 0;
+    }
     *reply = answer;
     return NULL;
 }
@@ -222,15 +227,19 @@ const char *redis_wire_read(struct redis_wire *wire)
 
 const char *redis_wire_await(struct redis_wire *wire, redisReply **reply, unsigned timeout_ms)
 {
-    int64_t deadline = clock_monotonic_ms() + timeout_ms;
+    int64_t deadline = clock_monotonic_ms() + timeout_ms, left_ms;
+    struct pollfd fd = {.fd = wire->context->fd, .events = POLLIN};
     const char *problem;
 
     for (;;) {
         problem = redis_wire_take(wire, reply);
         if (problem != NULL || *reply != NULL)
             return problem;
-        if (clock_monotonic_ms() > deadline)
+        left_ms = deadline - clock_monotonic_ms();
+        if (left_ms < 0 || poll(&fd, 1, (int)left_ms) == 0)
             return too_late;
+        if (fd.revents == 0)
+            continue;
         problem = redis_wire_read(wire);
         if (problem != NULL)
             return problem;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The largest regular answer is that of a look-up of 256 registrations. */
+/* Of one answer. The largest regular one is that of a look-up of 256 registrations. */
 #define REDIS_WIRE_ANSWER_MAX   (8u << 20)
 #define REDIS_WIRE_ELEMENTS_MAX 65536
 
@@ -22,6 +22,7 @@ struct redis_wire {
     redisReplyObjectFunctions functions; /* hiredis's, with a bound on arrays */
     const redisReplyObjectFunctions *original;
     size_t received; /* bytes since the last answer that was taken */
+    size_t elements; /* of arrays, since then */
     char *room;      /* commands as Redis reads them: room[sent] to room[len - 1] wait */
     size_t room_size, len, sent;         /* what was sent is wiped */
     struct redis_membership *membership; /* owned; NULL without Sentinels (redis_primary.h) */
@@ -56,7 +57,7 @@ const char *redis_wire_read(struct redis_wire *wire);
 /* Takes the next answer from what was read; *reply is NULL while it is not whole. */
 const char *redis_wire_take(struct redis_wire *wire, redisReply **reply);
 
-/* Reads until the answer is whole, for at most `timeout_ms` and one more read. */
+/* Reads until the answer is whole, for at most `timeout_ms`. */
 const char *redis_wire_await(struct redis_wire *wire, redisReply **reply, unsigned timeout_ms);
 
 /* Whether nothing has come unasked. */

@@ -72,6 +72,39 @@ START_TEST(a_peer_that_is_gone_is_a_problem_and_no_signal)
 }
 END_TEST
 
+static void feed(const char *bytes)
+{
+    ck_assert_int_eq(redisReaderFeed(wire.context->reader, bytes, strlen(bytes)), REDIS_OK);
+}
+
+/* What goes wrong with an answer of three elements, of which one is an array, and one an array of
+ * two; or NULL. */
+static const char *problem_of_array(int elements)
+{
+    char header[32];
+    redisReply *reply;
+    const char *problem;
+
+    (void)snprintf(header, sizeof header, "*3\r\n*%d\r\n", elements);
+    feed(header);
+    for (int i = 0; i < elements; i++)
+        feed(":1\r\n");
+    feed("*2\r\n:1\r\n:2\r\n:3\r\n");
+    problem = redis_wire_take(&wire, &reply);
+    ck_assert((problem == NULL) == (reply != NULL));
+    freeReplyObject(reply);
+    return problem;
+}
+
+/* And those of each answer anew. */
+START_TEST(arrays_are_bounded_together)
+{
+    ck_assert_ptr_null(problem_of_array(REDIS_WIRE_ELEMENTS_MAX - 3 - 2));
+    ck_assert_ptr_null(problem_of_array(REDIS_WIRE_ELEMENTS_MAX - 3 - 2));
+    ck_assert_ptr_nonnull(problem_of_array(REDIS_WIRE_ELEMENTS_MAX - 3 - 1));
+}
+END_TEST
+
 UNIT_MAIN_WITH("redis_wire", setup, teardown, commands_are_sent_as_redis_reads_them,
                what_is_sent_is_wiped, what_is_not_sent_any_more_is_wiped,
-               a_peer_that_is_gone_is_a_problem_and_no_signal)
+               a_peer_that_is_gone_is_a_problem_and_no_signal, arrays_are_bounded_together)

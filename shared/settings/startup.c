@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 
 #include "log/log.h"
+#include "redis/redis.h"
+#include "redis/redis_primary.h"
 
 static void print_help(const char *program, const char *about, enum settings_who who)
 {
@@ -70,6 +72,21 @@ static struct settings *load(enum settings_who who, char **warnings)
     return settings;
 }
 
+/* For --check-config: Redis may be down by right, but where Sentinels are to be asked much can be
+ * wrong that is better known before a restart. redis/ says what is, in the log's words. */
+static void try_sentinels(const struct settings *settings)
+{
+    const struct redis_options options = {.url = settings->redis_url,
+                                          .prefix = settings->redis_prefix,
+                                          .sentinel_password = settings->redis_sentinel_password,
+                                          .allow_persistence = settings->redis_allow_persistence};
+    struct redis *redis = redis_new(&options);
+
+    if (redis != NULL && redis_is_replicated(redis))
+        (void)redis_connect(redis);
+    redis_free(&redis);
+}
+
 enum startup_mode startup_begin(int argc, char **argv, const char *program, const char *about,
                                 enum settings_who who, struct settings **settings)
 {
@@ -98,8 +115,10 @@ enum startup_mode startup_begin(int argc, char **argv, const char *program, cons
     free(warnings);
     if (*settings == NULL)
         return STARTUP_FAILED;
-    if (check)
+    if (check) {
+        try_sentinels(*settings);
         return STARTUP_CHECK;
+    }
     (void)signal(SIGPIPE, SIG_IGN);
     warn_if_debuggable();
     return STARTUP_RUN;

@@ -42,6 +42,7 @@ struct endpoint_keeper {
     struct registry *registry;
     struct endpoint_file *file;
     struct registry_endpoints_state written; /* what the file stands for */
+    uint64_t primary;                        /* registry_primary_changes() then */
     int64_t next_ms;                         /* the disk is let alone until then */
     int64_t hung_ms;                         /* how long Redis has hung since this was begun */
     bool failing;                            /* the log has been told */
@@ -309,6 +310,17 @@ static bool is_written(const struct endpoint_keeper *keeper,
            state->changes == keeper->written.changes;
 }
 
+/* Where another Redis has become the primary, the number of changes that the file stands for may be
+ * of some that it is without. */
+static void follow_primary(struct endpoint_keeper *keeper)
+{
+    uint64_t changes = registry_primary_changes();
+
+    if (changes != keeper->primary)
+        keeper->written = (struct registry_endpoints_state){0};
+    keeper->primary = changes;
+}
+
 /* Returns after how many milliseconds to be called again: sooner where the file is another's, or
  * has just been loaded. */
 static unsigned look_after(struct endpoint_keeper *keeper)
@@ -316,6 +328,7 @@ static unsigned look_after(struct endpoint_keeper *keeper)
     struct registry_endpoints_state state;
     int64_t now_ms, took_ms;
 
+    follow_primary(keeper);
     if (registry_endpoints_state(keeper->registry, keeper->instance, &state) != REGISTRY_OK ||
         !state.is_writer)
         return SOON_MS;

@@ -54,6 +54,7 @@ struct relay {
     int64_t retry_ms;   /* when to offer events again that Redis did not take */
     int64_t cursors_ms; /* when to move the cursors in Redis next */
     int64_t read_ms;    /* when to read the connection again; NEVER while it is read */
+    uint64_t primary;   /* registry_primary_changes() when it was looked at last */
     struct log_pace pause_pace;
 };
 
@@ -150,6 +151,21 @@ static void flush(struct relay *relay, int64_t now)
     relay->retry_ms = intake_flush(relay->intake) ? now : clock_monotonic_ms() + INTAKE_RETRY_MS;
 }
 
+/* Notices that another Redis has become the primary. Every relay sees to what its own thread has
+ * had taken: what one of them has just had taken by the Redis before is forgotten when that one
+ * looks. */
+static void follow_primary(struct relay *relay, int64_t now)
+{
+    uint64_t changes = registry_primary_changes();
+
+    if (changes == relay->primary)
+        return;
+    relay->primary = changes;
+    relay->cursors_ms = now;
+    relay_session_doubt(relay->session);
+    log_info("relay %s: is asked for what the new primary may be without", relay->url.name);
+}
+
 /* Tells Redis which events of this relay have been taken, and learns what other listeners have
  * taken. */
 static void move_cursors(struct relay *relay, int64_t now)
@@ -163,7 +179,8 @@ static void move_cursors(struct relay *relay, int64_t now)
     relay_session_report(relay->session, clock_unix_ms(), clock_monotonic_ms(), &report);
     relay->cursors_ms = now + (report.sure ? CURSORS_EVERY_MS : CURSORS_SOON_MS);
     answered = registry_cursors(relay->registry, relay->cursor_name, report.epoch, report.cursors,
-                                report.count, &answer) == REGISTRY_OK;
+                                report.count, &answer) == REGISTRY_OK &&
+               registry_primary_changes() == relay->primary;
     if (relay_session_learn(relay->session, answered ? &answer : NULL, &report,
                             clock_monotonic_ms()))
         log_info("relay %s: Redis has lost its data: events from before now are not asked for",
@@ -182,6 +199,7 @@ static void tick(struct relay *relay)
     int64_t now = clock_monotonic_ms();
 
     flush(relay, now);
+    follow_primary(relay, now);
     relay_session_settle(relay->session, websocket_heard_ms(relay->websocket), now);
     move_cursors(relay, now);
     if (now >= relay->connect_ms) {
@@ -291,6 +309,7 @@ struct relay *relay_start(const struct relay_options *options)
     if (relay == NULL)
         return NULL;
     relay->read_ms = NEVER;
+    relay->primary = registry_primary_changes();
     MUST(relay_url_parse(&relay->url, options->url));
     if (make_parts(relay, options) && start_thread(relay))
         return relay;

@@ -193,7 +193,7 @@ void relay_gaps_report(const struct relay_gaps *gaps, bool nothing,
 {
     for (size_t i = 0; i < gaps->count; i++) {
         const struct relay_gaps_kind *it = &gaps->kind[i];
-        bool told = gaps->known && !it->begins && !nothing;
+        bool told = gaps->known && !gaps->doubted && !it->begins && !nothing;
 
         cursors[i].kind = it->catch_up.kind;
         cursors[i].from_ms = told ? it->from_ms : RELAY_GAPS_NONE;
@@ -229,10 +229,8 @@ static void begin(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, i
         go_live(gaps, kind, now);
 }
 
-/* Our clock has missed some time, as when the machine slept, or Redis's clock was set: events from
- * then may be missing. */
-static void jump(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t by_ms,
-                 int64_t now)
+/* Redis's clock was set back, or another Redis has another one. */
+static void shift_back(struct relay_gaps_kind *kind, int64_t by_ms)
 {
     int64_t back = by_ms < 0 ? -by_ms : 0;
 
@@ -241,9 +239,48 @@ static void jump(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, in
     kind->from_ms -= back;
     if (kind->gap_ms != RELAY_GAPS_NONE)
         kind->gap_ms -= back;
+}
+
+/* Our clock has missed some time, as when the machine slept, or Redis's clock was set: events from
+ * then may be missing. */
+static void jump(const struct relay_gaps *gaps, struct relay_gaps_kind *kind, int64_t by_ms,
+                 int64_t now)
+{
+    shift_back(kind, by_ms);
     if (kind->live) {
         add_gap(gaps, kind, kind->to_ms, now);
         kind->live_ms = now;
+    }
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The data are another Redis's, whose cursor has been learnt. Pages that have been read may be
+ * among what is lost, too. */
+static void begin_doubted(const struct relay_gaps *gaps, struct relay_gaps_kind *kind,
+                          int64_t by_ms, int64_t now)
+{
+    int64_t from;
+
+    shift_back(kind, by_ms);
+    if (kind->begins)
+        return; /* nothing of it has been taken */
+    from = later(kind->from_ms, now - RELAY_GAPS_DOUBT_MS);
+    if (kind->cursor_ms != RELAY_GAPS_NONE)
+        from = earlier(from, kind->cursor_ms);
+    kind->from_ms = earlier(kind->from_ms, from);
+    kind->before.to_ms = earlier(kind->before.to_ms, from);
+    if (kind->live || kind->gap_ms != RELAY_GAPS_NONE) {
+        catch_up_repeat(&kind->catch_up);
+        add_gap(gaps, kind, from, now);
+        kind->live_ms = now;
+    }
+    if (!kind->live) {
+        kind->to_ms = earlier(kind->to_ms, from);
+        kind->distrusted = true;
     }
 }
 
@@ -274,13 +311,21 @@ bool relay_gaps_learn(struct relay_gaps *gaps, const struct registry_now *now,
             begin_now(it, now->now_ms);
         else if (!gaps->known)
             begin(gaps, it, now->now_ms);
+        else if (gaps->doubted)
+            begin_doubted(gaps, it, by_ms, now->now_ms);
         else if (by_ms > RELAY_GAPS_JUMP_MS || by_ms < -RELAY_GAPS_JUMP_MS)
             jump(gaps, it, by_ms, now->now_ms);
         else
             drop_what_others_had(it);
     }
     gaps->known = true;
+    gaps->doubted = false;
     return lost;
+}
+
+void relay_gaps_doubt(struct relay_gaps *gaps)
+{
+    gaps->doubted = true;
 }
 
 void relay_gaps_unsure(struct relay_gaps *gaps)

@@ -11,6 +11,11 @@
  * back, so older ones cannot be told from newer ones, and may wake phones that have registered
  * since.
  *
+ * Where another Redis has become the primary, it may be without the last that was taken
+ * (relay_gaps_doubt()). Its data are those of the one before up to some moment, and its cursor is
+ * among them: the gap begins there, and at the latest RELAY_GAPS_DOUBT_MS before the change was
+ * seen, since another listener may have moved that cursor before it saw the change.
+ *
  * Pure. Moments are milliseconds of Redis's Unix clock; `now_ms` is clock_monotonic_ms(). Redis's
  * clock and ours may differ, and events are dated by neither: a gap begins by the earlier of the
  * two, and ends by the later. */
@@ -33,6 +38,11 @@
 
 /* A shorter hole before the first connection is not a gap. */
 #define RELAY_GAPS_FIRST_MS 5000
+
+/* Longer than a Redis that is no primary any more goes on taking events from a listener that
+ * another one still hears: until it is known to be away (down-after-milliseconds, 30 s by default),
+ * another is elected (2 s) and this one is told to follow that (11 s were seen). */
+#define RELAY_GAPS_DOUBT_MS 60000
 
 /* Generous bound on the error of one clock reading. */
 #define RELAY_GAPS_SURE_MS 2000
@@ -61,6 +71,10 @@ void relay_gaps_taken(struct relay_gaps *gaps, int64_t heard_ms);
 /* Some events that were received since the last relay_gaps_taken() are lost. Call it while the gaps
  * are sure, and all other received events are in Redis. */
 void relay_gaps_lost(struct relay_gaps *gaps, int64_t now_ms);
+
+/* Another Redis has become the primary: what of the last events it has is known after the next
+ * relay_gaps_learn(), and nothing is reported until then. */
+void relay_gaps_doubt(struct relay_gaps *gaps);
 
 /* Writes the arguments of registry_cursors(), `count` of them. `nothing`: some received events
  * still wait for Redis, so nothing is reported. */

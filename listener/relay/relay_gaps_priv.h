@@ -24,6 +24,7 @@ struct relay_gaps_kind {
 struct relay_gaps {
     bool known; /* the cursors have been learnt; no moment of a kind means anything before */
     bool sure;  /* and the last call found the same epoch */
+    bool doubted;
     char epoch[REGISTRY_EPOCH_LEN + 1];
     int64_t clock_ms;     /* Redis's Unix clock less the monotonic one */
     int64_t our_clock_ms; /* our Unix clock less that one, or RELAY_GAPS_NONE */

@@ -110,6 +110,12 @@ bool relay_session_learn(struct relay_session *session, const struct registry_no
     return false;
 }
 
+void relay_session_doubt(struct relay_session *session)
+{
+    taken_ids_clear(session->options.taken_ids);
+    relay_gaps_doubt(session->gaps);
+}
+
 uint32_t relay_session_kind(const struct relay_session *session, size_t kind)
 {
     return session->options.kinds->kind[kind];

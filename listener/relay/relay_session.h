@@ -75,6 +75,11 @@ void relay_session_report(struct relay_session *session, int64_t unix_ms, int64_
 bool relay_session_learn(struct relay_session *session, const struct registry_now *answer,
                          const struct relay_report *report, int64_t now_ms);
 
+/* Another Redis has become the primary, and may be without the last that was taken. No id counts as
+ * taken any more, for the whole process: Redis decides. What is missing is asked for after the next
+ * report. */
+void relay_session_doubt(struct relay_session *session);
+
 /* The next frame to send, if one is due: its length, or 0. */
 size_t relay_session_next_frame(struct relay_session *session, int64_t now_ms, int64_t unix_s,
                                 char out[RELAY_SESSION_FRAME_SIZE]);

@@ -128,3 +128,11 @@ void taken_ids_add(struct taken_ids *ids, const uint8_t id[TAKEN_IDS_ID_SIZE])
     }
     pthread_mutex_unlock(&ids->lock);
 }
+
+void taken_ids_clear(struct taken_ids *ids)
+{
+    pthread_mutex_lock(&ids->lock);
+    memset(ids->table, 0, (ids->mask + 1) * sizeof *ids->table);
+    ids->count = ids->next = 0;
+    pthread_mutex_unlock(&ids->lock);
+}

@@ -26,4 +26,7 @@ bool taken_ids_has(struct taken_ids *ids, const uint8_t id[TAKEN_IDS_ID_SIZE]);
 /* Adding an id that is there keeps its age. */
 void taken_ids_add(struct taken_ids *ids, const uint8_t id[TAKEN_IDS_ID_SIZE]);
 
+/* Forgets all of them. */
+void taken_ids_clear(struct taken_ids *ids);
+
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "redis/redis_primary.h"
 #include "registry_priv.h"
 
 /* How many requests of an address, or wakes of a pubkey, are admitted at once after a quiet time.
@@ -102,6 +103,11 @@ bool registry_is_refused(const struct registry *registry)
 bool registry_is_connected(const struct registry *registry)
 {
     return redis_fd(registry->redis) >= 0;
+}
+
+uint64_t registry_primary_changes(void)
+{
+    return redis_primary_changes();
 }
 
 void registry_disconnect(struct registry *registry)

@@ -58,6 +58,11 @@ bool registry_is_refused(const struct registry *registry);
 
 bool registry_is_connected(const struct registry *registry);
 
+/* How many times this process has found that another Redis had become the primary (see
+ * redis_primary.h). Each is without the last that the one before had been told, from some moment
+ * on: nothing for most, seconds, or as long as that one was cut off together with this process. */
+uint64_t registry_primary_changes(void);
+
 /* Closes the connection, even while an answer is awaited. */
 void registry_disconnect(struct registry *registry);
 

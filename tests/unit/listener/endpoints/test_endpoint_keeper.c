@@ -22,6 +22,7 @@
 static struct registry_endpoints_state states[STATES];
 static size_t state_count;
 static atomic_size_t asked;
+static size_t changes_after; /* being asked so often, the primary; 0: never */
 static unsigned loads, loaded, wakes;
 static int64_t turns[4]; /* of what was loaded */
 static enum registry_result load_answer;
@@ -58,6 +59,11 @@ struct registry *registry_new(const struct settings *settings, struct stats *sta
 void registry_free(struct registry **registry)
 {
     *registry = NULL;
+}
+
+uint64_t registry_primary_changes(void)
+{
+    return changes_after > 0 && asked >= changes_after;
 }
 
 enum registry_result registry_endpoints_state(struct registry *registry, const char *instance,
@@ -210,6 +216,15 @@ START_TEST(a_change_while_it_is_written_has_it_written_again)
 }
 END_TEST
 
+/* The same number may be of other changes. */
+START_TEST(another_primary_has_it_written_again)
+{
+    changes_after = 3;
+    RUN({true, 1, 1});
+    ck_assert_uint_eq(asked, 6);
+}
+END_TEST
+
 START_TEST(another_listener_s_file_is_let_alone)
 {
     RUN(another_ones);
@@ -328,6 +343,7 @@ int main(void)
         what_is_in_redis_is_written,
         what_is_written_is_not_written_again,
         a_change_while_it_is_written_has_it_written_again,
+        another_primary_has_it_written_again,
         another_listener_s_file_is_let_alone,
         a_file_that_became_another_s_meanwhile_is_let_alone,
         data_lost_meanwhile_costs_no_endpoint,

@@ -300,6 +300,127 @@ START_TEST(what_was_lost_of_pages_is_missing)
 }
 END_TEST
 
+/* ---- Another primary ------------------------------------------------------------------------- */
+
+/* Live for a long time, with a cursor that followed. */
+static void run_for(int64_t ms)
+{
+    ck_assert(!learn(A, NOW, NOW));
+    live(NOW);
+    relay_gaps_taken(it, NOW + ms);
+    ck_assert_int_eq(to(WRAPS), NOW + ms);
+    ck_assert(!learn(A, NOW + ms, NOW + ms));
+    ck_assert(!catches_up(WRAPS));
+}
+
+START_TEST(another_primary_may_be_without_the_last)
+{
+    run_for(500000);
+    relay_gaps_doubt(it);
+    relay_gaps_taken(it, NOW + 501000);
+    ck_assert(!reports(WRAPS)); /* it may not be so */
+    ck_assert(!learn(A, NOW + 499000, NOW + 501000));
+    ck_assert_int_eq(since(DIRECT, NOW + 501000), CATCH_UP_SLACK_S + RELAY_GAPS_DOUBT_MS / 1000);
+    ck_assert(catches_up(WRAPS));
+    relay_gaps_taken(it, NOW + 502000);
+    ck_assert_int_eq(to(WRAPS), NOW + 501000 - RELAY_GAPS_DOUBT_MS);
+    /* The cursor that another listener has moved meanwhile is no reason to leave the gap out. */
+    ck_assert(!learn(A, NOW + 501500, NOW + 502000));
+    ck_assert(catches_up(WRAPS));
+    finish(WRAPS);
+    relay_gaps_taken(it, NOW + 503000);
+    ck_assert_int_eq(to(WRAPS), NOW + 503000);
+    ck_assert_int_le(from(WRAPS), NOW + 499000);
+}
+END_TEST
+
+/* This process and the Redis before were cut off from all others for longer than that. */
+START_TEST(another_primary_says_until_when_its_data_are)
+{
+    run_for(5000000);
+    relay_gaps_doubt(it);
+    ck_assert(!learn_each(A, NOW + 1000000, NOW + 2000000, NOW + 5000000));
+    ck_assert_int_eq(since(DIRECT, NOW + 2000000), CATCH_UP_SLACK_S);
+    relay_gaps_taken(it, NOW + 5001000);
+    ck_assert_int_eq(to(WRAPS), NOW + 1000000);
+    ck_assert_int_eq(to(DIRECT), NOW + 2000000);
+}
+END_TEST
+
+/* Nothing from before our data began is asked for. */
+START_TEST(another_primary_soon_after_a_first_start)
+{
+    ck_assert(!learn(A, RELAY_GAPS_NONE, NOW));
+    relay_gaps_live(it, DIRECT, NOW + 1000);
+    relay_gaps_doubt(it);
+    ck_assert(!learn(A, RELAY_GAPS_NONE, NOW + 10000));
+    ck_assert_int_eq(since(DIRECT, NOW), CATCH_UP_SLACK_S);
+    ck_assert_int_eq(to(DIRECT), NOW);
+    ck_assert(!reports(WRAPS)); /* which has not been heard */
+}
+END_TEST
+
+/* Its pages are asked for once it is live again, even if the cursor says that there is no gap. */
+START_TEST(another_primary_while_the_relay_is_away)
+{
+    run_for(500000);
+    relay_gaps_down(it);
+    relay_gaps_doubt(it);
+    ck_assert(!learn(A, NOW + 500500, NOW + 501000));
+    ck_assert(!catches_up(DIRECT));
+    live(NOW + 502000);
+    ck_assert_int_eq(since(DIRECT, NOW + 501000), CATCH_UP_SLACK_S + RELAY_GAPS_DOUBT_MS / 1000);
+    relay_gaps_taken(it, NOW + 503000);
+    ck_assert_int_eq(to(DIRECT), NOW + 501000 - RELAY_GAPS_DOUBT_MS);
+}
+END_TEST
+
+/* What its pages brought may be lost, too, whether they have ended or not. */
+START_TEST(another_primary_while_catching_up)
+{
+    char frame[CATCH_UP_FRAME_SIZE];
+    struct catch_up *wraps = &it->kind[WRAPS].catch_up;
+
+    ck_assert(!learn(A, NOW - 600000, NOW));
+    live(NOW);
+    ck_assert_uint_gt(catch_up_next_frame(wraps, NOW, CLOCK / 1000, 1, frame), 0);
+    ck_assert(catch_up_on_event(wraps, wraps->since_s + 5, NOW));
+    catch_up_on_eose(wraps, NOW);
+    finish(DIRECT);
+    relay_gaps_taken(it, NOW + 1000);
+    relay_gaps_doubt(it);
+    ck_assert(!learn(A, NOW - 600000, NOW + 2000));
+    ck_assert(wraps->again);
+    ck_assert_int_eq(wraps->again_since_s, wraps->since_s);
+    ck_assert_int_eq(since(DIRECT, NOW - 600000), CATCH_UP_SLACK_S);
+}
+END_TEST
+
+/* As another machine's may be. */
+START_TEST(another_primary_whose_clock_is_behind)
+{
+    struct registry_cursor cursors[SETTINGS_MAX_KINDS] = {{.cursor_ms = NOW + CLOCK + 498000},
+                                                          {.cursor_ms = NOW + CLOCK + 498000}};
+    struct registry_now answer = {.epoch = A, .now_ms = NOW + CLOCK + 501000 - 100000};
+
+    run_for(500000);
+    relay_gaps_doubt(it);
+    ck_assert(!relay_gaps_learn(it, &answer, cursors, NOW + 501000));
+    ck_assert(catches_up(WRAPS));
+    ck_assert_int_eq(to(WRAPS), NOW + 501000 - 100000 - RELAY_GAPS_DOUBT_MS);
+}
+END_TEST
+
+START_TEST(another_primary_that_has_lost_its_data)
+{
+    run_for(500000);
+    relay_gaps_doubt(it);
+    ck_assert(learn(B, RELAY_GAPS_NONE, NOW + 501000));
+    ck_assert(!catches_up(WRAPS));
+    ck_assert_int_eq(to(WRAPS), NOW + 501000);
+}
+END_TEST
+
 START_TEST(another_epoch_begins_anew)
 {
     ck_assert(!learn(A, NOW - 60000, NOW));
@@ -425,6 +546,13 @@ int main(void)
     tcase_add_test(tcase, another_clock_of_redis_is_a_gap);
     tcase_add_test(tcase, what_was_lost_is_missing);
     tcase_add_test(tcase, what_was_lost_of_pages_is_missing);
+    tcase_add_test(tcase, another_primary_may_be_without_the_last);
+    tcase_add_test(tcase, another_primary_says_until_when_its_data_are);
+    tcase_add_test(tcase, another_primary_soon_after_a_first_start);
+    tcase_add_test(tcase, another_primary_while_the_relay_is_away);
+    tcase_add_test(tcase, another_primary_while_catching_up);
+    tcase_add_test(tcase, another_primary_whose_clock_is_behind);
+    tcase_add_test(tcase, another_primary_that_has_lost_its_data);
     tcase_add_test(tcase, another_epoch_begins_anew);
     tcase_add_test(tcase, another_epoch_while_disconnected);
     tcase_add_test(tcase, a_kind_that_is_refused_holds_back_no_other);

@@ -115,6 +115,26 @@ static void *add_many(void *arg)
     return NULL;
 }
 
+START_TEST(forgets_all_when_told)
+{
+    struct taken_ids *seen = taken_ids_new(100);
+
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t n = 1; n <= 150; n++)
+            add(seen, n);
+        taken_ids_clear(seen);
+        for (uint32_t n = 1; n <= 150; n++)
+            ck_assert(!has(seen, n));
+    }
+    for (uint32_t n = 1; n <= 101; n++)
+        add(seen, n);
+    ck_assert(!has(seen, 1));
+    for (uint32_t n = 2; n <= 101; n++)
+        ck_assert(has(seen, n));
+    taken_ids_free(&seen);
+}
+END_TEST
+
 static size_t resident_pages(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");
@@ -175,6 +195,7 @@ int main(void)
     tcase_add_test(tcase, forgets_the_oldest_and_nothing_else);
     tcase_add_test(tcase, adding_again_takes_no_room_and_keeps_the_age);
     tcase_add_test(tcase, holds_one);
+    tcase_add_test(tcase, forgets_all_when_told);
     tcase_add_test(tcase, takes_no_more_memory_however_many_come);
     tcase_add_test(tcase, serves_several_threads);
     suite_add_tcase(suite, tcase);

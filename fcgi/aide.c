@@ -27,7 +27,7 @@ struct aide {
     struct registry_pipeline *pipeline;
     pthread_t thread;
     bool is_started;
-    bool has_key;
+    bool has_key, is_refused;
     uint8_t key[ADDRESS_KEY_SIZE];
 
     /* The aide's thread's: */
@@ -41,6 +41,7 @@ struct aide {
     bool ends;
     bool wants_connection;
     bool has_tried, has_failed;   /* to make one */
+    bool was_refused;             /* the last time */
     struct registry *connections; /* makes them; the aide's thread's, unless: */
     bool is_handed_over;          /* it has made one, and is the worker's until that is taken */
     bool has_found_key;
@@ -108,6 +109,7 @@ static void connect_anew(struct aide *aide)
     aide->has_tried = true;
     aide->is_handed_over = registry_is_connected(registry);
     aide->has_failed = !aide->is_handed_over;
+    aide->was_refused = aide->has_failed && registry_is_refused(registry);
     aide->wants_connection = !aide->is_handed_over;
     unlock(aide);
     bell_ring(aide->workers_bell);
@@ -308,6 +310,7 @@ void aide_serve(struct aide *aide)
     is_handed_over = aide->is_handed_over;
     has_failed = aide->has_failed;
     aide->has_failed = false;
+    aide->is_refused = aide->was_refused;
     aide->has_key = aide->has_found_key;
     memcpy(aide->key, aide->found_key, sizeof aide->key);
     STAILQ_CONCAT(&answered, &aide->answered);
@@ -342,6 +345,11 @@ void aide_ask(struct aide *aide, struct aide_question *question)
     STAILQ_INSERT_TAIL(&aide->asked, question, next);
     unlock(aide);
     bell_ring(aide->bell);
+}
+
+bool aide_is_refused(const struct aide *aide)
+{
+    return aide->is_refused;
 }
 
 const uint8_t *aide_address_key(const struct aide *aide)

@@ -58,6 +58,10 @@ void aide_serve(struct aide *aide);
 /* The pipeline has lost its connection. May be called any number of times. */
 void aide_reconnect(struct aide *aide);
 
+/* Whether the last connection could not be made because Redis may not be used until an operator
+ * acts (registry_is_refused()): there is nothing to wait for. */
+bool aide_is_refused(const struct aide *aide);
+
 void aide_ask(struct aide *aide, struct aide_question *question);
 
 /* The key of the address hashes, or NULL as long as Redis has not given one. */

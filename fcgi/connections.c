@@ -104,14 +104,17 @@ static void close_connection(struct connection *connection)
     move(connection, GONE);
 }
 
+static bool try_to_watch(struct connection *connection)
+{
+    if (!connection->is_watched)
+        connection->is_watched =
+            watch_add(connection->all->epoll, connection->fd, &connection->watch, EPOLLIN);
+    return connection->is_watched;
+}
+
 static void watch_it(struct connection *connection)
 {
-    struct connections *all = connection->all;
-
-    if (connection->is_watched)
-        return;
-    connection->is_watched = watch_add(all->epoll, connection->fd, &connection->watch, EPOLLIN);
-    if (!connection->is_watched) {
+    if (!try_to_watch(connection)) {
         log_error("worker: cannot wait for a connection: %s", strerror(errno));
         close_connection(connection);
     }
@@ -128,9 +131,23 @@ static void ignore_it(struct connection *connection)
 
 static void settle(struct connection *connection);
 
+static struct turn *turn_of(struct exchange *exchange)
+{
+    return (struct turn *)(void *)((char *)exchange - offsetof(struct turn, exchange));
+}
+
+/* One that is not kept is not watched otherwise, which would cost each request more. */
+static void turn_delayed(struct exchange *exchange)
+{
+    struct connection *connection = turn_of(exchange)->connection;
+
+    if (connection->frame.state != REQUEST_FRAME_WHOLE)
+        (void)try_to_watch(connection);
+}
+
 static void turn_answered(struct exchange *exchange)
 {
-    struct turn *turn = (struct turn *)(void *)((char *)exchange - offsetof(struct turn, exchange));
+    struct turn *turn = turn_of(exchange);
     struct connection *connection = turn->connection;
 
     /* A web server that has gone away is its own business. */
@@ -157,6 +174,8 @@ static void begin(struct connection *connection)
 
     connection->is_last |= !connection->frame.keeps_connection || !is_read;
     connection->awaits_end = connection->frame.ends_early;
+    if (is_read)
+        turn->exchange.size = sizeof *turn + fastcgi_size(&connection->frame, &turn->fcgx);
     forget_frame(connection);
     if (!is_read) {
         free(turn);
@@ -164,6 +183,7 @@ static void begin(struct connection *connection)
     }
     turn->connection = connection;
     turn->exchange.answered = turn_answered;
+    turn->exchange.delayed = turn_delayed;
     memset(&turn->exchange.response, 0, sizeof turn->exchange.response);
     connection->turn = turn;
     move(connection, UNDER_WAY);
@@ -252,22 +272,35 @@ static void feed(struct connection *connection, const uint8_t *bytes, size_t len
     }
 }
 
+/* Whether the client of the request under way has left: the web server says so, or has closed the
+ * connection. */
+static bool has_left(const struct connection *connection, bool is_closed)
+{
+    const struct turn *turn = connection->turn;
+
+    return turn != NULL && (is_closed || connection->frame.aborted_id == turn->fcgx.requestId);
+}
+
 /* Reads once. */
 static void read_some(struct connection *connection)
 {
     struct connections *all = connection->all;
     ssize_t n = recv(connection->fd, all->bytes, sizeof all->bytes, 0);
+    bool is_closed = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 
     if (n > 0) {
         feed(connection, all->bytes, (size_t)n);
         explicit_bzero(all->bytes, (size_t)n);
-    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+    } else if (is_closed) {
         /* No request will come any more; one under way is answered all the same. */
         connection->is_last = true;
         connection->awaits_end = false;
     }
-    if (connection->is_last || connection->frame.state == REQUEST_FRAME_WHOLE)
+    if (is_closed || connection->frame.state == REQUEST_FRAME_WHOLE ||
+        (connection->is_last && connection->turn == NULL))
         ignore_it(connection);
+    if (has_left(connection, is_closed))
+        responder_give_up(&connection->turn->exchange);
     settle(connection);
 }
 

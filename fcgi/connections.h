@@ -5,7 +5,8 @@
  * next request. A request is read as its bytes come, however slowly, and begun when it is whole;
  * one that comes before the last one's answer waits for that. The worker closes no connection by
  * itself but one that makes no sense, is too slow, or was asked not to be kept: a request that is
- * on its way to a connection that is being closed is lost.
+ * on its way to a connection that is being closed is lost. A web server that closes the connection,
+ * or gives the request up, has a request that waits for Redis answered at once (patience.h).
  *
  * A request with CONTENT_LENGTH 0 is answered before the end of its STDIN has come
  * (request_frame.h). Where the connection is then not kept, the worker waits for that end, or

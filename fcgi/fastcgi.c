@@ -17,6 +17,11 @@
 #define NO_FD     (-1)
 #define PIPE_SIZE (256 * 1024)
 
+/* What libfcgi allocates for a request: the buffers of its streams, and of each parameter a pointer
+ * and malloc(3)'s own, beside its bytes. */
+#define STREAMS_SIZE   (20 * 1024)
+#define PARAMETER_SIZE 40
+
 _Static_assert(PIPE_SIZE >= REQUEST_FRAME_MAX, "a pipe holds any request");
 
 struct fastcgi_reader {
@@ -172,6 +177,15 @@ bool fastcgi_read(struct fastcgi_reader *reader, const struct request_frame *fra
     request->body = reader->body;
     request->body_len = reader->body_len;
     return true;
+}
+
+size_t fastcgi_size(const struct request_frame *frame, const FCGX_Request *fcgx)
+{
+    size_t parameters = 0;
+
+    while (fcgx->envp[parameters] != NULL)
+        parameters++;
+    return STREAMS_SIZE + frame->params_size + parameters * PARAMETER_SIZE;
 }
 
 void fastcgi_wipe_body(struct fastcgi_reader *reader)

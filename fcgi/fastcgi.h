@@ -8,6 +8,7 @@
 
 #include <fcgiapp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct request;
@@ -30,6 +31,9 @@ void fastcgi_reader_free(struct fastcgi_reader **reader);
  * not take it, and nothing is kept of it. */
 bool fastcgi_read(struct fastcgi_reader *reader, const struct request_frame *frame,
                   FCGX_Request *fcgx, struct request *request) __attribute__((warn_unused_result));
+
+/* About how much memory libfcgi has for a request that was read from `frame`. */
+size_t fastcgi_size(const struct request_frame *frame, const FCGX_Request *fcgx);
 void fastcgi_wipe_body(struct fastcgi_reader *reader);
 
 /* Writes the answer to `fd`. False: that failed, and `fd` has been closed. */

@@ -33,7 +33,7 @@ static bool read_registration(struct responder *responder, struct exchange *exch
 /* A request that already has its answer still spends its address's limit. */
 static enum routes_step spend_refused(struct exchange *exchange)
 {
-    if (exchange->call.address == NULL)
+    if (!exchange->is_limited)
         return ROUTES_ANSWERED;
     exchange->call.kind = REGISTRY_CALL_SPEND;
     return ROUTES_ASK_REDIS;
@@ -72,7 +72,7 @@ enum routes_step register_begin(struct responder *responder, struct exchange *ex
     call->kind = REGISTRY_CALL_REGISTER;
     call->registration = &exchange->with.registration;
     if (call->address != NULL)
-        responder_find_site(responder, exchange);
+        responder_hash_site(responder, exchange);
     return ROUTES_ASK_REDIS;
 }
 

@@ -204,6 +204,8 @@ static bool is_late_end(const struct head *head)
 
 static bool may_begin(struct request_frame *frame, const struct head *head)
 {
+    if (is_abort(head))
+        frame->aborted_id = head->id;
     if (is_late_end(head))
         return may_drop(frame, (size_t)FCGI_HEADER_LEN + head->padding);
     frame->id = head->id;

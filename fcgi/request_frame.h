@@ -15,7 +15,8 @@
  * more than REQUEST_FRAME_DROPPED_MAX of what is dropped.
  *
  * Dropped are what a body has beyond REQUEST_FRAME_BODY_MAX; management records (id 0), for no web
- * server sends them and waits for an answer; and ends before BEGIN_REQUEST. For HAProxy
+ * server sends them and waits for an answer; and ends before BEGIN_REQUEST (aborted_id tells of one
+ * that gives up). For HAProxy
  * 2.6 announces an empty chunked body as CONTENT_LENGTH 0 and never ends it: where the one
  * CONTENT_LENGTH is "0", a request is whole at the end of its PARAMS, and the end of STDIN that
  * other web servers send comes late. */
@@ -50,6 +51,8 @@ struct request_frame {
     uint16_t id;           /* of the request; 0: BEGIN_REQUEST is to come */
     bool keeps_connection; /* FCGI_KEEP_CONN; known when it is whole */
     bool ends_early;       /* it is whole, and the end of its STDIN may still come */
+    uint16_t aborted_id;   /* of a request before this one, given up after it was whole; or 0 */
+    uint32_t params_size;  /* of this one, announced by heads so far */
     enum request_frame_state state;
 
     /* The frame's own. */
@@ -57,12 +60,11 @@ struct request_frame {
     uint8_t head_len;
     uint8_t padding_left;
     uint16_t content_left;
-    uint16_t kept_left;   /* of it: what is to be copied */
-    bool has_params;      /* to their end */
-    uint32_t size;        /* of the memory at `bytes` */
-    uint32_t record;      /* where in `bytes` the record is that may be continued */
-    uint32_t params_size; /* announced by heads so far; the same for the next two */
-    uint32_t body_size;   /* of what is kept */
+    uint16_t kept_left; /* of it: what is to be copied */
+    bool has_params;    /* to their end */
+    uint32_t size;      /* of the memory at `bytes` */
+    uint32_t record;    /* where in `bytes` the record is that may be continued */
+    uint32_t body_size; /* of what is kept, announced so far; the same for the next */
     uint32_t dropped_size;
 };
 

@@ -71,6 +71,7 @@ struct responder *responder_new(const struct responder_parts *parts, FILE *error
     responder->stats = parts->stats;
     responder->pipeline = parts->pipeline;
     responder->aide = parts->aide;
+    patience_init(&responder->patience, parts->waiting_max);
     if (!open_crypto(responder, errors) || !read_whitelist(responder, errors)) {
         responder_free(&responder);
         return NULL;
@@ -124,47 +125,53 @@ static bool refuse(struct responder *responder, struct exchange *exchange,
     return false;
 }
 
+bool responder_hash_client(const struct responder *responder, struct exchange *exchange)
+{
+    const uint8_t *key = aide_address_key(responder->aide);
+
+    exchange->call.address = NULL;
+    if (key == NULL)
+        return false;
+    exchange->address = address_hash(key, exchange->client.bytes, exchange->client.len);
+    exchange->call.address = &exchange->address;
+    return true;
+}
+
+void responder_hash_site(const struct responder *responder, struct exchange *exchange)
+{
+    exchange->call.site = NULL;
+    if (exchange->client.len <= CLIENT_ADDRESS_SITE_LEN)
+        return;
+    exchange->site = address_hash(aide_address_key(responder->aide), exchange->client.bytes,
+                                  CLIENT_ADDRESS_SITE_LEN);
+    exchange->call.site = &exchange->site;
+}
+
 bool responder_find_bucket(struct responder *responder, struct exchange *exchange,
                            enum registry_bucket bucket)
 {
     const struct request *request = &exchange->request;
     struct address_hash *address = &exchange->address;
     bool shared = is_shared(responder, request);
-    const uint8_t *key = aide_address_key(responder->aide);
-    struct client_address client;
 
     exchange->call.bucket = bucket;
-    exchange->call.address = exchange->call.site = NULL;
     if (bucket == REGISTRY_BUCKET_REGISTER && (shared || !limits_registers(responder->settings)))
         return true;
-    if (!client_address_find(&client, request, responder->settings->trust_proxy_headers)) {
+    if (!client_address_find(&exchange->client, request,
+                             responder->settings->trust_proxy_headers)) {
         response_error(&exchange->response, 500, "internal error");
         return false;
     }
-    if (key == NULL)
-        return refuse(responder, exchange, REGISTRY_UNAVAILABLE);
-    *address = address_hash(key, client.bytes, client.len);
+    exchange->is_limited = true;
+    if (!responder_hash_client(responder, exchange))
+        return exchange->route->may_wait || refuse(responder, exchange, REGISTRY_UNAVAILABLE);
     if (refused_addresses_has(&responder->refused, bucket, address, clock_monotonic_ms())) {
         log_debug(bucket == REGISTRY_BUCKET_NOTIFY
                       ? "notify: a request is refused unread: its address is over its limit"
                       : "register: a request is refused unread: its address is over its limit");
         return refuse(responder, exchange, REGISTRY_REFUSED_ADDRESS);
     }
-    exchange->call.address = address;
     return true;
-}
-
-void responder_find_site(const struct responder *responder, struct exchange *exchange)
-{
-    struct client_address client;
-
-    if (!client_address_find(&client, &exchange->request,
-                             responder->settings->trust_proxy_headers) ||
-        client.len <= CLIENT_ADDRESS_SITE_LEN)
-        return;
-    exchange->site =
-        address_hash(aide_address_key(responder->aide), client.bytes, CLIENT_ADDRESS_SITE_LEN);
-    exchange->call.site = &exchange->site;
 }
 
 const char *responder_reason(enum registry_result result)
@@ -256,7 +263,7 @@ static void complete(struct exchange *exchange)
     exchange->answered(exchange);
 }
 
-static void finish(struct exchange *exchange)
+void responder_finish(struct exchange *exchange)
 {
     exchange->route->finish(exchange->responder, exchange);
     complete(exchange);
@@ -267,12 +274,31 @@ static void finish(struct exchange *exchange)
 
 static void call_answered(struct registry_call *call)
 {
-    finish(EXCHANGE_OF(call, call));
+    struct exchange *exchange = EXCHANGE_OF(call, call);
+
+    if (!patience_keeps(exchange))
+        responder_finish(exchange);
 }
 
 static void question_answered(struct aide_question *question)
 {
-    finish(EXCHANGE_OF(question, with.question));
+    responder_finish(EXCHANGE_OF(question, with.question));
+}
+
+void responder_ask_redis(struct exchange *exchange)
+{
+    struct registry_call *call = &exchange->call;
+
+    call->answered = call_answered;
+    if (!exchange->is_limited || call->address != NULL) {
+        registry_pipeline_ask(exchange->responder->pipeline, call);
+        return;
+    }
+    /* No Redis has ever been there to give the key of the address hashes. */
+    call->result = REGISTRY_UNAVAILABLE;
+    call->is_away = true;
+    call->may_have_run = false;
+    call_answered(call);
 }
 
 /* The handler's first step, or the answer to a request that no handler gets. */
@@ -301,13 +327,15 @@ void responder_answer(struct responder *responder, struct exchange *exchange)
     exchange->route =
         route != NULL && route->is_private && !exchange->request.is_private ? NULL : route;
     exchange->call.result = REGISTRY_OK;
+    exchange->call.address = exchange->call.site = NULL;
+    exchange->is_limited = false;
+    patience_begin(exchange);
     switch (begin(responder, exchange)) {
     case ROUTES_ANSWERED:
         complete(exchange);
         break;
     case ROUTES_ASK_REDIS:
-        exchange->call.answered = call_answered;
-        registry_pipeline_ask(responder->pipeline, &exchange->call);
+        responder_ask_redis(exchange);
         break;
     case ROUTES_ASK_AIDE:
         exchange->with.question.answered = question_answered;

@@ -5,6 +5,8 @@
 #ifndef MOSTRO_RESPONDER_H
 #define MOSTRO_RESPONDER_H
 
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct aide;
@@ -21,6 +23,7 @@ struct responder_parts {
     struct stats *stats;
     struct registry_pipeline *pipeline;
     struct aide *aide;
+    size_t waiting_max; /* requests that may wait for a Redis that is away */
 };
 
 /* NULL, with lines on `errors`, when the server's key is not valid, the whitelist cannot be read,
@@ -28,9 +31,17 @@ struct responder_parts {
 struct responder *responder_new(const struct responder_parts *parts, FILE *errors);
 void responder_free(struct responder **responder);
 
-/* Takes an exchange whose request and `answered` are set and whose response is cleared. Calls
- * `answered` when the response is whole: before it returns, or from registry_pipeline_*() or
- * aide_serve(). */
+/* Takes an exchange whose request, size and `answered` are set and whose response is cleared. Calls
+ * `answered` when the response is whole: before it returns, or from registry_pipeline_*(),
+ * aide_serve(), or one of the following. */
 void responder_answer(struct responder *responder, struct exchange *exchange);
+
+/* Looks after the requests that wait for a Redis that is away (patience.h): to be called in each
+ * turn, before registry_pipeline_send(). Returns the milliseconds until it is next needed, or -1.
+ */
+int responder_tend(struct responder *responder, int64_t now_ms);
+
+/* The client of a request that is not answered yet has left: it waits no longer. */
+void responder_give_up(struct exchange *exchange);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "body.h"
 #include "exchange.h"
+#include "patience.h"
 #include "refused_addresses.h"
 #include "registration_body.h"
 #include "registry/stats.h"
@@ -27,6 +28,7 @@ struct responder {
     unsigned register_retry_after_s;
     unsigned new_retry_after_s;
     struct refused_addresses refused;
+    struct patience patience;
     uint8_t random[32 * RESPONSE_RANDOM_SIZE]; /* for request ids; drawn in one go */
     size_t random_left;
     struct readiness {
@@ -38,14 +40,24 @@ struct responder {
 };
 
 /* Finds the limit that a request spends and puts it into its call: bucket, and address, which is
- * NULL where no limit applies (never for notify). False: the request is refused, and its response
- * says why. */
+ * NULL where no limit applies (never for notify), or where the key of the hashes is not known yet
+ * (is_limited, for requests that may wait until it is). False: the request is refused, and its
+ * response says why. */
 bool responder_find_bucket(struct responder *responder, struct exchange *exchange,
                            enum registry_bucket bucket);
 
-/* The hash of the site that the client is in, if it has one, into the call. For a request whose
- * bucket was found, with an address. */
-void responder_find_site(const struct responder *responder, struct exchange *exchange);
+/* For a request that is limited: the hash of the client's address into its call. False: the key of
+ * the hashes is not known. */
+bool responder_hash_client(const struct responder *responder, struct exchange *exchange);
+
+/* Then also the hash of the site that the client is in, if it has one. */
+void responder_hash_site(const struct responder *responder, struct exchange *exchange);
+
+/* Asks what exchange->call says. */
+void responder_ask_redis(struct exchange *exchange);
+
+/* Makes the response of what the call, or the question, was answered, and hands it over. */
+void responder_finish(struct exchange *exchange);
 
 /* Answers a call's result other than REGISTRY_OK, where the answer is the same for every route. The
  * address is remembered where it is the one refused. */

@@ -27,6 +27,7 @@ struct route {
     bool is_post;               /* else GET and HEAD */
     bool has_request_id;        /* every answer carries X-Request-Id */
     bool is_private;            /* exists only where the web server says so */
+    bool may_wait;              /* for a Redis that is away (patience.h) */
     enum stats_counter counter; /* the first of its counters, see stats_add_request() */
     routes_begin_fn *begin;
     routes_finish_fn *finish; /* NULL where nothing is ever asked */

@@ -203,15 +203,24 @@ static void aide_ready(struct watch *watch, uint32_t events)
 
 /* ---- The loop -------------------------------------------------------------------------------- */
 
-static int wait_ms(int64_t now)
+/* The earlier of two waits, of which a negative one is none. */
+static int earlier(int one, int other)
 {
-    int next = registry_pipeline_expire(worker.pipeline, now);
-    int most = worker.stopping ? IDLE_GRACE_MS / 10 : TURN_MS;
-
-    return next >= 0 && next < most ? next : most;
+    return one < 0 || (other >= 0 && other < one) ? other : one;
 }
 
-static void serve_one_turn(int timeout_ms)
+/* Does what is due now, and returns how long to wait for events. */
+static int do_due(int64_t now)
+{
+    int calls = registry_pipeline_expire(worker.pipeline, now);
+    int requests = responder_tend(worker.responder, now);
+
+    send_to_redis();
+    watch_redis();
+    return earlier(worker.stopping ? IDLE_GRACE_MS / 10 : TURN_MS, earlier(calls, requests));
+}
+
+static void wait_for_events(int timeout_ms)
 {
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(worker.epoll, events, EVENTS_MAX, timeout_ms);
@@ -221,8 +230,6 @@ static void serve_one_turn(int timeout_ms)
 
         watch->ready(watch, events[i].events);
     }
-    watch_redis();
-    send_to_redis();
 }
 
 static void serve(void)
@@ -230,7 +237,7 @@ static void serve(void)
     int64_t now = clock_monotonic_ms(), accepted_anew_ms = now;
 
     while (!is_done(now)) {
-        serve_one_turn(wait_ms(now));
+        wait_for_events(do_due(now));
         now = clock_monotonic_ms();
         connections_tidy(worker.connections, now);
         if (now - accepted_anew_ms >= TURN_MS && !worker.accepts && !worker.stopping) {
@@ -261,6 +268,13 @@ static void raise_descriptors(void)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+static size_t most_descriptors(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (size_t)limit.rlim_cur : 0;
 }
 
 static bool open_signals(void)
@@ -315,7 +329,8 @@ static bool make_responder(const struct settings *settings)
     const struct responder_parts parts = {.settings = settings,
                                           .stats = &worker.stats,
                                           .pipeline = worker.pipeline,
-                                          .aide = worker.aide};
+                                          .aide = worker.aide,
+                                          .waiting_max = most_descriptors() / 2};
 
     worker.responder = responder_new(&parts, stderr);
     if (worker.responder == NULL)

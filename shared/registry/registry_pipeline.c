@@ -75,22 +75,39 @@ static void fail(struct registry_pipeline *pipeline, struct registry_call *call)
     call->answered(call);
 }
 
+static void fail_as_away(struct registry_pipeline *pipeline, struct registry_call *call,
+                         bool may_have_run)
+{
+    call->is_away = true;
+    call->may_have_run = may_have_run;
+    fail(pipeline, call);
+}
+
+static void fail_list(struct registry_pipeline *pipeline, struct registry_calls *calls,
+                      bool may_have_run)
+{
+    struct registry_call *call;
+
+    while ((call = STAILQ_FIRST(calls)) != NULL) {
+        STAILQ_REMOVE_HEAD(calls, next);
+        if (call != &pipeline->load)
+            fail_as_away(pipeline, call, may_have_run);
+    }
+}
+
 /* The connection is closed: no answers come any more. */
 static void fail_all(struct registry_pipeline *pipeline)
 {
-    struct registry_calls calls = STAILQ_HEAD_INITIALIZER(calls);
-    struct registry_call *call;
+    struct registry_calls sent = STAILQ_HEAD_INITIALIZER(sent);
+    struct registry_calls asked = STAILQ_HEAD_INITIALIZER(asked);
 
-    STAILQ_CONCAT(&calls, &pipeline->sent);
-    STAILQ_CONCAT(&calls, &pipeline->asked);
+    STAILQ_CONCAT(&sent, &pipeline->sent);
+    STAILQ_CONCAT(&asked, &pipeline->asked);
     pipeline->repeated = 0;
     pipeline->loading = NOT_LOADING;
     pipeline->is_between = false;
-    while ((call = STAILQ_FIRST(&calls)) != NULL) {
-        STAILQ_REMOVE_HEAD(&calls, next);
-        if (call != &pipeline->load)
-            fail(pipeline, call);
-    }
+    fail_list(pipeline, &sent, true);
+    fail_list(pipeline, &asked, false);
 }
 
 void registry_pipeline_give_up(struct registry_pipeline *pipeline)
@@ -134,9 +151,12 @@ int registry_pipeline_expire(struct registry_pipeline *pipeline, int64_t now_ms)
 
 void registry_pipeline_ask(struct registry_pipeline *pipeline, struct registry_call *call)
 {
-    call->is_repeated = false;
-    if ((!registry_pipeline_is_open(pipeline) && !pipeline->is_between) ||
-        !registry_call_prepare(call)) {
+    call->is_repeated = call->is_away = call->may_have_run = false;
+    if (!registry_pipeline_is_open(pipeline) && !pipeline->is_between) {
+        fail_as_away(pipeline, call, false);
+        return;
+    }
+    if (!registry_call_prepare(call)) {
         fail(pipeline, call);
         return;
     }

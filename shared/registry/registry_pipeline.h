@@ -6,9 +6,9 @@
  * the other in one command of up to 64, which costs Redis half of what they cost one by one; so do
  * registers. What becomes of one does not depend on the others of its command.
  * Answers come in the order of the questions. A call that is not answered within 300 ms closes the
- * connection, which answers all calls under way REGISTRY_UNAVAILABLE: a late reply would answer
- * another call. It looks no registration up, so no call's time depends on whose pubkey another one
- * of the batch names. Not thread-safe. */
+ * connection, which answers all calls under way REGISTRY_UNAVAILABLE, as every end of a connection
+ * does: a late reply would answer another call. It looks no registration up, so no call's time
+ * depends on whose pubkey another one of the batch names. Not thread-safe. */
 #ifndef MOSTRO_REGISTRY_PIPELINE_H
 #define MOSTRO_REGISTRY_PIPELINE_H
 
@@ -42,6 +42,9 @@ struct registry_call {
 
     /* The answer: */
     enum registry_result result;
+    bool is_away;            /* of REGISTRY_UNAVAILABLE: for want of a connection, or of one that
+                                lives: the call may be asked again */
+    bool may_have_run;       /* of is_away: Redis may have got it */
     unsigned refused_for_ms; /* of REGISTRY_REFUSED_ADDRESS: whole milliseconds, rounded down */
     uint64_t android, ios;   /* of COUNT */
 

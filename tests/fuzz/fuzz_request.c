@@ -1,6 +1,8 @@
 /* The whole way of a request through the responder, with Redis stubbed: one line each for what
  * Redis answers, method, path, Content-Type, Content-Length, REMOTE_ADDR, Fly-Client-IP and
- * X-Forwarded-For; the rest is the body. An empty line is a header that was not sent. */
+ * X-Forwarded-For; the rest is the body. An empty line is a header that was not sent. What Redis
+ * answers is a digit of registry_stub; before it, `w`: it is away at first, `d`: it dies with the
+ * first call, `l`: it is away and the client leaves. */
 #include <stdio.h>
 
 #include "exchange.h"
@@ -29,7 +31,7 @@ static struct responder *the_responder(void)
     static struct stats stats;
 
     if (responder == NULL) {
-        struct responder_parts parts = {.stats = &stats};
+        struct responder_parts parts = {.stats = &stats, .waiting_max = 1};
 
         parts.settings =
             settings_read(SETTINGS_FCGI, one, NULL, &(const struct settings_tell){stderr, stderr});
@@ -81,6 +83,17 @@ static struct request request_of(char *const *line, char *body, size_t size)
     };
 }
 
+/* What has waited until Redis is back, or the client has left. */
+static void end_waiting(struct exchange *exchange, const char *word)
+{
+    registry_stub_redis = (struct registry_stub_redis){.is_away = false};
+    registry_stub_answer(word + 1);
+    if (word[0] == 'l')
+        responder_give_up(exchange);
+    else
+        (void)responder_tend(the_responder(), 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct exchange exchange = {.answered = check};
@@ -90,9 +103,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         line[i] = fuzz_line(&data, &size);
     body = fuzz_text(data, size);
     registry_stub_answer(line[0]);
+    registry_stub_redis.is_away = line[0][0] == 'w' || line[0][0] == 'l';
+    registry_stub_redis.is_dying = line[0][0] == 'd';
     exchange.request = request_of(line, body, size);
     answers = 0;
     responder_answer(the_responder(), &exchange);
+    memset(body, 0, size); /* as its owner does */
+    if (answers == 0)
+        end_waiting(&exchange, line[0]);
     if (answers != 1)
         abort();
     response_clear(&exchange.response);

@@ -15,6 +15,12 @@
 #define KEY_B       "b0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
 #define PATIENCE_MS 20000
 
+/* What it answers to ROLE, CONFIG GET and SET then. */
+#define PERSISTING                                                          \
+    "*1\r\n$6\r\nmaster\r\n"                                                \
+    "*4\r\n$4\r\nsave\r\n$6\r\n3600 1\r\n$10\r\nappendonly\r\n$2\r\nno\r\n" \
+    "$-1\r\n"
+
 static struct settings *settings;
 static struct stats stats;
 static struct registry_pipeline *pipeline;
@@ -27,6 +33,7 @@ static int lines;
 static struct played_redis redis; /* only listens */
 static pthread_mutex_t holds_states = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool hangs_up; /* on each new connection */
+static atomic_bool persists;
 static const char *_Atomic address_key;
 static atomic_uint accepted, greeted, loaded, asked_states, states, metrics, flushes;
 
@@ -46,7 +53,7 @@ static void answer_command(const struct played_redis *connection, const char *co
 
     if (strncmp(command, "SET ", 4) == 0) {
         greeted++;
-        played_redis_write(connection, PLAYED_REDIS_GREETING);
+        played_redis_write(connection, persists ? PERSISTING : PLAYED_REDIS_GREETING);
     } else if (strncmp(command, "FUNCTION LOAD", 13) == 0) {
         loaded++;
         played_redis_write(connection, "$13\r\nmostro_push_3\r\n");
@@ -243,6 +250,34 @@ START_TEST(connections_that_do_not_last_are_made_four_times_a_second)
 }
 END_TEST
 
+static bool is_refused(void)
+{
+    return aide_is_refused(aide);
+}
+
+static bool has_noticed(void)
+{
+    return !aide_is_refused(aide) && !is_open();
+}
+
+START_TEST(a_redis_that_may_not_be_used_is_told_from_one_that_is_away)
+{
+    hangs_up = true;
+    ck_assert(aide_start(aide));
+    until(has_tried_some_times);
+    ck_assert(!aide_is_refused(aide));
+    persists = true;
+    hangs_up = false;
+    until(is_refused);
+    ck_assert(!is_open());
+    hangs_up = true;
+    until(has_noticed);
+    persists = hangs_up = false;
+    until(is_open);
+    ck_assert(!aide_is_refused(aide));
+}
+END_TEST
+
 static struct registry_call waiting;
 
 static void call_answered(struct registry_call *call)
@@ -374,6 +409,7 @@ UNIT_MAIN_WITH("aide", setup, teardown, a_start_makes_a_connection_and_reads_the
                a_start_without_redis_goes_on_trying,
                a_lost_connection_is_made_again_without_the_library,
                connections_that_do_not_last_are_made_four_times_a_second,
+               a_redis_that_may_not_be_used_is_told_from_one_that_is_away,
                a_connection_that_cannot_be_made_answers_calls_that_wait_for_it,
                questions_that_wait_share_an_answer_on_a_new_connection,
                a_question_without_redis_is_told_why, counters_are_flushed_and_the_key_is_read_again,

@@ -695,6 +695,7 @@ START_TEST(a_whole_request_is_given_up_too_late)
     put_record(&wire, FCGI_ABORT_REQUEST, ID, "", 0, 0);
     ck_assert_int_eq(feed(), REQUEST_FRAME_OPEN);
     ck_assert(request_frame_is_empty(&frame));
+    ck_assert_uint_eq(frame.aborted_id, ID);
 }
 END_TEST
 

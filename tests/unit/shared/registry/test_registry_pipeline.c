@@ -765,6 +765,65 @@ START_TEST(a_connection_that_ends_answers_what_was_sent)
 }
 END_TEST
 
+/* ---- What may be asked again -------------------------------------------------------------------
+ */
+
+static void is_away(size_t i, bool may_have_run)
+{
+    ck_assert_int_eq(calls[i].result, REGISTRY_UNAVAILABLE);
+    ck_assert(calls[i].is_away);
+    ck_assert(calls[i].may_have_run == may_have_run);
+}
+
+START_TEST(what_was_sent_may_have_run_when_the_connection_ends)
+{
+    ask_some(2);
+    sends_all();
+    ask(2, REGISTRY_CALL_UNREGISTER);
+    answers_to("FCALL", OK_WORD);
+    played_redis_hang_up(&redis);
+    has_answered(3);
+    ck_assert(!calls[0].is_away);
+    is_away(1, true);
+    is_away(2, false);
+    ask(0, REGISTRY_CALL_UNREGISTER);
+    is_away(0, false);
+}
+END_TEST
+
+/* Redis has said of it that it has not run. */
+START_TEST(what_waits_for_the_library_has_not_run)
+{
+    ask_some(2);
+    sends_all();
+    answers_to("FCALL", NOT_FOUND);
+    registry_pipeline_read(pipeline);
+    played_redis_hang_up(&redis);
+    has_answered(2);
+    is_away(0, false);
+    is_away(1, true);
+}
+END_TEST
+
+START_TEST(what_redis_has_answered_is_not_away)
+{
+    /* As when it is asked again. */
+    calls[0] = (struct registry_call){.kind = REGISTRY_CALL_UNREGISTER,
+                                      .key = {.hex = KEY},
+                                      .answered = answered,
+                                      .is_away = true,
+                                      .may_have_run = true};
+    registry_pipeline_ask(pipeline, &calls[0]);
+    ask(1, REGISTRY_CALL_UNREGISTER);
+    sends_all();
+    answers_to("FCALL", "-ERR user_script:1: something\r\n");
+    answers_to("FCALL", "+PONG\r\n");
+    has_answered(2);
+    all_are(2, REGISTRY_UNAVAILABLE);
+    ck_assert(!calls[0].is_away && !calls[0].may_have_run && !calls[1].is_away);
+}
+END_TEST
+
 UNIT_MAIN_WITH("registry_pipeline", setup, teardown, each_kind_has_its_answer,
                notifies_share_a_command, so_many_notifies_share_a_command_and_no_more,
                an_error_or_nonsense_answers_all_notifies_of_a_command,
@@ -783,4 +842,6 @@ UNIT_MAIN_WITH("registry_pipeline", setup, teardown, each_kind_has_its_answer,
                a_call_that_is_asked_again_has_no_more_time,
                an_idle_connection_that_redis_closes_costs_no_call,
                calls_do_not_wait_for_a_connection_that_does_not_come,
-               a_connection_that_ends_answers_what_was_sent)
+               a_connection_that_ends_answers_what_was_sent,
+               what_was_sent_may_have_run_when_the_connection_ends,
+               what_waits_for_the_library_has_not_run, what_redis_has_answered_is_not_away)

@@ -41,7 +41,7 @@ static bool read_whitelist(struct responder *responder, FILE *errors)
     responder->whitelist = whitelist_read(responder->settings->trusted_mostro_pubkeys_file, errors);
     if (responder->whitelist == NULL)
         return false;
-    if (whitelist_is_empty(responder->whitelist))
+    if (whitelist_count(responder->whitelist) == 0)
         whitelist_free(&responder->whitelist);
     return true;
 }

@@ -99,9 +99,9 @@ void whitelist_free(struct whitelist **whitelist)
     *whitelist = NULL;
 }
 
-bool whitelist_is_empty(const struct whitelist *whitelist)
+size_t whitelist_count(const struct whitelist *whitelist)
 {
-    return whitelist->count == 0;
+    return whitelist->count;
 }
 
 bool whitelist_has(const struct whitelist *whitelist, const char *pubkey)

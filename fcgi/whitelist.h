@@ -20,7 +20,7 @@ struct whitelist *whitelist_parse(const char *text, size_t len, FILE *errors);
 struct whitelist *whitelist_read(const char *path, FILE *errors);
 void whitelist_free(struct whitelist **whitelist);
 
-bool whitelist_is_empty(const struct whitelist *whitelist);
+size_t whitelist_count(const struct whitelist *whitelist);
 
 /* `pubkey` is 64 characters of lower-case hex. */
 bool whitelist_has(const struct whitelist *whitelist, const char *pubkey);

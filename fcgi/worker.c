@@ -19,6 +19,7 @@
 #include "registry/registry_pipeline.h"
 #include "registry/stats.h"
 #include "responder.h"
+#include "responder_overview.h"
 #include "watch.h"
 
 #define EVENTS_MAX 64 /* of one turn of the loop, and so about the most calls in one write */
@@ -255,6 +256,8 @@ bool worker_check(const struct settings *settings)
     struct responder *responder = responder_new(&parts, stderr);
     bool good = responder != NULL;
 
+    if (good)
+        responder_overview(responder, true);
     responder_free(&responder);
     return good;
 }
@@ -368,6 +371,7 @@ static enum worker_end run(const struct settings *settings)
         return WORKER_FAILED;
     if (!make_responder(settings))
         return WORKER_UNUSABLE;
+    responder_overview(worker.responder, false);
     if (!start())
         return WORKER_FAILED;
     begin_accepting();

@@ -7,7 +7,8 @@
 struct settings;
 
 /* Whether the settings make a worker: the server's key, the whitelist. Says on stderr what is
- * wrong. For who does not start one: worker_run() finds it out itself. */
+ * wrong, or on stdout what they make. For who does not start one: worker_run() finds it out itself.
+ */
 bool worker_check(const struct settings *settings);
 
 enum worker_end {

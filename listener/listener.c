@@ -8,13 +8,11 @@
 #include <jansson.h>
 
 #include "base/clock.h"
-#include "base/must.h"
 #include "base/random.h"
-#include "base/wiping_json.h"
 #include "dispatch/dispatcher.h"
 #include "endpoints/endpoint_keeper.h"
+#include "followed.h"
 #include "log/log.h"
-#include "nostr/relay_url.h"
 #include "registry/registry_endpoints.h"
 #include "registry/registry_events.h"
 #include "registry/registry_listener.h"
@@ -44,47 +42,18 @@ struct listener {
     char sweep[REGISTRY_CURSOR_SIZE]; /* where sweeping the endpoints goes on */
 };
 
-/* Whether a relay before this one in the list is the same under another spelling. */
-static bool is_listed_before(const struct settings_relays *relays, size_t i,
-                             const struct relay_url *url)
-{
-    struct relay_url other;
-
-    for (size_t before = 0; before < i; before++) {
-        MUST(relay_url_parse(&other, relays->url[before]));
-        if (relay_url_is_same(&other, url))
-            return true;
-    }
-    return false;
-}
-
-/* Whether this relay is to be followed. A repeated relay is followed once, under its first
- * spelling, so that its cursors stay where they are. */
-static bool is_to_be_followed(const struct settings_relays *relays, size_t i)
-{
-    struct relay_url url;
-    bool is_again;
-
-    MUST(relay_url_parse(&url, relays->url[i]));
-    is_again = is_listed_before(relays, i, &url);
-    if (is_again || relays->is_repeated[i])
-        log_warn("relay %s: named more than once in NOSTR_RELAYS, and followed once", url.name);
-    return !is_again;
-}
-
 static bool start_relays(struct listener *listener)
 {
-    const struct settings *settings = listener->settings;
+    struct followed followed;
 
-    for (size_t i = 0; i < settings->relays.count; i++) {
-        const struct relay_options options = {.url = settings->relays.url[i],
-                                              .settings = settings,
+    followed_fill(&followed, &listener->settings->relays);
+    for (size_t i = 0; i < followed.count; i++) {
+        const struct relay_options options = {.url = followed.relays[i].url,
+                                              .settings = listener->settings,
                                               .taken_ids = listener->taken_ids,
                                               .stats = &listener->stats,
                                               .last_event_s = &listener->last_event_s};
 
-        if (!is_to_be_followed(&settings->relays, i))
-            continue;
         listener->relays[listener->relay_count] = relay_start(&options);
         if (listener->relays[listener->relay_count] == NULL)
             return false;
@@ -112,7 +81,6 @@ struct listener *listener_start(const struct settings *settings)
     listener->trimmed_ms = clock_monotonic_ms();
     memcpy(listener->sweep, "0", 2);
     random_hex(listener->instance, INSTANCE_DIGITS);
-    wiping_json_init();
     json_object_seed(0); /* draws jansson's seed, which several threads must not do at once */
     listener->registry = registry_new(settings, &listener->stats);
     listener->taken_ids = taken_ids_new(TAKEN_IDS_CAPACITY);

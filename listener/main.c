@@ -6,11 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/wiping_json.h"
 #include "device/vapid_key.h"
 #include "listener.h"
 #include "log/log.h"
 #include "nostr/relay_auth.h"
-#include "push/fcm_account.h"
+#include "overview.h"
 #include "push/http_client.h"
 #include "settings/settings.h"
 #include "settings/startup.h"
@@ -48,19 +49,6 @@ static bool ca_file_is_good(const char *path)
         return true;
     (void)fprintf(stderr, "TLS_CA_FILE='%s': no certificate can be read from it\n", path);
     return false;
-}
-
-/* No reason not to start, but worth showing to an operator who checks the settings. */
-static void warn_about_fcm(const struct settings *settings)
-{
-    struct fcm_account opened;
-
-    fcm_account_open(&opened, settings);
-    if (opened.is_wanted && opened.why_off[0] != '\0')
-        (void)fprintf(stderr, "%s; FCM will be off\n", opened.why_off);
-    if (opened.warning[0] != '\0')
-        (void)fprintf(stderr, "%s\n", opened.warning);
-    fcm_account_close(&opened);
 }
 
 static int run(const struct settings *settings)
@@ -117,10 +105,11 @@ int main(int argc, char **argv)
     if (!auth_key_is_good(&settings->nostr_auth_private_key) ||
         !ca_file_is_good(settings->tls_ca_file)) {
         status = 2;
-    } else if (mode == STARTUP_CHECK) {
-        warn_about_fcm(settings);
-    } else if (mode == STARTUP_RUN) {
-        status = run(settings);
+    } else {
+        wiping_json_init();
+        overview(settings, mode == STARTUP_CHECK);
+        if (mode == STARTUP_RUN)
+            status = run(settings);
     }
     settings_free(&settings);
     return status;

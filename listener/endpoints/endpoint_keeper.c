@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/durable_file.h"
 #include "base/thread.h"
 #include "endpoint_file.h"
 #include "endpoint_text.h"
@@ -61,9 +62,13 @@ bool endpoint_keeper_is_off(const struct settings *settings)
 
 static void failed(struct endpoint_keeper *keeper, const char *what)
 {
+    const char *why = strerror(errno);
+    char *path = durable_file_absolute(keeper->settings->unifiedpush_endpoints_file);
+
     if (!keeper->failing)
         log_error("endpoint file: cannot be %s (%s): %s", what,
-                  keeper->settings->unifiedpush_endpoints_file, strerror(errno));
+                  path != NULL ? path : keeper->settings->unifiedpush_endpoints_file, why);
+    free(path);
     keeper->failing = true;
 }
 

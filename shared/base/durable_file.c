@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,6 +46,20 @@ char *durable_file_folder_of(const char *path)
     if (slash == NULL)
         return strdup(".");
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+char *durable_file_absolute(const char *path)
+{
+    char *folder, *absolute = NULL;
+
+    if (path[0] == '/')
+        return strdup(path);
+    folder = getcwd(NULL, 0); /* the C library makes room */
+    if (folder == NULL ||
+        asprintf(&absolute, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, path) < 0)
+        absolute = NULL;
+    free(folder);
+    return absolute;
 }
 
 bool durable_file_sync_folder(const char *folder)

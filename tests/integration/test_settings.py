@@ -1,6 +1,7 @@
 """What is said of settings that cannot be used, or may not be what was meant: to who asks with
 --check-config, and in the log of a start."""
 import itertools
+import subprocess
 
 import pytest
 
@@ -72,6 +73,45 @@ def test_what_may_not_be_meant(asked, program, what):
     assert says in line
 
 
+def warnings_in(said):
+    return [line.removeprefix("warning: ") for line in said.splitlines()
+            if line.startswith("warning: ")]
+
+
+@pytest.mark.parametrize("array", ["[]", None], ids=["empty", "built-in"])
+def test_a_whitelist_that_is_on_and_empty(asked, tmp_path, array):
+    settings = {"TRUSTED_WHITELIST_ENABLED": "true"}
+    if array:
+        file = tmp_path / "whitelist.json"
+        file.write_text(array)
+        settings["TRUSTED_MOSTRO_PUBKEYS_FILE"] = str(file)
+    status, said = asked(FCGI, **settings)
+    assert status == 0
+    assert warnings_in(said) == ([
+        "TRUSTED_WHITELIST_ENABLED is true, but the whitelist is empty, so that every Mostro "
+        "instance is trusted"] if array else [])
+
+
+@pytest.mark.parametrize("fcm, why", [
+    ({"FCM_ENABLED": "false"}, "FCM_ENABLED is false"),
+    ({"FCM_ENABLED": "true"}, "FIREBASE_SERVICE_ACCOUNT_PATH is not set"),
+], ids=["off", "no-account"])
+def test_nothing_will_be_pushed(asked, fcm, why):
+    assert warnings_in(asked(LISTENER, UNIFIEDPUSH_ENABLED="true", **fcm)[1]) == []
+    status, said = asked(LISTENER, UNIFIEDPUSH_ENABLED="false", **fcm)
+    assert status == 0
+    assert warnings_in(said) == [
+        f"nothing will be pushed: UNIFIEDPUSH_ENABLED is false, and FCM is off: {why}"]
+
+
+def test_a_relay_that_is_named_twice(asked):
+    """With a slash at the end or without."""
+    status, said = asked(LISTENER, NOSTR_RELAYS="wss://a.example,wss://b.example,wss://a.example/")
+    assert status == 0
+    assert warnings_in(said) == [
+        "relay wss://a.example: named more than once in NOSTR_RELAYS, and followed once"]
+
+
 def test_a_start_warns_as_well(make_stack):
     """Both programs, in their logs."""
     stack = make_stack(LOG_LEVEL="trace")
@@ -116,3 +156,102 @@ def test_a_redis_url(asked, program, url, says):
     status, said = asked(program, REDIS_URL=url)
     assert status == 2
     assert said.startswith("REDIS_URL=(not shown): expected ") and said.endswith(f"; {says}\n")
+
+
+def test_where_an_endpoint_file_would_be(make_stack, relay):
+    """Its whole path: where the listener was started is what the operator may have got wrong."""
+    stack = make_stack(UNIFIEDPUSH_ENDPOINTS_FILE="file/endpoints.json")
+    (stack.directory / "file").write_text("no folder")
+    stack.start_redis()
+    stack.start_listener(relay)
+    wait_until(lambda: f"endpoint file: cannot be written ({stack.directory}/file/endpoints.json): Not "
+               "a directory" in stack.listener.output())
+
+
+# ---- What the settings make of a program
+
+SECRETS = {
+    "REDIS_URL": "redis://planted-user:planted-password@127.0.0.1:1/3",
+    "SERVER_PRIVATE_KEY": "11" * 31 + "aa",
+    "NOSTR_AUTH_PRIVATE_KEY": "22" * 31 + "aa",
+    "NOSTR_RELAYS": "wss://a.example/planted-path?planted=query,wss://b.example",
+    "VAPID_SUBJECT": "mailto:planted@example.org",
+    "REDIS_PREFIX": "other:",
+    "TOKEN_TTL_HOURS": "700",
+    "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "31",
+}
+OF_WORKERS = """\
+version         VERSION
+notify          31 a minute of one pubkey
+                120 a minute of one address
+register        120 a minute of one address
+                2000 new pubkeys a day of one address
+registrations   1000000 at most
+                for 700 h
+addresses       of X-Forwarded-For
+tokens          in the clear or encrypted
+whitelist       off
+UnifiedPush     hosts that UNIFIEDPUSH_ALLOWED_HOSTS_REGEX admits, private ones and http, too
+Redis           redis://127.0.0.1:1/3, keys other:*
+"""
+OF_A_LISTENER = """\
+version         VERSION
+name            listener-1
+relays          wss://a.example/[...]
+                wss://b.example
+kinds           1059
+                14
+authentication  with the key that is set
+FCM             project mostro-test
+UnifiedPush     any host
+                not signed
+endpoint file   FOLDER/data/endpoints.json
+limits          31 wakes a minute of one pubkey
+                500 events a second of one relay
+                500000 wakes waiting
+                200 pushes at once
+registrations   for 700 h
+Redis           redis://127.0.0.1:1/3, keys other:*
+"""
+
+
+def version():
+    said = subprocess.run([FCGI, "--version"], capture_output=True, check=True, text=True).stdout
+    return said.split()[-1]
+
+
+def check_log(program, summary):
+    """A start says the same, in up to five lines."""
+    def lines():
+        return [line.split(" info: startup: ")[1] for line in program.output().splitlines()
+                if " info: startup: " in line]
+    wait_until(lambda: any(line.startswith("Redis: ") for line in lines()))
+    assert len(lines()) <= 5
+    topic = ""
+    for item in summary.splitlines():
+        topic = item[:16].strip() or topic
+        assert any(f"{topic}: " in line and item[16:] in line for line in lines()), item
+
+
+def test_what_workers_are_to_do(asked):
+    status, said = asked(FCGI, **SECRETS, NOTIFY_TRUST_PROXY_HEADERS="X-Forwarded-For",
+                         UNIFIEDPUSH_ALLOWED_HOSTS_REGEX="^planted$",
+                         UNIFIEDPUSH_ALLOW_PRIVATE="true")
+    assert (status, said) == (0, OF_WORKERS.replace("VERSION", version()))
+
+
+def test_what_a_listener_is_to_do(asked, google_settings):
+    status, said = asked(LISTENER, **{
+        **google_settings, **SECRETS, "UNIFIEDPUSH_ALLOW_PRIVATE": "false",
+        "UNIFIEDPUSH_ENDPOINTS_FILE": "data/endpoints.json"})
+    assert (status, said) == (0, OF_A_LISTENER.replace("VERSION", version()).replace(
+        "FOLDER", str(asked.stack.directory)))
+
+
+def test_a_start_says_the_same(asked):
+    stack = asked.stack
+    stack.start_redis()
+    stack.start_workers(workers=1)
+    stack.spawn_listener([RELAY])
+    for running, program in ((stack.workers, FCGI), (stack.listener, LISTENER)):
+        check_log(running, asked(program)[1])

@@ -14,6 +14,7 @@ import time
 import pytest
 import redis
 
+import handovers
 from handovers import SERVERS, Failed, HandOver, Kept, Load
 from loopback import HOST, Port
 from stack import BUILD_DIR, REDIS_SERVER, TOP, wait_until
@@ -61,7 +62,6 @@ def test_nothing_is_lost_under_load(loaded):
     load.stop()
     load.check()
     assert load.longest_outage() < 1
-    assert not one.redis.exists(HELD)
     assert not one.new_socket.exists()
 
 
@@ -71,12 +71,13 @@ def test_twenty_times_under_load(loaded):
     load.start()
     took, outages = [], []
     for _ in range(20):
+        begun = time.monotonic()
         took.append(replace(one, load))
-        outages.append(load.longest_outage())
+        outages.append(load.longest_outage(begun))
     load.stop()
     load.check()
-    print(f"hand-over: {statistics.median(took):.2f} s, at most {max(took):.2f}; "
-          f"longest 503 {load.longest_outage():.3f} s")
+    print(f"{statistics.median(took):.2f} s, at most {max(took):.2f}; 503 for "
+          f"{statistics.median(outages):.3f} s, at most {max(outages):.3f}")
     assert load.longest_outage() < 1
 
 
@@ -216,10 +217,12 @@ STEPS = ["_look_at_the_new_one", "_wait_for_the_copy", "_hold_pushing", "_switch
 
 
 @pytest.fixture
-def dying(make_stack):
+def dying(make_stack, monkeypatch):
     """dying(step, who) -> what comes of a hand-over in which `who` is killed before a step: (Kept,
     its process id before, its contents before, the HandOver, or what it raises)."""
     ended = []
+    # So long that it shows where nothing ends it.
+    monkeypatch.setattr(handovers.handover, "PAUSE_MS", 60_000)
 
     def make(step, who):
         one = Kept(make_stack())
@@ -282,6 +285,8 @@ def test_the_keeper_stops_in_the_middle(kept):
 # ---- Who else is there
 
 def test_an_operators_hold_stays(kept):
+    assert kept.hand_over()[0] == 0
+    assert not kept.redis.exists(HELD), "its own does not stay"
     kept.redis.set(HELD, "by an operator")
     assert kept.hand_over()[0] == 0
     assert kept.redis.get(HELD) == "by an operator"

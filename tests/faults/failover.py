@@ -22,6 +22,7 @@ PATIENCE = 5  # seconds that a wake may take where nothing fails
 RECOVERY = 15  # seconds after a fault by which what it kept waiting has come
 DOUBT = 1  # second before and after a fault in which a push's outcome may not have been kept
 CALM = 3
+SERVERS = "redis-7.0", "redis-8.0", "valkey-8.1"
 SAMPLES_AT_ONCE, SAMPLE_EVERY = 4, 0.04
 
 
@@ -150,6 +151,33 @@ def _switch(trial):
     trial.gone = None
     status, said = trial.service.switch()
     assert status == 0, said
+
+
+def _upgrade_to(server):
+    """The replicas first, each through redis-start; then switch, then the old primary at once."""
+    def upgrade(node):
+        node.stop()
+        node.server = server
+        node.redis_start()
+        wait_until(lambda: node.role() and node.is_in_sync(), 60, f"{node.name} is in sync")
+
+    def fail(trial):
+        old = trial.service.primary()
+        for node in trial.service.replicas():
+            upgrade(node)
+        trial.service.wait_until_whole()
+        _switch(trial)
+        upgrade(old)
+    return fail
+
+
+def upgrades(servers):
+    """From the oldest to each other, and a fail-over of each, of the programs in that folder."""
+    oldest, *others = (servers / name for name in SERVERS)
+    for server in others:
+        yield Case(f"upgrade to {server.name}", _upgrade_to(server), options={"server": oldest})
+        yield Case(f"primary killed, {server.name}", _kill_and_restart_after(0),
+                   options={"server": server})
 
 
 def cases():

@@ -60,6 +60,7 @@ class _Member:
         self.host = machines.address(number) if machines else HOST
         self.port = machine_port if machines else self._held.number
         self.address = self.host, self.port
+        self.server = service.server  # the program, from the next start on
         self.process = None
         self._client = None
 
@@ -130,7 +131,7 @@ class DataNode(_Member):
     def start(self, primary=None):
         """As a replica of that node, or as a primary, whatever anybody else says. Empty after every
         start."""
-        self.run([REDIS_SERVER, "-"], "\n".join([
+        self.run([self.server, "-"], "\n".join([
             f"include {self.config}",
             f"replica-announce-ip {self.host}",
             f"replica-announce-port {self.port}",
@@ -186,7 +187,7 @@ class Sentinel(_Member):
                 text, found = re.subn(rf"(?m)^{pattern}", value, text)
                 assert found == 1, pattern
             self.config.write_text(text)
-        self.run([REDIS_SERVER, self.config, "--sentinel"])
+        self.run([self.server, self.config, "--sentinel"])
 
     def client(self):
         if not self._client:
@@ -225,10 +226,11 @@ class ReplicatedRedis:
     up, the replicas are in sync and the Sentinels know each other: some three seconds."""
 
     def __init__(self, directory, processes=None, nodes=3, sentinels=3, min_replicas=None,
-                 options=(), machines=False, delay=0):
+                 options=(), machines=False, delay=0, server=REDIS_SERVER):
         self.directory = pathlib.Path(directory)
         min_replicas = nodes > 2 if min_replicas is None else min_replicas
         self.options = [*([] if min_replicas else ["min-replicas-to-write 0"]), *options]
+        self.server = server
         self.processes = [] if processes is None else processes
         self._own = []
         self._cut = set()  # numbers of machines
@@ -303,7 +305,7 @@ class ReplicatedRedis:
             "REDIS_SERVICE": SERVICE,
             "REDIS_NODE_PASSWORD": PASSWORDS["sentinel"],
             "REDIS_SENTINEL_PASSWORD": SENTINEL_PASSWORD,
-            "REDIS_SERVER": REDIS_SERVER,
+            "REDIS_SERVER": str(node.server),
         }
 
     # ---- What is asked

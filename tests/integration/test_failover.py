@@ -9,7 +9,8 @@ import pytest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 
-from failover import Trial, cases  # noqa: E402
+from failover import Trial, cases, upgrades  # noqa: E402
+from handovers import SERVERS  # noqa: E402
 from machines import may_try  # noqa: E402
 
 SHORT = ("primary killed, back after 0 s", "cut off, 10 ms")
@@ -21,6 +22,10 @@ def parameters():
         if case.options.get("machines"):
             marks.append(pytest.mark.skipif(not may_try(), reason="needs network namespaces"))
         yield pytest.param(case, id=case.name, marks=marks)
+    for case in upgrades(SERVERS):
+        missing = not case.options["server"].exists()
+        yield pytest.param(case, id=case.name, marks=[pytest.mark.long, pytest.mark.skipif(
+            missing, reason="contrib/check --long has other servers")])
 
 
 @pytest.mark.measured

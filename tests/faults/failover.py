@@ -161,13 +161,19 @@ def _upgrade_to(server):
         node.redis_start()
         wait_until(lambda: node.role() and node.is_in_sync(), 60, f"{node.name} is in sync")
 
+    def version(node):
+        return node.client().info("server")["redis_version"]
+
     def fail(trial):
         old = trial.service.primary()
+        before = version(old)
         for node in trial.service.replicas():
             upgrade(node)
         trial.service.wait_until_whole()
         _switch(trial)
         upgrade(old)
+        after = set(map(version, trial.service.nodes))
+        assert len(after) == 1 and before not in after, after
     return fail
 
 

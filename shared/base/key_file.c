@@ -27,7 +27,7 @@ static const char *parse(const char *text, size_t len, uint8_t key[KEY_FILE_KEY_
  * what is its group's in the mode is what the list may give at the most. */
 static bool is_credential(const struct small_file *file)
 {
-    return file->is_roots && file->mode == (S_IRUSR | S_IRGRP);
+    return file->owner == 0 && file->group == 0 && file->mode == (S_IRUSR | S_IRGRP);
 }
 
 const char *key_file_read_text(const char *path, size_t max, struct small_file *file)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,7 +43,8 @@ static enum small_file_result read_open(struct small_file *file, int fd, enum sm
     if (fstat(fd, &found) != 0)
         return SMALL_FILE_NOT_READ;
     file->mode = found.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO);
-    file->is_roots = found.st_uid == 0 && found.st_gid == 0;
+    file->owner = found.st_uid;
+    file->group = found.st_gid;
     if (kind == SMALL_FILE_REGULAR && !S_ISREG(found.st_mode)) {
         errno = S_ISDIR(found.st_mode) ? EISDIR : EINVAL;
         return SMALL_FILE_NOT_REGULAR;

@@ -5,15 +5,15 @@
 #ifndef MOSTRO_SMALL_FILE_H
 #define MOSTRO_SMALL_FILE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 struct small_file {
     char *text; /* ends in a NUL that `len` does not count; NULL unless it was read whole */
     size_t len;
-    mode_t mode;   /* of a file that was opened: its permissions; else 0 */
-    bool is_roots; /* its owner and group are root's */
+    mode_t mode; /* of a file that was opened: its permissions; else 0 */
+    uid_t owner; /* of the same */
+    gid_t group;
 };
 
 enum small_file_kind {

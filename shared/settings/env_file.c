@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/small_file.h"
 
@@ -16,6 +18,9 @@ struct entry {
 struct env_file {
     struct entry *entries;
     size_t count;
+    mode_t mode; /* these three only where it was read from a file */
+    uid_t owner;
+    gid_t group;
 };
 
 static bool is_name_char(char c, bool first)
@@ -179,6 +184,11 @@ struct env_file *env_file_read(const char *path, FILE *errors)
     switch (small_file_read(&found, path, SMALL_FILE_ANY, ENV_FILE_MAX_SIZE)) {
     case SMALL_FILE_OK:
         file = env_file_parse(path, found.text, found.len, errors);
+        if (file != NULL) {
+            file->mode = found.mode;
+            file->owner = found.owner;
+            file->group = found.group;
+        }
         break;
     case SMALL_FILE_TOO_LARGE:
         (void)fprintf(errors, "%s: larger than %d bytes\n", path, ENV_FILE_MAX_SIZE);
@@ -202,6 +212,17 @@ const char *env_file_get(const struct env_file *file, const char *name)
         if (strcmp(file->entries[i - 1].name, name) == 0)
             return file->entries[i - 1].value;
     return NULL;
+}
+
+const char *env_file_mend(const struct env_file *file)
+{
+    bool is_own_group = file->group == 0 || file->group == getegid() || geteuid() == 0;
+    mode_t too_much = S_IRWXO | (is_own_group ? 0 : S_IRWXG);
+
+    if ((file->mode & too_much) == 0)
+        return NULL;
+    /* Root's file for a group, as README installs it, is of no use to the program without that. */
+    return file->owner == 0 && file->group != 0 && is_own_group ? "640" : "600";
 }
 
 const char *env_file_name(const struct env_file *file, size_t i, unsigned *line)

@@ -28,6 +28,11 @@ const char *env_file_get(const struct env_file *file, const char *name);
  * long as the file. */
 const char *env_file_name(const struct env_file *file, size_t i, unsigned *line);
 
+/* Where users other than the program's own can read or write the file: the mode that it should
+ * have, for chmod(1); else NULL. A group is the program's own where it is its user's, or root's;
+ * root, who may be here only to check, takes any group for that. */
+const char *env_file_mend(const struct env_file *file);
+
 /* Wipes the values, which may be secrets. */
 void env_file_free(struct env_file **file);
 

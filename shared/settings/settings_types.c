@@ -319,6 +319,25 @@ bool settings_type_is_secret(const struct settings_rule *rule)
            rule->type == SETTINGS_SECRET_KEY;
 }
 
+/* What cannot be read as a key may all the same be one, in another form. */
+static bool is_key(const char *value)
+{
+    struct settings_key key = {.set = true};
+    bool is = !parse_key(&key, value) || key.set;
+
+    explicit_bzero(&key, sizeof key);
+    return is;
+}
+
+bool settings_type_holds_secret(const struct settings_rule *rule, const char *value)
+{
+    if (value[0] == '\0' || !settings_type_is_secret(rule))
+        return false;
+    if (rule->type == SETTINGS_SECRET_REDIS)
+        return strncmp(value, "unix:", 5) != 0 && strchr(value, '@') != NULL;
+    return rule->type != SETTINGS_SECRET_KEY || is_key(value);
+}
+
 static void free_text(char **text, bool secret)
 {
     if (*text != NULL && secret)

@@ -1,6 +1,6 @@
 /* settings_types: the types of settings_table.h: how a value of each is read, shown and freed.
  *
- * For settings.c alone. Pure. */
+ * For settings.c and settings_load.c alone. Pure. */
 #ifndef MOSTRO_SETTINGS_TYPES_H
 #define MOSTRO_SETTINGS_TYPES_H
 
@@ -48,6 +48,10 @@ const char *settings_type_hint(const struct settings_rule *rule, const char *val
 const char *settings_type_warning(const struct settings_rule *rule, const char *value);
 
 bool settings_type_is_secret(const struct settings_rule *rule);
+
+/* Whether this value of such a setting is one that nobody else may know: a Redis URL need not hold
+ * a password, and the placeholder is no key. */
+bool settings_type_holds_secret(const struct settings_rule *rule, const char *value);
 
 /* Frees what settings_type_parse() allocated, and wipes secrets. */
 void settings_type_free(const struct settings_rule *rule, void *member);

@@ -53,6 +53,21 @@ def test_a_misspelt_name(asked, program):
     assert said.count("warning: ") == 1
 
 
+@both
+def test_a_secret_that_others_can_read(asked, program):
+    """The quick start's ./.env as an editor makes it: refused only for what it sets."""
+    file = asked.stack.directory / ".env"
+    file.write_text(f"SERVER_PRIVATE_KEY={'11' * 31}aa\n")
+    file.chmod(0o644)
+    assert asked(program) == (
+        2, ".env: it sets SERVER_PRIVATE_KEY and can be read by others: chmod 600 .env\n")
+    file.chmod(0o600)
+    assert asked(program)[0] == 0
+    file.write_text("TOKEN_TTL_HOURS=3\n")
+    file.chmod(0o644)
+    assert asked(program)[0] == 0
+
+
 # ---- What is good, and warned about
 
 WARNED_OF = {

@@ -227,9 +227,11 @@ class Trial:
         outages = [self.ledger.outage(scope, began, RECOVERY, str(case))
                    for scope in (REDIS, LISTENER)]
         case.fail(self)
-        failed = now()
+        # What is answered at once may have been under way.
+        time.sleep(CALM)
+        later = now()
         for samples in (self.registers, self.notifies):
-            wait_until(lambda: samples.has_answered_since(failed), 30, f"the API after {case}")
+            wait_until(lambda: samples.has_answered_since(later), 60, f"the API after {case}")
         for outage in outages:
             outage.end = now()
         time.sleep(CALM)

@@ -145,7 +145,7 @@ REFUSED = {
     "saving": (['save "3600 1"'], "would persist to disk"),
     "appending": (["appendonly yes"], "would persist to disk"),
     "evicting": (["maxmemory-policy allkeys-lru"], "would evict"),
-    "small": (["maxmemory 1mb"], "is too little"),
+    "small": (["maxmemory 500kb"], "is too little"),
     "nonsense": (["nonsense yes"], "the new server has ended"),
     "asking for a password": (["requirepass x"], "NOAUTH"),
     "that cannot be asked": (['rename-command INFO ""'], "unknown command"),

@@ -1,6 +1,7 @@
 #include "settings_names.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -60,18 +61,27 @@ static size_t most_mistakes(const char *name)
     return len < 12 ? 1 : len < 20 ? 2 : 3;
 }
 
+/* Each mistake changes the length by one at most. */
+static bool may_be_close(const char *name, const char *other, size_t most)
+{
+    size_t len = strlen(name), others = strlen(other);
+
+    return len <= others + most && others <= len + most;
+}
+
 const char *settings_names_meant(const char *name)
 {
     const char *nearest = NULL;
-    size_t fewest = most_mistakes(name) + 1;
+    size_t fewest = most_mistakes(name) + 1, mistakes;
 
     if (strlen(name) > NAME_MAX_LEN)
         return NULL;
     for (size_t i = 0; i < NAMES; i++) {
-        size_t mistakes = distance(name, names[i]);
-
         if (strcmp(name, names[i]) == 0)
             return NULL;
+        if (!may_be_close(name, names[i], fewest))
+            continue;
+        mistakes = distance(name, names[i]);
         if (mistakes < fewest) {
             fewest = mistakes;
             nearest = names[i];

@@ -216,6 +216,8 @@ class Trial:
         client = Client(self.world.stack)
         self.registers = Samples(lambda pubkey: client.register(pubkey, secrets.token_urlsafe(100)))
         self.notifies = Samples(client.notify)
+        for samples in (self.registers, self.notifies):
+            wait_until(lambda: len(samples.pubkeys) > 50, 60, "answers before anything fails")
         if self.load:
             self.load.start()
             wait_until(lambda: self.load.accounts > 50, 60, "accounts")

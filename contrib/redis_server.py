@@ -129,11 +129,10 @@ def quoted(text):
 
 
 def start(program, config, overrides=None):
-    """A redis-server that ends with this process. `overrides` are on its standard input, where no
-    other user sees them."""
+    """A redis-server. `overrides` are on its standard input, where no other user sees them."""
     environment = {name: value for name, value in os.environ.items()
                    if name not in ("NOTIFY_SOCKET", "REDISCLI_AUTH")}
-    command = ["setpriv", "--pdeathsig", "TERM", "--", program, config]
+    command = [program, config]
     if overrides is None:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     process = subprocess.Popen([*command, "-"], stdin=subprocess.PIPE, env=environment)

@@ -9,6 +9,7 @@
 
 #include "base/bell.h"
 #include "base/clock.h"
+#include "base/must.h"
 #include "base/random.h"
 #include "base/thread.h"
 #include "log/log.h"
@@ -18,13 +19,17 @@
 #define TICK_MS      1000
 #define FIRST_TRY_MS 1000
 
+#define PIPELINES_MAX 2
+
 STAILQ_HEAD(aide_questions, aide_question);
 
 struct aide {
     struct stats *stats;
 
     /* The worker's thread's: */
-    struct registry_pipeline *pipeline;
+    struct registry_pipeline
+        *pipelines[PIPELINES_MAX]; /* the first one gets its connection first */
+    size_t pipeline_count;
     pthread_t thread;
     bool is_started;
     bool has_key, is_refused;
@@ -40,6 +45,7 @@ struct aide {
     int bell, workers_bell;
     bool ends;
     bool wants_connection;
+    bool wants_another;           /* beside one that was just made: at once */
     bool has_tried, has_failed;   /* to make one */
     bool was_refused;             /* the last time */
     struct registry *connections; /* makes them; the aide's thread's, unless: */
@@ -88,6 +94,9 @@ static bool wants_connection(struct aide *aide)
 
     lock(aide);
     wants = aide->wants_connection;
+    if (aide->wants_another)
+        aide->try_at_ms = 0;
+    aide->wants_another = false;
     unlock(aide);
     return wants;
 }
@@ -221,7 +230,7 @@ struct aide *aide_new(const struct settings *settings, struct stats *stats,
     if (aide == NULL)
         return NULL;
     aide->stats = stats;
-    aide->pipeline = pipeline;
+    aide_add_pipeline(aide, pipeline);
     (void)pthread_mutex_init(&aide->lock, NULL);
     STAILQ_INIT(&aide->asked);
     STAILQ_INIT(&aide->answered);
@@ -234,6 +243,17 @@ struct aide *aide_new(const struct settings *settings, struct stats *stats,
         aide->connections == NULL)
         aide_free(&aide);
     return aide;
+}
+
+void aide_add_pipeline(struct aide *aide, struct registry_pipeline *pipeline)
+{
+    MUST(aide->pipeline_count < PIPELINES_MAX);
+    aide->pipelines[aide->pipeline_count++] = pipeline;
+}
+
+bool aide_is_replicated(const struct aide *aide)
+{
+    return registry_is_replicated(aide->registry);
 }
 
 bool aide_start(struct aide *aide)
@@ -289,14 +309,33 @@ int aide_fd(const struct aide *aide)
     return aide->workers_bell;
 }
 
+/* The first that has no connection, or NULL. */
+static struct registry_pipeline *closed_one(const struct aide *aide)
+{
+    for (size_t i = 0; i < aide->pipeline_count; i++)
+        if (!registry_pipeline_is_open(aide->pipelines[i]))
+            return aide->pipelines[i];
+    return NULL;
+}
+
 /* What was handed over is the worker's until it says so here. */
 static void take_connection(struct aide *aide)
 {
-    (void)registry_pipeline_open(aide->pipeline, aide->connections);
+    struct registry_pipeline *taker = closed_one(aide), *next;
+    bool is_taken = registry_pipeline_open(taker, aide->connections);
+
+    next = closed_one(aide);
     lock(aide);
     aide->is_handed_over = false;
+    aide->wants_another = is_taken && next != NULL;
     unlock(aide);
     aide_reconnect(aide);
+}
+
+static void give_up(const struct aide *aide)
+{
+    for (size_t i = 0; i < aide->pipeline_count; i++)
+        registry_pipeline_give_up(aide->pipelines[i]);
 }
 
 void aide_serve(struct aide *aide)
@@ -318,7 +357,7 @@ void aide_serve(struct aide *aide)
     if (is_handed_over)
         take_connection(aide);
     else if (has_failed)
-        registry_pipeline_give_up(aide->pipeline);
+        give_up(aide);
     while ((question = STAILQ_FIRST(&answered)) != NULL) {
         STAILQ_REMOVE_HEAD(&answered, next);
         question->answered(question);
@@ -329,7 +368,7 @@ void aide_reconnect(struct aide *aide)
 {
     bool is_news;
 
-    if (registry_pipeline_is_open(aide->pipeline))
+    if (closed_one(aide) == NULL)
         return;
     lock(aide);
     is_news = !aide->wants_connection && !aide->is_handed_over;

@@ -2,7 +2,7 @@
  *
  * The worker's own thread must never block, and making a connection blocks (a look-up of the host's
  * name, connecting, asking whether the server may be used, loading our library). The aide has a
- * blocking registry of its own. It makes connections for the worker's pipeline, as soon as the last
+ * blocking registry of its own. It makes connections for the worker's pipelines, as soon as the last
  * one is lost and then every 250 ms until one is made; once a second it flushes the counters, and
  * reads the key of the address hashes again, so that all programs agree on it even after Redis has
  * lost its data; and it answers an operator's questions, each on a new connection, so that the
@@ -40,6 +40,12 @@ struct aide_question {
 struct aide *aide_new(const struct settings *settings, struct stats *stats,
                       struct registry_pipeline *pipeline);
 
+/* The aide makes connections for this one, too. To be called once, before aide_start(). */
+void aide_add_pipeline(struct aide *aide, struct registry_pipeline *pipeline);
+
+/* registry_is_replicated() */
+bool aide_is_replicated(const struct aide *aide);
+
 /* Starts the thread, and waits at most a second for its first connection, which the pipeline has
  * then got. False, with an error logged, where no thread can be started. */
 bool aide_start(struct aide *aide) __attribute__((warn_unused_result));
@@ -55,7 +61,7 @@ int aide_fd(const struct aide *aide);
  * questions, as each of these is there. */
 void aide_serve(struct aide *aide);
 
-/* The pipeline has lost its connection. May be called any number of times. */
+/* A pipeline has lost its connection. May be called any number of times. */
 void aide_reconnect(struct aide *aide);
 
 /* Whether the last connection could not be made because Redis may not be used until an operator

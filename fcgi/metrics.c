@@ -20,6 +20,8 @@ static const struct family {
     {"requests_total", "counter", "HTTP requests by route and status."},
     {"refusals_total", "counter", "Requests over a limit, by the limiter that refused."},
     {"redis_errors_total", "counter", "Commands that Redis did not answer or refused."},
+    {"registrations_unconfirmed_total", "counter",
+     "Registers and unregisters that no replica has confirmed in time."},
     {"events_received_total", "counter", "Events that relays sent."},
     {"events_total", "counter", "What became of them."},
     {"frames_unusable_total", "counter", "Frames of relays that make no sense."},

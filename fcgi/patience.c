@@ -109,7 +109,7 @@ int responder_tend(struct responder *responder, int64_t now_ms)
     while ((first = TAILQ_FIRST(&patience->waiting)) != NULL && asked < ASKED_AGAIN_MAX) {
         bool is_over = first->until_ms <= now_ms || aide_is_refused(responder->aide);
 
-        if (!is_over && !registry_pipeline_is_open(responder->pipeline))
+        if (!is_over && !registry_pipeline_is_open(responder->registrar))
             break;
         take_out(patience, first);
         if (is_over) {

@@ -70,6 +70,7 @@ struct responder *responder_new(const struct responder_parts *parts, FILE *error
     responder->settings = settings;
     responder->stats = parts->stats;
     responder->pipeline = parts->pipeline;
+    responder->registrar = parts->registrar;
     responder->aide = parts->aide;
     patience_init(&responder->patience, parts->waiting_max);
     if (!open_crypto(responder, errors) || !read_whitelist(responder, errors)) {
@@ -285,13 +286,23 @@ static void question_answered(struct aide_question *question)
     responder_finish(EXCHANGE_OF(question, with.question));
 }
 
+/* Whatever keeps the registrar's connection waiting is nothing to notify. */
+static struct registry_pipeline *pipeline_of(const struct exchange *exchange)
+{
+    enum registry_call_kind kind = exchange->call.kind;
+
+    return kind == REGISTRY_CALL_REGISTER || kind == REGISTRY_CALL_UNREGISTER
+               ? exchange->responder->registrar
+               : exchange->responder->pipeline;
+}
+
 void responder_ask_redis(struct exchange *exchange)
 {
     struct registry_call *call = &exchange->call;
 
     call->answered = call_answered;
     if (!exchange->is_limited || call->address != NULL) {
-        registry_pipeline_ask(exchange->responder->pipeline, call);
+        registry_pipeline_ask(pipeline_of(exchange), call);
         return;
     }
     /* No Redis has ever been there to give the key of the address hashes. */

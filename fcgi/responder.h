@@ -22,6 +22,7 @@ struct responder_parts {
     const struct settings *settings;
     struct stats *stats;
     struct registry_pipeline *pipeline;
+    struct registry_pipeline *registrar; /* for registers and unregisters; may be the same one */
     struct aide *aide;
     size_t waiting_max; /* requests that may wait for a Redis that is away */
 };

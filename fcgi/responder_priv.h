@@ -18,7 +18,7 @@
 struct responder {
     const struct settings *settings;
     struct stats *stats;
-    struct registry_pipeline *pipeline;
+    struct registry_pipeline *pipeline, *registrar;
     struct aide *aide;
     struct token_crypto *crypto; /* NULL: no server key */
     struct whitelist *whitelist; /* NULL: not active */

@@ -36,6 +36,8 @@
 
 #define COMPLAIN_EVERY_MS 10000
 
+#define LINES_MAX 2
+
 struct worker {
     int epoll;
     int listen_fd;
@@ -44,13 +46,17 @@ struct worker {
     bool stopping; /* since stopping_ms */
     bool failed;
     int64_t stopping_ms;
-    bool redis_watched, redis_full; /* the pipeline's descriptor; it is also waited for to write */
     struct stats stats;
-    struct registry_pipeline *pipeline;
+    struct line {
+        struct watch watch;
+        struct registry_pipeline *pipeline;
+        bool is_watched, is_full; /* its descriptor; it is also waited for to write */
+    } lines[LINES_MAX]; /* to Redis: for all, or for all but registrations, and for these */
+    size_t line_count;
     struct aide *aide;
     struct responder *responder;
     struct connections *connections;
-    struct watch listen_watch, signal_watch, redis_watch, aide_watch;
+    struct watch listen_watch, signal_watch, aide_watch;
 };
 
 /* Static, because a process has one, and the watches are told nothing but themselves. */
@@ -159,40 +165,41 @@ static void listen_ready(struct watch *watch, uint32_t events)
 
 /* ---- Redis ----------------------------------------------------------------------------------- */
 
-static uint32_t redis_events(void)
+static uint32_t redis_events(const struct line *line)
 {
-    return worker.redis_full ? EPOLLIN | EPOLLOUT : EPOLLIN;
+    return line->is_full ? EPOLLIN | EPOLLOUT : EPOLLIN;
 }
 
-/* Waits for the pipeline's descriptor, which goes from the set by itself when it is closed. */
-static void watch_redis(void)
+/* Waits for a pipeline's descriptor, which goes from the set by itself when it is closed. */
+static void watch_line(struct line *line)
 {
-    if (!registry_pipeline_is_open(worker.pipeline)) {
-        worker.redis_watched = worker.redis_full = false;
+    if (!registry_pipeline_is_open(line->pipeline)) {
+        line->is_watched = line->is_full = false;
         aide_reconnect(worker.aide);
-    } else if (!worker.redis_watched) {
-        worker.redis_watched = watch_add(worker.epoll, registry_pipeline_fd(worker.pipeline),
-                                         &worker.redis_watch, redis_events());
+    } else if (!line->is_watched) {
+        line->is_watched = watch_add(worker.epoll, registry_pipeline_fd(line->pipeline),
+                                     &line->watch, redis_events(line));
     }
 }
 
-static void send_to_redis(void)
+static void send_on(struct line *line)
 {
-    bool full = registry_pipeline_send(worker.pipeline);
+    bool full = registry_pipeline_send(line->pipeline);
 
-    if (full == worker.redis_full)
+    if (full == line->is_full)
         return;
-    worker.redis_full = full;
-    if (worker.redis_watched && registry_pipeline_is_open(worker.pipeline))
-        watch_change(worker.epoll, registry_pipeline_fd(worker.pipeline), &worker.redis_watch,
-                     redis_events());
+    line->is_full = full;
+    if (line->is_watched && registry_pipeline_is_open(line->pipeline))
+        watch_change(worker.epoll, registry_pipeline_fd(line->pipeline), &line->watch,
+                     redis_events(line));
 }
 
-static void redis_ready(struct watch *watch, uint32_t events)
+static void line_ready(struct watch *watch, uint32_t events)
 {
-    (void)watch;
-    if ((events & ~(uint32_t)EPOLLOUT) != 0 && registry_pipeline_is_open(worker.pipeline))
-        registry_pipeline_read(worker.pipeline);
+    const struct line *line = (const struct line *)(void *)watch;
+
+    if ((events & ~(uint32_t)EPOLLOUT) != 0 && registry_pipeline_is_open(line->pipeline))
+        registry_pipeline_read(line->pipeline);
 }
 
 static void aide_ready(struct watch *watch, uint32_t events)
@@ -213,12 +220,16 @@ static int earlier(int one, int other)
 /* Does what is due now, and returns how long to wait for events. */
 static int do_due(int64_t now)
 {
-    int calls = registry_pipeline_expire(worker.pipeline, now);
-    int requests = responder_tend(worker.responder, now);
+    int wait_ms = worker.stopping ? IDLE_GRACE_MS / 10 : TURN_MS;
 
-    send_to_redis();
-    watch_redis();
-    return earlier(worker.stopping ? IDLE_GRACE_MS / 10 : TURN_MS, earlier(calls, requests));
+    for (size_t i = 0; i < worker.line_count; i++)
+        wait_ms = earlier(wait_ms, registry_pipeline_expire(worker.lines[i].pipeline, now));
+    wait_ms = earlier(wait_ms, responder_tend(worker.responder, now));
+    for (size_t i = 0; i < worker.line_count; i++) {
+        send_on(&worker.lines[i]);
+        watch_line(&worker.lines[i]);
+    }
+    return wait_ms;
 }
 
 static void wait_for_events(int timeout_ms)
@@ -306,7 +317,6 @@ static bool open_descriptors(void)
     worker.epoll = epoll_create1(EPOLL_CLOEXEC);
     worker.listen_watch.ready = listen_ready;
     worker.signal_watch.ready = signal_ready;
-    worker.redis_watch.ready = redis_ready;
     worker.aide_watch.ready = aide_ready;
     if (worker.epoll >= 0 && open_listening() && open_signals() &&
         watch_add(worker.epoll, worker.signal_fd, &worker.signal_watch, EPOLLIN) &&
@@ -316,14 +326,33 @@ static bool open_descriptors(void)
     return false;
 }
 
+static bool add_line(const struct settings *settings)
+{
+    struct line *line = &worker.lines[worker.line_count];
+
+    line->watch.ready = line_ready;
+    line->pipeline = registry_pipeline_new(settings, &worker.stats);
+    worker.line_count += line->pipeline != NULL;
+    return line->pipeline != NULL;
+}
+
 static bool make_parts(const struct settings *settings)
 {
-    worker.pipeline = registry_pipeline_new(settings, &worker.stats);
-    if (worker.pipeline != NULL)
-        worker.aide = aide_new(settings, &worker.stats, worker.pipeline);
-    if (worker.aide == NULL)
+    bool good = add_line(settings);
+
+    if (good)
+        worker.aide = aide_new(settings, &worker.stats, worker.lines[0].pipeline);
+    good = worker.aide != NULL;
+    if (good && aide_is_replicated(worker.aide)) {
+        good = add_line(settings);
+        if (good) {
+            registry_pipeline_confirm(worker.lines[1].pipeline);
+            aide_add_pipeline(worker.aide, worker.lines[1].pipeline);
+        }
+    }
+    if (!good)
         log_error("worker: out of memory");
-    return worker.aide != NULL;
+    return good;
 }
 
 /* False: with this environment no worker can be of use. */
@@ -331,7 +360,8 @@ static bool make_responder(const struct settings *settings)
 {
     const struct responder_parts parts = {.settings = settings,
                                           .stats = &worker.stats,
-                                          .pipeline = worker.pipeline,
+                                          .pipeline = worker.lines[0].pipeline,
+                                          .registrar = worker.lines[worker.line_count - 1].pipeline,
                                           .aide = worker.aide,
                                           .waiting_max = most_descriptors() / 2};
 
@@ -358,7 +388,8 @@ static void free_parts(void)
     aide_free(&worker.aide);
     connections_free(&worker.connections);
     responder_free(&worker.responder);
-    registry_pipeline_free(&worker.pipeline);
+    for (size_t i = 0; i < worker.line_count; i++)
+        registry_pipeline_free(&worker.lines[i].pipeline);
     if (worker.signal_fd >= 0)
         (void)close(worker.signal_fd);
     if (worker.epoll >= 0)

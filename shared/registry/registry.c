@@ -100,6 +100,11 @@ bool registry_is_refused(const struct registry *registry)
     return redis_is_refused(registry->redis);
 }
 
+bool registry_is_replicated(const struct registry *registry)
+{
+    return redis_is_replicated(registry->redis);
+}
+
 bool registry_is_connected(const struct registry *registry)
 {
     return redis_fd(registry->redis) >= 0;

@@ -58,6 +58,9 @@ bool registry_is_refused(const struct registry *registry);
 
 bool registry_is_connected(const struct registry *registry);
 
+/* Whether REDIS_URL names Sentinels, and so a primary with replicas. */
+bool registry_is_replicated(const struct registry *registry);
+
 /* How many times this process has found that another Redis had become the primary (see
  * redis_primary.h). Each is without the last that the one before had been told, from some moment
  * on: nothing for most, seconds, or as long as that one was cut off together with this process. */

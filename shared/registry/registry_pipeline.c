@@ -20,6 +20,10 @@ struct registry_pipeline {
     enum { NOT_LOADING, TO_BE_LOADED, LOADING } loading;
     enum registry_result load_result; /* of the last time */
     bool is_between;                  /* connections: the next one is to be there at once */
+    bool confirms;
+    struct registry_call wait; /* among the sent, until replicas have confirmed what is before it */
+    bool is_confirming;        /* it is there; nothing is sent meanwhile */
+    struct registry_calls held; /* answered, and to be confirmed */
 };
 
 struct registry_pipeline *registry_pipeline_new(const struct settings *settings,
@@ -33,10 +37,16 @@ struct registry_pipeline *registry_pipeline_new(const struct settings *settings,
     registry_words_set(&pipeline->words, settings);
     STAILQ_INIT(&pipeline->asked);
     STAILQ_INIT(&pipeline->sent);
+    STAILQ_INIT(&pipeline->held);
     pipeline->redis = redis_pipeline_new();
     if (pipeline->redis == NULL)
         registry_pipeline_free(&pipeline);
     return pipeline;
+}
+
+void registry_pipeline_confirm(struct registry_pipeline *pipeline)
+{
+    pipeline->confirms = true;
 }
 
 void registry_pipeline_free(struct registry_pipeline **pipeline)
@@ -90,7 +100,7 @@ static void fail_list(struct registry_pipeline *pipeline, struct registry_calls 
 
     while ((call = STAILQ_FIRST(calls)) != NULL) {
         STAILQ_REMOVE_HEAD(calls, next);
-        if (call != &pipeline->load)
+        if (call != &pipeline->load && call != &pipeline->wait)
             fail_as_away(pipeline, call, may_have_run);
     }
 }
@@ -101,11 +111,12 @@ static void fail_all(struct registry_pipeline *pipeline)
     struct registry_calls sent = STAILQ_HEAD_INITIALIZER(sent);
     struct registry_calls asked = STAILQ_HEAD_INITIALIZER(asked);
 
+    STAILQ_CONCAT(&sent, &pipeline->held);
     STAILQ_CONCAT(&sent, &pipeline->sent);
     STAILQ_CONCAT(&asked, &pipeline->asked);
     pipeline->repeated = 0;
     pipeline->loading = NOT_LOADING;
-    pipeline->is_between = false;
+    pipeline->is_between = pipeline->is_confirming = false;
     fail_list(pipeline, &sent, true);
     fail_list(pipeline, &asked, false);
 }
@@ -207,10 +218,28 @@ static void add_first(struct registry_pipeline *pipeline)
 
     first->calls = calls_in_one(first);
     registry_call_write(first, command, &pipeline->words);
-    for (unsigned i = 0; i < first->calls; i++)
+    for (unsigned i = 0; i < first->calls; i++) {
+        if (pipeline->confirms) /* it may have waited until what was sent before was confirmed */
+            STAILQ_FIRST(&pipeline->asked)->deadline_ms = clock_monotonic_ms() + REDIS_TIMEOUT_MS;
         move_first(&pipeline->asked, &pipeline->sent);
+    }
     if (redis_pipeline_add(pipeline->redis, command->count, command->word, command->len) ==
         REDIS_DOWN)
+        fail_all(pipeline);
+}
+
+/* Redis answers it once a replica has all that this connection has written, or after that time. It
+ * stops the connection meanwhile: what is asked then waits, so that two never follow each other. */
+static void add_wait(struct registry_pipeline *pipeline)
+{
+    const char *words[REGISTRY_CONFIRM_WORDS];
+    size_t lens[REGISTRY_CONFIRM_WORDS];
+
+    registry_confirm_words(words, lens);
+    pipeline->is_confirming = true;
+    pipeline->wait.deadline_ms = clock_monotonic_ms() + REDIS_TIMEOUT_MS;
+    STAILQ_INSERT_TAIL(&pipeline->sent, &pipeline->wait, next);
+    if (redis_pipeline_add(pipeline->redis, REGISTRY_CONFIRM_WORDS, words, lens) == REDIS_DOWN)
         fail_all(pipeline);
 }
 
@@ -221,13 +250,15 @@ static void add_all(struct registry_pipeline *pipeline)
         add_library(pipeline);
     while (!STAILQ_EMPTY(&pipeline->asked))
         add_first(pipeline);
+    if (pipeline->confirms && registry_pipeline_is_open(pipeline))
+        add_wait(pipeline);
 }
 
 bool registry_pipeline_send(struct registry_pipeline *pipeline)
 {
     while (registry_pipeline_is_open(pipeline)) {
         if (redis_pipeline_has_written(pipeline->redis)) {
-            if (STAILQ_EMPTY(&pipeline->asked))
+            if (STAILQ_EMPTY(&pipeline->asked) || pipeline->is_confirming)
                 return false;
             add_all(pipeline);
         } else {
@@ -262,6 +293,37 @@ static void take_loaded(struct registry_pipeline *pipeline, enum redis_status st
         registry_judge(pipeline->stats, status, redis_pipeline_error(pipeline->redis));
 }
 
+static void answer_held(struct registry_pipeline *pipeline)
+{
+    struct registry_calls held = STAILQ_HEAD_INITIALIZER(held);
+    struct registry_call *call;
+
+    STAILQ_CONCAT(&held, &pipeline->held);
+    while ((call = STAILQ_FIRST(&held)) != NULL) {
+        STAILQ_REMOVE_HEAD(&held, next);
+        call->answered(call);
+    }
+}
+
+static void take_confirmed(struct registry_pipeline *pipeline, enum redis_status status,
+                           redisReply *reply)
+{
+    const struct registry_call *call;
+    uint64_t calls = 0;
+    bool is_primary;
+
+    for (call = STAILQ_FIRST(&pipeline->held); call != NULL; call = STAILQ_NEXT(call, next))
+        calls++;
+    is_primary = registry_confirm_read(pipeline->stats, status, reply,
+                                       redis_pipeline_error(pipeline->redis), calls);
+    freeReplyObject(reply);
+    pipeline->is_confirming = !is_primary;
+    if (is_primary)
+        answer_held(pipeline);
+    else /* all that is held fails with it */
+        redis_pipeline_lose(pipeline->redis, "it is no primary any more");
+}
+
 /* What Redis has said to a command. */
 struct said {
     enum redis_status status;
@@ -286,7 +348,11 @@ static void answer(struct registry_pipeline *pipeline, struct registry_call *cal
         registry_call_fail(call, pipeline->load_result); /* which the log has heard of */
     else
         registry_call_fail(call, registry_judge(pipeline->stats, said->status, error));
-    call->answered(call);
+    if (pipeline->is_confirming &&
+        (call->result == REGISTRY_OK || call->result == REGISTRY_NOT_FOUND))
+        STAILQ_INSERT_TAIL(&pipeline->held, call, next);
+    else
+        call->answered(call);
 }
 
 /* Answers the calls of the command that was sent first. */
@@ -324,6 +390,9 @@ static bool take_one(struct registry_pipeline *pipeline)
     if (call == &pipeline->load) {
         STAILQ_REMOVE_HEAD(&pipeline->sent, next);
         take_loaded(pipeline, status, reply);
+    } else if (call == &pipeline->wait) {
+        STAILQ_REMOVE_HEAD(&pipeline->sent, next);
+        take_confirmed(pipeline, status, reply);
     } else {
         answer_first(pipeline, status, reply);
     }

@@ -141,6 +141,15 @@ bool registry_call_prepare(struct registry_call *call);
 void registry_call_write(const struct registry_call *call, struct registry_command *command,
                          const struct registry_words *words);
 
+/* The command that is answered once a replica has what was written before it on that connection,
+ * and what its answer means for so many calls, which are counted and logged where none has. False:
+ * the node is no primary any more, and they may be lost. */
+#define REGISTRY_CONFIRM_WORDS 3
+void registry_confirm_words(const char *words[REGISTRY_CONFIRM_WORDS],
+                            size_t lens[REGISTRY_CONFIRM_WORDS]);
+bool registry_confirm_read(struct stats *stats, enum redis_status status, const redisReply *reply,
+                           const char *error, uint64_t calls);
+
 #define REGISTRY_CALLS_MAX 64
 
 /* Sets the answer of `call`, the one at `place` of the `calls` of a command, from an answer that is

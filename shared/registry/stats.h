@@ -51,7 +51,8 @@
     X(REFUSED_ADDRESS, "refused_address", "refusals_total", "limiter=\"address\"") \
     X(REFUSED_PUBKEY, "refused_pubkey", "refusals_total", "limiter=\"pubkey\"")    \
     X(REFUSED_NEW, "refused_new", "refusals_total", "limiter=\"new\"")             \
-    X(REDIS_ERRORS, "redis_errors", "redis_errors_total", "")
+    X(REDIS_ERRORS, "redis_errors", "redis_errors_total", "")                      \
+    X(REGISTRATIONS_UNCONFIRMED, "registrations_unconfirmed", "registrations_unconfirmed_total", "")
 
 /* One counter a route and status. */
 #define STATS_ROUTE(X, ROUTE, route)                                          \

@@ -607,7 +607,7 @@ def test_the_programs_are_granted_what_they_use():
     assert len(called) == len(re.findall(r"redis\.p?call\(", (
         TOP / "shared/registry/registry.lua").read_text()))
     sent = ["fcall", "function|load", "role", "config|get", "set", "xgroup|create", "xreadgroup",
-            "time"]
+            "time", "wait"]
     assert granted("mostro-push") == {
         "|".join(filter(None, words)).lower() for words in called} | set(sent)
     sources = "\n".join(file.read_text() for file in (TOP / "shared").rglob("*.c"))

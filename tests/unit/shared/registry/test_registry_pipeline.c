@@ -824,24 +824,136 @@ START_TEST(what_redis_has_answered_is_not_away)
 }
 END_TEST
 
-UNIT_MAIN_WITH("registry_pipeline", setup, teardown, each_kind_has_its_answer,
-               notifies_share_a_command, so_many_notifies_share_a_command_and_no_more,
-               an_error_or_nonsense_answers_all_notifies_of_a_command,
-               notifies_are_asked_again_together_once_the_library_is_loaded,
-               registers_share_a_command, so_many_registers_share_a_command_and_no_more,
-               an_error_or_nonsense_answers_all_registers_of_a_command,
-               all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order,
-               an_answer_may_come_in_pieces, what_is_left_goes_out_when_the_socket_takes_it,
-               an_answer_may_ask_again, a_call_has_300_ms,
-               an_answer_to_no_question_closes_the_connection,
-               errors_that_concern_the_server_close_the_connection,
-               errors_that_concern_a_call_do_not, what_does_not_end_ends,
-               many_answers_may_be_long_together,
-               a_library_that_is_missing_is_loaded_once_and_the_calls_asked_again,
-               a_library_that_does_not_help_is_loaded_once, a_library_that_cannot_be_loaded_is_why,
-               a_call_that_is_asked_again_has_no_more_time,
-               an_idle_connection_that_redis_closes_costs_no_call,
-               calls_do_not_wait_for_a_connection_that_does_not_come,
-               a_connection_that_ends_answers_what_was_sent,
-               what_was_sent_may_have_run_when_the_connection_ends,
-               what_waits_for_the_library_has_not_run, what_redis_has_answered_is_not_away)
+/* ---- What a replica is to confirm --------------------------------------------------------------
+ */
+
+static void confirms(size_t count)
+{
+    registry_pipeline_confirm(pipeline);
+    ask_some(count);
+    sends_all();
+    for (size_t i = 0; i < count; i++)
+        answers_to("FCALL", OK_WORD);
+}
+
+static uint64_t unconfirmed(void)
+{
+    return stats.pending[STAT_REGISTRATIONS_UNCONFIRMED];
+}
+
+START_TEST(what_was_done_is_answered_when_a_replica_has_it)
+{
+    confirms(2);
+    ask(2, REGISTRY_CALL_UNREGISTER);
+    registry_pipeline_read(pipeline);
+    sends_all();
+    ck_assert_uint_eq(answers, 0);
+    answers_to("WAIT 1 100", ":1\r\n");
+    has_answered(2);
+    all_are(2, REGISTRY_OK);
+    sends_all(); /* what has waited until then */
+    answers_to("FCALL", "*2\r\n$6\r\nabsent\r\n:0\r\n");
+    answers_to("WAIT 1 100", ":2\r\n");
+    has_answered(3);
+    ck_assert_int_eq(calls[2].result, REGISTRY_NOT_FOUND);
+    ck_assert_uint_eq(unconfirmed(), 0);
+}
+END_TEST
+
+START_TEST(what_was_refused_waits_for_no_replica)
+{
+    registry_pipeline_confirm(pipeline);
+    ask(0, REGISTRY_CALL_UNREGISTER);
+    sends_all();
+    answers_to("FCALL", "*2\r\n$7\r\naddress\r\n:1000000\r\n");
+    has_answered(1);
+    ck_assert_int_eq(calls[0].result, REGISTRY_REFUSED_ADDRESS);
+    answers_to("WAIT 1 100", ":0\r\n");
+    registry_pipeline_read(pipeline);
+    ck_assert_uint_eq(unconfirmed(), 0);
+    ck_assert_uint_eq(logged(lines, "registry: "), 0);
+}
+END_TEST
+
+START_TEST(what_no_replica_has_is_answered_and_counted)
+{
+    static const struct {
+        const char *answer, *line;
+        unsigned lines;
+    } cases[] = {
+        {":0\r\n", "warn: registry: no replica has confirmed", 1},
+        {"-NOPERM this user has no permissions to run the 'wait' command\r\n", "grant +wait", 1},
+        {"+OK\r\n", "registry:", 0}, /* within a minute */
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        answers = 0;
+        confirms(3);
+        answers_to("WAIT", cases[i].answer);
+        has_answered(3);
+        all_are(3, REGISTRY_OK);
+        ck_assert_uint_eq(unconfirmed(), 3 * (i + 1));
+        ck_assert_uint_eq(logged(lines, cases[i].line), cases[i].lines);
+    }
+}
+END_TEST
+
+/* It may not be on any other node. */
+START_TEST(what_is_not_confirmed_is_asked_again_when_the_connection_ends)
+{
+    confirms(2);
+    registry_pipeline_read(pipeline);
+    played_redis_hang_up(&redis);
+    has_answered(2);
+    is_away(0, true);
+    is_away(1, true);
+    ck_assert_uint_eq(unconfirmed(), 0);
+
+    answers = 0;
+    connects();
+    confirms(1);
+    answers_to("WAIT", "-UNBLOCKED force unblock from blocking operation\r\n");
+    has_answered(1);
+    is_away(0, true);
+    ck_assert(!registry_pipeline_is_open(pipeline));
+}
+END_TEST
+
+START_TEST(a_confirmation_has_its_time)
+{
+    confirms(1);
+    registry_pipeline_read(pipeline);
+    now += 200;
+    ask(1, REGISTRY_CALL_UNREGISTER);
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 99), 1);
+    answers_to("WAIT", ":1\r\n");
+    has_answered(1);
+    now += 99;
+    sends_all();
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 299), 1);
+    ck_assert_int_eq(registry_pipeline_expire(pipeline, now + 300), -1);
+    is_away(1, true);
+}
+END_TEST
+
+UNIT_MAIN_WITH(
+    "registry_pipeline", setup, teardown, each_kind_has_its_answer, notifies_share_a_command,
+    so_many_notifies_share_a_command_and_no_more,
+    an_error_or_nonsense_answers_all_notifies_of_a_command,
+    notifies_are_asked_again_together_once_the_library_is_loaded, registers_share_a_command,
+    so_many_registers_share_a_command_and_no_more,
+    an_error_or_nonsense_answers_all_registers_of_a_command,
+    all_that_is_asked_goes_out_in_one_write_and_is_answered_in_order, an_answer_may_come_in_pieces,
+    what_is_left_goes_out_when_the_socket_takes_it, an_answer_may_ask_again, a_call_has_300_ms,
+    an_answer_to_no_question_closes_the_connection,
+    errors_that_concern_the_server_close_the_connection, errors_that_concern_a_call_do_not,
+    what_does_not_end_ends, many_answers_may_be_long_together,
+    a_library_that_is_missing_is_loaded_once_and_the_calls_asked_again,
+    a_library_that_does_not_help_is_loaded_once, a_library_that_cannot_be_loaded_is_why,
+    a_call_that_is_asked_again_has_no_more_time, an_idle_connection_that_redis_closes_costs_no_call,
+    calls_do_not_wait_for_a_connection_that_does_not_come,
+    a_connection_that_ends_answers_what_was_sent,
+    what_was_sent_may_have_run_when_the_connection_ends, what_waits_for_the_library_has_not_run,
+    what_redis_has_answered_is_not_away, what_was_done_is_answered_when_a_replica_has_it,
+    what_was_refused_waits_for_no_replica, what_no_replica_has_is_answered_and_counted,
+    what_is_not_confirmed_is_asked_again_when_the_connection_ends, a_confirmation_has_its_time)

@@ -2,10 +2,10 @@
  *
  * The worker's own thread must never block, and making a connection blocks (a look-up of the host's
  * name, connecting, asking whether the server may be used, loading our library). The aide has a
- * blocking registry of its own. It makes connections for the worker's pipelines, as soon as the last
- * one is lost and then every 250 ms until one is made; once a second it flushes the counters, and
- * reads the key of the address hashes again, so that all programs agree on it even after Redis has
- * lost its data; and it answers an operator's questions, each on a new connection, so that the
+ * blocking registry of its own. It makes connections for the worker's pipelines, as soon as the
+ * last one is lost and then every 250 ms until one is made; once a second it flushes the counters,
+ * and reads the key of the address hashes again, so that all programs agree on it even after Redis
+ * has lost its data; and it answers an operator's questions, each on a new connection, so that the
  * answer shows that Redis may be used now.
  *
  * All functions are for the worker's thread. */

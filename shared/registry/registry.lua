@@ -126,35 +126,24 @@ local function set_arrival(key, now, arrival)
   redis.call('SET', key, text_of(arrival), 'PX', text_of(ms_up(arrival - now)))
 end
 
--- Returns 0 and spends, or the microseconds to wait and leaves the bucket as it was.
+-- Returns 0 and spends, or the microseconds to wait and leaves the bucket as it was; then what it
+-- held, for unspend().
 local function spend(key, limit)
   local held = spend_full(key, limit)
-  if not held then return 0 end
+  if not held then return 0, held end
   local wait, arrival = look(held, limit)
-  if wait > 0 then return wait end
+  if wait > 0 then return wait, held end
   set_arrival(key, limit.now, arrival)
-  return 0
+  return 0, held
 end
 
--- The same of several buckets, { key, limit, word } each: spends all of them or none, and then
--- returns the first one's word and wait.
-local function spend_all(buckets)
-  local full, others = {}, {}
-  for _, bucket in ipairs(buckets) do
-    local key, limit, word = unpack(bucket)
-    local held = spend_full(key, limit)
-    if held then
-      local wait, arrival = look(held, limit)
-      if wait > 0 then
-        if #full > 0 then redis.call('DEL', unpack(full)) end
-        return word, wait
-      end
-      others[#others + 1] = { key, limit.now, arrival }
-    else
-      full[#full + 1] = key
-    end
+local function unspend(key, limit, held)
+  local arrival = tonumber(held) or 0
+  if arrival <= limit.now then
+    redis.call('DEL', key)
+  else
+    set_arrival(key, limit.now, arrival)
   end
-  for _, other in ipairs(others) do set_arrival(unpack(other)) end
 end
 
 local function spend_address(prefix, now, bucket, hash, interval, burst)
@@ -462,18 +451,15 @@ local function add_field(fields, name, value)
   fields[#fields + 1] = value
 end
 
-local function add_bucket(buckets, prefix, bucket, hash, limit, word)
-  if hash == '' then return end
-  buckets[#buckets + 1] = { address_limit_key(prefix, bucket, hash), limit, word }
-end
-
 -- What registers of one call share. What they count in, and the deferrals that they end, is written
 -- for all at once: settle_counts(), end_batch().
 local function register_batch_of(prefix, now, interval, burst, ttl_ms, most, new_interval, new_burst)
   local expiry = expiry_of(now, tonumber(ttl_ms))
   return { prefix = prefix, now = now, since = text_of(math.floor(now / 1000000)),
            expiry = expiry, expiry_text = text_of(expiry), most = tonumber(most),
+           address_limit = address_limit_key(prefix, 'register', ''),
            by_address = limit_of(now, interval, burst),
+           new_limit = address_limit_key(prefix, 'new', ''),
            by_new = limit_of(now, new_interval, new_burst), counted = {}, due = {} }
 end
 
@@ -503,17 +489,29 @@ local function change_room(batch, by)
   batch.room = batch.room and batch.room + by
 end
 
--- The word and wait of a limit that refuses it, or of what is short; nil where it may be written.
--- Who registers anew spends no limit of new pubkeys, nor does who cannot be registered.
+-- Spends the limits of a new pubkey, of an address and of its site if there is one, or none of them.
+local function spend_new(batch, hash, site)
+  if hash == '' then return 0 end
+  local key, limit = batch.new_limit .. hash, batch.by_new
+  local wait, held = spend(key, limit)
+  if wait > 0 or site == '' then return wait end
+  wait = spend(batch.new_limit .. site, limit)
+  if wait > 0 then unspend(key, limit, held) end
+  return wait
+end
+
+-- The word and wait of a limit that refuses it, then none is spent, or of what is short; nil where it
+-- may be written. Who registers anew spends no limit of new pubkeys, nor does who finds no room.
 local function refuse_register(batch, before, hash, new_hash, new_site)
-  local prefix, short, buckets = batch.prefix, not before and shortage(batch), {}
-  add_bucket(buckets, prefix, 'register', hash, batch.by_address, 'address')
-  if not before and not short then
-    add_bucket(buckets, prefix, 'new', new_hash, batch.by_new, 'new')
-    add_bucket(buckets, prefix, 'new', new_site, batch.by_new, 'new')
-  end
-  local refused, wait = spend_all(buckets)
-  return refused or short or nil, wait or 0
+  local short = not before and shortage(batch)
+  local key, limit, wait, held = batch.address_limit .. hash, batch.by_address, 0, nil
+  if hash ~= '' then wait, held = spend(key, limit) end
+  if wait > 0 then return 'address', wait end
+  if short then return short, 0 end
+  if not before then wait = spend_new(batch, new_hash, new_site) end
+  if wait == 0 then return nil end
+  if hash ~= '' then unspend(key, limit, held) end
+  return 'new', wait
 end
 
 -- Makes room for the registration of a pubkey.

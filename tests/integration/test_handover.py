@@ -305,6 +305,18 @@ def test_a_redis_without_a_keeper_is_taken_over(make_stack):
     assert contents(one) == digest
 
 
+def test_a_keeper_that_is_killed_is_followed_by_the_next(kept):
+    """Which finds the Redis that it has left, and takes over what it holds."""
+    pid, digest = fill(kept)
+    os.kill(kept.keeper.pid, signal.SIGKILL)
+    kept.keeper.wait()
+    assert kept.pid() == pid
+    kept.start(wait=False)
+    wait_until(lambda: kept.pid() not in (None, pid), what="a new Redis")
+    assert contents(kept) == digest
+    wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="the old one is gone")
+
+
 def test_without_a_keeper_it_says_so(make_stack):
     one = Kept(make_stack())
     one.stack.start_redis()

@@ -22,6 +22,8 @@ static const struct family {
     {"redis_errors_total", "counter", "Commands that Redis did not answer or refused."},
     {"registrations_unconfirmed_total", "counter",
      "Registers and unregisters that no replica has confirmed in time."},
+    {"primary_changes_total", "counter",
+     "Times that a process found another Redis to be the primary (with Sentinels)."},
     {"events_received_total", "counter", "Events that relays sent."},
     {"events_total", "counter", "What became of them."},
     {"frames_unusable_total", "counter", "Frames of relays that make no sense."},

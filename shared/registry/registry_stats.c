@@ -1,6 +1,16 @@
 #include "registry_stats.h"
 
+#include "redis/redis_primary.h"
 #include "registry_priv.h"
+
+/* redis/ counts them for the process. */
+static void take_primary_changes(struct stats *stats)
+{
+    uint64_t changes = redis_primary_changes();
+
+    stats_add(stats, STAT_PRIMARY_CHANGES,
+              changes - atomic_exchange(&stats->primary_changes, changes));
+}
 
 enum registry_result registry_flush_stats(struct registry *registry, struct stats *stats)
 {
@@ -10,6 +20,7 @@ enum registry_result registry_flush_stats(struct registry *registry, struct stat
     int64_t ignored;
     bool any = false;
 
+    take_primary_changes(stats);
     REGISTRY_BEGIN(registry, "add");
     for (int i = 0; i < STAT_COUNT; i++) {
         taken[i] = atomic_exchange_explicit(&stats->pending[i], 0, memory_order_relaxed);

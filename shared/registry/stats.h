@@ -47,12 +47,14 @@
     STATS_BACKENDS(STATS_BACKEND_WAKES, X)                                                   \
     X(PUSH_RETRIES, "push_retries", "push_retries_total", "")
 
-#define STATS_TROUBLE(X)                                                           \
-    X(REFUSED_ADDRESS, "refused_address", "refusals_total", "limiter=\"address\"") \
-    X(REFUSED_PUBKEY, "refused_pubkey", "refusals_total", "limiter=\"pubkey\"")    \
-    X(REFUSED_NEW, "refused_new", "refusals_total", "limiter=\"new\"")             \
-    X(REDIS_ERRORS, "redis_errors", "redis_errors_total", "")                      \
-    X(REGISTRATIONS_UNCONFIRMED, "registrations_unconfirmed", "registrations_unconfirmed_total", "")
+#define STATS_TROUBLE(X)                                                                         \
+    X(REFUSED_ADDRESS, "refused_address", "refusals_total", "limiter=\"address\"")               \
+    X(REFUSED_PUBKEY, "refused_pubkey", "refusals_total", "limiter=\"pubkey\"")                  \
+    X(REFUSED_NEW, "refused_new", "refusals_total", "limiter=\"new\"")                           \
+    X(REDIS_ERRORS, "redis_errors", "redis_errors_total", "")                                    \
+    X(REGISTRATIONS_UNCONFIRMED, "registrations_unconfirmed", "registrations_unconfirmed_total", \
+      "")                                                                                        \
+    X(PRIMARY_CHANGES, "primary_changes", "primary_changes_total", "")
 
 /* One counter a route and status. */
 #define STATS_ROUTE(X, ROUTE, route)                                          \
@@ -134,6 +136,7 @@ enum stats_counter {
 
 struct stats {
     _Atomic uint64_t pending[STAT_COUNT];
+    _Atomic uint64_t primary_changes; /* of those that redis_primary.h counts, are counted here */
 };
 
 static inline void stats_add(struct stats *stats, enum stats_counter which, uint64_t n)

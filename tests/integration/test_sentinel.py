@@ -158,6 +158,7 @@ def test_a_primary_that_dies(make_replicated, relay, phone):
     assert stack.workers.children() == workers and stack.listener.is_alive()
     for program in (stack.workers, stack.listener):
         assert lines_with(program, " warn: redis: the primary is ")
+    wait_until(lambda: stack.stat("primary_changes") == 3, what="two workers and a listener count it")
 
 
 def test_a_demoted_primary_is_left_while_it_goes_on_answering(make_replicated, relay, phone):

@@ -114,6 +114,12 @@ static void print_gauges(FILE *out, const struct registry_state *state)
                 out);
     print_series(out, "registrations", "platform=\"android\"", (double)state->android);
     print_series(out, "registrations", "platform=\"ios\"", (double)state->ios);
+    print_gauge(out, "lost",
+                "1 when Redis has lost its data, until the key `lost` is removed, or for "
+                "TOKEN_TTL_HOURS.",
+                state->lost);
+    print_gauge(out, "lost_registrations", "With them, registrations; 0: unknown.",
+                state->lost_registrations);
     print_gauge(out, "wakes_queued", "Wakes that wait or are under way.", state->queued);
     print_gauge(out, "wakes_inbox",
                 "Of these, wakes that no listener has taken yet; WAKES_MAX bounds them.",

@@ -39,6 +39,9 @@ static const char *warning_of(const struct registry_state *state)
         return "MAX_REGISTRATIONS is reached";
     if (state->queue_half_full)
         return "the inbox of wakes is half full: does a listener keep up?";
+    if (state->lost)
+        return "Redis has lost its data: phones with FCM stay silent until their next trade; when "
+               "you know why, DEL the key `lost`";
     if (listeners->relays_may_hide_wraps >= listeners->relays_connected)
         return "every relay may keep gift wraps back: see the listener's log";
     return "";

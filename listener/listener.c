@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@
 #define INSTANCE_DIGITS    16
 #define TAKEN_IDS_CAPACITY 131072 /* event ids, about 5 MB */
 #define MS_PER_HOUR        INT64_C(3600000)
+#define COUNT_EVERY_MS     60000
 
 struct listener {
     const struct settings *settings;
@@ -39,6 +41,9 @@ struct listener {
     char instance[INSTANCE_DIGITS + 1];
     bool beaten; /* the name in Redis is this process's */
     int64_t trimmed_ms;
+    struct registry_data data;        /* as last seen */
+    uint64_t registrations;           /* in it, COUNT_EVERY_MS ago at most */
+    int64_t count_ms;                 /* when they are to be counted again */
     char sweep[REGISTRY_CURSOR_SIZE]; /* where sweeping the endpoints goes on */
 };
 
@@ -125,16 +130,51 @@ static void trim_if_due(struct listener *listener)
         log_debug("listener: the counts of registrations are being tidied");
 }
 
-/* Whether Redis has lost its data since the last beat; the relays find out by themselves. */
+static void tell_loss(const struct listener *listener)
+{
+    const struct registry_data *data = &listener->data;
+    char registrations[64] = "an unknown number of registrations";
+
+    if (data->lost_registrations > 0)
+        (void)snprintf(registrations, sizeof registrations, "%" PRIu64 " registrations",
+                       data->lost_registrations);
+    log_error("listener: Redis has lost its data, %s among them: phones with FCM stay silent until "
+              "their next trade, phones with UnifiedPush are woken from the endpoint file; see why "
+              "(README, Upgrading Redis), then redis-cli DEL %slost",
+              registrations, listener->settings->redis_prefix);
+}
+
+/* Whether Redis has lost its data since the last beat, or before an operator has seen to that; the
+ * relays find out by themselves. */
 static void look_for_loss(struct listener *listener)
 {
     char candidate[REGISTRY_EPOCH_LEN + 1];
-    bool lost = false;
+    struct registry_data before = listener->data, *now = &listener->data;
 
     random_hex(candidate, REGISTRY_EPOCH_LEN);
-    if (registry_epoch(listener->registry, candidate, &lost) == REGISTRY_OK && lost)
+    if (registry_epoch(listener->registry, candidate, before.epoch, listener->registrations, now) !=
+        REGISTRY_OK)
+        return;
+    if (strcmp(now->epoch, before.epoch) != 0) {
+        listener->registrations = 0;
+        listener->count_ms = INT64_MIN;
+    }
+    if (now->lost_s != 0 &&
+        (now->lost_s != before.lost_s || now->lost_registrations != before.lost_registrations))
+        tell_loss(listener);
+    else if (now->is_new)
         log_warn("listener: Redis is empty (new, restarted or flushed): phones without an entry in "
                  "the endpoint file cannot be woken until they register again");
+}
+
+/* So that, when Redis loses them, somebody knows how many there were. */
+static void count_if_due(struct listener *listener)
+{
+    int64_t now = clock_monotonic_ms();
+
+    if (now >= listener->count_ms &&
+        registry_count(listener->registry, &listener->registrations) == REGISTRY_OK)
+        listener->count_ms = now + COUNT_EVERY_MS;
 }
 
 bool listener_beat(struct listener *listener)
@@ -159,6 +199,7 @@ bool listener_beat(struct listener *listener)
         listener->beaten = true;
         dispatcher_hold(listener->dispatcher, &lease);
         look_for_loss(listener);
+        count_if_due(listener);
         (void)registry_flush_stats(listener->registry, &listener->stats);
         trim_if_due(listener);
         (void)registry_endpoints_sweep(listener->registry, listener->sweep);

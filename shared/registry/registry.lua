@@ -74,6 +74,7 @@ local function stats_key(prefix) return prefix .. 'stats' end
 local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
 local function listeners_key(prefix) return prefix .. 'listeners' end
 local function epoch_key(prefix) return prefix .. 'epoch' end
+local function lost_key(prefix) return prefix .. 'lost' end
 local function cursor_key(prefix, relay, kind)
   return prefix .. 'cursor:' .. relay .. ':' .. kind
 end
@@ -1049,11 +1050,38 @@ local function do_adopt(keys, args)
   return adopted + adopt_waiting(keys[1], name, most - adopted)
 end
 
--- epoch(prefix; candidate): 1 if there was none: Redis has lost its data, or is new. The candidate
--- stands for the data from now on.
+-- That data were lost before these, with so many registrations, 0 where nobody has counted them; of
+-- several who have, the one who had more is right. Known for as long as those would have lived,
+-- unless an operator removes it.
+local function note_loss(prefix, registrations, ttl_ms)
+  local key = lost_key(prefix)
+  local noted = redis.call('HGET', key, 'registrations')
+  if noted and tonumber(noted) >= registrations then return end
+  if not noted then
+    redis.call('HSET', key, 'at', text_of(now_us() / 1000000))
+  end
+  redis.call('HSET', key, 'registrations', text_of(registrations))
+  if not noted then redis.call('PEXPIRE', key, ttl_ms) end
+end
+
+-- When data were lost, in Unix seconds, and how many registrations; 0 and 0 where none were.
+local function noted_loss(prefix)
+  local noted = redis.call('HMGET', lost_key(prefix), 'at', 'registrations')
+  return tonumber(noted[1] or 0), tonumber(noted[2] or 0)
+end
+
+-- epoch(prefix; candidate, epoch that the caller knows or '', registrations that he has counted in
+-- it, ttl ms): { 1 if there was none: Redis has lost its data, or is new, else 0; the epoch, which is
+-- the candidate in the first case; what has been lost: at, registrations }
 local function do_epoch(keys, args)
-  local candidate = args[1]
-  return redis.call('SET', epoch_key(keys[1]), candidate, 'NX') and 1 or 0
+  local candidate, known, counted, ttl_ms = unpack(args)
+  local prefix, key = keys[1], epoch_key(keys[1])
+  local is_new = redis.call('SET', key, candidate, 'NX') and 1 or 0
+  local epoch = redis.call('GET', key)
+  if known ~= '' and known ~= epoch and tonumber(counted) > 0 then
+    note_loss(prefix, tonumber(counted), ttl_ms)
+  end
+  return { is_new, epoch, noted_loss(prefix) }
 end
 
 -- Moves the cursor of one kind of a relay's events, where all between the two moments has been
@@ -1112,8 +1140,8 @@ local function count_waiting(prefix)
 end
 
 -- state(prefix): { live registrations of each platform, length of the inbox, wakes that wait, 1 where
--- new registrations are refused for want of memory, 1 where an operator holds pushing, the
--- listeners' sums }
+-- new registrations are refused for want of memory, 1 where an operator holds pushing, when data
+-- were lost in Unix seconds or 0, how many registrations or 0, the listeners' sums }
 local function do_state(keys)
   local now = now_us()
   local values = count_live(keys[1], now)
@@ -1121,6 +1149,7 @@ local function do_state(keys)
   values[#values + 1] = count_waiting(keys[1])
   values[#values + 1] = is_short_of_memory(now) and 1 or 0
   values[#values + 1] = is_paused(keys[1]) and 1 or 0
+  values[#values + 1], values[#values + 2] = noted_loss(keys[1])
   for _, each in ipairs(sum_listeners(keys[1])) do values[#values + 1] = each end
   return values
 end
@@ -1220,6 +1249,7 @@ local function do_endpoints_load(keys, args)
   local prefix, now = keys[1], now_us()
   if not is_loading(prefix, name, instance) then return 0 end
   local expiry = ms_down(now) + tonumber(ttl_ms)
+  if #args >= 4 then note_loss(prefix, 0, ttl_ms) end -- there were data that had these endpoints
   for i = 4, #args, 5 do
     local device_id, url, since, mark, turn = unpack(args, i, i + 4)
     local pubkey, encrypted = stand_in(device_id), mark ~= ''

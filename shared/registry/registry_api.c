@@ -6,7 +6,7 @@
 #include "registry_priv.h"
 
 #define LISTENER_SUMS 6                   /* of registry.lua's sum_listeners() */
-#define STATE_VALUES  (6 + LISTENER_SUMS) /* of `state`, and before the counters in `metrics` */
+#define STATE_VALUES  (8 + LISTENER_SUMS) /* of `state`, and before the counters in `metrics` */
 
 const char *platform_name(enum platform platform)
 {
@@ -56,7 +56,9 @@ static void set_state(const struct registry *registry, struct registry_state *st
         .queued = values[2] + values[3],
         .memory_short = values[4] != 0,
         .paused = values[5] != 0,
-        .listeners = listeners_of(values + 6),
+        .lost = values[6] != 0,
+        .lost_registrations = values[7],
+        .listeners = listeners_of(values + 8),
         .redis_full = redis_is_full(registry->redis),
         .registrations_full = values[0] + values[1] >= (uint64_t)settings->max_registrations,
         .queue_half_full = values[2] >= (uint64_t)settings->wakes_max / 2};

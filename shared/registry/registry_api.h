@@ -31,10 +31,12 @@ struct registry_listeners {
 };
 
 struct registry_state {
-    uint64_t android, ios; /* live registrations */
-    uint64_t inbox;        /* wakes that no listener has taken yet */
-    uint64_t queued;       /* wakes that wait or are under way, those included */
-    bool paused;           /* an operator holds pushing */
+    uint64_t android, ios;       /* live registrations */
+    uint64_t inbox;              /* wakes that no listener has taken yet */
+    uint64_t queued;             /* wakes that wait or are under way, those included */
+    bool paused;                 /* an operator holds pushing */
+    bool lost;                   /* Redis has lost its data, which no operator has seen to yet, */
+    uint64_t lost_registrations; /* and so many registrations; 0: unknown */
     struct registry_listeners listeners;
     /* For each of these requests are answered 503. */
     bool redis_full;         /* its maxmemory is reached */

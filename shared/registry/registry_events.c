@@ -82,17 +82,42 @@ enum registry_result registry_relay_events(struct registry *registry,
 
 /* ---- Epoch and cursors ----------------------------------------------------------------------- */
 
-enum registry_result registry_epoch(struct registry *registry, const char *candidate, bool *lost)
+/* { 1 where it is new, epoch, when data were lost, how many registrations } */
+static bool read_data(const redisReply *reply, struct registry_data *data)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4 ||
+        reply->element[0]->type != REDIS_REPLY_INTEGER ||
+        reply->element[1]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->len != REGISTRY_EPOCH_LEN ||
+        reply->element[2]->type != REDIS_REPLY_INTEGER || reply->element[2]->integer < 0 ||
+        reply->element[3]->type != REDIS_REPLY_INTEGER || reply->element[3]->integer < 0)
+        return false;
+    data->is_new = reply->element[0]->integer == 1;
+    memcpy(data->epoch, reply->element[1]->str, sizeof data->epoch);
+    data->lost_s = reply->element[2]->integer;
+    data->lost_registrations = (uint64_t)reply->element[3]->integer;
+    return true;
+}
+
+enum registry_result registry_epoch(struct registry *registry, const char *candidate,
+                                    const char *known, uint64_t counted, struct registry_data *data)
 {
     struct registry_command *command = &registry->command;
-    int64_t drawn = 0;
+    redisReply *reply;
     enum registry_result result;
 
     REGISTRY_BEGIN(registry, "epoch");
     registry_add(command, candidate);
-    result = registry_call_for_integer(registry, &drawn);
-    *lost = result == REGISTRY_OK && drawn == 1;
-    return result;
+    registry_add(command, known);
+    registry_add_number(command, (int64_t)counted);
+    registry_add(command, registry->words.token_ttl_ms);
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    if (!read_data(reply, data))
+        return registry_unexpected_reply(reply);
+    freeReplyObject(reply);
+    return REGISTRY_OK;
 }
 
 /* Nil and an empty string are no moment. */

@@ -47,9 +47,22 @@ enum registry_result registry_relay_events(struct registry *registry,
 
 #define REGISTRY_EPOCH_LEN 16 /* hexadecimal digits, drawn at random */
 
-/* Gives the data in Redis a name where it has none: *lost then says that Redis has lost all it had
- * (or is new). `candidate` is REGISTRY_EPOCH_LEN digits. */
-enum registry_result registry_epoch(struct registry *registry, const char *candidate, bool *lost);
+/* Which data Redis has. */
+struct registry_data {
+    char epoch[REGISTRY_EPOCH_LEN + 1]; /* "": not known yet */
+    bool is_new;                        /* it had none: it has lost them, or is new */
+    int64_t lost_s; /* when data were lost, in Unix seconds; 0: never, or an operator knows, or
+                       TOKEN_TTL_HOURS have passed */
+    uint64_t lost_registrations; /* with them; 0: nobody had counted them */
+};
+
+/* Gives the data in Redis a name where they have none. `candidate` is REGISTRY_EPOCH_LEN digits.
+ * `known` is the epoch that this process has seen before, and `counted` how many registrations:
+ * where both are there and the epoch is another, it is noted that so many are lost, once for all
+ * listeners. */
+enum registry_result registry_epoch(struct registry *registry, const char *candidate,
+                                    const char *known, uint64_t counted,
+                                    struct registry_data *data);
 
 /* What has been taken of one kind of a relay's events. Moments are Unix milliseconds by Redis's
  * clock, or REGISTRY_NO_MOMENT. */

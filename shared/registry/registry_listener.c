@@ -44,6 +44,21 @@ enum registry_result registry_leave(struct registry *registry, const char *insta
     return registry_call_for_integer(registry, &ignored);
 }
 
+enum registry_result registry_count(struct registry *registry, uint64_t *registrations)
+{
+    uint64_t counts[2]; /* of each platform */
+    redisReply *reply;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "count");
+    result = registry_send(registry, &reply);
+    if (result == REGISTRY_OK)
+        result = registry_read_numbers(reply, counts, 2);
+    if (result == REGISTRY_OK)
+        *registrations = counts[0] + counts[1];
+    return result;
+}
+
 enum registry_result registry_trim(struct registry *registry, int64_t *trimmed)
 {
     *trimmed = 0;

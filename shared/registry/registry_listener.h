@@ -36,6 +36,9 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
  * the heartbeat to expire. To be called by a process that has been replaced, too. */
 enum registry_result registry_leave(struct registry *registry, const char *instance, bool ended);
 
+/* How many registrations live. */
+enum registry_result registry_count(struct registry *registry, uint64_t *registrations);
+
 /* Tidies what counts the registrations, some of it. *trimmed is 0 when there is nothing left to do:
  * call again until then. */
 enum registry_result registry_trim(struct registry *registry, int64_t *trimmed);

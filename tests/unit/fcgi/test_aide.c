@@ -15,6 +15,9 @@
 #define KEY_B       "b0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
 #define PATIENCE_MS 20000
 
+/* What registry.lua answers to `state`, which is what its answer to `metrics` begins with. */
+#define STATE_VALUES 14
+
 /* What it answers to ROLE, CONFIG GET and SET then. */
 #define PERSISTING                                                          \
     "*1\r\n$6\r\nmaster\r\n"                                                \
@@ -65,10 +68,10 @@ static void answer_command(const struct played_redis *connection, const char *co
         (void)pthread_mutex_lock(&holds_states);
         (void)pthread_mutex_unlock(&holds_states);
         states++;
-        answer_numbers(connection, 12);
+        answer_numbers(connection, STATE_VALUES);
     } else if (strstr(command, "_metrics ") != NULL) {
         metrics++;
-        answer_numbers(connection, 12 + STAT_COUNT);
+        answer_numbers(connection, STATE_VALUES + STAT_COUNT);
     } else if (strstr(command, "_add ") != NULL) {
         flushes++;
         played_redis_write(connection, ":1\r\n");
@@ -346,7 +349,7 @@ START_TEST(questions_that_wait_share_an_answer_on_a_new_connection)
     ck_assert_uint_eq(metrics, 1);
     ck_assert_uint_ge(greeted, 4); /* the pipeline's is one, and a tick may have made one */
     ck_assert_uint_eq(questions[3].metrics.state.ios, 1);
-    ck_assert_uint_eq(questions[2].metrics.counter[0], 12);
+    ck_assert_uint_eq(questions[2].metrics.counter[0], STATE_VALUES);
     ck_assert(is_open());
 }
 END_TEST

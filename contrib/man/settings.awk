@@ -1,6 +1,9 @@
 # Makes the settings that a program's --help shows into a list of mdoc(7).
 
+# A sentence a line, as mdoc wants it.
 function line(text) {
+    while (match(text, /[.] [A-Z]/))
+        text = substr(text, 1, RSTART) "\n" substr(text, RSTART + 2)
     gsub(/\\/, "\\e", text)
     sub(/^[.']/, "\\\\\\&&", text)
     print text

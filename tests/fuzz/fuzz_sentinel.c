@@ -77,7 +77,7 @@ static void check_choice(const struct redis_sentinel_answer *answers, size_t cou
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct redis_sentinel_answer answers[ANSWERS_MAX];
+    static struct redis_sentinel_answer answers[ANSWERS_MAX];
     struct redis_wire wire = {.context = NULL};
     char *url = fuzz_line(&data, &size);
     redisReply *reply = NULL;

@@ -1,6 +1,6 @@
 """Both programs and Sentinel: they find the primary, leave one that is demoted while it goes on
 answering, and never use a node that no Sentinel names. (What is kept of the data in a fail-over is
-in test_fail_over.py.)"""
+in test_failover.py.)"""
 import contextlib
 import threading
 import time

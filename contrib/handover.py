@@ -143,6 +143,9 @@ class HandOver:
             self._check()
             if self._process.poll() is not None:
                 raise Failed("the new server has ended: its log says why")
+            # Its child, which writes the copy, may keep its connections for a while.
+            if has_ended(self._old_process):
+                raise Failed("the old server has died before it was copied")
             if self._relay.ended:
                 raise Failed(f"{self._new.version()} cannot copy what {self._old.version()} "
                              "holds: its log says why (a format that it cannot read, an ACL)")
@@ -225,12 +228,15 @@ class HandOver:
             os.unlink(self._new_path)
         try:
             # On a connection of its own: the other may be in the middle of an answer.
-            if (old := serving(self._path, self._login)):
+            if not self._old_has_ended() and (old := serving(self._path, self._login)):
                 old.call("CLIENT", "UNPAUSE")
                 self._release_pushing(old)
                 old.close()
         except (OSError, RedisError):
             pass  # it has gone
+
+    def _old_has_ended(self):
+        return self._old_process is not None and has_ended(self._old_process)
 
     # ---- What follows once it is done
 

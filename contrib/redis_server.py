@@ -1,5 +1,5 @@
-"""redis_server: a redis-server as redis-handover sees it: its process, its configuration, a connection
-to it, and the way on which another copies it. Standard library only."""
+"""redis_server: a redis-server as redis-handover sees it: its process, its configuration, a
+connection to it, and the way on which another copies it. Standard library only."""
 import contextlib
 import glob
 import os

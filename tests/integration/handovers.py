@@ -1,5 +1,5 @@
-"""handovers: a stack whose Redis has a keeper (contrib/redis-handover), and a load that keeps count of
-what must be there and what must be pushed, while Redis is replaced."""
+"""handovers: a stack whose Redis has a keeper (contrib/redis-handover), and a load that keeps count
+of what must be there and what must be pushed, while Redis is replaced."""
 import collections
 import os
 import re
@@ -82,7 +82,7 @@ class Kept:
         output, _ = process.communicate(timeout=60)
         return process.returncode, output
 
-    def slowly(self, keys=1000, ms=1000):
+    def slowly(self, keys=1000, ms=30_000):
         """From now on a copy takes so long, for a test to do something meanwhile."""
         pipeline = self.redis.pipeline()
         for n in range(keys):
@@ -104,8 +104,8 @@ class Kept:
 
 
 class Load:
-    """Phones register, and each is woken once: by a notify or by a gift wrap. Meanwhile strangers are
-    notified all the time, which shows for how long the API answers 503. In threads of its own."""
+    """Phones register, and each is woken once: by a notify or by a gift wrap. Meanwhile strangers
+    are notified all the time, which shows for how long the API answers 503. In threads of its own."""
 
     def __init__(self, stack, phone, relay):
         self._stack, self._phone, self._relay = stack, phone, relay

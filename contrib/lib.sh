@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What contrib/quickstart, contrib/check and tests/debian/run share: messages, Debian packages, the
+# What contrib/quickstart, contrib/check, contrib/build-deb and tests/debian/run share: messages, Debian packages, the
 # build.
 # Sourced, not run; the caller has set -euo pipefail.
 
@@ -25,6 +25,10 @@ readonly TEST_PACKAGES=(
 # Without which the tests of it are skipped: Debian 13 has no h2o.
 # shellcheck disable=SC2034
 readonly OPTIONAL_TEST_PACKAGES=(h2o)
+
+# What a Debian package is made with.
+# shellcheck disable=SC2034
+readonly DEB_PACKAGES=(debhelper dpkg-dev fakeroot)
 
 say() {
     printf 'mostro-push: %s\n' "$*"
@@ -71,17 +75,21 @@ install_packages() {
         die "apt-get could not install ${missing[*]}"
 }
 
-# Builds in DIR, with further arguments for configure. The tree itself is left as it is: the build
-# works on a copy in DIR/source, whose files keep their times, so that only what has changed since
-# the last call is built again.
-build_programs() {
-    local dir=$1 source=$1/source
-    shift
-    mkdir -p "$source"
+# Copies what programs and packages are built from to DIR; the files keep their times.
+copy_tree() { # DIR
+    mkdir -p "$1"
     tar -C "$TREE" --exclude=__pycache__ --exclude='*.[oa]' -cf - \
         .ci .clang-format LICENSE Makefile.am README configure.ac lighttpd.conf.example \
         contrib fcgi listener shared tests |
-        tar -C "$source" -xf -
+        tar -C "$1" -xf -
+}
+
+# Builds in DIR, with further arguments for configure. The tree itself is left as it is: the build
+# works on a copy in DIR/source, so that only what has changed since the last call is built again.
+build_programs() {
+    local dir=$1 source=$1/source
+    shift
+    copy_tree "$source"
     if [[ ! -e $source/configure || $source/configure.ac -nt $source/configure ]]; then
         (cd "$source" && autoreconf -i)
     fi

@@ -577,22 +577,6 @@ local function do_registers(keys, args)
   return answers
 end
 
--- register(prefix; hash, interval, burst, pubkey, ttl ms, most registrations, platform, token,
---          p256dh, auth [, device id [, pubkey of the node [, interval, burst, hash and site's hash
---          of new pubkeys]]]): one register, { word, wait }, as it was called before there was
--- `registers`: by workers of before, which may serve on beside newer ones
-local function do_register(keys, args)
-  local hash, interval, burst, pubkey, ttl_ms, most, platform, token, p256dh, auth, device_id,
-        mostro_pubkey, new_interval, new_burst, new_hash, new_site = unpack(args)
-  local batch = register_batch_of(keys[1], now_us(), interval, burst, ttl_ms, most,
-                                  new_interval or 1, new_burst or 1)
-  local word, wait = register_one(batch, hash, pubkey, platform, token, p256dh, auth,
-                                  device_id or '', mostro_pubkey or '', new_hash or '',
-                                  new_site or '')
-  end_batch(batch)
-  return { word, wait }
-end
-
 -- Whether there was one.
 local function remove(prefix, pubkey)
   local now, before = now_us(), held_registration(prefix, pubkey)
@@ -1346,7 +1330,6 @@ end
 
 register('spend', do_spend)
 register('notify', do_notify)
-register('register', do_register)
 register('registers', do_registers)
 register('unregister', do_unregister, { 'allow-oom' })
 register('count', do_count, { 'no-writes' })

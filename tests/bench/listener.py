@@ -26,7 +26,7 @@ from certificates import Authority  # noqa: E402
 from google import Google  # noqa: E402
 from raw_relay import RawRelay  # noqa: E402
 from rig import row, run  # noqa: E402
-from stack import LISTENER, Stack, wait_until  # noqa: E402
+from stack import LISTENER, Stack, registering, wait_until  # noqa: E402
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "20000"))
 COPIES = 10
@@ -120,8 +120,7 @@ class Rig:
     def register(self, endpoints):
         pipeline = self.redis.pipeline(transaction=False)
         for pubkey, token in endpoints.items():
-            pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, pubkey, 10**8, 10**7,
-                           "android", token, "", "")
+            pipeline.fcall(*registering(pubkey, 10**8, token, most=10**7))
         pipeline.execute()
 
     def cpu_s(self):

@@ -20,7 +20,7 @@ import time
 # rig first: it says where the others are
 from rig import command, row, run
 from certificates import Authority, openssl
-from stack import LISTENER, Stack, wait_until
+from stack import LISTENER, Stack, registering, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 DELAY_MS = 50
@@ -86,8 +86,8 @@ class Rig:
         pipe = subprocess.Popen(["redis-cli", "-s", self.stack.socket, "--pipe"],
                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         for i in range(PHONES):
-            pipe.stdin.write(command("FCALL", "mostro3_register", 1, "mostro:", "", 1, 1, pubkey(i),
-                                     172800000, PHONES, "android", device_token(i), "", ""))
+            pipe.stdin.write(command("FCALL", *registering(pubkey(i), 172800000, device_token(i),
+                                                           most=PHONES)))
         pipe.stdin.close()
         assert pipe.wait() == 0
 

@@ -74,6 +74,13 @@ def preloaded(name, directory):
     return {"LD_PRELOAD": str(library), "ASAN_OPTIONS": options}
 
 
+def registering(pubkey, ms, token="token-1", platform="android", device_id="", most=1_000_000):
+    """A call of the function with which a worker registers phones, for redis.fcall(): one phone,
+    for so long, without limits. It answers ["ok", 0]."""
+    return ["mostro3_registers", 1, "mostro:", 1, 1, ms, most, 1, 1,
+            "", pubkey, platform, token, "", "", device_id, "", "", ""]
+
+
 class Program:
     """A process (and its children) in a session of its own, with its output in one log. `stdin` is
     what it reads, or an open file or socket to be its descriptor 0."""

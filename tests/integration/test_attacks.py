@@ -7,7 +7,7 @@ import pytest
 
 import nostr
 from loopback import HOST, Port
-from stack import preloaded, wait_until
+from stack import preloaded, registering, wait_until
 from test_isolation import Dribbler
 from test_outages import Tarpits, many
 
@@ -110,8 +110,8 @@ class Flood(threading.Thread):
             with self._redis.pipeline(transaction=False) as pipeline:
                 for _ in range(each):
                     pubkey, url = nostr.new_pubkey(), self._hosts.endpoint(f"x{self.woken}")
-                    pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, pubkey, FOR_MS,
-                                   1_000_000, "android", url, "", "", f"{self.woken:032x}")
+                    pipeline.fcall(*registering(pubkey, FOR_MS, url,
+                                                device_id=f"{self.woken:032x}"))
                     pipeline.xadd("mostro:wakes", {"pk": pubkey, "via": "relay",
                                                    "not_before": int(time.time() * 1000)})
                     self.woken += 1

@@ -9,7 +9,7 @@ import pytest
 import nostr
 from phone import Phone
 from relay import Relay
-from stack import preloaded, wait_until
+from stack import preloaded, registering, wait_until
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -506,8 +506,7 @@ def register_all(stack, registrations):
     """As the API does, but without HTTP: thousands of times."""
     pipeline = stack.redis.pipeline(transaction=False)
     for pubkey, endpoint in registrations.items():
-        pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, pubkey, 48 * HOUR * 1000,
-                       10**6, "android", endpoint, "", "")
+        pipeline.fcall(*registering(pubkey, 48 * HOUR * 1000, endpoint))
     pipeline.execute()
 
 

@@ -28,9 +28,7 @@ class Registry:
         return self.redis.fcall(f"mostro3_{name}", 1, "mostro:", *arguments)
 
     def register(self, pubkey, platform="android", ms=STEP, token="token-1", device_id=""):
-        answer = self.call("register", "", 1, 1, pubkey, ms, 1_000_000, platform, token, "", "",
-                           device_id)
-        assert answer == ["ok", 0]
+        assert self.register_all((pubkey, platform, token, device_id), ms=ms) == ["ok"]
 
     def register_all(self, *phones, ms=STEP, most=1_000_000):
         """In one call, as a worker does; a phone is (pubkey, platform, token, device id), or a

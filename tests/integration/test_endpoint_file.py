@@ -11,7 +11,7 @@ import pytest
 
 import nostr
 import web_push
-from stack import wait_until
+from stack import registering, wait_until
 
 NAME = "data/unifiedpush_endpoints.json"
 LARGEST = 64 * 1024 * 1024
@@ -48,8 +48,7 @@ def wait_for(stack, *wanted, timeout=5):
 
 def register_for(stack, pubkey, url, ms):
     """As the responder does it, but to the millisecond: others expire at whole five minutes."""
-    stack.redis.fcall("mostro3_register", 1, "mostro:", "", 1, 1, pubkey, HOUR_MS, 1_000_000,
-                      "android", url, "", "", device_id(url))
+    stack.redis.fcall(*registering(pubkey, HOUR_MS, url, device_id=device_id(url)))
     users, expiry = f"mostro:endpoint:{device_id(url)}", int(time.time() * 1000) + ms
     stack.redis.zadd(users, {pubkey: expiry})
     stack.redis.pexpireat(users, int(stack.redis.zrange(users, -1, -1, withscores=True)[0][1]))
@@ -153,8 +152,8 @@ def test_many_endpoints(kept, phone):
     known = [phone.endpoint() for _ in range(3000)]
     with kept.redis.pipeline(transaction=False) as pipeline:
         for url in known:
-            pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, nostr.new_pubkey(),
-                           TTL_MS, 1_000_000, "android", url, "", "", device_id(url))
+            pipeline.fcall(*registering(nostr.new_pubkey(), TTL_MS, url,
+                                        device_id=device_id(url)))
         pipeline.execute()
     wait_for(kept, *known)
 

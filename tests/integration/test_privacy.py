@@ -308,7 +308,7 @@ def test_the_function_of_notify_never_mentions_registrations():
     reached = reached_from(callback, functions)
     # The reading of the file works:
     assert {"spend", "note_deferred", "queue_wake", "pubkey_limit_key"} < reached
-    assert "token_key" in reached_from("do_register", functions)
+    assert "token_key" in reached_from("do_registers", functions)
     assert len(functions) == len(re.findall(r"\bfunction \w+\(", code))
 
     text = "\n".join(functions[name] for name in reached)

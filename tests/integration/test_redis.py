@@ -19,7 +19,7 @@ import redis
 import nostr
 from loopback import HOST, Port
 from phone import Answer
-from stack import FCGI, SLOW, TOP, preloaded, wait_until
+from stack import FCGI, SLOW, TOP, preloaded, registering, wait_until
 
 UNAVAILABLE = '{"success":false,"message":"service unavailable"}'
 REGISTERED = '{"success":true,"message":"Token registered successfully","platform":"%s"}'
@@ -720,9 +720,9 @@ def test_the_memory_of_a_registration(make_stack):
         pipeline = client.pipeline(transaction=False)
         for _ in range(REGISTRATIONS // 1000):
             for i in range(1000):
-                pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, secrets.token_hex(32),
-                               48 * 3600 * 1000, 1_000_000, "ios" if i % 3 == 0 else "android",
-                               secrets.token_urlsafe(123)[:163], "", "")
+                pipeline.fcall(*registering(
+                    secrets.token_hex(32), 48 * 3600 * 1000, secrets.token_urlsafe(123)[:163],
+                    "ios" if i % 3 == 0 else "android"))
             assert pipeline.execute() == [[b"ok", 0]] * 1000
     each = (used() - before) / REGISTRATIONS
     print(f"{each:.1f} bytes a registration")
@@ -1010,8 +1010,7 @@ def register_until_refused(stack):
     while answers <= {("ok", 0)}:
         with stack.redis.pipeline(transaction=False) as pipeline:
             for _ in range(1000):
-                pipeline.fcall("mostro3_register", 1, "mostro:", "", 1, 1, nostr.new_pubkey(),
-                               DAY * 1000, 1_000_000, "android", "t" * 4096, "", "")
+                pipeline.fcall(*registering(nostr.new_pubkey(), DAY * 1000, "t" * 4096))
             answers |= {tuple(answer) for answer in pipeline.execute()}
     return answers
 

@@ -36,6 +36,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "measured: its verdict is about time or memory")
     config.addinivalue_line("markers", "long: only with contrib/check --long")
     config.addinivalue_line("markers", "peers: its verdict is about what other programs send us")
+    config.addinivalue_line("markers", "servers: its verdict is about what servers of Redis and the "
+                                       "scripts around them do")
 
 
 @pytest.fixture(scope="session", autouse=True)

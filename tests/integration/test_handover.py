@@ -20,6 +20,7 @@ from loopback import HOST, Port
 from stack import BUILD_DIR, REDIS_SERVER, TOP, wait_until
 from test_redis import PASSWORDS, acl_user, hashed
 
+pytestmark = pytest.mark.servers
 HELD = "mostro:paused"
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from stack import wait_until
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture
 def service(make_replicated):

@@ -7,6 +7,8 @@ import redis
 
 from stack import wait_until
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture
 def stack(make_replicated):

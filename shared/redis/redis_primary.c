@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bell.h"
+#include "base/clock.h"
 #include "base/must.h"
 #include "base/thread.h"
 #include "log/log.h"
@@ -113,13 +114,14 @@ void redis_primary_leave(struct redis_primary **primary)
 /* ---- What is known; all under the lock ---------------------------------------------------------
  */
 
-static void leave_others(struct redis_primary *primary)
+/* All connections but those to this node, which may be NULL. */
+static void leave_others(struct redis_primary *primary, const struct redis_node *node)
 {
     struct redis_membership *member;
 
     LIST_FOREACH(member, &primary->members, next)
     {
-        if (redis_node_is_same(&member->node, &primary->primary))
+        if (node != NULL && redis_node_is_same(&member->node, node))
             continue;
         atomic_store(&member->has_ended, true);
         (void)shutdown(member->fd, SHUT_RDWR);
@@ -141,10 +143,29 @@ static void change_to(struct redis_primary *primary, const struct redis_node *no
         log_info("redis: the primary is %s", now);
     primary->has_primary = true;
     if (primary->is_used) {
-        leave_others(primary);
+        leave_others(primary, &primary->primary);
         atomic_fetch_add(&changes, 1);
     }
     primary->is_used = false;
+    primary->suspended_until_ms = 0;
+}
+
+void redis_primary_suspend(struct redis_primary *primary, int64_t now_ms)
+{
+    (void)pthread_mutex_lock(&primary->lock);
+    primary->suspended_until_ms = now_ms + REDIS_PRIMARY_SUSPENDED_MS;
+    leave_others(primary, NULL);
+    (void)pthread_mutex_unlock(&primary->lock);
+}
+
+static bool is_suspended(const struct redis_primary *primary,
+                         struct redis_sentinel_trouble *trouble)
+{
+    if (clock_monotonic_ms() >= primary->suspended_until_ms)
+        return false;
+    trouble->what = "its Sentinels are making another one the primary";
+    trouble->refused = false;
+    return true;
 }
 
 void redis_primary_learn(struct redis_primary *primary, const struct redis_primary_news *news)
@@ -227,6 +248,8 @@ bool redis_primary_find(struct redis_primary *primary, bool other, struct redis_
         *node = other ? primary->answer.primary : primary->primary;
         if (!is_known)
             say_why(primary, trouble);
+        else
+            is_known = !is_suspended(primary, trouble);
     }
     (void)pthread_mutex_unlock(&primary->lock);
     return is_known;
@@ -268,6 +291,8 @@ struct redis_membership *redis_primary_settle(struct redis_primary *primary,
     (void)pthread_mutex_lock(&primary->lock);
     if (!ask(primary)) {
         say_why(primary, trouble);
+    } else if (is_suspended(primary, trouble)) {
+        member = NULL;
     } else if (is_named(primary, node) || redis_node_is_same(node, &primary->primary) ||
                (from != NULL && may_hop(primary, from, node))) {
         change_to(primary, node);

@@ -2,8 +2,8 @@
  *
  * A process has one of these, which all its connections share. Its thread keeps two connections to
  * every Sentinel (redis_sentinel_link.h): over one it asks twice a second whom that one names, over
- * the other it hears of +switch-master, which makes it ask at once. What counts where they disagree
- * is in redis_sentinel.h.
+ * the other it hears of +switch-master, which makes it ask at once, and of
+ * +failover-state-send-slaveof-noone. What counts where they disagree is in redis_sentinel.h.
  *
  * A connection may be used when the node was named before it was made, says itself that it is a
  * primary, and is still named when asked anew after that. A node that no Sentinel names is not
@@ -11,6 +11,11 @@
  * seconds, and acknowledges what is lost then. One hop is allowed: where the named node is a
  * replica of another, and that one is a node of the same service and says that it is a primary, it
  * is used. Redis's own FAILOVER leaves things so, until the Sentinels follow half a minute later.
+ *
+ * A fail-over of which an operator tells the Sentinels (SENTINEL FAILOVER) makes a replica the
+ * primary a second before they say so, and the old one acknowledges meanwhile what nobody will know
+ * of. So it is left a tenth of a second before that, when the Sentinel in charge says that it is
+ * about to, and Redis is away until another node is named.
  *
  * As soon as another node is the primary, every connection to the one before is shut down, so that
  * whoever waits for it wakes. A Sentinel that stops to answer costs each new connection a moment

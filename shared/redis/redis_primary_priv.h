@@ -34,7 +34,8 @@ struct redis_primary {
     struct redis_sentinel_answer answer;
     struct redis_sentinel_trouble trouble;
     bool has_primary, is_used;
-    struct redis_node primary; /* the one named, or where a hop has led */
+    struct redis_node primary;  /* the one named, or where a hop has led */
+    int64_t suspended_until_ms; /* the primary is not used; see redis_primary_suspend() */
     struct redis_memberships members;
 };
 
@@ -46,6 +47,11 @@ struct redis_primary_news {
 };
 
 void redis_primary_learn(struct redis_primary *primary, const struct redis_primary_news *news);
+
+/* A replica is about to be made the primary: the present one is left now, and not used until the
+ * Sentinels name another, or for so long, if none is. */
+#define REDIS_PRIMARY_SUSPENDED_MS 5000
+void redis_primary_suspend(struct redis_primary *primary, int64_t now_ms);
 
 /* The thread; `arg` is the primary. */
 void *redis_primary_watch(void *arg);

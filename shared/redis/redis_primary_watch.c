@@ -148,15 +148,18 @@ static int64_t earlier(int64_t one, int64_t other)
 static int64_t run_all(struct watcher *watcher, int64_t now_ms)
 {
     int64_t next_ms = INT64_MAX;
-    bool has_heard = false;
+    enum redis_sentinel_news news = REDIS_SENTINEL_NO_NEWS, heard;
 
     for (size_t i = 0; i < watcher->count; i++) {
         struct redis_sentinel_link *hears = watcher->sentinels[i].hears;
 
         next_ms = earlier(next_ms, redis_sentinel_link_run(hears, 0, now_ms));
-        has_heard |= redis_sentinel_link_has_heard(hears);
+        heard = redis_sentinel_link_heard(hears);
+        news = heard > news ? heard : news;
     }
-    if (has_heard)
+    if (news == REDIS_SENTINEL_SWITCHES)
+        redis_primary_suspend(watcher->primary, now_ms);
+    if (news == REDIS_SENTINEL_SWITCHED)
         ask_anew(watcher);
     for (size_t i = 0; i < watcher->count; i++)
         next_ms = earlier(next_ms, redis_sentinel_link_run(watcher->sentinels[i].asks,

@@ -129,20 +129,38 @@ static bool says(const redisReply *reply, const char *text)
 }
 
 /* "service host port host port" */
-bool redis_sentinel_read_message(const redisReply *reply, const char *service, bool *is_switch,
-                                 struct redis_sentinel_trouble *trouble)
+static bool is_of_switched(const char *text, const char *service)
 {
     size_t len = strlen(service);
 
-    *is_switch = false;
+    return strncmp(text, service, len) == 0 && text[len] == ' ';
+}
+
+/* "slave name host port @ service host port" */
+static bool is_of_switching(const char *text, const char *service)
+{
+    const char *at = strstr(text, " @ ");
+
+    return at != NULL && is_of_switched(at + 3, service);
+}
+
+bool redis_sentinel_read_message(const redisReply *reply, const char *service,
+                                 enum redis_sentinel_news *news,
+                                 struct redis_sentinel_trouble *trouble)
+{
+    *news = REDIS_SENTINEL_NO_NEWS;
     if (!is_taken(reply, trouble))
         return false;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2)
         return is_confused(trouble);
-    if (reply->elements == 3 && says(reply->element[0], "message") &&
-        says(reply->element[1], "+switch-master") && is_text(reply->element[2]))
-        *is_switch = strncmp(reply->element[2]->str, service, len) == 0 &&
-                     reply->element[2]->str[len] == ' ';
+    if (reply->elements != 3 || !says(reply->element[0], "message") || !is_text(reply->element[2]))
+        return true;
+    if (says(reply->element[1], REDIS_SENTINEL_SWITCHED_CHANNEL) &&
+        is_of_switched(reply->element[2]->str, service))
+        *news = REDIS_SENTINEL_SWITCHED;
+    if (says(reply->element[1], REDIS_SENTINEL_SWITCHES_CHANNEL) &&
+        is_of_switching(reply->element[2]->str, service))
+        *news = REDIS_SENTINEL_SWITCHES;
     return true;
 }
 

@@ -47,8 +47,18 @@ bool redis_sentinel_read_address(const redisReply *reply, struct redis_sentinel_
 bool redis_sentinel_read_replicas(const redisReply *reply, struct redis_sentinel_answer *answer,
                                   struct redis_sentinel_trouble *trouble);
 
-/* SUBSCRIBE, and what comes after: whether it says that this service has another primary. */
-bool redis_sentinel_read_message(const redisReply *reply, const char *service, bool *is_switch,
+/* What may be heard of a service; a later one counts for more. */
+enum redis_sentinel_news {
+    REDIS_SENTINEL_NO_NEWS,
+    REDIS_SENTINEL_SWITCHES, /* a replica is about to be made the primary */
+    REDIS_SENTINEL_SWITCHED  /* another node is the primary */
+};
+
+/* The channels to subscribe to, and then SUBSCRIBE's answers and what comes after. */
+#define REDIS_SENTINEL_SWITCHES_CHANNEL "+failover-state-send-slaveof-noone"
+#define REDIS_SENTINEL_SWITCHED_CHANNEL "+switch-master"
+bool redis_sentinel_read_message(const redisReply *reply, const char *service,
+                                 enum redis_sentinel_news *news,
                                  struct redis_sentinel_trouble *trouble);
 
 /* Which of the answers counts, or NULL. `count` Sentinels have answered, of `all`; `seen_epoch` is

@@ -30,7 +30,8 @@ struct redis_sentinel_link {
     bool is_logging_in; /* the first of them is AUTH's */
     uint64_t question;  /* that is being asked or was asked last */
     uint64_t answered;  /* the last one that was answered */
-    bool has_answer, has_heard;
+    bool has_answer;
+    enum redis_sentinel_news heard;
     struct redis_sentinel_answer answer, coming;
     struct redis_sentinel_trouble trouble;
 };
@@ -125,7 +126,8 @@ static bool ask(struct redis_sentinel_link *link, uint64_t question)
 /* Asks, or subscribes: what a new connection is for. */
 static bool begin(struct redis_sentinel_link *link, uint64_t question)
 {
-    static const char *const subscribe[WORDS_MAX] = {"SUBSCRIBE", "+switch-master"};
+    static const char *const subscribe[WORDS_MAX] = {"SUBSCRIBE", REDIS_SENTINEL_SWITCHES_CHANNEL,
+                                                     REDIS_SENTINEL_SWITCHED_CHANNEL};
 
     if (!log_in(link))
         return false;
@@ -204,11 +206,12 @@ static bool judge_asked(struct redis_sentinel_link *link, const redisReply *repl
 static bool judge_heard(struct redis_sentinel_link *link, const redisReply *reply,
                         struct redis_sentinel_trouble *trouble)
 {
-    bool is_switch;
+    enum redis_sentinel_news news;
 
-    if (!redis_sentinel_read_message(reply, link->options.service, &is_switch, trouble))
+    if (!redis_sentinel_read_message(reply, link->options.service, &news, trouble))
         return false;
-    link->has_heard |= is_switch;
+    if (news > link->heard)
+        link->heard = news;
     return true;
 }
 
@@ -331,12 +334,12 @@ bool redis_sentinel_link_is_awaited(const struct redis_sentinel_link *link, uint
            now_ms - link->began_ms < late_ms(link);
 }
 
-bool redis_sentinel_link_has_heard(struct redis_sentinel_link *link)
+enum redis_sentinel_news redis_sentinel_link_heard(struct redis_sentinel_link *link)
 {
-    bool has_heard = link->has_heard;
+    enum redis_sentinel_news heard = link->heard;
 
-    link->has_heard = false;
-    return has_heard;
+    link->heard = REDIS_SENTINEL_NO_NEWS;
+    return heard;
 }
 
 struct redis_sentinel_trouble redis_sentinel_link_trouble(const struct redis_sentinel_link *link)

@@ -2,9 +2,9 @@
  * hears. Nothing here blocks.
  *
  * One that asks wants to know every half second whom the Sentinel names, and whenever it is told
- * to. One that hears has subscribed to +switch-master, and pings every second. Either is closed
- * where what it waits for does not come within 3 s, and made anew. Belongs to one thread. Times are
- * milliseconds of clock_monotonic_ms(). */
+ * to. One that hears has subscribed to what Sentinels say of a change, and pings every second.
+ * Either is closed where what it waits for does not come within 3 s, and made anew. Belongs to one
+ * thread. Times are milliseconds of clock_monotonic_ms(). */
 #ifndef MOSTRO_REDIS_SENTINEL_LINK_H
 #define MOSTRO_REDIS_SENTINEL_LINK_H
 
@@ -51,8 +51,8 @@ uint64_t redis_sentinel_link_answered(const struct redis_sentinel_link *link);
 bool redis_sentinel_link_is_awaited(const struct redis_sentinel_link *link, uint64_t question,
                                     int64_t now_ms);
 
-/* Whether it has heard of another primary since this was last asked. */
-bool redis_sentinel_link_has_heard(struct redis_sentinel_link *link);
+/* What it has heard since this was last asked. */
+enum redis_sentinel_news redis_sentinel_link_heard(struct redis_sentinel_link *link);
 
 /* Why the last connection was of no use; .what is NULL if it is. */
 struct redis_sentinel_trouble redis_sentinel_link_trouble(const struct redis_sentinel_link *link);

@@ -34,7 +34,7 @@ class Samples:
         self._halt = threading.Event()
         self._lock = threading.Lock()
         self._well = []  # when answered well
-        self.pubkeys = []  # (pubkey, when it was answered well)
+        self.pubkeys = []  # those that were answered well
         self.wrong = []  # (kind of the answer, seconds), of those that nothing explains
         self._pool = concurrent.futures.ThreadPoolExecutor(SAMPLES_AT_ONCE)
         self._threads = [self._pool.submit(self._go_on) for _ in range(SAMPLES_AT_ONCE)]
@@ -46,7 +46,7 @@ class Samples:
             with self._lock:
                 if kind == contract.OK:
                     self._well.append(now())
-                    self.pubkeys.append((pubkey, now()))
+                    self.pubkeys.append(pubkey)
                 elif kind != contract.UNAVAILABLE:
                     self.wrong.append((kind, now() - began))
 
@@ -72,8 +72,7 @@ class Case:
     """`fail(trial)` brings about what goes wrong, `mend(trial)` puts back what it has taken; `kills`
     is whether our own programs are killed, so that the web server answers in their place; `for_good`
     whether what is gone stays so, unless another case is to follow; `at_risk` for how many seconds
-    the old primary can accept a notify that only it will ever know of, and `forgets` whether a
-    registration, too; `most_seconds` what nothing may be done for: a cut-off machine takes a Sentinel
+    the old primary can accept a notify that only it will ever know of; `most_seconds` what nothing may be done for: a cut-off machine takes a Sentinel
     along, and the other two may have to vote again."""
     name: str
     fail: typing.Callable
@@ -82,7 +81,6 @@ class Case:
     kills: bool = False
     for_good: bool = False
     at_risk: float = 0
-    forgets: bool = False
     most_seconds: float = 8
 
     def __str__(self):
@@ -190,9 +188,7 @@ def cases():
     yield Case("primary killed", _kill_primary, _restart)
     yield Case("Sentinel killed", _kill_a_sentinel, lambda trial: trial.sentinel.start())
     yield Case("primary and programs killed", _kill_programs_and_primary, _restart, kills=True)
-    # Until it is told of, the third node is still a replica of the old primary, and confirms what
-    # it will throw away. switch is for planned changes.
-    yield Case("SENTINEL FAILOVER", lambda trial: trial.service.fail_over(), at_risk=2, forgets=True)
+    yield Case("SENTINEL FAILOVER", lambda trial: trial.service.fail_over())
     yield Case("switch", _switch)
     for seconds in (0, 0.5, 4):
         yield Case(f"primary killed, back after {seconds} s", _kill_and_restart_after(seconds))
@@ -259,7 +255,7 @@ class Trial:
 
     def problems(self, case):
         """What must not be, a line each."""
-        lost = self.missing(case)
+        lost = self.missing()
         if lost:
             yield f"{len(lost)} of {len(self.registers.pubkeys)} registrations are lost: {lost[:3]}"
         if self.load:
@@ -281,18 +277,16 @@ class Trial:
     def _lost(self, case):
         """Relays still have the events of that time, and are asked for them."""
         return [cause for cause in self.ledger.lost()
-                if not (cause.via == NOTIFY and self._is_at_risk(case, cause.settled))
-                and not (case.forgets and self._is_at_risk(case, cause.account.opened))]
+                if not (cause.via == NOTIFY and self._is_at_risk(case, cause.settled))]
 
-    def missing(self, case):
+    def missing(self):
         """Pubkeys that were answered 200 and are not registered."""
         known = [*self.registers.pubkeys, *(self.load.registered() if self.load else [])]
         # Not by connections that a test had before: some are to a node that is gone.
         pipeline = self.service.primary().client().pipeline(transaction=False)
-        for pubkey, _ in known:
+        for pubkey in known:
             pipeline.exists(f"mostro:token:{pubkey}")
-        return [pubkey for (pubkey, at), found in zip(known, pipeline.execute())
-                if not found and not (case.forgets and self._is_at_risk(case, at))]
+        return [pubkey for pubkey, found in zip(known, pipeline.execute()) if not found]
 
     def close(self):
         try:

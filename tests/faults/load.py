@@ -188,9 +188,9 @@ class Load:
         return len(self._accounts)
 
     def registered(self):
-        """(pubkey, when it was registered) of the accounts that are there now."""
+        """The pubkeys of the accounts that are there now."""
         with self._lock:
-            return [(pubkey, account.opened) for pubkey, account in self._accounts.items()]
+            return list(self._accounts)
 
     def forget_accounts(self):
         """They are registered no more: Redis has lost them."""

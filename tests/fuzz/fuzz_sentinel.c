@@ -47,12 +47,11 @@ static void check_url(const char *text)
 static void read_reply(const redisReply *reply, struct redis_sentinel_answer *answer)
 {
     struct redis_sentinel_trouble trouble = {.what = NULL};
-    bool is_switch;
+    enum redis_sentinel_news news;
 
     memset(answer, 0, sizeof *answer);
     require(redis_sentinel_read_auth(reply, &trouble) || trouble.what != NULL);
-    require(redis_sentinel_read_message(reply, "mostro", &is_switch, &trouble) ||
-            trouble.what != NULL);
+    require(redis_sentinel_read_message(reply, "mostro", &news, &trouble) || trouble.what != NULL);
     require(redis_sentinel_read_master(reply, answer, &trouble) || trouble.what != NULL);
     if (redis_sentinel_read_address(reply, answer, &trouble))
         check_node(&answer->primary);

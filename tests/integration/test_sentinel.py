@@ -172,10 +172,11 @@ def test_a_demoted_primary_is_left_while_it_goes_on_answering(make_replicated, r
         switched = switches.first()
         time.sleep(3)
         assert old.role() == "master"
-    assert watched.seen and watched.since(switched - 0.5), "it was used until then"
-    last = watched.since(switched)[-1:] or [switched]
-    assert last[0] < switched + 1, last[0] - switched
-    # And without a break: a new connection is made at once.
+    assert watched.seen
+    # A good second before they say so, the Sentinels have made the other one the primary.
+    late = watched.since(switched - 0.5)
+    assert not late, late[-1] - switched
+    # And for no longer than that takes: a new connection is made at once.
     refused = [at for status, at in answers if status != 202]
     assert not refused or refused[-1] - switched < 1, refused[-1] - switched
     check_both_work(stack, relay, phone)

@@ -23,7 +23,7 @@ static redisReply *reply_of(const char *bytes)
 
 static struct redis_sentinel_answer answer;
 static struct redis_sentinel_trouble trouble;
-static bool is_switch;
+static enum redis_sentinel_news news;
 
 enum what { AUTH, MASTER, ADDRESS, REPLICAS, MESSAGE };
 
@@ -47,7 +47,7 @@ static bool reads(enum what what, const char *bytes)
         good = redis_sentinel_read_replicas(reply, &answer, &trouble);
         break;
     case MESSAGE:
-        good = redis_sentinel_read_message(reply, "mostro", &is_switch, &trouble);
+        good = redis_sentinel_read_message(reply, "mostro", &news, &trouble);
         break;
     }
     freeReplyObject(reply);
@@ -185,22 +185,30 @@ END_TEST
 
 START_TEST(hears_of_its_own_service_alone)
 {
+#define SWITCHED "*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n"
+#define SWITCHES "*3\r\n$7\r\nmessage\r\n$34\r\n+failover-state-send-slaveof-noone\r\n"
     static const struct {
         const char *bytes;
-        bool is_switch;
+        enum redis_sentinel_news news;
     } cases[] = {
-        {"*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n", false},
-        {"*2\r\n$4\r\npong\r\n$0\r\n\r\n", false},
-        {"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$12\r\nmostro a 1 b\r\n", true},
-        {"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$12\r\nmostro2 a 1 \r\n", false},
-        {"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$6\r\nmostro\r\n", false},
-        {"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n:1\r\n", false},
-        {"*3\r\n$7\r\nmessage\r\n$5\r\n+sdow\r\n$12\r\nmostro a 1 b\r\n", false},
+        {"*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n", REDIS_SENTINEL_NO_NEWS},
+        {"*2\r\n$4\r\npong\r\n$0\r\n\r\n", REDIS_SENTINEL_NO_NEWS},
+        {SWITCHED "$12\r\nmostro a 1 b\r\n", REDIS_SENTINEL_SWITCHED},
+        {SWITCHED "$12\r\nmostro2 a 1 \r\n", REDIS_SENTINEL_NO_NEWS},
+        {SWITCHED "$6\r\nmostro\r\n", REDIS_SENTINEL_NO_NEWS},
+        {SWITCHED ":1\r\n", REDIS_SENTINEL_NO_NEWS},
+        {SWITCHES "$26\r\nslave a:1 a 1 @ mostro b 2\r\n", REDIS_SENTINEL_SWITCHES},
+        {SWITCHES "$27\r\nslave a:1 a 1 @ mostro2 b 2\r\n", REDIS_SENTINEL_NO_NEWS},
+        {SWITCHES "$22\r\nslave a:1 a 1 @ mostro\r\n", REDIS_SENTINEL_NO_NEWS},
+        {SWITCHES "$12\r\nmostro a 1 b\r\n", REDIS_SENTINEL_NO_NEWS},
+        {"*3\r\n$7\r\nmessage\r\n$5\r\n+sdow\r\n$12\r\nmostro a 1 b\r\n", REDIS_SENTINEL_NO_NEWS},
     };
+#undef SWITCHED
+#undef SWITCHES
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ck_assert_msg(reads(MESSAGE, cases[i].bytes), "%s", cases[i].bytes);
-        ck_assert_msg(is_switch == cases[i].is_switch, "%s", cases[i].bytes);
+        ck_assert_msg(news == cases[i].news, "%s", cases[i].bytes);
     }
     ck_assert(!reads(MESSAGE, "+PONG\r\n"));
 }

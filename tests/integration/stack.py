@@ -284,10 +284,11 @@ class Stack:
 
     def start_api(self, workers=2, web=None, tcp=False, **settings):
         """So many workers and the web server, with start_web()'s arguments in `web`; returns when
-        the API is there."""
+        the API and all workers are there."""
         self.start_workers(workers, tcp=tcp, **settings)
         self.start_web(**(web or {}))
         self.wait_for_api()
+        wait_until(lambda: len(self.workers.children()) == workers, what="all workers are there")
 
     def wait_for_api(self):
         def healthy():

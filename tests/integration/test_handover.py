@@ -399,7 +399,7 @@ def test_its_unit_is_one(tmp_path):
     (folder / "handover.conf").write_text(
         drop_in.replace(program, str(TOP / "contrib/redis-handover")))
     verified = subprocess.run(
-        ["systemd-analyze", "verify", "redis-server@mostro-push.service"],
+        ["systemd-analyze", "verify", "--man=no", "redis-server@mostro-push.service"],
         env={"PATH": os.environ["PATH"], "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
         capture_output=True, text=True)
     assert (verified.returncode, verified.stderr) == (0, "")

@@ -38,6 +38,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "peers: its verdict is about what other programs send us")
     config.addinivalue_line("markers", "servers: its verdict is about what servers of Redis and the "
                                        "scripts around them do")
+    config.addinivalue_line("markers", "heavy: takes a processor for a minute")
 
 
 @pytest.fixture(scope="session", autouse=True)

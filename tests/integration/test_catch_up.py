@@ -510,6 +510,7 @@ def register_all(stack, registrations):
     pipeline.execute()
 
 
+@pytest.mark.heavy
 def test_ten_thousand_events_through_everything_that_dies(make_stack):
     seed = random.randrange(2**32)
     print("seed", seed)

@@ -32,7 +32,8 @@
 #   of the writes that the second acknowledged, lost: some
 #
 # Takes over a minute. Needs apt-get with package lists, and python3; installs nothing: the
-# packages are unpacked into a temporary folder. Everything listens on 127.0.0.1, on ports that were free.
+# packages are unpacked into a temporary folder. Everything listens on 127.0.0.1, on ports that
+# were free.
 set -euo pipefail
 
 work=$(mktemp -d)

@@ -103,6 +103,11 @@ def make_shared_stack(web_server):
     yield from _make_stacks(web_server)
 
 
+# Replicas say once a second how far they are. On a machine that is busy with other tests that comes
+# late, and a primary then refuses writes for a moment.
+PATIENT = ["min-replicas-max-lag 5"]
+
+
 @pytest.fixture
 def make_replicated(web_server):
     """make_replicated({options of ReplicatedRedis}, SETTING="value", ...) -> a Stack whose Redis,
@@ -111,7 +116,8 @@ def make_replicated(web_server):
 
     def make(service=None, **settings):
         stack = make_stack(**settings)
-        stack.service = ReplicatedRedis(stack.directory, stack.programs, **(service or {}))
+        stack.service = ReplicatedRedis(stack.directory, stack.programs,
+                                        **{"options": PATIENT, **(service or {})})
         services.append(stack.service)
         stack.settings.update(stack.service.settings)
         stack.redis.close()

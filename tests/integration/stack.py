@@ -195,6 +195,12 @@ class Answer:
         return values[0] if values else None
 
 
+def _listens(path):
+    """Whether there is a Unix socket that takes connections: it is a file before (proc(5))."""
+    return any(line.endswith(f" {path}\n") and line.split()[3] == "00010000"
+               for line in open("/proc/net/unix", encoding="utf-8"))
+
+
 class Stack:
     """Starts nothing by itself; close() stops all that was started."""
 
@@ -264,7 +270,7 @@ class Stack:
             "workers", ["spawn-fcgi", "-n", *where, "-b", "1024", "--",
                         TOP / "contrib/workers", workers, program], **settings)
         if not tcp:
-            wait_until(address.exists, what="spawn-fcgi makes its socket")
+            wait_until(lambda: _listens(address), what="spawn-fcgi listens")
 
     def start_web(self, host=HOST, authority=None, proxy=None, edit=None, under=()):
         """The web server, as operators are told to run it: with HTTPS where an authority is to

@@ -235,24 +235,29 @@ static void say_why(const struct redis_primary *primary, struct redis_sentinel_t
         trouble->what = "none of its Sentinels answers";
 }
 
+static bool may_use(const struct redis_primary *primary, bool is_known,
+                    struct redis_sentinel_trouble *trouble)
+{
+    if (is_known)
+        return !is_suspended(primary, trouble);
+    say_why(primary, trouble);
+    return false;
+}
+
 bool redis_primary_find(struct redis_primary *primary, bool other, struct redis_node *node,
                         struct redis_sentinel_trouble *trouble)
 {
-    bool is_known = false;
+    bool may = false;
 
     trouble->what = "no thread can be started";
     trouble->refused = false;
     (void)pthread_mutex_lock(&primary->lock);
     if (is_started(primary)) {
-        is_known = primary->is_current || ask(primary);
+        may = may_use(primary, primary->is_current || ask(primary), trouble);
         *node = other ? primary->answer.primary : primary->primary;
-        if (!is_known)
-            say_why(primary, trouble);
-        else
-            is_known = !is_suspended(primary, trouble);
     }
     (void)pthread_mutex_unlock(&primary->lock);
-    return is_known;
+    return may;
 }
 
 bool redis_primary_may_hop(struct redis_primary *primary, const struct redis_node *from,
@@ -287,18 +292,16 @@ struct redis_membership *redis_primary_settle(struct redis_primary *primary,
                                               struct redis_sentinel_trouble *trouble)
 {
     struct redis_membership *member = NULL;
+    bool may;
 
     (void)pthread_mutex_lock(&primary->lock);
-    if (!ask(primary)) {
-        say_why(primary, trouble);
-    } else if (is_suspended(primary, trouble)) {
-        member = NULL;
-    } else if (is_named(primary, node) || redis_node_is_same(node, &primary->primary) ||
-               (from != NULL && may_hop(primary, from, node))) {
+    may = may_use(primary, ask(primary), trouble);
+    if (may && (is_named(primary, node) || redis_node_is_same(node, &primary->primary) ||
+                (from != NULL && may_hop(primary, from, node)))) {
         change_to(primary, node);
         member = enter(primary, node, fd);
         trouble->what = "out of memory";
-    } else {
+    } else if (may) {
         trouble->what = "the Sentinels name another one now";
         trouble->refused = false;
     }

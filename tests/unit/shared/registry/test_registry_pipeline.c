@@ -332,7 +332,7 @@ START_TEST(so_many_registers_share_a_command_and_no_more)
 
     memset(registration.token, 't', 1000); /* all of it fits into the socket */
     for (size_t i = 0; i < most; i++)
-        strcat(answer, OK_WORD + strlen("*2\r\n"));
+        strcat(answer, &OK_WORD[strlen("*2\r\n")]);
     for (size_t i = 0; i < most + 1; i++)
         ask_register(i, &registration);
     sends_all();

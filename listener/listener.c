@@ -140,7 +140,7 @@ static void tell_loss(const struct listener *listener)
                        data->lost_registrations);
     log_error("listener: Redis has lost its data, %s among them: phones with FCM stay silent until "
               "their next trade, phones with UnifiedPush are woken from the endpoint file; see why "
-              "(README, Upgrading Redis), then redis-cli DEL %slost",
+              "(OPERATING, Upgrading Redis), then redis-cli DEL %slost",
               registrations, listener->settings->redis_prefix);
 }
 

@@ -1,5 +1,5 @@
-"""other_web_servers: those that have no example configuration, each with the lines that README has
-for it, in the least of a configuration that listens on a port; and those that keep connections to
+"""other_web_servers: those that have no example configuration, each with the lines that
+contrib/OPERATING has for it, in the least of a configuration that listens on a port; and those that keep connections to
 the workers, told to close them.
 
 `site` is web_servers.Site; each function writes a configuration and returns the command."""
@@ -15,9 +15,9 @@ FCGI_SOCKET = "/run/mostro-push/fcgi.sock"
 
 
 def _lines(heading):
-    """The block of README under a line that begins so."""
-    readme = (TOP / "README").read_text()
-    block, = re.findall(rf"(?m)^{heading}.*\n(?:\S.*\n)*\n((?:    .*\n|\n(?=    ))+)", readme)
+    """The block of OPERATING under a line that begins so."""
+    operating = (TOP / "contrib/OPERATING").read_text()
+    block, = re.findall(rf"(?m)^{heading}.*\n(?:\S.*\n)*\n((?:    .*\n|\n(?=    ))+)", operating)
     return textwrap.dedent(block)
 
 

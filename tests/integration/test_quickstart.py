@@ -257,7 +257,7 @@ def test_everything_else_that_dies_is_back_too(quickstart):
 
 
 def test_its_redis_is_replaced_by_a_new_one(quickstart):
-    """As README has it upgraded: what was registered stays, and this quick start looks after the new
+    """As OPERATING has it upgraded: what was registered stays, and this quick start looks after the new
     one as it did after the old one."""
     one = quickstart()
     one.wait_for(WOKEN_BY_NOTIFY)

@@ -1,4 +1,5 @@
-"""Every web server that README names, before the workers: what FastCGI makes of requests there.
+"""Every web server that has an example or lines in OPERATING, before the workers: what FastCGI
+makes of requests there.
 
 Each has its own way with bodies, lengths and connections; the workers' answers are the same to the
 byte, and no byte of one request becomes part of another."""

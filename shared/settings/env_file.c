@@ -221,7 +221,7 @@ const char *env_file_mend(const struct env_file *file)
 
     if ((file->mode & too_much) == 0)
         return NULL;
-    /* Root's file for a group, as OPERATING installs it, is of no use to the program without that. */
+    /* Root's file for a group, as the package installs it, is of no use to us without that. */
     return file->owner == 0 && file->group != 0 && is_own_group ? "640" : "600";
 }
 

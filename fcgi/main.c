@@ -7,11 +7,6 @@
 #include "worker.h"
 
 #define LISTEN_FD 0
-#define UNUSABLE  2 /* the exit status where another start would change nothing */
-
-static const char about[] =
-    "Answers the HTTP API of Mostro Push. Started by spawn-fcgi under a web server:\n"
-    "  spawn-fcgi -n -s /run/mostro-push/fcgi.sock -- mostro-push-fcgi";
 
 static int run(const struct settings *settings)
 {
@@ -19,26 +14,30 @@ static int run(const struct settings *settings)
     case WORKER_STOPPED:
         return EXIT_SUCCESS;
     case WORKER_UNUSABLE:
-        return UNUSABLE;
+        return STARTUP_UNUSABLE;
     case WORKER_FAILED:
         break;
     }
     return EXIT_FAILURE;
 }
 
+static int check(const struct settings *settings)
+{
+    return worker_check(settings) ? EXIT_SUCCESS : STARTUP_UNUSABLE;
+}
+
 int main(int argc, char **argv)
 {
-    struct settings *settings = NULL;
-    enum startup_mode mode =
-        startup_begin(argc, argv, "mostro-push-fcgi", about, SETTINGS_FCGI, &settings);
-    int status = EXIT_SUCCESS;
+    static const struct command_line_option options[] = {{.name = NULL}};
+    static const struct startup_program program = {
+        .name = "mostro-push-fcgi",
+        .about = "Answers the HTTP API of Mostro Push. Started by spawn-fcgi under a web server:\n"
+                 "  spawn-fcgi -n -s /run/mostro-push/fcgi.sock -- mostro-push-fcgi",
+        .who = SETTINGS_FCGI,
+        .options = options,
+        .run = run,
+        .check = check,
+    };
 
-    if (mode == STARTUP_DONE)
-        return EXIT_SUCCESS;
-    if (mode == STARTUP_RUN)
-        status = run(settings);
-    else if (mode == STARTUP_FAILED || !worker_check(settings))
-        status = UNUSABLE;
-    settings_free(&settings);
-    return status;
+    return startup_main(&program, argc, argv);
 }

@@ -2,7 +2,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,15 +15,7 @@
 #include "settings/settings.h"
 #include "settings/startup.h"
 
-#define GENERATE "--generate-vapid-key"
-
 #define NOT_STARTED 3 /* exit status: memory, threads or descriptors were lacking */
-
-static const char about[] =
-    "Follows Nostr relays for events that name a registered trade pubkey, and wakes the phones\n"
-    "behind them through FCM and UnifiedPush.\n\n"
-    "  mostro-push-listener " GENERATE " FILE\n"
-    "makes a new key for VAPID_PRIVATE_KEY_FILE, and prints the public key that goes with it.";
 
 /* Every thread inherits the mask, so that the main thread alone takes signals. */
 static void block_stop_signals(sigset_t *stop)
@@ -51,6 +42,17 @@ static bool ca_file_is_good(const char *path)
     return false;
 }
 
+/* Whether it can be used: says on stderr why not, and what the settings make of it. */
+static bool make_ready(const struct settings *settings, bool is_asked)
+{
+    if (!auth_key_is_good(&settings->nostr_auth_private_key) ||
+        !ca_file_is_good(settings->tls_ca_file))
+        return false;
+    wiping_json_init();
+    overview(settings, is_asked);
+    return true;
+}
+
 static int run(const struct settings *settings)
 {
     const struct timespec beat = {.tv_sec = LISTENER_BEAT_MS / 1000,
@@ -59,6 +61,8 @@ static int run(const struct settings *settings)
     sigset_t stop;
     int status = EXIT_SUCCESS;
 
+    if (!make_ready(settings, false))
+        return STARTUP_UNUSABLE;
     block_stop_signals(&stop);
     listener = listener_start(settings);
     if (listener == NULL)
@@ -75,15 +79,21 @@ static int run(const struct settings *settings)
     return status;
 }
 
-static int generate_vapid_key(const char *path)
+static int check(const struct settings *settings)
+{
+    return make_ready(settings, true) ? EXIT_SUCCESS : STARTUP_UNUSABLE;
+}
+
+static int generate_vapid_key(const struct settings *none, const struct command_line *line)
 {
     char public_half[VAPID_KEY_PUBLIC_SIZE];
     const char *problem;
 
+    (void)none;
     startup_keep_memory_private();
-    problem = vapid_key_generate(path, public_half);
+    problem = vapid_key_generate(line->arguments[0], public_half);
     if (problem != NULL) {
-        (void)fprintf(stderr, "%s: %s\n", path, problem);
+        (void)fprintf(stderr, "%s: %s\n", line->arguments[0], problem);
         return EXIT_FAILURE;
     }
     return puts(public_half) >= 0 && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -91,26 +101,23 @@ static int generate_vapid_key(const char *path)
 
 int main(int argc, char **argv)
 {
-    struct settings *settings = NULL;
-    enum startup_mode mode;
-    int status = EXIT_SUCCESS;
+    static const struct command_line_option options[] = {
+        {.name = "--generate-vapid-key",
+         .arguments = "FILE",
+         .about = "Make a key for VAPID_PRIVATE_KEY_FILE, and print its public half.",
+         .is_before_settings = true,
+         .run = generate_vapid_key},
+        {.name = NULL},
+    };
+    static const struct startup_program program = {
+        .name = "mostro-push-listener",
+        .about = "Follows Nostr relays for events that name a registered trade pubkey, and wakes "
+                 "the phones\nbehind them through FCM and UnifiedPush.",
+        .who = SETTINGS_LISTENER,
+        .options = options,
+        .run = run,
+        .check = check,
+    };
 
-    if (argc == 3 && strcmp(argv[1], GENERATE) == 0)
-        return generate_vapid_key(argv[2]);
-    mode = startup_begin(argc, argv, "mostro-push-listener", about, SETTINGS_LISTENER, &settings);
-    if (mode == STARTUP_DONE)
-        return EXIT_SUCCESS;
-    if (mode == STARTUP_FAILED)
-        return 2;
-    if (!auth_key_is_good(&settings->nostr_auth_private_key) ||
-        !ca_file_is_good(settings->tls_ca_file)) {
-        status = 2;
-    } else {
-        wiping_json_init();
-        overview(settings, mode == STARTUP_CHECK);
-        if (mode == STARTUP_RUN)
-            status = run(settings);
-    }
-    settings_free(&settings);
-    return status;
+    return startup_main(&program, argc, argv);
 }

@@ -11,13 +11,24 @@
 #include "redis/redis.h"
 #include "redis/redis_primary.h"
 
-static void print_help(const char *program, const char *about, enum settings_who who)
+/* What both programs have; startup does them itself. */
+static const struct command_line_option common[] = {
+    {.name = "--check-config",
+     .about = "Check the settings, and say what they make of the program."},
+    {.name = "--version", .about = "Print the version.", .is_before_settings = true},
+    {.name = "--help", .about = "Print this.", .is_before_settings = true},
+    {.name = NULL},
+};
+enum { ROW_CHECK, ROW_VERSION, ROW_HELP };
+
+static void print_help(const struct startup_program *program)
 {
-    (void)printf("Usage: %s [--check-config | --version | --help]\n\n%s\n\n"
-                 "Settings are read from the environment and from the file named by\n"
-                 "MOSTRO_PUSH_ENV, or ./.env; the environment wins:\n\n",
-                 program, about);
-    settings_print_help(who, stdout);
+    (void)printf("Usage: %s [OPTION]\n\n%s\n\nOptions:\n", program->name, program->about);
+    command_line_print(common, stdout);
+    command_line_print(program->options, stdout);
+    (void)puts("\nSettings are read from the environment and from the file named by\n"
+               "MOSTRO_PUSH_ENV, or ./.env; the environment wins:\n");
+    settings_print_help(program->who, stdout);
 }
 
 #ifdef MOSTRO_DEBUGGABLE
@@ -87,39 +98,53 @@ static void try_sentinels(const struct settings *settings)
     redis_free(&redis);
 }
 
-enum startup_mode startup_begin(int argc, char **argv, const char *program, const char *about,
-                                enum settings_who who, struct settings **settings)
+static int do_before_settings(const struct startup_program *program,
+                              const struct command_line *line)
 {
-    const char *option = argc > 1 ? argv[1] : "";
-    bool check = strcmp(option, "--check-config") == 0;
-    char *warnings = NULL;
+    if (line->option->run != NULL)
+        return line->option->run(NULL, line);
+    if (line->option == &common[ROW_VERSION])
+        (void)printf("%s %s\n", program->name, PACKAGE_VERSION);
+    else
+        print_help(program);
+    return EXIT_SUCCESS;
+}
 
-    if (strcmp(option, "--help") == 0) {
-        print_help(program, about, who);
-        return STARTUP_DONE;
-    }
-    if (strcmp(option, "--version") == 0) {
-        (void)printf("%s %s\n", program, PACKAGE_VERSION);
-        return STARTUP_DONE;
-    }
-    if (argc > 2 || (argc == 2 && !check)) {
-        (void)fprintf(stderr, "%s: no such option; see --help\n", program);
-        return STARTUP_FAILED;
-    }
-    startup_keep_memory_private();
-    *settings = load(who, &warnings);
-    if (*settings != NULL && !check)
-        log_open(program, (*settings)->log_level, (*settings)->log_target);
-    if (*settings != NULL)
-        tell_warnings(check, warnings);
-    free(warnings);
-    if (*settings == NULL)
-        return STARTUP_FAILED;
-    if (check) {
-        try_sentinels(*settings);
-        return STARTUP_CHECK;
-    }
+static int do_with(const struct settings *settings, const struct startup_program *program,
+                   const struct command_line *line)
+{
     (void)signal(SIGPIPE, SIG_IGN);
-    warn_if_debuggable();
-    return STARTUP_RUN;
+    if (line->option == NULL) {
+        warn_if_debuggable();
+        return program->run(settings);
+    }
+    if (line->option->run != NULL)
+        return line->option->run(settings, line);
+    try_sentinels(settings);
+    return program->check(settings);
+}
+
+int startup_main(const struct startup_program *program, int argc, char **argv)
+{
+    const struct command_line_option *const tables[] = {common, program->options, NULL};
+    struct command_line line;
+    struct settings *settings;
+    char *warnings = NULL;
+    int status = STARTUP_UNUSABLE;
+
+    if (!command_line_parse(&line, tables, argc, argv, program->name, stderr))
+        return STARTUP_UNUSABLE;
+    if (line.option != NULL && line.option->is_before_settings)
+        return do_before_settings(program, &line);
+    startup_keep_memory_private();
+    settings = load(program->who, &warnings);
+    if (settings != NULL) {
+        if (line.option == NULL)
+            log_open(program->name, settings->log_level, settings->log_target);
+        tell_warnings(line.option != NULL, warnings);
+        status = do_with(settings, program, &line);
+    }
+    free(warnings);
+    settings_free(&settings);
+    return status;
 }

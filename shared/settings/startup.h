@@ -4,24 +4,29 @@
 
 #include <stdbool.h>
 
+#include "command_line.h"
 #include "settings.h"
 
-/* What the command line asked for. */
-enum startup_mode {
-    STARTUP_RUN,
-    STARTUP_CHECK, /* --check-config, and the settings are good: *settings is set */
-    STARTUP_DONE,  /* --help or --version: exit 0 */
-    STARTUP_FAILED /* a bad option or setting, described on stderr: exit 2 */
+#define STARTUP_UNUSABLE 2 /* the exit status where another start would change nothing */
+
+struct startup_program {
+    const char *name;
+    const char *about; /* for --help */
+    enum settings_who who;
+    const struct command_line_option *options; /* its own, beside those that both programs have */
+    /* Its work; the log is open. Returns the exit status. */
+    int (*run)(const struct settings *settings);
+    /* For --check-config: says on stderr what is wrong, or on stdout what the settings make.
+     * Returns the exit status. */
+    int (*check)(const struct settings *settings);
 };
 
-/* Reads the command line and the settings that concern `who`. STARTUP_RUN: *settings is set, the
- * log is open, and the process is hardened: no core dump, no tracer of the same user, no SIGPIPE.
- * `about` is one sentence for --help. */
-enum startup_mode startup_begin(int argc, char **argv, const char *program, const char *about,
-                                enum settings_who who, struct settings **settings);
+/* Does what the command line asks for, and returns the exit status. Before settings are read the
+ * process is hardened: no core dump, no tracer of the same user; before it works, no SIGPIPE. */
+int startup_main(const struct startup_program *program, int argc, char **argv);
 
 /* Forbids core files and tracers of the same user, which would show every secret that this process
- * has touched. startup_begin() calls it, too. */
+ * has touched. startup_main() calls it before it reads settings. */
 void startup_keep_memory_private(void);
 
 #endif

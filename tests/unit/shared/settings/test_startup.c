@@ -29,18 +29,50 @@ START_TEST(no_core_and_no_tracer)
 }
 END_TEST
 
+static int never(const struct settings *settings)
+{
+    ck_abort_msg("%p", (const void *)settings);
+}
+
+static int take_note(const struct settings *settings, const struct command_line *line)
+{
+    ck_assert_ptr_null(settings);
+    ck_assert_str_eq(line->arguments[0], "it");
+    return 7;
+}
+
+static const struct command_line_option options[] = {
+    {.name = "--note", .arguments = "WHAT", .is_before_settings = true, .run = take_note},
+    {.name = NULL},
+};
+static const struct startup_program program = {.name = "test",
+                                               .about = "About.",
+                                               .who = SETTINGS_FCGI,
+                                               .options = options,
+                                               .run = never,
+                                               .check = never};
+
 /* Before the first secret is read. */
 START_TEST(settings_are_read_in_private)
 {
-    char program[] = "test", check[] = "--check-config";
-    char *arguments[] = {program, check, NULL};
-    struct settings *settings = NULL;
+    char name[] = "test", check[] = "--check-config";
+    char *arguments[] = {name, check, NULL};
 
     (void)setenv("REDIS_URL", "nonsense", 1);
-    ck_assert_int_eq(startup_begin(2, arguments, program, "About.", SETTINGS_FCGI, &settings),
-                     STARTUP_FAILED);
+    ck_assert_int_eq(startup_main(&program, 2, arguments), STARTUP_UNUSABLE);
     ck_assert(memory_is_private() == is_kept_private);
 }
 END_TEST
 
-UNIT_MAIN("startup", no_core_and_no_tracer, settings_are_read_in_private)
+START_TEST(what_needs_no_settings_reads_none)
+{
+    char name[] = "test", note[] = "--note", it[] = "it";
+    char *arguments[] = {name, note, it, NULL};
+
+    (void)setenv("REDIS_URL", "nonsense", 1);
+    ck_assert_int_eq(startup_main(&program, 3, arguments), 7);
+}
+END_TEST
+
+UNIT_MAIN("startup", no_core_and_no_tracer, settings_are_read_in_private,
+          what_needs_no_settings_reads_none)

@@ -8,9 +8,12 @@ import json
 import os
 import re
 import select
+import signal
 import socket
+import ssl
 import stat
 import subprocess
+import threading
 import time
 
 import pytest
@@ -730,3 +733,35 @@ def test_curl_over_https(make_stack, authority):
     large.write_bytes(padded(128 * 1024 + 1))
     assert curl("/api/register", *json_type, "-H", "Expect: 100-continue", "--data-binary",
                 f"@{large}") == (413, TOO_LARGE)
+
+
+def test_a_renewed_certificate(make_stack, authority, web_server):
+    """As OPERATING has it taken up, by what `systemctl reload` sends: no request goes unanswered."""
+    stack = make(make_stack, {"authority": authority})
+    ended, statuses = threading.Event(), []
+
+    def served():
+        return ssl.get_server_certificate((HOST, stack.http_port), timeout=5)
+
+    def clients():
+        while not ended.is_set():
+            try:
+                statuses.append(stack.get("/api/health").status)
+            except OSError as error:
+                statuses.append(repr(error))
+
+    before = served()
+    thread = threading.Thread(target=clients)
+    thread.start()
+    try:
+        wait_until(lambda: statuses)
+        authority.issue("web-server")
+        stack.web.send_signal({"lighttpd": signal.SIGUSR1, "nginx": signal.SIGHUP}[web_server])
+        wait_until(lambda: served() != before, what="the new certificate")
+        seen = len(statuses)
+        wait_until(lambda: len(statuses) > seen + 5, what="requests under the new one")
+    finally:
+        ended.set()
+        thread.join()
+    assert set(statuses) == {200}
+    assert ask_operator(stack, "/api/metrics").status == 200

@@ -1,11 +1,13 @@
-/* played_redis: the test's end of a connection to Redis.
+/* played_redis: the test's end of a connection to Redis, or to a Sentinel.
  *
- * A Unix socket that a struct registry connects to; the test reads its commands and writes the
- * answers. */
+ * A Unix socket that a struct registry connects to, or a port; the test reads the commands and
+ * writes the answers. */
 #ifndef MOSTRO_PLAYED_REDIS_H
 #define MOSTRO_PLAYED_REDIS_H
 
+#include <arpa/inet.h>
 #include <hiredis/hiredis.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,7 +31,7 @@ struct played_redis {
     char command[1024]; /* the last one's words, as far as they fit */
 };
 
-static void played_redis_begin(struct played_redis *redis)
+static inline void played_redis_begin(struct played_redis *redis)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -44,6 +46,19 @@ static void played_redis_begin(struct played_redis *redis)
     ck_assert_int_eq(listen(redis->listening, 8), 0);
 }
 
+/* Has a port of 127.0.0.1, which it returns; nobody listens yet. */
+static inline int played_redis_bind_a_port(struct played_redis *redis)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+
+    *redis = (struct played_redis){.fd = -1};
+    redis->listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(redis->listening, (struct sockaddr *)&address, len), 0);
+    ck_assert_int_eq(getsockname(redis->listening, (struct sockaddr *)&address, &len), 0);
+    return ntohs(address.sin_port);
+}
+
 static void played_redis_hang_up(struct played_redis *redis)
 {
     if (redis->fd >= 0)
@@ -55,7 +70,7 @@ static void played_redis_hang_up(struct played_redis *redis)
 }
 
 /* Nobody can connect any more. */
-static void played_redis_end(const struct played_redis *redis)
+static inline void played_redis_end(const struct played_redis *redis)
 {
     char path[sizeof redis->folder + 8];
 
@@ -105,7 +120,7 @@ static const char *played_redis_read(struct played_redis *redis)
     return redis->command;
 }
 
-static void played_redis_write(const struct played_redis *redis, const char *answer)
+static inline void played_redis_write(const struct played_redis *redis, const char *answer)
 {
     ck_assert_int_eq(send(redis->fd, answer, strlen(answer), MSG_NOSIGNAL),
                      (ssize_t)strlen(answer));

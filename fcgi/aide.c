@@ -145,6 +145,8 @@ static void answer_as(struct aide_question *question, const struct aide_question
 {
     question->result = answer->result;
     question->metrics = answer->metrics;
+    if (answer->metrics.watch != NULL)
+        answer->metrics.watch->users++;
     question->is_refused = answer->is_refused;
     (void)snprintf(question->reason, sizeof question->reason, "%s", answer->reason);
 }
@@ -166,6 +168,7 @@ static void answer_questions(struct aide *aide, bool wants_metrics)
     (void)snprintf(answer.reason, sizeof answer.reason, "%s", registry_down_reason(registry));
     for (question = STAILQ_FIRST(&taken); question != NULL; question = STAILQ_NEXT(question, next))
         answer_as(question, &answer);
+    registry_watch_free(&answer.metrics.watch);
     lock(aide);
     STAILQ_CONCAT(&aide->answered, &taken);
     unlock(aide);

@@ -29,9 +29,9 @@ struct aide_question {
 
     /* The answer: */
     enum registry_result result;
-    struct registry_metrics metrics;
-    bool is_refused;               /* registry_is_refused() */
-    char reason[AIDE_REASON_SIZE]; /* registry_down_reason() */
+    struct registry_metrics metrics; /* its watch is the caller's to give back */
+    bool is_refused;                 /* registry_is_refused() */
+    char reason[AIDE_REASON_SIZE];   /* registry_down_reason() */
 
     STAILQ_ENTRY(aide_question) next; /* the aide's own */
 };

@@ -9,133 +9,108 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metrics_listeners.h"
+#include "metrics_page.h"
+
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
-#define PREFIX       "mostro_"
-#define BUCKETS      "push_duration_seconds_bucket"
-#define SUM          "push_duration_seconds_sum"
+#define FAMILY_SIZE  64
+#define BUCKET       "_bucket"
+#define SUM          "_sum"
 
-static const struct family {
-    const char *name, *type, *help;
-} families[] = {
-    {"requests_total", "counter", "HTTP requests by route and status."},
-    {"refusals_total", "counter", "Requests over a limit, by the limiter that refused."},
-    {"redis_errors_total", "counter", "Commands that Redis did not answer or refused."},
-    {"registrations_unconfirmed_total", "counter",
-     "Registers and unregisters that no replica has confirmed in time."},
-    {"primary_changes_total", "counter",
-     "Times that a process found another Redis to be the primary (with Sentinels)."},
-    {"events_received_total", "counter", "Events that relays sent."},
-    {"events_total", "counter", "What became of them."},
-    {"frames_unusable_total", "counter", "Frames of relays that make no sense."},
-    {"catch_up_pages_total", "counter", "Pages of stored events asked for after a gap."},
-    {"relay_wakes_total", "counter",
-     "Wakes because of an event: queued, or covered by one that was."},
-    {"wakes_total", "counter", "Wakes that are done with, by outcome and backend."},
-    {"push_retries_total", "counter", "Pushes that failed and are tried again."},
-    {"push_duration_seconds", "histogram", "From a push's request to its answer."},
-};
-
-/* The help of a series' family, when it begins; a histogram's series have the name and a suffix. */
-static void begin_family(FILE *out, const char *series, const char *before)
+static bool ends_with(const char *name, const char *suffix)
 {
-    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        size_t len = strlen(families[i].name);
+    size_t len = strlen(name), suffix_len = strlen(suffix);
 
-        if (strncmp(series, families[i].name, len) == 0 && strncmp(before, series, len) != 0)
-            (void)fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", families[i].name,
-                          families[i].help, families[i].name, families[i].type);
-    }
+    return len >= suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
 }
 
-static void print_series(FILE *out, const char *name, const char *labels, double value)
+/* The family of a series: a histogram's series have its name and a suffix. */
+static void write_family(char family[FAMILY_SIZE], const char *series)
 {
-    bool bare = labels[0] == '\0';
+    size_t len = strlen(series);
 
-    (void)fprintf(out, PREFIX "%s%s%s%s %.15g\n", name, bare ? "" : "{", labels, bare ? "" : "}",
-                  value);
+    if (ends_with(series, BUCKET))
+        len -= strlen(BUCKET);
+    else if (ends_with(series, SUM))
+        len -= strlen(SUM);
+    (void)snprintf(family, FAMILY_SIZE, "%.*s", (int)len, series);
 }
 
-/* `backend="...",le="..."` without the bucket. */
-static void print_count(FILE *out, const char *labels, double count)
+/* Of `labels`, `backend="...",le="..."`, the bucket is left out. */
+static void print_count(FILE *out, const char *family, const char *labels, uint64_t count)
 {
-    (void)fprintf(out, PREFIX "push_duration_seconds_count{%.*s} %.15g\n",
-                  (int)strcspn(labels, ","), labels, count);
+    char name[FAMILY_SIZE + sizeof "_count"], backend[FAMILY_SIZE];
+
+    (void)snprintf(name, sizeof name, "%s_count", family);
+    (void)snprintf(backend, sizeof backend, "%.*s", (int)strcspn(labels, ","), labels);
+    metrics_page_written(out, name, backend, (double)count);
 }
 
 static void print_counters(FILE *out, const uint64_t counter[STAT_COUNT])
 {
-    const char *before = "";
+    char before[FAMILY_SIZE] = "", family[FAMILY_SIZE];
     uint64_t pushes = 0; /* in this bucket and those below */
 
     for (int i = 0; i < STAT_COUNT; i++) {
         const struct stats_series *series = stats_series((enum stats_counter)i);
 
-        begin_family(out, series->family, before);
-        before = series->family;
-        if (strcmp(series->family, BUCKETS) == 0) {
+        write_family(family, series->family);
+        if (strcmp(family, before) != 0)
+            metrics_page_family(out, family);
+        (void)strcpy(before, family);
+        if (ends_with(series->family, BUCKET)) {
             pushes += counter[i];
-            print_series(out, series->family, series->labels, (double)pushes);
-        } else if (strcmp(series->family, SUM) == 0) {
-            print_series(out, series->family, series->labels, (double)counter[i] / 1000);
-            print_count(out, series->labels, (double)pushes);
+            metrics_page_written(out, series->family, series->labels, (double)pushes);
+        } else if (ends_with(series->family, SUM)) {
+            metrics_page_written(out, series->family, series->labels, (double)counter[i] / 1000);
+            print_count(out, family, series->labels, pushes);
             pushes = 0;
         } else {
-            print_series(out, series->family, series->labels, (double)counter[i]);
+            metrics_page_written(out, series->family, series->labels, (double)counter[i]);
         }
     }
-}
-
-static void print_gauge(FILE *out, const char *name, const char *help, uint64_t value)
-{
-    (void)fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s gauge\n", name, help, name);
-    print_series(out, name, "", (double)value);
 }
 
 /* What makes requests answer 503 while everything runs. */
 static void print_full(FILE *out, const struct registry_state *state)
 {
-    (void)fputs("# HELP " PREFIX "full 1 while requests are answered 503 since this is full: Redis "
-                "(its maxmemory), 70 % of it (for new registrations), the registrations "
-                "(MAX_REGISTRATIONS), or half of the inbox of wakes (WAKES_MAX).\n"
-                "# TYPE " PREFIX "full gauge\n",
-                out);
-    print_series(out, "full", "what=\"redis\"", state->redis_full);
-    print_series(out, "full", "what=\"memory\"", state->memory_short);
-    print_series(out, "full", "what=\"registrations\"", state->registrations_full);
-    print_series(out, "full", "what=\"queue\"", state->queue_half_full);
+    metrics_page_family(out, "full");
+    metrics_page_written(out, "full", "what=\"redis\"", state->redis_full);
+    metrics_page_written(out, "full", "what=\"memory\"", state->memory_short);
+    metrics_page_written(out, "full", "what=\"registrations\"", state->registrations_full);
+    metrics_page_written(out, "full", "what=\"queue\"", state->queue_half_full);
+}
+
+static void print_sums(FILE *out, const struct registry_listeners *listeners)
+{
+    metrics_page_single(out, "listeners", (double)listeners->alive);
+    metrics_page_single(out, "relays_connected", (double)listeners->relays_connected);
+    metrics_page_single(out, "relays_may_hide_wraps", (double)listeners->relays_may_hide_wraps);
+    metrics_page_single(out, "relays_configured", (double)listeners->relays_configured);
+    metrics_page_single(out, "pushes_in_flight", (double)listeners->in_flight);
+    metrics_page_single(out, "wakes_held", (double)listeners->backlog);
 }
 
 static void print_gauges(FILE *out, const struct registry_state *state)
 {
-    const struct registry_listeners *listeners = &state->listeners;
-
-    (void)fputs("# HELP " PREFIX "registrations Live registrations.\n"
-                "# TYPE " PREFIX "registrations gauge\n",
-                out);
-    print_series(out, "registrations", "platform=\"android\"", (double)state->android);
-    print_series(out, "registrations", "platform=\"ios\"", (double)state->ios);
-    print_gauge(out, "lost",
-                "1 when Redis has lost its data, until the key `lost` is removed, or for "
-                "TOKEN_TTL_HOURS.",
-                state->lost);
-    print_gauge(out, "lost_registrations", "With them, registrations; 0: unknown.",
-                state->lost_registrations);
-    print_gauge(out, "wakes_queued", "Wakes that wait or are under way.", state->queued);
-    print_gauge(out, "wakes_inbox",
-                "Of these, wakes that no listener has taken yet; WAKES_MAX bounds them.",
-                state->inbox);
+    metrics_page_family(out, "build_info");
+    metrics_page_written(out, "build_info", "version=\"" PACKAGE_VERSION "\"", 1);
+    metrics_page_family(out, "registrations");
+    metrics_page_written(out, "registrations", "platform=\"android\"", (double)state->android);
+    metrics_page_written(out, "registrations", "platform=\"ios\"", (double)state->ios);
+    metrics_page_single(out, "lost", state->lost);
+    metrics_page_single(out, "lost_registrations", (double)state->lost_registrations);
+    metrics_page_single(out, "paused", state->paused);
+    metrics_page_single(out, "wakes_queued", (double)state->queued);
+    metrics_page_single(out, "wakes_inbox", (double)state->inbox);
     print_full(out, state);
-    print_gauge(out, "listeners", "Listeners with a fresh heartbeat.", listeners->alive);
-    print_gauge(out, "relays_connected", "Relays that listeners are connected to.",
-                listeners->relays_connected);
-    print_gauge(out, "relays_may_hide_wraps",
-                "Of these, relays that may keep gift wraps from all but their addressees.",
-                listeners->relays_may_hide_wraps);
-    print_gauge(out, "relays_configured", "Relays that listeners are to follow.",
-                listeners->relays_configured);
-    print_gauge(out, "pushes_in_flight", "Pushes under way.", listeners->in_flight);
-    print_gauge(out, "wakes_held", "Wakes that wait or are under way in listeners.",
-                listeners->backlog);
+    print_sums(out, &state->listeners);
+}
+
+static void print_watch(FILE *out, const struct registry_watch *watch)
+{
+    metrics_page_single(out, "oldest_wake_seconds", (double)watch->oldest_ms / 1000);
+    metrics_listeners(out, watch);
 }
 
 enum routes_step metrics_begin(struct responder *responder, struct exchange *exchange)
@@ -147,7 +122,7 @@ enum routes_step metrics_begin(struct responder *responder, struct exchange *exc
 
 void metrics_finish(struct responder *responder, struct exchange *exchange)
 {
-    const struct aide_question *question = &exchange->with.question;
+    struct aide_question *question = &exchange->with.question;
     char *text = NULL;
     size_t len = 0;
     FILE *out;
@@ -160,8 +135,10 @@ void metrics_finish(struct responder *responder, struct exchange *exchange)
     out = open_memstream(&text, &len);
     if (out != NULL) {
         print_gauges(out, &question->metrics.state);
+        print_watch(out, question->metrics.watch);
         print_counters(out, question->metrics.counter);
         (void)fclose(out);
     }
+    registry_watch_free(&question->metrics.watch);
     response_text(&exchange->response, 200, CONTENT_TYPE, text, len);
 }

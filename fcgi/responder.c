@@ -203,9 +203,14 @@ static void refuse_as_limited(const struct responder *responder, struct exchange
 
 static void remember_refused(struct responder *responder, const struct registry_call *call)
 {
-    if (call->refused_for_ms > 0)
+    if (call->refused_for_ms > 0) {
         refused_addresses_add(&responder->refused, call->bucket, call->address,
                               clock_monotonic_ms() + call->refused_for_ms);
+        stats_add(responder->stats,
+                  call->bucket == REGISTRY_BUCKET_NOTIFY ? STAT_REFUSED_ADDRESSES_NOTIFY
+                                                         : STAT_REFUSED_ADDRESSES_REGISTER,
+                  1);
+    }
 }
 
 void responder_refuse(struct responder *responder, struct exchange *exchange)

@@ -1,7 +1,6 @@
 #include "listener.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +36,6 @@ struct listener {
     struct endpoint_keeper *keeper; /* NULL: there is no endpoint file */
     struct relay *relays[SETTINGS_MAX_RELAYS];
     size_t relay_count;
-    _Atomic int64_t last_event_s;
     char instance[INSTANCE_DIGITS + 1];
     bool beaten; /* the name in Redis is this process's */
     int64_t trimmed_ms;
@@ -56,8 +54,7 @@ static bool start_relays(struct listener *listener)
         const struct relay_options options = {.url = followed.relays[i].url,
                                               .settings = listener->settings,
                                               .taken_ids = listener->taken_ids,
-                                              .stats = &listener->stats,
-                                              .last_event_s = &listener->last_event_s};
+                                              .stats = &listener->stats};
 
         listener->relays[listener->relay_count] = relay_start(&options);
         if (listener->relays[listener->relay_count] == NULL)
@@ -103,15 +100,52 @@ struct listener *listener_start(const struct settings *settings)
     return listener;
 }
 
-static void count_relays(const struct listener *listener, struct heartbeat *beat)
+/* The last event of all relays is the beat's, too. */
+static void report_relays(const struct listener *listener, struct heartbeat *beat,
+                          struct listener_report *report)
 {
+    int64_t unix_s = clock_unix_s();
+
+    _Static_assert(SETTINGS_MAX_RELAYS == LISTENER_REPORT_RELAYS, "all of them have a place");
     beat->relays_configured = (unsigned)listener->relay_count;
     for (size_t i = 0; i < listener->relay_count; i++) {
-        bool is_connected = relay_is_connected(listener->relays[i]);
+        const struct relay *relay = listener->relays[i];
+        struct report_relay *it = listener_report_add_relay(report, relay_name(relay));
 
-        beat->relays_connected += is_connected;
-        beat->relays_may_hide_wraps += is_connected && relay_may_hide_wraps(listener->relays[i]);
+        relay_report(relay, unix_s, it);
+        beat->relays_connected += it->is_connected;
+        beat->relays_may_hide_wraps += it->may_hide_wraps;
+        if (beat->last_event_s < relay_last_event_s(relay))
+            beat->last_event_s = relay_last_event_s(relay);
     }
+}
+
+static void report_pushes(const struct listener *listener, struct heartbeat *beat,
+                          struct listener_report *report)
+{
+    struct dispatcher_status status;
+
+    dispatcher_status(listener->dispatcher, &status);
+    beat->in_flight = status.in_flight;
+    beat->backlog = status.backlog;
+    memcpy(report->backends, status.backends, sizeof report->backends);
+    report->hosts_held = status.hosts_held;
+}
+
+/* The name in Redis is renewed, with what this listener tells of itself. */
+static enum registry_result send_heartbeat(const struct listener *listener, struct lease *lease)
+{
+    struct heartbeat beat = {.instance = listener->instance, .first = !listener->beaten};
+    struct listener_report report = {.relay_count = 0};
+    enum registry_result result;
+    char *text;
+
+    report_relays(listener, &beat, &report);
+    report_pushes(listener, &beat, &report);
+    beat.report = text = listener_report_write(&report);
+    result = registry_heartbeat(listener->registry, &beat, lease);
+    free(text);
+    return result;
 }
 
 static void trim_if_due(struct listener *listener)
@@ -179,17 +213,9 @@ static void count_if_due(struct listener *listener)
 
 bool listener_beat(struct listener *listener)
 {
-    struct dispatcher_status status;
-    struct heartbeat beat = {.instance = listener->instance, .first = !listener->beaten};
     struct lease lease;
-    enum registry_result result;
+    enum registry_result result = send_heartbeat(listener, &lease);
 
-    dispatcher_status(listener->dispatcher, &status);
-    count_relays(listener, &beat);
-    beat.in_flight = status.in_flight;
-    beat.backlog = status.backlog;
-    beat.last_event_s = atomic_load(&listener->last_event_s);
-    result = registry_heartbeat(listener->registry, &beat, &lease);
     if (result == REGISTRY_NOT_FOUND) {
         log_error("listener: another listener has taken the name %s: stopping",
                   listener->settings->listener_name);

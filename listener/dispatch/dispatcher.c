@@ -57,7 +57,8 @@ struct dispatcher {
     _Atomic int64_t held_since_us; /* what the main thread says of the lease */
     atomic_bool held_alone;
     atomic_bool stop;
-    atomic_uint in_flight, backlog;
+    atomic_uint in_flight, backlog, hosts_held; /* what it tells of itself, */
+    _Atomic int backends[STATS_BACKEND_COUNT];  /* an enum report_state each */
 };
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -292,8 +293,19 @@ static void serve(struct dispatcher *dispatcher, int64_t now_ms)
 
 /* ---- The thread ------------------------------------------------------------------------------ */
 
-static void publish_status(struct dispatcher *dispatcher)
+static enum report_state state_of(const struct dispatcher *dispatcher, unsigned backend,
+                                  int64_t now_ms)
 {
+    enum report_state state = push_desk_state(dispatcher->desk, backend + 1, now_ms);
+
+    return dispatcher->pauses.held && state != REPORT_OFF ? REPORT_PAUSED : state;
+}
+
+static void publish_status(struct dispatcher *dispatcher, int64_t now_ms)
+{
+    for (unsigned i = 0; i < push_backends_count; i++)
+        atomic_store(&dispatcher->backends[i], (int)state_of(dispatcher, i, now_ms));
+    atomic_store(&dispatcher->hosts_held, (unsigned)push_desk_hosts_held(dispatcher->desk));
     atomic_store(&dispatcher->in_flight, push_desk_in_flight(dispatcher->desk));
     atomic_store(&dispatcher->backlog, (unsigned)wake_queue_backlog(dispatcher->queue));
 }
@@ -346,7 +358,7 @@ static void work(struct dispatcher *dispatcher)
         inbox_forget_registrations(dispatcher->inbox);
         acknowledge(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);
-        publish_status(dispatcher);
+        publish_status(dispatcher, now_ms);
         wait_until(dispatcher, earlier(next_ms, next_work_ms(dispatcher, now_ms)));
     }
 }
@@ -380,7 +392,7 @@ static bool let_end(struct dispatcher *dispatcher, int64_t ms)
         forget_dead(dispatcher, now_ms);
         acknowledge(dispatcher, now_ms);
         next_ms = turns_run(&dispatcher->turns, now_ms);
-        publish_status(dispatcher);
+        publish_status(dispatcher, now_ms);
         if (push_desk_in_flight(dispatcher->desk) == 0)
             return true;
         if (now_ms >= deadline_ms)
@@ -402,7 +414,7 @@ static void drain(struct dispatcher *dispatcher)
     }
     tell_the_rest(dispatcher);
     log_info("dispatcher: stopped; %zu wakes stay in Redis", wake_queue_backlog(dispatcher->queue));
-    publish_status(dispatcher);
+    publish_status(dispatcher, clock_monotonic_ms());
 }
 
 static void *run(void *arg)
@@ -474,6 +486,9 @@ void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *
 {
     out->in_flight = atomic_load(&dispatcher->in_flight);
     out->backlog = atomic_load(&dispatcher->backlog);
+    out->hosts_held = atomic_load(&dispatcher->hosts_held);
+    for (unsigned i = 0; i < push_backends_count; i++)
+        out->backends[i] = (enum report_state)atomic_load(&dispatcher->backends[i]);
 }
 
 void dispatcher_stop(struct dispatcher *dispatcher)

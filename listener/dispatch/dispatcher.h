@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "registry/listener_report.h"
+
 struct dispatcher;
 struct lease;
 struct settings;
@@ -17,6 +19,8 @@ struct stats;
 struct dispatcher_status {
     unsigned in_flight; /* pushes */
     unsigned backlog;   /* wakes held, including those in flight */
+    enum report_state backends[STATS_BACKEND_COUNT];
+    unsigned hosts_held; /* that are down or held */
 };
 
 /* Both arguments must outlive the dispatcher. NULL, with an error logged, where it cannot be

@@ -33,6 +33,7 @@ struct host {
     unsigned allowed; /* at once, since it was held: 1, doubling; 0: all */
     unsigned holds;   /* in a row */
     bool is_located;
+    bool is_counted;   /* among those that are down, or held */
     int64_t called_ms; /* the last */
     int64_t held_until_ms;
     int64_t proven_until_ms; /* INT64_MIN: it is not */
@@ -49,6 +50,7 @@ struct hosts {
     struct slots *slots;
     struct weights *waits, *kept;
     struct expiring_set *held; /* endpoints */
+    size_t held_count;         /* hosts, down or held */
     size_t waiting_most, waiting_each;
     random_up_to_fn *random;
 };
@@ -73,8 +75,16 @@ struct hosts *hosts_new(const struct hosts_limits *limits, random_up_to_fn *rand
     return hosts;
 }
 
+static void count_held(struct hosts *hosts, struct host *host, bool is_held)
+{
+    hosts->held_count += is_held;
+    hosts->held_count -= host->is_counted;
+    host->is_counted = is_held;
+}
+
 static void forget(struct hosts *hosts, struct host *host)
 {
+    count_held(hosts, host, false);
     due_heap_remove(&hosts->plans, &host->plan);
     while (host->party.taken > 0)
         slots_give(hosts->slots, &host->party);
@@ -239,7 +249,7 @@ static int64_t plan_ms(const struct host *host, int64_t now_ms)
     if (host->called > 0)
         return host->called_ms + HOSTS_CALL_AGAIN_MS;
     if (is_idle(host))
-        return forget_ms(host);
+        return is_held(host, now_ms) ? host->held_until_ms : forget_ms(host);
     if (host->waiting_count == 0)
         return INT64_MAX;
     if (is_held(host, now_ms))
@@ -262,6 +272,7 @@ static void plan(struct hosts *hosts, struct host *host, int64_t now_ms)
     char group[GROUP_SIZE];
 
     ask(hosts, host, now_ms);
+    count_held(hosts, host, is_held(host, now_ms) || push_health_is_down(&host->health));
     write_group(group, host);
     due_heap_remove(&hosts->plans, &host->plan);
     if (!weights_set(hosts->kept, &host->kept, group, idle) || (idle && next_ms <= now_ms)) {
@@ -507,6 +518,11 @@ int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved
     call_next(hosts, now_ms, moved);
     first = due_heap_first(&hosts->plans);
     return first != NULL ? first->ready_ms : INT64_MAX;
+}
+
+size_t hosts_held(const struct hosts *hosts)
+{
+    return hosts->held_count;
 }
 
 /* ---- Endpoints ------------------------------------------------------------------------------- */

@@ -101,6 +101,9 @@ struct hosts_verdict hosts_leave(struct hosts *hosts, const char *host,
  * INT64_MAX: not before something enters or leaves. */
 int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved);
 
+/* How many hosts are down, or held. */
+size_t hosts_held(const struct hosts *hosts);
+
 /* ---- Endpoints ------------------------------------------------------------------------------- */
 
 /* Out of memory, all endpoints count as one: no worse than a shared hold-back. */

@@ -18,6 +18,7 @@
 #define HOLD_ENDPOINT_MS 1000   /* at least, whatever it asks for */
 #define WAITING_EACH     100000 /* targets that wait for one host */
 #define TELL_EVERY_MS    60000
+#define LIMITED_FOR_MS   60000 /* after a push that was answered 429 */
 
 struct push_flight {
     struct push_ended ended; /* first, so that what has ended is its flight */
@@ -32,7 +33,9 @@ struct lane {
     struct push_thread *thread; /* NULL: off */
     struct push_jobs begun;     /* to be handed over */
     struct hosts *hosts;        /* NULL: there is one peer */
-    struct push_health health;  /* of that one */
+    struct push_health health;  /* of that one, */
+    bool refuses_us;            /* by an operator's mistake, where it is down, */
+    int64_t limited_until_ms;   /* and whether it has lately taken no more */
     unsigned in_flight;
     struct hosts_moved moved;
     int64_t tell_ms; /* not before this again that too many wait */
@@ -68,7 +71,7 @@ static bool open_lane(const struct push_desk *desk, struct lane *lane,
                                         .waiting_each = WAITING_EACH};
 
     lane->backend = backend;
-    lane->tell_ms = INT64_MIN;
+    lane->tell_ms = lane->limited_until_ms = INT64_MIN;
     STAILQ_INIT(&lane->begun);
     push_health_init(&lane->health);
     if (backend->host != NULL && (lane->hosts = hosts_new(&limits, random_up_to)) == NULL)
@@ -220,6 +223,28 @@ bool push_desk_is_down(const struct push_desk *desk, unsigned number)
            (!push_thread_is_ready(lane->thread) || push_health_is_down(&lane->health));
 }
 
+enum report_state push_desk_state(const struct push_desk *desk, unsigned number, int64_t now_ms)
+{
+    const struct lane *lane = lane_in(desk, number);
+
+    if (lane->thread == NULL)
+        return REPORT_OFF;
+    if (push_health_is_down(&lane->health))
+        return lane->refuses_us ? REPORT_REFUSED : REPORT_DOWN;
+    if (!push_thread_is_ready(lane->thread))
+        return REPORT_NO_ACCESS_TOKEN;
+    return now_ms < lane->limited_until_ms ? REPORT_LIMITED : REPORT_UP;
+}
+
+size_t push_desk_hosts_held(const struct push_desk *desk)
+{
+    size_t n = 0;
+
+    for (unsigned i = 1; i <= desk->count; i++)
+        n += desk->lanes[i].hosts != NULL ? hosts_held(desk->lanes[i].hosts) : 0;
+    return n;
+}
+
 unsigned push_desk_in_flight(const struct push_desk *desk)
 {
     unsigned n = 0;
@@ -275,6 +300,7 @@ static struct hosts_verdict note_health(struct lane *lane, const struct hosts_pu
     switch (result->outcome) {
     case PUSH_BACKEND_FAULT:
     case PUSH_MISTAKE:
+        lane->refuses_us = result->outcome == PUSH_MISTAKE;
         if (push_health_fault(health, push->endpoint, result->answered, push->begun_ms, now_ms,
                               random_up_to))
             tell_down(lane, result->outcome == PUSH_MISTAKE);
@@ -293,6 +319,8 @@ static struct hosts_verdict note_health(struct lane *lane, const struct hosts_pu
     case PUSH_RETRY:
     case PUSH_HELD_BACK:
     case PUSH_GIVEN_UP:
+        if (result->outcome == PUSH_HELD_BACK)
+            lane->limited_until_ms = now_ms + LIMITED_FOR_MS;
         if (result->answered && push_health_good(health, push->endpoint, now_ms))
             log_info("push: %s works again", lane->backend->name);
         break;

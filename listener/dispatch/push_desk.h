@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "push/push.h"
+#include "registry/listener_report.h"
 #include "wakes/wake_queue.h"
 
 #define PUSH_DESK_NO_MEMORY_MS 1000 /* what there is no memory for waits so long */
@@ -51,6 +52,12 @@ int64_t push_desk_next_slot_ms(const struct push_desk *desk, unsigned lane, int6
 
 /* Whether nothing can be pushed in this lane at all, for now. */
 bool push_desk_is_down(const struct push_desk *desk, unsigned lane);
+
+/* The same, and why, for metrics; whether an operator holds pushing is not known here. */
+enum report_state push_desk_state(const struct push_desk *desk, unsigned lane, int64_t now_ms);
+
+/* How many hosts that strangers have chosen are down, or held. */
+size_t push_desk_hosts_held(const struct push_desk *desk);
 
 unsigned push_desk_in_flight(const struct push_desk *desk);
 

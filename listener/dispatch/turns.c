@@ -241,6 +241,17 @@ static void wait_for_memory(const struct turns *turns, const struct push_ended *
                            &given_up);
 }
 
+/* A push was taken: how long its event has waited for that. */
+static void time_event(const struct turns *turns, const struct push_ended *ended, int64_t now_ms)
+{
+    int64_t due_ms = wake_target_event_due_ms(ended->target);
+
+    if (due_ms == INT64_MAX)
+        return;
+    stats_add_event_to_push(turns->stats, backend_of(turns, ended->lane)->counters.event_time,
+                            now_ms > due_ms ? now_ms - due_ms : 0);
+}
+
 /* All but PUSH_DEAD_TOKEN. */
 static void settle(const struct turns *turns, const struct push_ended *ended, int64_t now_ms)
 {
@@ -248,6 +259,7 @@ static void settle(const struct turns *turns, const struct push_ended *ended, in
 
     switch (ended->result.outcome) {
     case PUSH_DELIVERED:
+        time_event(turns, ended, now_ms);
         count(turns, counters->delivered,
               wake_queue_deliver(turns->queue, ended->target, ended->version));
         break;

@@ -29,15 +29,17 @@ struct settings;
  * connection of its own (HTTP/1.1), so that none waits for a connection inside libcurl. */
 #define PUSH_HOST_CONNECTIONS 20
 
-/* What the targets of a back end are counted by; `time` is the first of its buckets. */
+/* What the targets of a back end are counted by; the last two are the first of its buckets, by how
+ * long a push took, and how long after its event it was taken. */
 struct push_counters {
-    enum stats_counter delivered, dead, given_up, time;
+    enum stats_counter delivered, dead, given_up, time, event_time;
 };
 
 #define PUSH_COUNTERS(BACKEND)                                                          \
     {                                                                                   \
         .delivered = STAT_WAKES_DELIVERED_##BACKEND, .dead = STAT_WAKES_DEAD_##BACKEND, \
-        .given_up = STAT_WAKES_GIVEN_UP_##BACKEND, .time = STAT_PUSH_##BACKEND##_10     \
+        .given_up = STAT_WAKES_GIVEN_UP_##BACKEND, .time = STAT_PUSH_##BACKEND##_10,    \
+        .event_time = STAT_EVENT_TO_##BACKEND##_5                                       \
     }
 
 /* The push to make; lives until push() returns. */

@@ -40,6 +40,9 @@ struct relay {
     atomic_bool stop;
     atomic_bool connected;
     atomic_bool may_hide_wraps;
+    _Atomic int64_t last_event_s;
+    const struct settings_kinds *kinds;
+    _Atomic int subscriptions[SETTINGS_MAX_KINDS]; /* an enum report_subscription each */
     struct websocket *websocket;
     struct registry *registry;
     struct event_verifier *verifier;
@@ -193,6 +196,17 @@ static int64_t send_ms(struct relay *relay)
     return relay->open && !relay->wants_write ? relay_session_due_ms(relay->session) : NEVER;
 }
 
+/* For relay_report(). */
+static void publish(struct relay *relay)
+{
+    atomic_store(&relay->connected, relay->open && relay_session_is_settled(relay->session));
+    atomic_store(&relay->may_hide_wraps, relay_session_may_hide_wraps(relay->session));
+    for (size_t i = 0; i < relay->kinds->count; i++)
+        atomic_store(&relay->subscriptions[i],
+                     relay->open ? (int)relay_session_subscription(relay->session, i)
+                                 : REPORT_NOT_SUBSCRIBED);
+}
+
 /* Does what is due. */
 static void tick(struct relay *relay)
 {
@@ -214,8 +228,7 @@ static void tick(struct relay *relay)
         relay->wants_write = true;
         websocket_want_write(relay->websocket);
     }
-    atomic_store(&relay->connected, relay->open && relay_session_is_settled(relay->session));
-    atomic_store(&relay->may_hide_wraps, relay_session_may_hide_wraps(relay->session));
+    publish(relay);
 }
 
 /* Milliseconds until tick() has something to do. */
@@ -269,7 +282,7 @@ static bool make_parts(struct relay *relay, const struct relay_options *options)
         .taken_ids = options->taken_ids,
         .stats = options->stats,
         .events_per_s = options->settings->relay_events_per_s,
-        .last_event_s = options->last_event_s,
+        .last_event_s = &relay->last_event_s,
     };
     struct websocket_options websocket = {
         .url = &relay->url,
@@ -310,6 +323,7 @@ struct relay *relay_start(const struct relay_options *options)
         return NULL;
     relay->read_ms = NEVER;
     relay->primary = registry_primary_changes();
+    relay->kinds = &options->settings->event_kinds;
     MUST(relay_url_parse(&relay->url, options->url));
     if (make_parts(relay, options) && start_thread(relay))
         return relay;
@@ -318,14 +332,29 @@ struct relay *relay_start(const struct relay_options *options)
     return NULL;
 }
 
-bool relay_is_connected(const struct relay *relay)
+const char *relay_name(const struct relay *relay)
 {
-    return atomic_load(&relay->connected);
+    return relay->url.name;
 }
 
-bool relay_may_hide_wraps(const struct relay *relay)
+int64_t relay_last_event_s(const struct relay *relay)
 {
-    return atomic_load(&relay->may_hide_wraps);
+    return atomic_load(&relay->last_event_s);
+}
+
+void relay_report(const struct relay *relay, int64_t unix_s, struct report_relay *report)
+{
+    int64_t last_event_s = relay_last_event_s(relay);
+
+    _Static_assert(SETTINGS_MAX_KINDS == LISTENER_REPORT_KINDS, "all of them have a place");
+    report->is_connected = atomic_load(&relay->connected);
+    report->may_hide_wraps = report->is_connected && atomic_load(&relay->may_hide_wraps);
+    if (last_event_s > 0)
+        report->event_age_s = unix_s > last_event_s ? unix_s - last_event_s : 0;
+    report->kind_count = relay->kinds->count;
+    for (size_t i = 0; i < relay->kinds->count; i++)
+        report->kinds[i] = (struct report_kind){
+            relay->kinds->kind[i], (enum report_subscription)atomic_load(&relay->subscriptions[i])};
 }
 
 void relay_stop(struct relay *relay)

@@ -6,9 +6,10 @@
 #ifndef MOSTRO_RELAY_H
 #define MOSTRO_RELAY_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "registry/listener_report.h"
 
 struct settings;
 struct stats;
@@ -20,7 +21,6 @@ struct relay_options {
     const struct settings *settings;
     struct taken_ids *taken_ids;
     struct stats *stats;
-    _Atomic int64_t *last_event_s; /* set to the Unix time at which a verified event arrived */
 };
 
 struct relay;
@@ -28,12 +28,15 @@ struct relay;
 /* NULL with a line in the log. To be called by one thread at a time. */
 struct relay *relay_start(const struct relay_options *options);
 
-/* Whether the WebSocket is up, every REQ has been answered or its time is over, and at least one
- * subscription is live. Any thread. */
-bool relay_is_connected(const struct relay *relay);
+/* Its name for the log: no path, which may be a secret. */
+const char *relay_name(const struct relay *relay);
 
-/* Whether it may be keeping all gift wraps from us (see wrap_guard.h). Any thread. */
-bool relay_may_hide_wraps(const struct relay *relay);
+/* Fills all but the name: connected is a relay whose WebSocket is up, with every REQ answered or
+ * its time over, and at least one subscription live. Any thread. */
+void relay_report(const struct relay *relay, int64_t unix_s, struct report_relay *report);
+
+/* The Unix time at which its last verified event arrived; 0: none yet. Any thread. */
+int64_t relay_last_event_s(const struct relay *relay);
 
 /* Asks the relay's thread to end. Any thread. */
 void relay_stop(struct relay *relay);

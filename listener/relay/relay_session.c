@@ -152,6 +152,16 @@ static void go_live(struct relay_session *session, size_t kind, const char *thou
                  relay_session_kind(session, kind), *though == '\0' ? "" : ", though ", though);
 }
 
+enum report_subscription relay_session_subscription(const struct relay_session *session,
+                                                    size_t kind)
+{
+    const struct subscription *subscription = &session->subscriptions[kind];
+
+    if (subscription_is_live(subscription))
+        return REPORT_SUBSCRIBED;
+    return subscription->state == SUBSCRIPTION_CLOSED ? REPORT_NOT_ADMITTED : REPORT_NOT_SUBSCRIBED;
+}
+
 /* ---- Sending --------------------------------------------------------------------------------- */
 
 static size_t next_subscription_frame(struct relay_session *session, int64_t now_ms, char *out)

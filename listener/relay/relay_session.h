@@ -21,6 +21,7 @@
 #include "intake.h"
 #include "nostr/event.h"
 #include "nostr/relay_auth.h"
+#include "registry/listener_report.h"
 #include "registry/registry_events.h"
 #include "settings/settings.h"
 
@@ -40,7 +41,7 @@ struct relay_session_options {
     struct event_verifier *verifier;
     struct relay_auth *auth;
     int64_t events_per_s;          /* see event_budget.h */
-    _Atomic int64_t *last_event_s; /* Unix seconds of the last verified event from any relay */
+    _Atomic int64_t *last_event_s; /* set to the Unix time of each verified event */
 };
 
 struct relay_session;
@@ -101,6 +102,10 @@ int64_t relay_session_pause_ms(const struct relay_session *session, int64_t now_
 
 /* Whether the relay may be keeping all gift wraps from us (see wrap_guard.h). */
 bool relay_session_may_hide_wraps(const struct relay_session *session);
+
+/* What a connection's subscription for a kind, by its index, has come to. */
+enum report_subscription relay_session_subscription(const struct relay_session *session,
+                                                    size_t kind);
 
 /* Whether every REQ of this connection has had its answer, or the time for it is over, and at least
  * one is live. */

@@ -466,6 +466,21 @@ int64_t wake_target_failing_ms(const struct wake_target *target)
     return target->before_ms;
 }
 
+int64_t wake_target_event_due_ms(const struct wake_target *target)
+{
+    static const enum wake_via of_events[] = {WAKE_VIA_QUIET, WAKE_VIA_RELAY};
+    int64_t due_ms = INT64_MAX;
+
+    MUST(target->state == TARGET_BEGUN);
+    for (size_t i = 0; i < sizeof of_events / sizeof of_events[0]; i++) {
+        const struct wake_entry *entry = target->entries[of_events[i]];
+
+        if (entry != NULL && entry->begun > 0 && entry->begun_ms < due_ms)
+            due_ms = entry->begun_ms;
+    }
+    return due_ms;
+}
+
 const struct trade_pubkey *wake_target_key(const struct wake_target *target)
 {
     return &target->key;

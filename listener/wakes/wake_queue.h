@@ -97,6 +97,10 @@ unsigned wake_target_lane(const struct wake_target *target);
 /* When the begun target's push before this one began, if that failed; else when this one did. */
 int64_t wake_target_failing_ms(const struct wake_target *target);
 
+/* When the first event that the begun target's push tells of was due; INT64_MAX: it tells of none.
+ * Of events of one kind that were due together the newest counts. */
+int64_t wake_target_event_due_ms(const struct wake_target *target);
+
 /* Not now: it waits in this lane for its turn. */
 void wake_queue_put_back(struct wake_queue *queue, struct wake_target *target, unsigned lane);
 

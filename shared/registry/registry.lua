@@ -1358,3 +1358,44 @@ register('endpoints_loaded', do_endpoints_loaded, { 'allow-oom' })
 register('endpoints_wake', do_endpoints_wake)
 register('endpoints_read', do_endpoints_read, { 'no-writes' })
 register('endpoints_sweep', do_endpoints_sweep, { 'allow-oom' })
+
+-- Watching. In a block, for a chunk has at most 200 local names.
+do
+  local WATCHED_MAX = 32 -- listeners that are shown one by one
+
+  -- For how many ms the wake that is due first has been due, 0 where none is. A wake that waits in a
+  -- listener's set counts by the newest of its pubkey and kind.
+  local function oldest_wait(prefix, now_ms)
+    local oldest = now_ms
+    local function look_at(due)
+      if due and due < oldest then oldest = due end
+    end
+    for _, name in ipairs(redis.call('ZRANGE', waiters_key(prefix), 0, -1)) do
+      local first = redis.call('ZRANGE', waiting_key(prefix, name), 0, 0, 'WITHSCORES')
+      look_at(tonumber(first[2]))
+    end
+    for _, entry in ipairs(redis.call('XRANGE', wakes_key(prefix), '-', '+', 'COUNT', 1)) do
+      for i = 1, #entry[2], 2 do
+        if entry[2][i] == 'not_before' then look_at(tonumber(entry[2][i + 1])) end
+      end
+    end
+    return now_ms - oldest
+  end
+
+  -- watch(prefix): what metrics show beside the state: names and numbers, to which later versions may
+  -- add; then for each listener with a fresh heartbeat, up to WATCHED_MAX, { name, version, report,
+  -- '' where it gives none (listener_report.h) }
+  local function do_watch(keys)
+    local prefix = keys[1]
+    local answer = { { 'oldest_ms', oldest_wait(prefix, ms_down(now_us())) } }
+    for _, name in ipairs(redis.call('ZRANGE', listeners_key(prefix), 0, -1)) do
+      local held = redis.call('HMGET', listener_key(prefix, name), 'instance', 'version', 'report')
+      if held[1] and #answer <= WATCHED_MAX then
+        answer[#answer + 1] = { name, held[2] or '', held[3] or '' }
+      end
+    end
+    return answer
+  end
+
+  register('watch', do_watch, { 'no-writes' })
+end

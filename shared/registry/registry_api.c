@@ -80,12 +80,29 @@ enum registry_result registry_state(struct registry *registry, struct registry_s
     return result;
 }
 
+static enum registry_result ask_watch(struct registry *registry, struct registry_watch **watch)
+{
+    redisReply *reply;
+    enum registry_result result;
+
+    REGISTRY_BEGIN(registry, "watch");
+    result = registry_send(registry, &reply);
+    if (result != REGISTRY_OK)
+        return result;
+    *watch = registry_watch_read(reply);
+    if (*watch == NULL)
+        return registry_unexpected_reply(reply);
+    freeReplyObject(reply);
+    return REGISTRY_OK;
+}
+
 enum registry_result registry_metrics(struct registry *registry, struct registry_metrics *metrics)
 {
     uint64_t values[STATE_VALUES + STAT_COUNT];
     redisReply *reply;
     enum registry_result result;
 
+    metrics->watch = NULL;
     registry_disconnect(registry);
     REGISTRY_BEGIN(registry, "metrics");
     for (int i = 0; i < STAT_COUNT; i++)
@@ -97,5 +114,5 @@ enum registry_result registry_metrics(struct registry *registry, struct registry
         return result;
     set_state(registry, &metrics->state, values);
     memcpy(metrics->counter, values + STATE_VALUES, sizeof metrics->counter);
-    return REGISTRY_OK;
+    return ask_watch(registry, &metrics->watch);
 }

@@ -10,6 +10,7 @@
 #include "device/trade_pubkey.h"
 #include "registration.h"
 #include "registry.h"
+#include "registry_watch.h"
 #include "stats.h"
 
 enum registry_bucket { REGISTRY_BUCKET_NOTIFY, REGISTRY_BUCKET_REGISTER };
@@ -51,9 +52,10 @@ enum registry_result registry_state(struct registry *registry, struct registry_s
 struct registry_metrics {
     struct registry_state state;
     uint64_t counter[STAT_COUNT];
+    struct registry_watch *watch; /* NULL unless all of it was answered */
 };
 
-/* On a new connection, too. */
+/* On a new connection, too. The watch is to be given back. */
 enum registry_result registry_metrics(struct registry *registry, struct registry_metrics *metrics);
 
 #endif

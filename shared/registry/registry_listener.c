@@ -22,6 +22,8 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
     registry_add_pair(command, "in_flight", beat->in_flight);
     registry_add_pair(command, "backlog", beat->backlog);
     registry_add_pair(command, "last_event", beat->last_event_s);
+    registry_add(command, "report");
+    registry_add(command, beat->report != NULL ? beat->report : "");
     result = registry_send(registry, &reply);
     if (result == REGISTRY_OK)
         result = registry_read_numbers(reply, held, 2);

@@ -25,6 +25,7 @@ struct heartbeat {
     unsigned in_flight;             /* pushes */
     unsigned backlog;               /* wakes held in this process */
     int64_t last_event_s;           /* Unix seconds; 0: none yet */
+    const char *report;             /* listener_report_write()'s; NULL: none could be made */
 };
 
 /* Renews the heartbeat, listener:<LISTENER_NAME>. REGISTRY_NOT_FOUND: another process has taken the

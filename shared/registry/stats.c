@@ -15,19 +15,41 @@ void stats_add_request(struct stats *stats, enum stats_counter route, int status
     stats_add(stats, (enum stats_counter)(route + i), 1);
 }
 
+/* Into the bucket that is the n-th from `first`, or the one after the last; the sum comes after it.
+ */
+static void add_time(struct stats *stats, enum stats_counter first, const int64_t *buckets,
+                     size_t n, int64_t ms)
+{
+    size_t i = 0;
+
+    while (i < n && ms > buckets[i])
+        i++;
+    stats_add(stats, (enum stats_counter)(first + i), 1);
+    stats_add(stats, (enum stats_counter)(first + n + 1), (uint64_t)ms);
+}
+
 void stats_add_push(struct stats *stats, enum stats_counter backend, int64_t ms)
 {
     static const int64_t buckets[] = {10, 25, 50, 100, 250, 500, 1000, 2500, 5000};
-    const size_t longer = sizeof buckets / sizeof buckets[0];
-    size_t i = 0;
+    const size_t n = sizeof buckets / sizeof buckets[0];
 
     _Static_assert(sizeof buckets / sizeof buckets[0] == STAT_PUSH_FCM_LONGER - STAT_PUSH_FCM_10 &&
                        STAT_PUSH_FCM_SUM == STAT_PUSH_FCM_LONGER + 1,
                    "a back end has a counter for each bucket, one more, and then the sum");
-    while (i < longer && ms > buckets[i])
-        i++;
-    stats_add(stats, (enum stats_counter)(backend + i), 1);
-    stats_add(stats, (enum stats_counter)(backend + longer + 1), (uint64_t)ms);
+    add_time(stats, backend, buckets, n, ms);
+}
+
+void stats_add_event_to_push(struct stats *stats, enum stats_counter backend, int64_t ms)
+{
+    static const int64_t buckets[] = {5,    10,   25,   50,    100,   250,   500,
+                                      1000, 2500, 5000, 10000, 60000, 600000};
+    const size_t n = sizeof buckets / sizeof buckets[0];
+
+    _Static_assert(sizeof buckets / sizeof buckets[0] ==
+                           STAT_EVENT_TO_FCM_LONGER - STAT_EVENT_TO_FCM_5 &&
+                       STAT_EVENT_TO_FCM_SUM == STAT_EVENT_TO_FCM_LONGER + 1,
+                   "as above");
+    add_time(stats, backend, buckets, n, ms);
 }
 
 const struct stats_series *stats_series(enum stats_counter which)

@@ -15,6 +15,9 @@
     B(X, FCM, fcm)           \
     B(X, UNIFIEDPUSH, unifiedpush)
 
+#define STATS_COUNT_ONE(X, NAME, name) +1
+enum { STATS_BACKEND_COUNT = 0 STATS_BACKENDS(STATS_COUNT_ONE, ) };
+
 /* X(COUNTER, field, family, labels) */
 #define STATS_EVENTS(X)                                                                          \
     X(EVENTS_RECEIVED, "events_received", "events_received_total", "")                           \
@@ -51,6 +54,10 @@
     X(REFUSED_ADDRESS, "refused_address", "refusals_total", "limiter=\"address\"")               \
     X(REFUSED_PUBKEY, "refused_pubkey", "refusals_total", "limiter=\"pubkey\"")                  \
     X(REFUSED_NEW, "refused_new", "refusals_total", "limiter=\"new\"")                           \
+    X(REFUSED_ADDRESSES_NOTIFY, "refused_addresses_notify", "refused_addresses_total",           \
+      "limiter=\"notify\"")                                                                      \
+    X(REFUSED_ADDRESSES_REGISTER, "refused_addresses_register", "refused_addresses_total",       \
+      "limiter=\"register\"")                                                                    \
     X(REDIS_ERRORS, "redis_errors", "redis_errors_total", "")                                    \
     X(REGISTRATIONS_UNCONFIRMED, "registrations_unconfirmed", "registrations_unconfirmed_total", \
       "")                                                                                        \
@@ -120,12 +127,49 @@
 
 #define STATS_PUSH_TIMES(X) STATS_BACKENDS(STATS_PUSH_TIME, X)
 
-#define STATS_TABLE(X) \
-    STATS_REQUESTS(X)  \
-    STATS_TROUBLE(X)   \
-    STATS_EVENTS(X)    \
-    STATS_WAKES(X)     \
-    STATS_PUSH_TIMES(X)
+/* How long phones waited, from when an event was in Redis, or its wake was due where that is later,
+ * until the push service had taken the push: in the same way. */
+#define STATS_EVENT_TO_PUSH(X, BACKEND, backend)                                                   \
+    X(EVENT_TO_##BACKEND##_5, "event_to_" #backend "_5ms", "event_to_push_seconds_bucket",         \
+      "backend=\"" #backend "\",le=\"0.005\"")                                                     \
+    X(EVENT_TO_##BACKEND##_10, "event_to_" #backend "_10ms", "event_to_push_seconds_bucket",       \
+      "backend=\"" #backend "\",le=\"0.01\"")                                                      \
+    X(EVENT_TO_##BACKEND##_25, "event_to_" #backend "_25ms", "event_to_push_seconds_bucket",       \
+      "backend=\"" #backend "\",le=\"0.025\"")                                                     \
+    X(EVENT_TO_##BACKEND##_50, "event_to_" #backend "_50ms", "event_to_push_seconds_bucket",       \
+      "backend=\"" #backend "\",le=\"0.05\"")                                                      \
+    X(EVENT_TO_##BACKEND##_100, "event_to_" #backend "_100ms", "event_to_push_seconds_bucket",     \
+      "backend=\"" #backend "\",le=\"0.1\"")                                                       \
+    X(EVENT_TO_##BACKEND##_250, "event_to_" #backend "_250ms", "event_to_push_seconds_bucket",     \
+      "backend=\"" #backend "\",le=\"0.25\"")                                                      \
+    X(EVENT_TO_##BACKEND##_500, "event_to_" #backend "_500ms", "event_to_push_seconds_bucket",     \
+      "backend=\"" #backend "\",le=\"0.5\"")                                                       \
+    X(EVENT_TO_##BACKEND##_1000, "event_to_" #backend "_1000ms", "event_to_push_seconds_bucket",   \
+      "backend=\"" #backend "\",le=\"1\"")                                                         \
+    X(EVENT_TO_##BACKEND##_2500, "event_to_" #backend "_2500ms", "event_to_push_seconds_bucket",   \
+      "backend=\"" #backend "\",le=\"2.5\"")                                                       \
+    X(EVENT_TO_##BACKEND##_5000, "event_to_" #backend "_5000ms", "event_to_push_seconds_bucket",   \
+      "backend=\"" #backend "\",le=\"5\"")                                                         \
+    X(EVENT_TO_##BACKEND##_10000, "event_to_" #backend "_10000ms", "event_to_push_seconds_bucket", \
+      "backend=\"" #backend "\",le=\"10\"")                                                        \
+    X(EVENT_TO_##BACKEND##_60000, "event_to_" #backend "_60000ms", "event_to_push_seconds_bucket", \
+      "backend=\"" #backend "\",le=\"60\"")                                                        \
+    X(EVENT_TO_##BACKEND##_600000, "event_to_" #backend "_600000ms",                               \
+      "event_to_push_seconds_bucket", "backend=\"" #backend "\",le=\"600\"")                       \
+    X(EVENT_TO_##BACKEND##_LONGER, "event_to_" #backend "_longer", "event_to_push_seconds_bucket", \
+      "backend=\"" #backend "\",le=\"+Inf\"")                                                      \
+    X(EVENT_TO_##BACKEND##_SUM, "event_to_" #backend "_ms", "event_to_push_seconds_sum",           \
+      "backend=\"" #backend "\"")
+
+#define STATS_EVENTS_TO_PUSHES(X) STATS_BACKENDS(STATS_EVENT_TO_PUSH, X)
+
+#define STATS_TABLE(X)  \
+    STATS_REQUESTS(X)   \
+    STATS_TROUBLE(X)    \
+    STATS_EVENTS(X)     \
+    STATS_WAKES(X)      \
+    STATS_PUSH_TIMES(X) \
+    STATS_EVENTS_TO_PUSHES(X)
 
 enum stats_counter {
 #define X(counter, field, family, labels) STAT_##counter,
@@ -150,6 +194,10 @@ void stats_add_request(struct stats *stats, enum stats_counter route, int status
 /* Counts one push that took so long; `backend` is the first of its buckets, STAT_PUSH_<BACKEND>_10.
  */
 void stats_add_push(struct stats *stats, enum stats_counter backend, int64_t ms);
+
+/* Counts one push that was taken so long after the event that it tells of; `backend` is the first
+ * of its buckets, STAT_EVENT_TO_<BACKEND>_5. */
+void stats_add_event_to_push(struct stats *stats, enum stats_counter backend, int64_t ms);
 
 /* One row of the table. `labels` is "" or `name="value",...`. */
 struct stats_series {

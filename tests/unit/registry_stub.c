@@ -1,6 +1,7 @@
 #include "registry_stub.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "aide.h"
@@ -63,7 +64,11 @@ void aide_ask(struct aide *aide, struct aide_question *question)
     question->is_refused = answer != REGISTRY_OK;
     (void)snprintf(question->reason, sizeof question->reason, "it is \"out of order\"");
     if (question->wants_metrics) {
-        question->metrics = (struct registry_metrics){.state.queued = UINT64_MAX};
+        question->metrics = (struct registry_metrics){
+            .state.queued = UINT64_MAX, .watch = calloc(1, sizeof(struct registry_watch))};
+        if (question->metrics.watch == NULL)
+            abort();
+        question->metrics.watch->users = 1;
     } else {
         question->metrics.state = registry_stub_state;
         question->metrics.state.listeners.alive = 1;

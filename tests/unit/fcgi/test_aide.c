@@ -72,6 +72,8 @@ static void answer_command(const struct played_redis *connection, const char *co
     } else if (strstr(command, "_metrics ") != NULL) {
         metrics++;
         answer_numbers(connection, STATE_VALUES + STAT_COUNT);
+    } else if (strstr(command, "_watch ") != NULL) {
+        played_redis_write(connection, "*1\r\n*2\r\n$9\r\noldest_ms\r\n:1500\r\n");
     } else if (strstr(command, "_add ") != NULL) {
         flushes++;
         played_redis_write(connection, ":1\r\n");
@@ -350,6 +352,9 @@ START_TEST(questions_that_wait_share_an_answer_on_a_new_connection)
     ck_assert_uint_ge(greeted, 4); /* the pipeline's is one, and a tick may have made one */
     ck_assert_uint_eq(questions[3].metrics.state.ios, 1);
     ck_assert_uint_eq(questions[2].metrics.counter[0], STATE_VALUES);
+    ck_assert_uint_eq(questions[2].metrics.watch->oldest_ms, 1500);
+    ck_assert_uint_eq(questions[2].metrics.watch->users, 1);
+    registry_watch_free(&questions[2].metrics.watch);
     ck_assert(is_open());
 }
 END_TEST

@@ -544,6 +544,33 @@ START_TEST(marks_are_bounded_and_the_oldest_go_first)
 }
 END_TEST
 
+/* ---- What metrics show ----------------------------------------------------------------------- */
+
+START_TEST(those_that_are_down_or_held_are_counted)
+{
+    prove("b.example:443");
+    ck_assert_uint_eq(hosts_held(hosts), 0);
+    bring_down(&busy);
+    ck_assert_uint_eq(hosts_held(hosts), 1);
+    ck_assert_int_eq(enter("b.example:443"), HOSTS_ENTERED);
+    (void)leave("b.example:443", &held_back);
+    ck_assert_uint_eq(hosts_held(hosts), 2);
+    /* A hold ends by itself, though nobody waits for it to. */
+    now = HOSTS_HOLD_LEAST_MS;
+    (void)run();
+    ck_assert_uint_eq(hosts_held(hosts), 1);
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+    (void)leave("a.example:443", &good);
+    ck_assert_uint_eq(hosts_held(hosts), 0);
+    /* And one that is down is forgotten in the end. */
+    bring_down(&busy);
+    ck_assert_uint_eq(hosts_held(hosts), 1);
+    now += HOSTS_PROVEN_MS;
+    (void)run();
+    ck_assert_uint_eq(hosts_held(hosts), 0);
+}
+END_TEST
+
 /* ---- Broken promises ------------------------------------------------------------------------- */
 
 START_TEST(a_host_that_nobody_is_in_ends_the_process)
@@ -580,6 +607,7 @@ int main(void)
         where_too_many_wait_for_a_host_it_loses_one,
         an_endpoint_is_held_back_alone,
         marks_are_bounded_and_the_oldest_go_first,
+        those_that_are_down_or_held_are_counted,
     };
     Suite *suite = suite_create("hosts");
     TCase *tcase = tcase_create("hosts");

@@ -1135,6 +1135,40 @@ START_TEST(fcm_says_when)
 }
 END_TEST
 
+static enum report_state fcm_state(void)
+{
+    return push_desk_state(desk, WAKE_LANE_FCM, now);
+}
+
+/* For metrics. */
+START_TEST(a_state_says_why_nothing_is_pushed)
+{
+    ck_assert_int_eq(push_desk_state(desk, WAKE_LANE_UNIFIEDPUSH, now), REPORT_UP);
+    ck_assert_int_eq(fcm_state(), REPORT_NO_ACCESS_TOKEN);
+    grant_access();
+    ck_assert_int_eq(fcm_state(), REPORT_UP);
+    push_by_fcm(1, &later);
+    ck_assert_int_eq(fcm_state(), REPORT_LIMITED);
+    now += 59999;
+    ck_assert_int_eq(fcm_state(), REPORT_LIMITED);
+    now++;
+    ck_assert_int_eq(fcm_state(), REPORT_UP);
+    for (unsigned who = 11; who < 11 + PUSH_HEALTH_FAULTS; who++) {
+        ck_assert_int_eq(fcm_state(), REPORT_UP);
+        push_by_fcm(who, &no_permission);
+    }
+    ck_assert_int_eq(fcm_state(), REPORT_REFUSED);
+    now += PUSH_HEALTH_PROBE_LEAST_MS;
+    serve();
+    answer("fcm.example", &busy);
+    ck_assert_int_eq(fcm_state(), REPORT_DOWN);
+    settings.fcm_enabled = false;
+    teardown();
+    setup();
+    ck_assert_int_eq(fcm_state(), REPORT_OFF);
+}
+END_TEST
+
 /* ---- What all back ends have in common ------------------------------------------------------- */
 
 /* Whoever is asked: so much of an answer means the same. */
@@ -1231,6 +1265,7 @@ int main(void)
         every_refused_access_token_is_replaced_at_once,
         fcm_has_too_many,
         fcm_says_when,
+        a_state_says_why_nothing_is_pushed,
         an_operators_mistake_is_told_once_a_minute,
         a_sender_mismatch_is_believed_after_a_success_alone,
         without_a_project_or_an_account_fcm_is_off,

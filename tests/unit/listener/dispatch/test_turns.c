@@ -86,7 +86,8 @@ static const struct push_backend counting_backend = {
     .counters = {.delivered = STAT_EVENTS_TAKEN,
                  .dead = STAT_EVENTS_STORED,
                  .given_up = STAT_EVENTS_INVALID,
-                 .time = STAT_PUSH_FCM_10},
+                 .time = STAT_PUSH_FCM_10,
+                 .event_time = STAT_EVENT_TO_FCM_5},
     .accepts = accepts,
     .open = open_counting,
     .close = close_counting,
@@ -173,13 +174,18 @@ static uint64_t count(enum stats_counter which)
     return stats.pending[which];
 }
 
-static void wake(unsigned who)
+static void wake_via(unsigned who, enum wake_via via)
 {
-    struct wake entry = {.via = WAKE_VIA_RELAY, .score_ms = ++wakes};
+    struct wake entry = {.via = via, .score_ms = ++wakes};
     unsigned merged;
 
     (void)snprintf(entry.key.hex, sizeof entry.key.hex, "%064x", who);
     ck_assert_int_eq(wake_queue_add(turns.queue, &entry, now, now, &merged), WAKE_ADDED);
+}
+
+static void wake(unsigned who)
+{
+    wake_via(who, WAKE_VIA_RELAY);
 }
 
 /* The next target of a lane has its turn, registered with this token. */
@@ -283,6 +289,44 @@ START_TEST(a_third_back_end_is_down_after_faults_in_a_row)
 }
 END_TEST
 
+/* From when it was due, whatever tries it took; by the older of two. */
+START_TEST(how_long_an_event_took_is_counted)
+{
+    wake(1);
+    serve(WAKE_LANE_UNKNOWN, "count:1");
+    now += 20;
+    end(PUSH_RETRY);
+    ck_assert_ptr_null(turns_settle(&turns, now));
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_SUM), 0);
+    now += 1980;
+    wake_via(1, WAKE_VIA_QUIET);
+    serve(LANE_COUNTING, "count:1");
+    now += 100;
+    answer(200);
+    ck_assert_ptr_null(turns_settle(&turns, now));
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_2500), 1);
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_SUM), 2100);
+    /* A notify is none. */
+    wake_via(2, WAKE_VIA_NOTIFY);
+    serve(WAKE_LANE_UNKNOWN, "count:1");
+    answer(200);
+    ck_assert_ptr_null(turns_settle(&turns, now));
+    wake(3);
+    serve(WAKE_LANE_UNKNOWN, "count:1");
+    answer(200);
+    ck_assert_ptr_null(turns_settle(&turns, now));
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_5), 1);
+    wake(4);
+    serve(WAKE_LANE_UNKNOWN, "count:1");
+    now += 600001;
+    answer(200);
+    ck_assert_ptr_null(turns_settle(&turns, now));
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_LONGER), 1);
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_SUM), 2100 + 600001);
+    ck_assert_uint_eq(count(STAT_EVENTS_TAKEN), 4);
+}
+END_TEST
+
 START_TEST(dead_tokens_are_handed_out)
 {
     struct push_ended *dead;
@@ -370,6 +414,7 @@ int main(void)
                                   a_third_back_end_may_be_off,
                                   what_is_not_ready_lines_up_in_a_lane_of_its_own,
                                   a_third_back_end_is_down_after_faults_in_a_row,
+                                  how_long_an_event_took_is_counted,
                                   dead_tokens_are_handed_out,
                                   what_could_not_be_started_holds_no_slot,
                                   each_token_is_accepted_by_one_row};

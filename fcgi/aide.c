@@ -40,7 +40,7 @@ struct aide {
     bool is_checked;           /* whether Redis has this program's library was looked at once */
     int64_t try_at_ms, tick_at_ms;
 
-    /* Both's, under the lock. Each rings the other's bell when it has changed something. */
+    /* Shared, under the lock. Each rings the other's bell when it has changed something. */
     pthread_mutex_t lock;
     int bell, workers_bell;
     bool ends;

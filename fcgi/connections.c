@@ -344,8 +344,8 @@ static void free_gone(struct connections *all)
     }
 }
 
-/* What has come early, of the next requests of those that wait for an answer, is no more than a
- * web server may hope to be taken: they are closed once they have that. */
+/* A web server may send its next request before the last one is answered, but cannot count on its
+ * being taken: where memory is short, such a connection is closed after that answer. */
 static void refuse_early(struct connections *all)
 {
     struct connection *connection;

@@ -291,7 +291,7 @@ static void question_answered(struct aide_question *question)
     responder_finish(EXCHANGE_OF(question, with.question));
 }
 
-/* Whatever keeps the registrar's connection waiting is nothing to notify. */
+/* Registrations have a pipeline of their own: what holds it up must not delay a notify. */
 static struct registry_pipeline *pipeline_of(const struct exchange *exchange)
 {
     enum registry_call_kind kind = exchange->call.kind;

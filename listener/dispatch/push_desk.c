@@ -442,8 +442,9 @@ static void tell_dropped(struct lane *lane, int64_t now_ms)
     if (lane->moved.dropped.first == NULL || now_ms < lane->tell_ms)
         return;
     lane->tell_ms = now_ms + TELL_EVERY_MS;
-    log_warn("push: too many wakes wait for distributors that are down or busy: of those that have "
-             "waited longest some are given up");
+    log_warn(
+        "push: too many wakes wait for distributors that are down or busy: the oldest are given "
+        "up");
 }
 
 static enum push_desk_entry enter_host(struct lane *lane, struct push_flight *flight,

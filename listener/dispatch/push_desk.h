@@ -41,8 +41,8 @@ unsigned push_desk_lanes(const struct push_desk *desk);
 /* Of a lane that is not WAKE_LANE_UNKNOWN. */
 const struct push_backend *push_desk_backend(const struct push_desk *desk, unsigned lane);
 
-/* Frees threads that are kept by a peer, and calls those whose host was held; returns when to be
- * called again. */
+/* Ends connections by which a peer keeps a back end's thread busy, and calls targets whose host was
+ * held. Returns when to be called again. */
 int64_t push_desk_run(struct push_desk *desk, int64_t now_ms);
 
 /* How many targets of a lane may be served now, and when that may be more than none without a push
@@ -101,8 +101,7 @@ void push_desk_leave(struct push_desk *desk, struct push_flight *flight, int64_t
  * more. They come of push_desk_run(), and of pushes that end. */
 struct wake_target *push_desk_called(struct push_desk *desk, unsigned *lane);
 
-/* The next of the targets that were kept and are so no more, for there were too many; NULL: no
- * more. */
+/* The next target that is kept no longer, because too many were; NULL: no more. */
 struct wake_target *push_desk_dropped(struct push_desk *desk, unsigned *lane);
 
 /* ---- Ending ---------------------------------------------------------------------------------- */

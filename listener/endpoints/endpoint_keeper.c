@@ -243,7 +243,8 @@ static bool still_stands(struct endpoint_keeper *keeper, uint64_t loaded)
             REGISTRY_OK &&
         state.is_writer && state.loaded == loaded)
         return true;
-    log_info("endpoint file: not written, for it is another's now, or Redis was lost meanwhile");
+    log_info(
+        "endpoint file: not written: another listener keeps it now, or Redis was lost meanwhile");
     return false;
 }
 

@@ -166,7 +166,8 @@ static void follow_primary(struct relay *relay, int64_t now)
     relay->primary = changes;
     relay->cursors_ms = now;
     relay_session_doubt(relay->session);
-    log_info("relay %s: is asked for what the new primary may be without", relay->url.name);
+    log_info("relay %s: asking again for events that the new primary may not have",
+             relay->url.name);
 }
 
 /* Tells Redis which events of this relay have been taken, and learns what other listeners have

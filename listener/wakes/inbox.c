@@ -137,7 +137,7 @@ static void prepare(struct inbox *inbox, int64_t now_ms)
         return;
     }
     if (!inbox->up)
-        log_info("wakes: being read from Redis");
+        log_info("wakes: reading from Redis");
     inbox->up = true;
     inbox->state = INBOX_READY;
     inbox->own = false;

@@ -39,7 +39,7 @@ static void put(const struct wake *wake, int64_t redis_ms, void *arg)
 static void end(struct restore *restore, int64_t now_ms)
 {
     if (restore->restored > 0)
-        log_info("wakes: %zu that waited in Redis are this process's now", restore->restored);
+        log_info("wakes: took over %zu that waited in Redis", restore->restored);
     if (restore->missed)
         restore_begin(restore, restore->since_us, now_ms + RESTORE_MEMORY_MS);
     else

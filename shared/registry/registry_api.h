@@ -39,7 +39,7 @@ struct registry_state {
     bool lost;                   /* Redis has lost its data, which no operator has seen to yet, */
     uint64_t lost_registrations; /* and so many registrations; 0: unknown */
     struct registry_listeners listeners;
-    /* For each of these requests are answered 503. */
+    /* While one of these is set, requests are answered 503. */
     bool redis_full;         /* its maxmemory is reached */
     bool memory_short;       /* 70 % of it are: for new pubkeys */
     bool registrations_full; /* MAX_REGISTRATIONS is reached */

@@ -13,14 +13,16 @@ readonly PACKAGES=(
     autoconf automake gcc make pkg-config libc6-dev
     libcurl4-openssl-dev libfcgi-dev libhiredis-dev libjansson-dev libsecp256k1-dev libssl-dev
     libwebsockets-dev
-    ca-certificates curl lighttpd python3 python3-websockets redis-server spawn-fcgi util-linux
+    ca-certificates curl libjs-chart.js lighttpd python3 python3-websockets redis-server spawn-fcgi util-linux
 )
 # And what the unit and integration tests need beside: they watch processes with procps, and look at
-# certificates with openssl; node is an HTTP/2 server that answers in frames of any size.
+# certificates with openssl; node is an HTTP/2 server that answers in frames of any size, and pyte a
+# terminal.
 # shellcheck disable=SC2034
 readonly TEST_PACKAGES=(
     apache2-bin caddy check haproxy iproute2 lighttpd-mod-openssl mount nftables nginx nodejs
-    openssl procps python3-cryptography python3-pytest python3-pytest-xdist python3-redis redis-tools
+    openssl procps python3-cryptography python3-pyte python3-pytest python3-pytest-xdist python3-redis
+    redis-tools
 )
 # Without which the tests of it are skipped: Debian 13 has no h2o.
 # shellcheck disable=SC2034

@@ -185,6 +185,21 @@ def answers(url):
         return None
 
 
+OPERATOR = "/run/mostro-push/operator/http.sock"
+
+
+def check_what_is_to_be_watched():
+    """By a user of the group adm: in the terminal, and in a browser with the charts' library."""
+    as_adm = ["setpriv", "--reuid", "nobody", "--regid", "adm", "--clear-groups"]
+    shown = subprocess.run([*as_adm, "mostro-push-top", "--once"], check=True, capture_output=True,
+                           text=True).stdout
+    assert re.search(r"(?m)^READY", shown) and "1 of 1 up" in shown, shown
+    for path, begin in (("/", "<!doctype html>"), ("/chart.js", "/*!\n * Chart.js v3")):
+        ask = [*as_adm, "curl", "-sf", "--unix-socket", OPERATOR, f"http://x{path}"]
+        page = subprocess.run(ask, check=True, capture_output=True, text=True).stdout
+        assert page.startswith(begin), page[:100]
+
+
 def test_files_and_users():
     for path, mode, owner, group in (
             (ENV, 0o640, "root", "mostro-push"),
@@ -238,7 +253,7 @@ def test_it_wakes_a_phone(services, store, web_server):
         services.run(Unit("mostro-push-fcgi.service"), listening)
         services.run(Unit("mostro-push-listener@1.service"))
         # nginx's example says so: it does not start beside one that is left.
-        pathlib.Path("/run/mostro-push/operator/http.sock").unlink(missing_ok=True)
+        pathlib.Path(OPERATOR).unlink(missing_ok=True)
         conf = EXAMPLES / f"{web_server}.conf.example"
         services.start(web_server, ["lighttpd", "-D", "-f", conf] if web_server == "lighttpd"
                        else ["nginx", "-g", "daemon off;", "-c", conf])
@@ -246,6 +261,7 @@ def test_it_wakes_a_phone(services, store, web_server):
         wait_until(lambda: answers(f"{url}/api/health"), "the API answers")
         demo.demonstrate(url, relay, phone)
         assert '"encryption_enabled":true' in answers(f"{url}/api/info")
+        check_what_is_to_be_watched()
         wait_until(ENDPOINTS.exists, "the endpoint file")
     found = os.stat(f"/run/{store}-mostro-push/redis.sock")
     assert grp.getgrgid(found.st_gid).gr_name == "mostro-push"

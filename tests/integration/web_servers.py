@@ -67,6 +67,7 @@ def lighttpd(site):
         ("errors", f'"{site.directory}/lighttpd-errors.log"'),
         ("bodies", f'"{site.bodies}"'),
         ("operator", f'"{site.operator_socket}"'),
+        ("charts", f'"{TOP}/contrib/charts.html"'),
     ):
         text = _set(text, rf"var\.{name} ", f"var.{name} = {value}")
     if site.https:
@@ -98,6 +99,7 @@ def nginx(site):
         (r"fastcgi_temp_path ", f"fastcgi_temp_path {site.directory}/answers;"),
         (r"listen 127\.0\.0\.1:8080;", f"listen {site.host}:{site.port}{how};"),
         ("listen unix:", f"listen unix:{site.operator_socket};"),
+        ("root ", f"root {TOP}/contrib;"),
     ):
         text = _set(text, line, value)
     assert not re.search(r"; *#<-", text)

@@ -191,7 +191,22 @@ def test_it_shows_both_wakes_and_their_latency(quickstart):
     wait_until((one.run_dir / "demo.endpoints.json").exists, PATIENCE)
     assert {path.name for path in one.run_dir.parent.iterdir()} == {"run", ".env"}
     assert one.get("/elsewhere")[0] == 404
+    check_what_readme_shows(one)
     assert one.stop() == 0
+
+
+def check_what_readme_shows(one):
+    """Its lines, numbers aside, and what it has one ask."""
+    readme = (TOP / "README").read_text()
+    shown = re.findall(r"(?m)^    ((?:mostro-push|demo): .*(?:\n        .*)*)", readme)
+    for line in (" ".join(line.split()) for line in shown):
+        pattern = re.sub(r"\\?[\d.]*\d", r"[\\d.]+", re.escape(line))
+        assert re.search(f"(?m)^{pattern}$", one.output), line
+    asked = re.findall(r"(?m)^    (curl --unix-socket run/.*)", readme)
+    answers = [subprocess.run(["sh", "-c", command], cwd=one.run_dir.parent, check=True,
+                              capture_output=True, text=True).stdout for command in asked]
+    assert len(shown) == 4 and len(answers) == 2
+    assert answers[0] == '{"status":"ready"}' and "\nmostro_registrations{" in answers[1]
 
 
 def wake_by_notify(one, phone, pubkey):

@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import statistics
+import subprocess
 import threading
 import time
 
@@ -665,6 +666,25 @@ def test_what_operators_may_and_may_not(with_acl, relay, pubkey):
         f"FCALL mostro3_lookup 1 mostro: {pubkey}",
     ]
     assert [command for command in forbidden if not refused(client, command)] == []
+
+
+def test_what_the_manual_page_asks(with_acl, relay):
+    """The very commands, by redis-cli: those that only look as the operator, others as the
+    programs' user."""
+    acl = with_acl()
+    acl.stack.start_api()
+    acl.stack.start_listener(relay)
+    page = (TOP / "contrib/man/mostro-push-redis.7").read_text().partition(".Sh EXAMPLES")[2]
+    commands = [re.sub(" Ns Ar NAME", "listener-1", command).replace("\\", "")
+                for command in re.findall(r"(?m)^\.It Li (.*)", page)]
+    assert len(commands) > 6
+    for command in commands:
+        user = "mostro-push" if command.split()[0] in ("SET", "DEL") else "operator"
+        asked = subprocess.run(
+            f"redis-cli -s {acl.stack.socket} --user {user} --no-auth-warning -e {command}",
+            shell=True, env={"PATH": "/usr/bin:/bin", "REDISCLI_AUTH": PASSWORDS[user]},
+            capture_output=True, text=True, check=False)
+        assert asked.returncode == 0, (command, asked.stdout, asked.stderr)
 
 
 def test_nobody_without_a_name(with_acl):

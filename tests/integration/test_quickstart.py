@@ -202,11 +202,14 @@ def check_what_readme_shows(one):
     for line in (" ".join(line.split()) for line in shown):
         pattern = re.sub(r"\\?[\d.]*\d", r"[\\d.]+", re.escape(line))
         assert re.search(f"(?m)^{pattern}$", one.output), line
-    asked = re.findall(r"(?m)^    (curl --unix-socket run/.*)", readme)
+    top = f"{TOP}/contrib/top/mostro-push-top --once"  # no terminal is here
+    asked = [command.replace("contrib/top/mostro-push-top", top)
+             for command in re.findall(r"(?m)^    (.* run/operator\.sock.*)", readme)]
+    wait_until(lambda: one.get("/api/ready")[0] == 200, PATIENCE, "the next heartbeat")
     answers = [subprocess.run(["sh", "-c", command], cwd=one.run_dir.parent, check=True,
                               capture_output=True, text=True).stdout for command in asked]
     assert len(shown) == 4 and len(answers) == 2
-    assert answers[0] == '{"status":"ready"}' and "\nmostro_registrations{" in answers[1]
+    assert answers[0] == '{"status":"ready"}' and "ready" in answers[1]
 
 
 def wake_by_notify(one, phone, pubkey):

@@ -209,7 +209,7 @@ def check_what_readme_shows(one):
     answers = [subprocess.run(["sh", "-c", command], cwd=one.run_dir.parent, check=True,
                               capture_output=True, text=True).stdout for command in asked]
     assert len(shown) == 4 and len(answers) == 2
-    assert answers[0] == '{"status":"ready"}' and "ready" in answers[1]
+    assert answers[0] == '{"status":"ready"}' and "\nREADY\n" in answers[1]
 
 
 def wake_by_notify(one, phone, pubkey):

@@ -2,6 +2,7 @@
  * descriptor 0. Any number of them share that socket. */
 #include <stdlib.h>
 
+#include "registry/registry_look.h"
 #include "settings/settings.h"
 #include "settings/startup.h"
 #include "worker.h"
@@ -37,6 +38,7 @@ int main(int argc, char **argv)
         .options = options,
         .run = run,
         .check = check,
+        .look = registry_look,
     };
 
     return startup_main(&program, argc, argv);

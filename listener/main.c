@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/wiping_json.h"
+#include "check/world.h"
 #include "device/vapid_key.h"
 #include "listener.h"
 #include "log/log.h"
@@ -117,6 +118,7 @@ int main(int argc, char **argv)
         .options = options,
         .run = run,
         .check = check,
+        .look = world_look,
     };
 
     return startup_main(&program, argc, argv);

@@ -502,7 +502,8 @@ static struct exchange *exchange_new(struct http_client *client, const struct ht
         exchange_free(exchange);
         return NULL;
     }
-    memcpy(exchange->body, request->body, request->body_len);
+    if (request->body_len > 0)
+        memcpy(exchange->body, request->body, request->body_len);
     exchange->body_len = request->body_len;
     return exchange;
 }
@@ -557,6 +558,8 @@ static bool set_up_request(CURL *easy, struct exchange *exchange,
     SET(CURLOPT_PIPEWAIT, request->shares_connection ? 1L : 0L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)exchange->body_len);
     SET(CURLOPT_POSTFIELDS, exchange->body);
+    if (request->is_get)
+        SET(CURLOPT_HTTPGET, 1L);
     SET(CURLOPT_HTTPHEADER, exchange->headers->lines);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout_ms);
     SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);

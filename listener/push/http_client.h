@@ -50,10 +50,11 @@ typedef void http_done_fn(const struct http_answer *answer, void *arg);
 /* Whether this address may be connected to. */
 typedef bool http_address_fn(const struct sockaddr *address, socklen_t len);
 
-/* A POST. Everything is copied. */
+/* Everything is copied. */
 struct http_request {
     const char *url;
     const char *const *headers; /* "Name: value", ends with NULL */
+    bool is_get;                /* else it is a POST */
     const char *body;
     size_t body_len;
     long connect_timeout_ms;

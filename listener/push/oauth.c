@@ -26,6 +26,7 @@
 #define ANSWER_MAX         (16 * 1024)
 #define CONNECT_TIMEOUT_MS 5000
 #define TIMEOUT_MS         10000
+#define OAUTH_TROUBLE_SIZE 200
 #define RETRY_LEAST_MS     1000
 #define RETRY_MOST_MS      60000
 #define LIFETIME_DEFAULT_S 3600
@@ -47,9 +48,10 @@ struct oauth {
     char *token;
     uint64_t generation;
     int64_t expires_ms;
-    int64_t ask_ms;              /* when to ask for the next */
-    unsigned failures;           /* of the token endpoint, in a row */
-    unsigned refusals;           /* of its tokens by FCM, in a row */
+    int64_t ask_ms;    /* when to ask for the next */
+    unsigned failures; /* of the token endpoint, in a row */
+    unsigned refusals; /* of its tokens by FCM, in a row */
+    char trouble[OAUTH_TROUBLE_SIZE];
     char told[OAUTH_ERROR_SIZE]; /* the token endpoint's last error word in the log */
     bool asking;
 };
@@ -348,6 +350,19 @@ static const char *error_hint(const char *word)
     return "";
 }
 
+static void describe(const struct http_answer *answer, const char *word,
+                     char trouble[OAUTH_TROUBLE_SIZE])
+{
+    if (word[0] != '\0')
+        (void)snprintf(trouble, OAUTH_TROUBLE_SIZE, "the token endpoint answered %d, %s%s",
+                       answer->status, word, error_hint(word));
+    else if (answer->result == HTTP_ANSWERED)
+        (void)snprintf(trouble, OAUTH_TROUBLE_SIZE,
+                       "the token endpoint answered %d without an access token", answer->status);
+    else
+        (void)snprintf(trouble, OAUTH_TROUBLE_SIZE, "the token endpoint cannot be reached");
+}
+
 /* Logs one line when it begins to fail, one for each other error, one when it works again. */
 static void failed(struct oauth *oauth, const struct http_answer *answer, int64_t now_ms)
 {
@@ -355,19 +370,18 @@ static void failed(struct oauth *oauth, const struct http_answer *answer, int64_
     char word[OAUTH_ERROR_SIZE] = "";
 
     back_off(oauth, now_ms);
-    if (answer->result == HTTP_ANSWERED && answer->status != 200 &&
-        oauth_parse_error(answer->body, answer->body_len, word)) {
-        if (begins || strcmp(word, oauth->told) != 0)
-            log_error("FCM: the token endpoint answered %d, %s%s; trying again in the background",
-                      answer->status, word, error_hint(word));
+    if (answer->result == HTTP_ANSWERED && answer->status != 200)
+        (void)oauth_parse_error(answer->body, answer->body_len, word);
+    describe(answer, word, oauth->trouble);
+    if (begins || (word[0] != '\0' && strcmp(word, oauth->told) != 0))
+        log_error("FCM: %s; trying again in the background", oauth->trouble);
+    if (word[0] != '\0')
         memcpy(oauth->told, word, sizeof word);
-    } else if (begins && answer->result == HTTP_ANSWERED) {
-        log_error("FCM: the token endpoint answered %d without an access token; trying again in "
-                  "the background",
-                  answer->status);
-    } else if (begins) {
-        log_error("FCM: the token endpoint cannot be reached; trying again in the background");
-    }
+}
+
+const char *oauth_trouble(const struct oauth *oauth)
+{
+    return oauth->trouble;
 }
 
 static void take_answer(const struct http_answer *answer, void *arg)
@@ -390,7 +404,7 @@ static void take_answer(const struct http_answer *answer, void *arg)
     oauth->token = token;
     oauth->generation++;
     oauth->failures = 0;
-    oauth->told[0] = '\0';
+    oauth->told[0] = oauth->trouble[0] = '\0';
     oauth->expires_ms = now_ms + lifetime_ms;
     oauth->ask_ms = now_ms + oauth_renew_in_ms(lifetime_ms);
 }

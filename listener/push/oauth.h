@@ -71,6 +71,9 @@ int64_t oauth_run(struct oauth *oauth, int64_t now_ms, int64_t unix_s);
  * oauth_refused() or the HTTP client's next wait. */
 const char *oauth_token(const struct oauth *oauth, int64_t now_ms, uint64_t *generation);
 
+/* Why the last request for a token failed, for an operator; "" where none has since one was had. */
+const char *oauth_trouble(const struct oauth *oauth);
+
 /* Tells how FCM judged the token of that number. A refused token is dropped and renewed: at once,
  * or after a back-off where the one before was refused, too, and none has been accepted since. */
 void oauth_accepted(struct oauth *oauth, uint64_t generation);

@@ -28,6 +28,7 @@ static struct {
     const char *program;
     enum log_level level;
     enum log_target target;
+    bool is_silent;
     uint8_t salt[BLAKE3_KEY_SIZE];
 } the_log = {.program = "mostro-push", .level = LOG_LEVEL_WARN, .target = LOG_TARGET_STDERR};
 
@@ -100,6 +101,11 @@ static bool syslog_is_there(void)
     return is_there;
 }
 
+void log_silence(void)
+{
+    the_log.is_silent = true;
+}
+
 void log_open(const char *program, enum log_level level, enum log_target target)
 {
     char text[LINE_MAX_BYTES];
@@ -131,7 +137,8 @@ static void log_line(enum log_level level, const char *format, va_list args)
     char text[LINE_MAX_BYTES];
     char escaped[LINE_MAX_BYTES];
 
-    if (level <= the_log.level && vsnprintf(text, sizeof text, format, args) >= 0) {
+    if (!the_log.is_silent && level <= the_log.level &&
+        vsnprintf(text, sizeof text, format, args) >= 0) {
         if (the_log.target == LOG_TARGET_SYSLOG) {
             (void)escape(escaped, sizeof escaped, text);
             syslog(levels[level].priority, "%s", escaped);

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include "base/findings.h"
 #include "log/log.h"
 #include "redis/redis.h"
 #include "redis/redis_primary.h"
@@ -15,7 +17,9 @@
 /* What both programs have; startup does them itself. */
 static const struct command_line_option common[] = {
     {.name = "--check-config",
-     .about = "Check the settings, and say what they make of the program."},
+     .with = "--live",
+     .about = "Check the settings, and say what they make of the program. With --live look at\n"
+              "the world, too: Redis, and all that the program talks to."},
     {.name = "--version", .about = "Print the version.", .is_before_settings = true},
     {.name = "--help", .about = "Print this.", .is_before_settings = true},
     {.name = NULL},
@@ -113,6 +117,24 @@ static int do_before_settings(const struct startup_program *program,
     return EXIT_SUCCESS;
 }
 
+static int check(const struct startup_program *program, const struct settings *settings,
+                 bool is_live)
+{
+    struct findings findings = {.to = stdout};
+    int status = program->check(settings);
+
+    if (status != EXIT_SUCCESS || !is_live)
+        return status;
+    log_silence();
+    (void)putchar('\n');
+    if (geteuid() == 0)
+        (void)puts("     asked as root, to whom no file or socket is closed: ask as the program's "
+                   "own user to be sure");
+    (void)fflush(stdout);
+    program->look(settings, &findings);
+    return findings.bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int do_with(const struct settings *settings, const struct startup_program *program,
                    const struct command_line *line)
 {
@@ -123,8 +145,9 @@ static int do_with(const struct settings *settings, const struct startup_program
     }
     if (line->option->run != NULL)
         return line->option->run(settings, line);
-    try_sentinels(settings);
-    return program->check(settings);
+    if (!line->has_with)
+        try_sentinels(settings);
+    return check(program, settings, line->has_with);
 }
 
 int startup_main(const struct startup_program *program, int argc, char **argv)

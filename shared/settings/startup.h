@@ -9,6 +9,8 @@
 
 #define STARTUP_UNUSABLE 2 /* the exit status where another start would change nothing */
 
+struct findings;
+
 struct startup_program {
     const char *name;
     const char *about; /* for --help */
@@ -19,6 +21,9 @@ struct startup_program {
     /* For --check-config: says on stderr what is wrong, or on stdout what the settings make.
      * Returns the exit status. */
     int (*check)(const struct settings *settings);
+    /* For --check-config --live, after that: looks at all that the program talks to. The log is
+     * silent meanwhile. */
+    void (*look)(const struct settings *settings, struct findings *findings);
 };
 
 /* Does what the command line asks for, and returns the exit status. Before settings are read the

@@ -104,6 +104,7 @@ class Google(WebServer):
         self.lifetime = lifetime
         self.access_token_bytes = 209  # real ones are longer, too: about 1,024
         self.messages = []
+        self.validated = []  # messages that were not to be sent
         self.claims = []  # of each assertion that was accepted
         self.rejected = []  # why assertions and messages were not even looked at
         self._make_service_account(pathlib.Path(directory))
@@ -252,11 +253,14 @@ class Google(WebServer):
         try:
             if headers.get_content_type() != "application/json":
                 raise ValueError("wrong Content-Type")
-            message = json.loads(body)["message"]
-            device = message["token"]
+            asked = json.loads(body)
+            message = asked["message"]
+            device = message["token"] if "token" in message else message["topic"]
         except (ValueError, KeyError, TypeError) as error:
             self.rejected.append(f"message: {error}")
             return BAD_MESSAGE.code, BAD_MESSAGE.body, {}
+        if asked.get("validate_only") is True:
+            return self._validate(device, message)
         with self._lock:
             answers = self._answers[device]
             refusal = answers.popleft() if answers else None
@@ -273,6 +277,17 @@ class Google(WebServer):
         if refusal:
             return refusal.code, refusal.body, refusal.headers
         return 200, {"name": name}, {}
+
+
+    def _validate(self, target, message):
+        """As if it were sent; the name in the answer is the same for all."""
+        with self._lock:
+            answers = self._answers[target]
+            refusal = answers.popleft() if answers else None
+            self.validated.append(message)
+        if refusal:
+            return refusal.code, refusal.body, refusal.headers
+        return 200, {"name": f"projects/{self.PROJECT}/messages/fake_message_id"}, {}
 
 
 def main(directory, port):

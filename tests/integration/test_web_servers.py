@@ -563,6 +563,16 @@ def test_behind_a_proxy_that_the_web_server_trusts(make_stack, host):
         stack, client=stranger) != one
 
 
+def test_behind_the_proxies_of_a_network(make_stack):
+    """As a CDN's are named: each address of it is believed, and none beside it."""
+    stack = make(make_stack, {"proxy": "127.0.8.0/24"}, NOTIFY_RATE_PER_IP_PER_MIN="1")
+    phone = "127.0.9.11"
+    one = spent(stack, client=phone)
+    for proxy in ("127.0.8.1", "127.0.8.200"):
+        assert spent(stack, f"X-Forwarded-For: {phone}", client=proxy) == one
+    assert spent(stack, f"X-Forwarded-For: {phone}", client="127.0.9.200") != one
+
+
 @needs_ipv6
 def test_an_ipv6_client(make_stack):
     """::1 is of the same network as ::2, and so is its limit."""

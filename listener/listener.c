@@ -21,6 +21,7 @@
 #include "relay/relay.h"
 #include "relay/taken_ids.h"
 #include "settings/settings.h"
+#include "tally.h"
 
 #define INSTANCE_DIGITS    16
 #define TAKEN_IDS_CAPACITY 131072 /* event ids, about 5 MB */
@@ -39,6 +40,7 @@ struct listener {
     char instance[INSTANCE_DIGITS + 1];
     bool beaten; /* the name in Redis is this process's */
     int64_t trimmed_ms;
+    struct tally tally;
     struct registry_data data;        /* as last seen */
     uint64_t registrations;           /* in it, COUNT_EVERY_MS ago at most */
     int64_t count_ms;                 /* when they are to be counted again */
@@ -81,6 +83,7 @@ struct listener *listener_start(const struct settings *settings)
         return NULL;
     listener->settings = settings;
     listener->trimmed_ms = clock_monotonic_ms();
+    tally_begin(&listener->tally, listener->trimmed_ms);
     memcpy(listener->sweep, "0", 2);
     random_hex(listener->instance, INSTANCE_DIGITS);
     json_object_seed(0); /* draws jansson's seed, which several threads must not do at once */
@@ -133,17 +136,19 @@ static void report_pushes(const struct listener *listener, struct heartbeat *bea
 }
 
 /* The name in Redis is renewed, with what this listener tells of itself. */
-static enum registry_result send_heartbeat(const struct listener *listener, struct lease *lease)
+static enum registry_result send_heartbeat(const struct listener *listener, struct heartbeat *beat,
+                                           struct lease *lease)
 {
-    struct heartbeat beat = {.instance = listener->instance, .first = !listener->beaten};
     struct listener_report report = {.relay_count = 0};
     enum registry_result result;
     char *text;
 
-    report_relays(listener, &beat, &report);
-    report_pushes(listener, &beat, &report);
-    beat.report = text = listener_report_write(&report);
-    result = registry_heartbeat(listener->registry, &beat, lease);
+    *beat = (struct heartbeat){.instance = listener->instance, .first = !listener->beaten};
+    report_relays(listener, beat, &report);
+    report_pushes(listener, beat, &report);
+    beat->report = text = listener_report_write(&report);
+    result = registry_heartbeat(listener->registry, beat, lease);
+    beat->report = NULL;
     free(text);
     return result;
 }
@@ -213,9 +218,12 @@ static void count_if_due(struct listener *listener)
 
 bool listener_beat(struct listener *listener)
 {
+    struct heartbeat beat;
     struct lease lease;
-    enum registry_result result = send_heartbeat(listener, &lease);
+    enum registry_result result = send_heartbeat(listener, &beat, &lease);
 
+    tally_tell(&listener->tally, &listener->stats, &beat, listener->registrations,
+               clock_monotonic_ms());
     if (result == REGISTRY_NOT_FOUND) {
         log_error("listener: another listener has taken the name %s: stopping",
                   listener->settings->listener_name);

@@ -287,8 +287,11 @@ static void serve(struct dispatcher *dispatcher, int64_t now_ms)
         (void)succeeded(dispatcher, pauses_run(&dispatcher->pauses, dispatcher->registry, now_ms));
     for (unsigned lane = 0; lane < push_desk_lanes(dispatcher->desk) &&
                             commands_work(dispatcher, now_ms) && !dispatcher->pauses.held;
-         lane++)
+         lane++) {
         serve_lane(dispatcher, lane, now_ms);
+        push_desk_look_busy(dispatcher->desk, lane, wake_queue_waiting(dispatcher->queue, lane),
+                            now_ms);
+    }
 }
 
 /* ---- The thread ------------------------------------------------------------------------------ */

@@ -17,7 +17,7 @@
 
 #define HOLD_ENDPOINT_MS 1000   /* at least, whatever it asks for */
 #define WAITING_EACH     100000 /* targets that wait for one host */
-#define TELL_EVERY_MS    60000
+#define TELL_EVERY_MS    10000
 #define LIMITED_FOR_MS   60000 /* after a push that was answered 429 */
 
 struct push_flight {
@@ -38,7 +38,9 @@ struct lane {
     int64_t limited_until_ms;   /* and whether it has lately taken no more */
     unsigned in_flight;
     struct hosts_moved moved;
-    int64_t tell_ms; /* not before this again that too many wait */
+    int64_t tell_ms;      /* not before this again that too many wait */
+    int64_t busy_ms;      /* since then it has no slot, and others wait; INT64_MAX: it has one */
+    int64_t tell_busy_ms; /* not before this (again) that it is so */
 };
 
 struct push_desk {
@@ -72,6 +74,7 @@ static bool open_lane(const struct push_desk *desk, struct lane *lane,
 
     lane->backend = backend;
     lane->tell_ms = lane->limited_until_ms = INT64_MIN;
+    lane->busy_ms = INT64_MAX;
     STAILQ_INIT(&lane->begun);
     push_health_init(&lane->health);
     if (backend->host != NULL && (lane->hosts = hosts_new(&limits, random_up_to)) == NULL)
@@ -252,6 +255,29 @@ unsigned push_desk_in_flight(const struct push_desk *desk)
     for (unsigned i = 1; i <= desk->count; i++)
         n += desk->lanes[i].in_flight;
     return n;
+}
+
+void push_desk_look_busy(struct push_desk *desk, unsigned number, bool others_wait, int64_t now_ms)
+{
+    struct lane *lane;
+
+    if (number == WAKE_LANE_UNKNOWN)
+        return;
+    lane = lane_of(desk, number);
+    if (!others_wait || lane->in_flight < desk->most) {
+        lane->busy_ms = INT64_MAX;
+        return;
+    }
+    if (lane->busy_ms == INT64_MAX) {
+        lane->busy_ms = now_ms;
+        lane->tell_busy_ms = now_ms + TELL_EVERY_MS;
+    }
+    if (now_ms < lane->tell_busy_ms)
+        return;
+    lane->tell_busy_ms = now_ms + TELL_EVERY_MS;
+    log_warn("push: %u pushes are in flight by %s, and others have waited for %lld s: see why it "
+             "answers slowly, or raise PUSH_MAX_IN_FLIGHT",
+             lane->in_flight, lane->backend->name, (long long)(now_ms - lane->busy_ms) / 1000);
 }
 
 struct wake_target *push_desk_called(struct push_desk *desk, unsigned *number)
@@ -442,9 +468,8 @@ static void tell_dropped(struct lane *lane, int64_t now_ms)
     if (lane->moved.dropped.first == NULL || now_ms < lane->tell_ms)
         return;
     lane->tell_ms = now_ms + TELL_EVERY_MS;
-    log_warn(
-        "push: too many wakes wait for distributors that are down or busy: the oldest are given "
-        "up");
+    log_warn("push: too many wakes wait for distributors that are down or busy: the oldest are "
+             "given up; see which those are, or raise WAITING_MAX");
 }
 
 static enum push_desk_entry enter_host(struct lane *lane, struct push_flight *flight,

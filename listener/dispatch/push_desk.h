@@ -61,6 +61,10 @@ size_t push_desk_hosts_held(const struct push_desk *desk);
 
 unsigned push_desk_in_flight(const struct push_desk *desk);
 
+/* Warns, once in ten seconds, of a lane that has had no slot for ten seconds though others wait. To
+ * be called after each turn of a lane. */
+void push_desk_look_busy(struct push_desk *desk, unsigned lane, bool others_wait, int64_t now_ms);
+
 /* ---- Beginning ------------------------------------------------------------------------------- */
 
 /* The lane of a registration; WAKE_LANE_UNKNOWN where no back end accepts it. */

@@ -18,10 +18,11 @@
 #include "registry/stats.h"
 #include "settings/settings.h"
 
-#define BEAT_MS  1000
-#define SOON_MS  250
-#define RETRY_MS 5000
-#define STOP_S   5 /* that the disk has for the last write */
+#define BEAT_MS            1000
+#define SOON_MS            250
+#define RETRY_MS           5000
+#define TELL_FULL_EVERY_MS 10000
+#define STOP_S             5 /* that the disk has for the last write */
 
 #define NS_PER_MS 1000000L
 #define NS_PER_S  1000000000L
@@ -47,7 +48,8 @@ struct endpoint_keeper {
     int64_t next_ms;                         /* the disk is let alone until then */
     int64_t hung_ms;                         /* how long Redis has hung since this was begun */
     bool failing;                            /* the log has been told */
-    bool told_full, told_open;
+    bool told_open;
+    struct log_pace full;
     sem_t stop;
     pthread_t thread;
     bool running;
@@ -262,11 +264,12 @@ static bool collect(struct endpoint_keeper *keeper, struct endpoint_text *text, 
             !still_stands(keeper, loaded))
             return false;
     } while (strcmp(cursor, "0") != 0 && collecting.last != ENDPOINT_TEXT_NO_MEMORY);
-    if (endpoint_text_dropped(text) > 0 && !keeper->told_full)
+    if (endpoint_text_dropped(text) > 0 &&
+        log_is_due(&keeper->full, clock_monotonic_ms(), TELL_FULL_EVERY_MS))
         log_warn("endpoint file: not all endpoints fit in its %zu MB: it keeps the newest, and as "
-                 "many bytes for each owner of hosts",
+                 "many bytes for each owner of hosts; UNIFIEDPUSH_ALLOWED_HOSTS_REGEX keeps out "
+                 "whose you do not want",
                  ENDPOINT_TEXT_MAX >> 20);
-    keeper->told_full = endpoint_text_dropped(text) > 0;
     return collecting.last != ENDPOINT_TEXT_NO_MEMORY;
 }
 

@@ -4,8 +4,10 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
@@ -29,6 +31,7 @@ static struct {
     enum log_level level;
     enum log_target target;
     bool is_silent;
+    bool is_journal; /* what reads stderr */
     uint8_t salt[BLAKE3_KEY_SIZE];
 } the_log = {.program = "mostro-push", .level = LOG_LEVEL_WARN, .target = LOG_TARGET_STDERR};
 
@@ -63,7 +66,7 @@ static size_t escape(char *out, size_t size, const char *text)
 
 static void write_stderr(enum log_level level, const char *text)
 {
-    char line[LINE_MAX_BYTES];
+    char line[LINE_MAX_BYTES], priority[sizeof "<7>"] = "";
     struct timespec now;
     struct tm utc;
     int head;
@@ -71,10 +74,12 @@ static void write_stderr(enum log_level level, const char *text)
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
     (void)gmtime_r(&now.tv_sec, &utc);
-    head = snprintf(line, sizeof line,
-                    "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s[%d] %s: ", utc.tm_year + 1900,
-                    utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                    now.tv_nsec / 1000000, the_log.program, (int)getpid(), levels[level].word);
+    if (the_log.is_journal)
+        (void)snprintf(priority, sizeof priority, "<%d>", levels[level].priority & 7);
+    head = snprintf(
+        line, sizeof line, "%s%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s[%d] %s: ", priority,
+        utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
+        now.tv_nsec / 1000000, the_log.program, (int)getpid(), levels[level].word);
     if (head < 0 || (size_t)head >= sizeof line - 1)
         return;
     used = (size_t)head + escape(line + head, sizeof line - (size_t)head - 1, text);
@@ -82,6 +87,19 @@ static void write_stderr(enum log_level level, const char *text)
     /* There is no place to report that the log cannot be written. */
     if (write(STDERR_FILENO, line, used) < 0)
         return;
+}
+
+/* Whether systemd's journal reads stderr (systemd.exec(5), JOURNAL_STREAM): it takes a line's
+ * priority from its beginning (sd-daemon(3)). A shell may have led stderr elsewhere since. */
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat status;
+    char end;
+
+    return stream != NULL && sscanf(stream, "%llu:%llu%c", &device, &inode, &end) == 2 &&
+           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
 /* syslog(3) drops what nobody takes, and does not say so. A socket of another type is taken, too.
@@ -113,6 +131,7 @@ void log_open(const char *program, enum log_level level, enum log_target target)
     the_log.program = program;
     the_log.level = level;
     the_log.target = target;
+    the_log.is_journal = stderr_is_journal();
     random_bytes(the_log.salt, sizeof the_log.salt);
     if (target != LOG_TARGET_SYSLOG)
         return;

@@ -23,8 +23,9 @@ enum log_level {
 
 enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
 
-/* Also draws the salt of log_pubkey(). Where nobody takes lines for syslog, stderr gets them, and a
- * line that says so. `program` must outlive the process. */
+/* Also draws the salt of log_pubkey(). Where systemd's journal reads stderr each line begins with
+ * its priority, which the journal takes off. Where nobody takes lines for syslog, stderr gets them,
+ * and a line that says so. `program` must outlive the process. */
 void log_open(const char *program, enum log_level level, enum log_target target);
 
 /* Nothing is written from here on: for who looks at the world and says himself what he finds. */

@@ -31,7 +31,10 @@ enum registry_result registry_flush_stats(struct registry *registry, struct stat
     }
     if (any)
         result = registry_call_for_integer(registry, &ignored);
-    for (int i = 0; result != REGISTRY_OK && i < STAT_COUNT; i++)
-        stats_add(stats, (enum stats_counter)i, taken[i]);
+    for (int i = 0; i < STAT_COUNT; i++)
+        if (result == REGISTRY_OK)
+            stats->flushed[i] += taken[i];
+        else
+            stats_add(stats, (enum stats_counter)i, taken[i]);
     return result;
 }

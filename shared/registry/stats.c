@@ -2,6 +2,12 @@
 
 #include <stddef.h>
 
+uint64_t stats_counted(const struct stats *stats, enum stats_counter which)
+{
+    return stats->flushed[which] +
+           atomic_load_explicit(&stats->pending[which], memory_order_relaxed);
+}
+
 void stats_add_request(struct stats *stats, enum stats_counter route, int status)
 {
     static const int statuses[] = {200, 202, 400, 403, 404, 405, 413, 429, 500, 503};

@@ -180,6 +180,7 @@ enum stats_counter {
 
 struct stats {
     _Atomic uint64_t pending[STAT_COUNT];
+    uint64_t flushed[STAT_COUNT];     /* in all; of the thread that flushes */
     _Atomic uint64_t primary_changes; /* of those that redis_primary.h counts, are counted here */
 };
 
@@ -187,6 +188,9 @@ static inline void stats_add(struct stats *stats, enum stats_counter which, uint
 {
     atomic_fetch_add_explicit(&stats->pending[which], n, memory_order_relaxed);
 }
+
+/* What this process has counted since it began; by the thread that flushes. */
+uint64_t stats_counted(const struct stats *stats, enum stats_counter which);
 
 /* Counts one request; `route` is the first of the route's counters, STAT_REQUESTS_<ROUTE>_200. */
 void stats_add_request(struct stats *stats, enum stats_counter route, int status);

@@ -7,7 +7,7 @@ import google as fcm
 import nostr
 from phone import Answer
 from relay import Relay
-from stack import wait_until
+from stack import preloaded, wait_until
 
 SERIES = re.compile(r'(mostro_[a-z_]+)(?:\{((?:[a-z]+="[^"]*",?)*)\})? (\S+)')
 
@@ -169,6 +169,39 @@ def test_addresses_that_are_refused(make_stack):
             assert stack.notify(nostr.new_pubkey(), client=client).status == 429
     waits_for(stack, refused, 2)
     assert metrics(stack)['mostro_refusals_total{limiter="address"}'] == 12
+
+
+# ---- The log
+
+
+def test_what_the_log_tells(make_stack, tmp_path, phone):
+    """Five lines at a start, four of each worker, and then one in ten minutes."""
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info",
+                       **preloaded("later", tmp_path))
+    stack.start_redis()
+    stack.start_api(2)
+    with Relay() as first, Relay() as second:
+        stack.start_listener(first, second, LATER=str(clock))
+        started = re.findall(r" info: startup: (\w+)", stack.listener.output())
+        assert started == ["version", "relays", "FCM", "limits", "Redis"]
+        started = re.findall(r" info: startup: (\w+)", stack.workers.output())
+        assert sorted(started) == sorted(["version", "notify", "addresses", "Redis"] * 2)
+        pubkey = nostr.new_pubkey()
+        stack.register(pubkey, phone.endpoint())
+        first.publish(nostr.gift_wrap(pubkey))
+        phone.next_push()
+        stack.wait_until_idle()
+        wait_until(lambda: stack.stat("wakes_delivered_unifiedpush") == 1)
+        assert "listener: in " not in stack.listener.output()
+        clock.write_text("600")
+        wait_until(lambda: "listener: in " in stack.listener.output(), what="the numbers")
+        line, = re.findall(r" info: (listener: in .*)", stack.listener.output())
+        assert re.fullmatch(
+            r"listener: in 10 min: [12] events came, 1 wakes queued for them; 1 pushes delivered, "
+            r"0 to be tried again, 0 given up, 0 tokens dead; now [012] of 2 relays connected, 0 "
+            r"wakes here, 0 of them being pushed, [01] registrations", line), line
 
 
 @pytest.mark.parametrize("report", ["", "{", '{"relays":[{"relay":"a\\"b\\\\c"}]}', "x" * 100_000])

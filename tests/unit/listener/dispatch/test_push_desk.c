@@ -1140,6 +1140,45 @@ static enum report_state fcm_state(void)
     return push_desk_state(desk, WAKE_LANE_FCM, now);
 }
 
+/* As the dispatcher does after each turn. */
+static unsigned told_busy(int log)
+{
+    push_desk_look_busy(desk, WAKE_LANE_FCM, wake_queue_waiting(queue, WAKE_LANE_FCM), now);
+    return logged(log, "warn: push: 12 pushes are in flight by FCM, and others have waited for 1");
+}
+
+START_TEST(a_back_end_that_stays_busy_is_told_of_once_in_ten_seconds)
+{
+    int log = capture_log();
+
+    grant_access();
+    for (unsigned who = 0; who < IN_FLIGHT; who++)
+        wake(who);
+    serve();
+    ck_assert_uint_eq(told_busy(log), 0);
+    now += 10000; /* nobody waits */
+    ck_assert_uint_eq(told_busy(log), 0);
+    wake(IN_FLIGHT);
+    serve();
+    ck_assert(wake_queue_waiting(queue, WAKE_LANE_FCM));
+    ck_assert_uint_eq(told_busy(log), 0);
+    now += 9999;
+    ck_assert_uint_eq(told_busy(log), 0);
+    now++;
+    ck_assert_uint_eq(told_busy(log), 1);
+    now += 9999;
+    ck_assert_uint_eq(told_busy(log), 0);
+    answer("fcm.example", &granted); /* for a moment it is not */
+    ck_assert_uint_eq(told_busy(log), 0);
+    serve();
+    now++;
+    wake(IN_FLIGHT + 1);
+    serve();
+    ck_assert_uint_eq(told_busy(log), 0);
+    (void)close(log);
+}
+END_TEST
+
 /* For metrics. */
 START_TEST(a_state_says_why_nothing_is_pushed)
 {
@@ -1265,6 +1304,7 @@ int main(void)
         every_refused_access_token_is_replaced_at_once,
         fcm_has_too_many,
         fcm_says_when,
+        a_back_end_that_stays_busy_is_told_of_once_in_ten_seconds,
         a_state_says_why_nothing_is_pushed,
         an_operators_mistake_is_told_once_a_minute,
         a_sender_mismatch_is_believed_after_a_success_alone,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -237,6 +238,64 @@ START_TEST(syslog_may_be_of_another_type)
 }
 END_TEST
 
+/* How JOURNAL_STREAM names stderr, by its device and inode: as it is, or not quite. */
+static struct {
+    unsigned device, inode; /* to be added */
+    const char *rest;
+} named;
+
+static void open_for_journal(void)
+{
+    struct stat status;
+    char stream[64];
+
+    ck_assert_int_eq(fstat(STDERR_FILENO, &status), 0);
+    (void)snprintf(stream, sizeof stream, "%llu:%llu%s",
+                   (unsigned long long)status.st_dev + named.device,
+                   (unsigned long long)status.st_ino + named.inode, named.rest);
+    ck_assert_int_eq(setenv("JOURNAL_STREAM", stream, 1), 0);
+    log_open("test", LOG_LEVEL_DEBUG, LOG_TARGET_STDERR);
+    log_error("e");
+    log_warn("w");
+    log_info("i");
+    log_debug("d");
+}
+
+START_TEST(the_journal_gets_priorities)
+{
+    static const char *const parts[] = {"<3>2", " error: e\n<4>2", " warn: w\n<6>2",
+                                        " info: i\n<7>2", " debug: d\n"};
+    const char *text, *at;
+
+    named.rest = "";
+    text = at = captured(open_for_journal);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        at = strstr(at, parts[i]);
+        ck_assert_msg(at != NULL, "no %s in %s", parts[i], text);
+    }
+    ck_assert_ptr_eq(strstr(text, "<3>"), text);
+    log_open("test", LOG_LEVEL_INFO, LOG_TARGET_STDERR); /* which is another by now */
+    ck_assert_int_eq(captured(write_nasty_line)[0], '2');
+}
+END_TEST
+
+/* A shell may have led stderr elsewhere. */
+START_TEST(what_is_not_the_journal_gets_none)
+{
+    static const struct {
+        unsigned device, inode;
+        const char *rest;
+    } cases[] = {{1, 0, ""}, {0, 1, ""}, {0, 0, "0"}, {0, 0, " "}, {0, 0, ":1"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        named.device = cases[i].device;
+        named.inode = cases[i].inode;
+        named.rest = cases[i].rest;
+        ck_assert_int_eq(captured(open_for_journal)[0], '2');
+    }
+}
+END_TEST
+
 START_TEST(stderr_is_not_syslog)
 {
     memset(&the_syslog, 0, sizeof the_syslog);
@@ -338,7 +397,8 @@ END_TEST
 UNIT_MAIN("log", one_call_is_one_line, levels_below_the_threshold_are_silent,
           a_long_line_is_cut_and_ended, errno_is_kept, syslog_gets_each_line_and_stderr_none,
           syslog_is_used_like_stderr, stderr_is_not_syslog, without_syslog_there_is_stderr,
-          syslog_may_be_of_another_type, a_pubkey_has_a_name_of_this_process_only,
+          syslog_may_be_of_another_type, the_journal_gets_priorities,
+          what_is_not_the_journal_gets_none, a_pubkey_has_a_name_of_this_process_only,
           a_name_for_debug_lines_is_made_only_where_they_are_written,
           text_from_peers_loses_what_identifies, redacted_text_is_bounded,
           a_line_that_could_come_often_is_due_at_its_pace)

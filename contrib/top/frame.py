@@ -13,8 +13,8 @@ QUANTILES = (0.5, 0.95, 0.99)
 BACKENDS = (("fcm", "FCM"), ("unifiedpush", "UnifiedPush"))
 FULL = {"redis": "Redis", "memory": "Redis over 70 %", "registrations": "registrations",
         "queue": "half of the inbox"}
-STATES = {"no_access_token": "no access token", "refused": "refuses this server",
-          "paused": "paused after failures", "limited": "limited"}
+STATES = {"no_access_token": "no access token", "refused": "refuses: an operator's mistake",
+          "paused": "held", "limited": "asks for fewer"}
 
 
 @dataclasses.dataclass
@@ -126,7 +126,7 @@ def _of_state(state):
 
 
 def _style_of_state(state):
-    return {"up": GOOD, "off": DIM, "limited": WARN}.get(state, BAD)
+    return {"up": GOOD, "off": DIM, "limited": WARN, "paused": WARN}.get(state, BAD)
 
 
 def _backends(now):

@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from loopback import HOST
-from nostr import new_pubkey
+from nostr import gift_wrap, new_pubkey
 from raw_http import head, send
 from stack import TOP, wait_until
 from web_servers import WEB_SERVERS
@@ -144,6 +144,27 @@ def test_its_history():
             at(205 + n * 5, 51, 25);
         return [taken, p50, after, line("taken")[0].length, history.answers.length];
         """) == [[None, 7, 9], [None, 0.05, 0.05], [None, None, 1], 721, 721]
+
+
+def test_what_stands_beside_the_lines():
+    """States of back ends and relays, and what is wrong, the worst first."""
+    text = "\n".join([
+        'mostro_backend_state{listener="a",backend="fcm",state="up"} 1',
+        'mostro_backend_state{listener="b",backend="fcm",state="no_access_token"} 1',
+        'mostro_backend_state{listener="b",backend="fcm",state="up"} 0',
+        'mostro_backend_state{listener="a",backend="unifiedpush",state="off"} 1',
+        'mostro_paused 1', 'mostro_full{what="redis"} 1', 'mostro_full{what="queue"} 0',
+        *(f'mostro_relay_connected{{listener="{listener}",relay="{relay}"}} {up}\n'
+          f'mostro_relay_subscribed{{listener="{listener}",relay="{relay}",kind="14"}} {up}'
+          for listener, relay, up in (("a", "wss://1", 1), ("b", "wss://1", 0),
+                                      ("a", "wss://2", 1))),
+        'mostro_relay_last_event_age_seconds{listener="a",relay="wss://1"} 150'])
+    shown, relays = node("const f = parse(text); return [tiles(f), relays(f)];", text)
+    assert shown[4:] == [["FCM", "up, no access token", "bad"], ["UnifiedPush", "off", ""],
+                         ["Pushing", "held by an operator", "warn"], ["Full", "redis", "bad"]]
+    assert relays == [["down", "bad", "wss://1", "kind 14 waits, b"],
+                      ["up", "good", "wss://1", "kind 14, last event 2.5 min ago, a"],
+                      ["up", "good", "wss://2", "kind 14, a"]]
 
 
 # ---- In a browser
@@ -304,10 +325,14 @@ def test_in_a_browser(make_stack, relay, phone, tmp_path, width, height, scheme)
         wait_until(lambda: "Android 1" in legend("Phones"), 60)
         while browser.evaluate("skew < -60e3"):
             stack.notify(pubkey)
+            relay.publish(gift_wrap(pubkey))
         for title, line in (("Notifies a minute, by answer", r"202 [1-9]"),
+                            ("Events a minute", r"taken [1-9]"),
+                            ("From event to push, of 5 minutes", r"p50 [1-9]"),
                             ("Pushes by UnifiedPush a minute", r"delivered [1-9]")):
             wait_until(lambda: re.search(line, legend(title)), 60, what=line)
         assert browser.evaluate(STATE) == "READY"
+        assert relay.url in browser.evaluate("document.getElementById('relays').innerText")
         painted = browser.evaluate(PAINTED)
         assert len(painted) == len(re.findall(r"\{title: ", SCRIPT)) and min(painted) > 500
         # Nothing is wider than the window.

@@ -320,6 +320,7 @@ def test_a_real_server(live, relay, phone, device, pubkey):
     found = once(live.operator_socket)
     assert re.search(r"(?m)^READY", found)
     assert "1 Android, 0 iOS" in found and "1 of 1 up, 1 listener\n" in found
+    assert f"up        {relay.url}  1059, 14\n" in found and "FCM off, UnifiedPush up\n" in found
     assert re.search(r"notify 202 +- +2 ", found)
     assert re.search(r"UnifiedPush delivered +- +1\n", found)
     assert re.search(r"push's answer.* \d+ ms\n", found)

@@ -245,7 +245,7 @@ def _relay(now, labels, connected):
     if now.sum("mostro_relay_may_hide_wraps", **where):
         said.append("may hide gift wraps")
     if age is not None:
-        said.append(f"event {duration(age)} ago")
+        said.append(f"event {duration(max(age, 1))} ago")
     order = 0 if bad else 1 if warn else 2
     style = (BAD, WARN, GOOD)[order]
     text = f"{relay}  {', '.join(said)}"

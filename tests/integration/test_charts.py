@@ -251,19 +251,24 @@ class Browser:
         return json.loads(message)
 
     def evaluate(self, expression):
-        return self.call("Runtime.evaluate", expression=expression,
+        return self.call("Runtime.evaluate", expression=expression, awaitPromise=True,
                          returnByValue=True)["result"].get("value")
 
-    def show(self, url, width, height, scheme):
+    def resize(self, width, height):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=False)
+
+    def show(self, url, width, height, scheme):
+        self.resize(width, height)
         self.call("Emulation.setEmulatedMedia",
                   features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=url)
 
     def screenshot(self, path):
-        path.write_bytes(base64.b64decode(self.call(
-            "Page.captureScreenshot", captureBeyondViewport=True)["data"]))
+        """Of what is in the window, once it is on the screen."""
+        self.evaluate("""new Promise(done =>
+            requestAnimationFrame(() => requestAnimationFrame(done)))""")
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def complaints(self):
         """Of the page's: errors, exceptions, what its policy refused, answers that are none."""
@@ -336,10 +341,11 @@ def test_in_a_browser(make_stack, relay, phone, tmp_path, width, height, scheme)
             wait_until(lambda: after_more(lambda: re.search(line, legend(title))), 60, what=title)
         assert browser.evaluate(STATE) == "READY"
         assert relay.url in browser.evaluate("document.getElementById('relays').innerText")
-        painted = browser.evaluate(PAINTED)
-        assert len(painted) == len(re.findall(r"\{title: ", SCRIPT)) and min(painted) > 500
-        # Nothing is wider than the window.
+        # Nothing is wider than the window; which is made as long as the page.
         assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        browser.resize(width, browser.evaluate("document.documentElement.scrollHeight"))
+        assert len(browser.evaluate(PAINTED)) == len(re.findall(r"\{title: ", SCRIPT))
+        wait_until(lambda: min(browser.evaluate(PAINTED)) > 500, what="all charts are drawn")
         if os.environ.get("SCREENSHOTS"):
             browser.screenshot(tmp_path.__class__(os.environ["SCREENSHOTS"]) / f"{scheme}.png")
         assert browser.complaints() == []

@@ -147,8 +147,6 @@ def _trouble(now):
     hide = now.sum("mostro_relays_may_hide_wraps")
     if hide:
         pieces.append((f"{several(hide, 'relay')} may hide gift wraps", WARN))
-    if now.sum("mostro_traced_pubkeys"):
-        pieces.append((f"{several(now.sum('mostro_traced_pubkeys'), 'pubkey')} traced", WARN))
     return [_line("trouble", *pieces)] if pieces else []
 
 
@@ -258,7 +256,7 @@ def _relays(now, rows):
                     now.series("mostro_relay_connected")), key=lambda each: each[0])
     many = len({listener for _, listener, _, _ in found}) > 1
     listeners = now.sum("mostro_listeners")
-    connected, wanted = (now.sum(f"mostro_relays_{each}") for each in ("connected", "configured"))
+    connected, wanted = now.sum("mostro_relays_connected"), now.sum("mostro_relays_configured")
     fine = connected and connected == wanted
     lines = [_line("relays", (f"{count(connected)} of {count(wanted)} up",
                               GOOD if fine else WARN if connected else BAD),

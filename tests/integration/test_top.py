@@ -138,7 +138,6 @@ mostro_relays_connected 3
 mostro_relays_configured 4
 mostro_relays_may_hide_wraps 1
 mostro_unifiedpush_hosts_held 1
-mostro_traced_pubkeys 1
 mostro_requests_total{route="notify",status="202"} 1000
 mostro_requests_total{route="notify",status="503"} 4
 mostro_wakes_total{outcome="given_up",backend="fcm"} 7
@@ -179,7 +178,7 @@ def test_a_frame_has_all_of_it():
                  "3 in the inbox, 12 waiting, 2 being pushed, oldest 1.0 h",
                  "PAUSED by an operator", "FCM no access token", "UnifiedPush down (two)",
                  "1 distributor held", "full: Redis", "lost 42 registrations",
-                 "1 relay may hide gift wraps", "1 pubkey traced", "3 of 4 up, 2 listeners",
+                 "1 relay may hide gift wraps", "3 of 4 up, 2 listeners",
                  "down      wss://b.example  1059 waits, 14 refused, may hide gift wraps, event",
                  "up        wss://a.example  1059, 14 waits, event 90 s ago"):
         assert each in found, found

@@ -14,14 +14,14 @@
 /* The debug log tells what the caller is told, and no more: nothing here knows a registration. */
 static void tell(const struct trade_pubkey *key, enum registry_result result)
 {
-    struct log_name name = log_debug_name(key);
+    struct log_name name = log_step_name(key);
 
     if (result == REGISTRY_OK)
-        log_debug("notify: %s is notified: a wake is queued", name.text);
+        log_step(&name, "notify: %s is notified: a wake is queued", name.text);
     else if (result == REGISTRY_REFUSED_PUBKEY)
-        log_debug("notify: %s is over its limit: its one deferred wake waits", name.text);
+        log_step(&name, "notify: %s is over its limit: its one deferred wake waits", name.text);
     else
-        log_debug("notify: %s is not notified: %s", name.text, responder_reason(result));
+        log_step(&name, "notify: %s is not notified: %s", name.text, responder_reason(result));
 }
 
 enum routes_step notify_begin(struct responder *responder, struct exchange *exchange)

@@ -66,8 +66,8 @@ bool patience_keeps(struct exchange *exchange)
         patience->count >= patience->most || exchange->size > PATIENCE_BYTES_MAX - patience->bytes)
         return false;
     insert(patience, exchange);
-    name = log_debug_name(&exchange->call.key);
-    log_debug("register: %s waits for Redis, which is away", name.text);
+    name = log_step_name(&exchange->call.key);
+    log_step(&name, "register: %s waits for Redis, which is away", name.text);
     if (exchange->delayed != NULL)
         exchange->delayed(exchange);
     return true;

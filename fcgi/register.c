@@ -41,24 +41,26 @@ static enum routes_step spend_refused(struct exchange *exchange)
 
 static void tell_registered(const struct registry_call *call)
 {
-    struct log_name name = log_debug_name(&call->key);
+    struct log_name name = log_step_name(&call->key);
 
     if (call->result == REGISTRY_OK)
-        log_debug("register: %s is registered", name.text);
+        log_step(&name, "register: %s is registered", name.text);
     else
-        log_debug("register: %s is not registered: %s", name.text, responder_reason(call->result));
+        log_step(&name, "register: %s is not registered: %s", name.text,
+                 responder_reason(call->result));
 }
 
 static void tell_unregistered(const struct registry_call *call)
 {
-    struct log_name name = log_debug_name(&call->key);
+    struct log_name name = log_step_name(&call->key);
 
     if (call->result == REGISTRY_OK)
-        log_debug("register: %s is unregistered, as its phone asks", name.text);
+        log_step(&name, "register: %s is unregistered, as its phone asks", name.text);
     else if (call->result == REGISTRY_NOT_FOUND)
-        log_debug("register: %s is to be unregistered, and is not registered", name.text);
+        log_step(&name, "register: %s is to be unregistered, and is not registered", name.text);
     else
-        log_debug("register: %s stays as it is: %s", name.text, responder_reason(call->result));
+        log_step(&name, "register: %s stays as it is: %s", name.text,
+                 responder_reason(call->result));
 }
 
 enum routes_step register_begin(struct responder *responder, struct exchange *exchange)

@@ -22,6 +22,7 @@
 #include "relay/taken_ids.h"
 #include "settings/settings.h"
 #include "tally.h"
+#include "tracing.h"
 
 #define INSTANCE_DIGITS    16
 #define TAKEN_IDS_CAPACITY 131072 /* event ids, about 5 MB */
@@ -234,6 +235,7 @@ bool listener_beat(struct listener *listener)
         dispatcher_hold(listener->dispatcher, &lease);
         look_for_loss(listener);
         count_if_due(listener);
+        tracing_refresh(listener->registry);
         (void)registry_flush_stats(listener->registry, &listener->stats);
         trim_if_due(listener);
         (void)registry_endpoints_sweep(listener->registry, listener->sweep);

@@ -13,6 +13,7 @@
 #include "nostr/relay_auth.h"
 #include "overview.h"
 #include "push/http_client.h"
+#include "questions.h"
 #include "settings/settings.h"
 #include "settings/startup.h"
 
@@ -108,6 +109,16 @@ int main(int argc, char **argv)
          .about = "Make a key for VAPID_PRIVATE_KEY_FILE, and print its public half.",
          .is_before_settings = true,
          .run = generate_vapid_key},
+        {.name = "--why",
+         .arguments = "TRADE_PUBKEY|-",
+         .about = "Tell what Redis knows of a trade pubkey whose phone is not woken; `-` reads it\n"
+                  "from standard input, so that no list of processes shows it.",
+         .run = questions_why},
+        {.name = "--trace",
+         .arguments = "TRADE_PUBKEY|- MINUTES",
+         .about = "Have the listeners log each step of its wakes, by a hash that this prints, for\n"
+                  "up to 1440 minutes; 0 ends that.",
+         .run = questions_trace},
         {.name = NULL},
     };
     static const struct startup_program program = {

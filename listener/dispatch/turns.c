@@ -10,10 +10,9 @@ static const struct push_backend *backend_of(const struct turns *turns, unsigned
     return push_desk_backend(turns->desk, lane);
 }
 
-static const char *name_of(const struct wake_target *target, struct log_name *name)
+static struct log_name name_of(const struct wake_target *target)
 {
-    *name = log_debug_name(wake_target_key(target));
-    return name->text;
+    return log_step_name(wake_target_key(target));
 }
 
 /* One push had this outcome, for so many of the wakes it covered. */
@@ -35,14 +34,14 @@ static void finish(const struct turns *turns, struct wake_target *target,
 static void take_kept(const struct turns *turns, int64_t now_ms)
 {
     struct wake_target *target;
-    struct log_name name;
     unsigned lane;
 
     while ((target = push_desk_called(turns->desk, &lane)) != NULL)
         wake_queue_put_back(turns->queue, target, lane);
     while ((target = push_desk_dropped(turns->desk, &lane)) != NULL) {
-        log_debug("push: %s is dropped, for too many wait for their distributors",
-                  name_of(target, &name));
+        struct log_name name = name_of(target);
+
+        log_step(&name, "push: %s is dropped, for too many wait for their distributors", name.text);
         finish(turns, target, STAT_WAKES_DROPPED, now_ms);
     }
 }
@@ -57,14 +56,15 @@ int64_t turns_run(const struct turns *turns, int64_t now_ms)
 
 /* ---- A turn ---------------------------------------------------------------------------------- */
 
-static void tell_begun(const char *name, const struct push_backend *backend, bool begun,
+static void tell_begun(const struct log_name *name, const struct push_backend *backend, bool begun,
                        enum push_kind kind, unsigned expired)
 {
     if (expired > 0)
-        log_debug("push: %s has waited for too long: %u of its wakes are given up", name, expired);
+        log_step(name, "push: %s has waited for too long: %u of its wakes are given up", name->text,
+                 expired);
     if (begun)
-        log_debug("push: %s is pushed to by %s%s", name, backend->name,
-                  kind == PUSH_VISIBLE ? ", visibly where that can be" : ", silently");
+        log_step(name, "push: %s is pushed to by %s%s", name->text, backend->name,
+                 kind == PUSH_VISIBLE ? ", visibly where that can be" : ", silently");
 }
 
 /* The slot is taken; every way out of here gives it back in the end. */
@@ -73,13 +73,13 @@ static void push(const struct turns *turns, struct wake_target *target, unsigned
                  int64_t now_ms)
 {
     const struct push_backend *backend = backend_of(turns, lane);
-    struct log_name name = log_debug_name(wake_target_key(target));
+    struct log_name name = name_of(target);
     enum push_kind kind;
     unsigned expired;
     bool begun = wake_queue_begin(turns->queue, target, lane, now_ms, &kind, &expired);
 
     stats_add(turns->stats, backend->counters.given_up, expired);
-    tell_begun(name.text, backend, begun, kind, expired);
+    tell_begun(&name, backend, begun, kind, expired);
     if (!begun) {
         push_desk_leave(turns->desk, flight, now_ms);
         return;
@@ -90,27 +90,26 @@ static void push(const struct turns *turns, struct wake_target *target, unsigned
 static void tell_entry(enum push_desk_entry entry, const struct wake_target *target, unsigned lane,
                        const struct push_backend *backend)
 {
-    struct log_name name;
+    struct log_name name = name_of(target);
 
     switch (entry) {
     case PUSH_DESK_NO_SLOT: /* said once, however often it is looked at while it waits */
         if (wake_target_lane(target) != lane)
-            log_debug("push: %s waits, for %s is down or busy", name_of(target, &name),
-                      backend->name);
+            log_step(&name, "push: %s waits, for %s is down or busy", name.text, backend->name);
         break;
     case PUSH_DESK_WAITS:
-        log_debug("push: %s waits, for its distributor takes nothing yet", name_of(target, &name));
+        log_step(&name, "push: %s waits, for its distributor takes nothing yet", name.text);
         break;
     case PUSH_DESK_HELD:
-        log_debug("push: %s waits, for its endpoint takes nothing yet", name_of(target, &name));
+        log_step(&name, "push: %s waits, for its endpoint takes nothing yet", name.text);
         break;
     case PUSH_DESK_OFF:
-        log_debug("push: %s cannot be pushed to, for %s is off: given up", name_of(target, &name),
-                  backend->name);
+        log_step(&name, "push: %s cannot be pushed to, for %s is off: given up", name.text,
+                 backend->name);
         break;
     case PUSH_DESK_NOT_ADMITTED:
-        log_debug("push: %s cannot be pushed to, for its endpoint is not admitted: given up",
-                  name_of(target, &name));
+        log_step(&name, "push: %s cannot be pushed to, for its endpoint is not admitted: given up",
+                 name.text);
         break;
     case PUSH_DESK_ENTERED:
     case PUSH_DESK_NO_MEMORY:
@@ -154,13 +153,13 @@ void turns_serve(const struct turns *turns, struct wake_target *target,
                  const struct registration *registration, int64_t now_ms)
 {
     unsigned lane = WAKE_LANE_UNKNOWN;
-    struct log_name name;
 
     if (registration != NULL)
         lane = push_desk_lane_of(turns->desk, registration);
     if (lane == WAKE_LANE_UNKNOWN) {
-        log_debug("push: %s is not registered, or no longer: not pushed to",
-                  name_of(target, &name));
+        struct log_name name = name_of(target);
+
+        log_step(&name, "push: %s is not registered, or no longer: not pushed to", name.text);
         finish(turns, target, STAT_WAKES_UNREGISTERED, now_ms);
         return;
     }
@@ -186,29 +185,29 @@ static void tell_outcome(const struct push_ended *ended, const struct push_backe
         [PUSH_NO_ROOM] = "not begun, for want of memory",
         [PUSH_DAMAGED] = "given up, for its registration is damaged",
     };
-    struct log_name name;
+    struct log_name name = name_of(ended->target);
 
     if (push_was_not_made(ended->result.outcome)) {
-        log_debug("push: %s was not pushed to by %s: %s", name_of(ended->target, &name),
-                  backend->name, texts[ended->result.outcome]);
+        log_step(&name, "push: %s was not pushed to by %s: %s", name.text, backend->name,
+                 texts[ended->result.outcome]);
         return;
     }
-    log_debug("push: %s was pushed to by %s (%s): %s", name_of(ended->target, &name), backend->name,
-              ended->result.answer, texts[ended->result.outcome]);
+    log_step(&name, "push: %s was pushed to by %s (%s): %s", name.text, backend->name,
+             ended->result.answer, texts[ended->result.outcome]);
 }
 
 static void retry(const struct turns *turns, const struct push_ended *ended, bool blamed,
                   int64_t now_ms)
 {
-    struct log_name name = log_debug_name(wake_target_key(ended->target));
+    struct log_name name = name_of(ended->target);
     unsigned given_up;
 
     if (wake_queue_retry(turns->queue, ended->target, now_ms, blamed, ended->result.retry_after_ms,
                          &given_up))
         stats_add(turns->stats, STAT_PUSH_RETRIES, 1);
     if (given_up > 0)
-        log_debug("push: %s has had %d tries: %u of its wakes are given up", name.text,
-                  PUSH_TRIES_MAX, given_up);
+        log_step(&name, "push: %s has had %d tries: %u of its wakes are given up", name.text,
+                 PUSH_TRIES_MAX, given_up);
     count(turns, backend_of(turns, ended->lane)->counters.given_up, given_up);
 }
 
@@ -321,9 +320,11 @@ void turns_settle_dead(const struct turns *turns, struct push_ended **dead, bool
 
     MUST(*dead != NULL && (*dead)->result.outcome == PUSH_DEAD_TOKEN);
     target = (*dead)->target;
-    log_debug(renewed ? "push: %s stays registered, for it has registered anew meanwhile"
-                      : "push: %s is unregistered, for its token is dead",
-              name_of(target, &name));
+    name = name_of(target);
+    log_step(&name,
+             renewed ? "push: %s stays registered, for it has registered anew meanwhile"
+                     : "push: %s is unregistered, for its token is dead",
+             name.text);
     if (renewed)
         wake_queue_abandon(turns->queue, target);
     else

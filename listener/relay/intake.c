@@ -69,7 +69,7 @@ static void count_outcome(struct stats *stats, enum registry_event outcome)
     }
 }
 
-static void tell_outcome(const struct registry_relay_event *event)
+static void tell_outcome(const struct intake *intake, const struct registry_relay_event *event)
 {
     static const char *const texts[] = {
         [REGISTRY_EVENT_UNREGISTERED] = "nobody is registered for it",
@@ -78,9 +78,18 @@ static void tell_outcome(const struct registry_relay_event *event)
         [REGISTRY_EVENT_COVERED] = "a wake that is queued already covers it",
         [REGISTRY_EVENT_REPEATED] = "it is repeated, and has woken before",
     };
+    struct log_name name = log_step_name(&event->key);
 
-    log_debug("intake: %s has a %s event: %s", log_debug_name(&event->key).text,
-              event->stored ? "stored" : "live", texts[event->outcome]);
+    log_step(&name, "intake: %s has a %s event from %s: %s", name.text,
+             event->stored ? "stored" : "live", intake->options.relay, texts[event->outcome]);
+}
+
+static void tell_stuck(const struct trade_pubkey *key, size_t more)
+{
+    struct log_name name = log_step_name(key);
+
+    log_step(&name, "intake: %s has an event that Redis does not take yet: it waits, and %zu more",
+             name.text, more);
 }
 
 /* Offers a command's worth, as far as it lies in one piece; how many were taken. */
@@ -97,12 +106,11 @@ static size_t offer(struct intake *intake)
     intake->stuck =
         intake->options.take(intake->options.arg, events, n, &taken) != REGISTRY_OK || taken < n;
     if (taken < n && !was_stuck)
-        log_debug("intake: %s has an event that Redis does not take yet: it waits, and %zu more",
-                  log_debug_name(&events[taken].key).text, intake->count - taken - 1);
+        tell_stuck(&events[taken].key, intake->count - taken - 1);
     for (size_t i = 0; i < taken; i++) {
         taken_ids_add(intake->options.taken_ids, events[i].id);
         count_outcome(intake->options.stats, events[i].outcome);
-        tell_outcome(&events[i]);
+        tell_outcome(intake, &events[i]);
     }
     explicit_bzero(events, taken * sizeof *events);
     intake->first = (intake->first + taken) % intake->options.max_held;
@@ -127,8 +135,11 @@ bool intake_flush(struct intake *intake)
 
 static void lose(struct intake *intake, const struct event *event)
 {
-    log_debug("intake: %s has an event for which there is no room: it will be asked for again",
-              log_debug_name(&event->trade_pubkey).text);
+    struct log_name name = log_step_name(&event->trade_pubkey);
+
+    log_step(&name,
+             "intake: %s has an event for which there is no room: it will be asked for again",
+             name.text);
     if (intake->lost++ == 0)
         log_warn("intake: Redis takes no events and the buffer (%zu) is full: further events are "
                  "dropped and fetched later",

@@ -29,6 +29,7 @@ typedef enum registry_result intake_take_fn(void *arg, struct registry_relay_eve
                                             size_t n, size_t *taken);
 
 struct intake_options {
+    const char *relay; /* for the log */
     struct taken_ids *taken_ids;
     struct stats *stats;
     intake_take_fn *take;

@@ -275,8 +275,10 @@ static void name_cursors(struct relay *relay, const char *url)
 
 static bool make_parts(struct relay *relay, const struct relay_options *options)
 {
-    struct intake_options intake = {
-        .taken_ids = options->taken_ids, .stats = options->stats, .take = take};
+    struct intake_options intake = {.relay = relay->url.name,
+                                    .taken_ids = options->taken_ids,
+                                    .stats = options->stats,
+                                    .take = take};
     struct relay_session_options session = {
         .name = relay->url.name,
         .kinds = &options->settings->event_kinds,

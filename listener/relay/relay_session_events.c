@@ -3,13 +3,16 @@
 
 #include "log/log.h"
 
-/* For the debug log. Until it is verified an event only claims to be for this pubkey. */
+/* For traces and the debug log. Until it is verified an event only claims to be for this pubkey. */
 static void tell_event(const struct relay_session *session, const struct event *event,
                        const char *what)
 {
-    if (event->addressed)
-        log_debug("relay %s: %s is named by an event %s", session->options.name,
-                  log_debug_name(&event->trade_pubkey).text, what);
+    struct log_name name;
+
+    if (!event->addressed)
+        return;
+    name = log_step_name(&event->trade_pubkey);
+    log_step(&name, "relay %s: %s is named by an event %s", session->options.name, name.text, what);
 }
 
 static void refuse_event(struct relay_session *session, const char *why, int64_t now_ms)

@@ -184,7 +184,7 @@ static int64_t due_ms(const struct inbox *inbox, const struct wake *wake, int64_
     return (due < now_ms ? due : now_ms) + pause;
 }
 
-/* For the debug log. */
+/* For traces and the debug log. */
 static void tell(const struct wake *wake, bool waits, int64_t wait_ms, unsigned merged)
 {
     static const char *const causes[] = {
@@ -192,19 +192,21 @@ static void tell(const struct wake *wake, bool waits, int64_t wait_ms, unsigned 
         [WAKE_VIA_QUIET] = "an event, silently",
         [WAKE_VIA_RELAY] = "an event",
     };
-    struct log_name name = log_debug_name(&wake->key);
+    struct log_name name = log_step_name(&wake->key);
 
     if (!waits)
-        log_debug("wakes: %s is to be woken by %s: not registered, or no longer: not pushed to",
-                  name.text, causes[wake->via]);
+        log_step(&name,
+                 "wakes: %s is to be woken by %s: not registered, or no longer: not pushed to",
+                 name.text, causes[wake->via]);
     else if (merged > 0)
-        log_debug("wakes: %s is to be woken by %s: merged, for one push covers it and another",
-                  name.text, causes[wake->via]);
+        log_step(&name,
+                 "wakes: %s is to be woken by %s: merged, for one push covers it and another",
+                 name.text, causes[wake->via]);
     else if (!is_immediate(wake))
-        log_debug("wakes: %s is to be woken by %s: deferred by %lld ms", name.text,
-                  causes[wake->via], (long long)wait_ms);
+        log_step(&name, "wakes: %s is to be woken by %s: deferred by %lld ms", name.text,
+                 causes[wake->via], (long long)wait_ms);
     else
-        log_debug("wakes: %s is to be woken by %s: at once", name.text, causes[wake->via]);
+        log_step(&name, "wakes: %s is to be woken by %s: at once", name.text, causes[wake->via]);
 }
 
 static void put(struct inbox *inbox, struct wake_queue *queue, const struct wake *wake, bool waits,

@@ -16,6 +16,7 @@
 #include "base/blake3.h"
 #include "base/hex.h"
 #include "base/random.h"
+#include "trace.h"
 
 /* Longer lines are cut, so that one write(2) carries a line whole even between processes. */
 #define LINE_MAX_BYTES 1024
@@ -147,6 +148,18 @@ void log_open(const char *program, enum log_level level, enum log_target target)
     write_stderr(LOG_LEVEL_WARN, text);
 }
 
+static void put_line(enum log_level level, const char *text)
+{
+    char escaped[LINE_MAX_BYTES];
+
+    if (the_log.target == LOG_TARGET_SYSLOG) {
+        (void)escape(escaped, sizeof escaped, text);
+        syslog(levels[level].priority, "%s", escaped);
+    } else {
+        write_stderr(level, text);
+    }
+}
+
 static void log_line(enum log_level level, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
@@ -154,17 +167,10 @@ static void log_line(enum log_level level, const char *format, va_list args)
 {
     int saved = errno;
     char text[LINE_MAX_BYTES];
-    char escaped[LINE_MAX_BYTES];
 
     if (!the_log.is_silent && level <= the_log.level &&
-        vsnprintf(text, sizeof text, format, args) >= 0) {
-        if (the_log.target == LOG_TARGET_SYSLOG) {
-            (void)escape(escaped, sizeof escaped, text);
-            syslog(levels[level].priority, "%s", escaped);
-        } else {
-            write_stderr(level, text);
-        }
-    }
+        vsnprintf(text, sizeof text, format, args) >= 0)
+        put_line(level, text);
     errno = saved;
 }
 
@@ -196,7 +202,7 @@ bool log_is_due(struct log_pace *pace, int64_t now_ms, int64_t every_ms)
 struct log_name log_pubkey(const struct trade_pubkey *key)
 {
     uint8_t hash[BLAKE3_OUT_SIZE];
-    struct log_name name = {""};
+    struct log_name name = {.text = ""};
 
     blake3_keyed(hash, the_log.salt, key->hex, TRADE_PUBKEY_LEN);
     hex_encode(name.text, hash, 4);
@@ -208,9 +214,31 @@ bool log_is_debug(void)
     return the_log.level >= LOG_LEVEL_DEBUG;
 }
 
-struct log_name log_debug_name(const struct trade_pubkey *key)
+struct log_name log_step_name(const struct trade_pubkey *key)
 {
-    return log_is_debug() ? log_pubkey(key) : (struct log_name){""};
+    struct log_name name = {.text = ""};
+
+    if (!trace_find(key, &name) && log_is_debug())
+        name = log_pubkey(key);
+    return name;
+}
+
+void log_step(const struct log_name *name, const char *format, ...)
+{
+    char text[LINE_MAX_BYTES];
+    int saved = errno;
+    va_list args;
+
+    if (the_log.is_silent || (!name->is_traced && !log_is_debug()))
+        return;
+    va_start(args, format);
+    if (vsnprintf(text, sizeof text, format, args) >= 0) {
+        put_line(name->is_traced ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, text);
+        if (name->is_traced)
+            trace_keep(name, text);
+    }
+    va_end(args);
+    errno = saved;
 }
 
 static bool is_word(char c)

@@ -50,15 +50,21 @@ bool log_is_due(struct log_pace *pace, int64_t now_ms, int64_t every_ms);
  * this process, so that lines of one run can be matched and nothing else can be learnt. */
 struct log_name {
     char text[9];
+    bool is_traced; /* its steps are told whatever LOG_LEVEL says: see trace.h */
 };
 struct log_name log_pubkey(const struct trade_pubkey *key);
 
 /* Whether log_debug() writes anything. Ask before making a text for it. */
 bool log_is_debug(void);
 
-/* For log_debug(): log_pubkey(), or "", without computing a hash, where log_debug() writes nothing.
- * Lines on a decision about a pubkey read `module: <name> is ...`. */
-struct log_name log_debug_name(const struct trade_pubkey *key);
+/* For log_step(): the name of its trace where it is traced, else log_pubkey(), or "", without
+ * computing a hash, where log_debug() writes nothing. */
+struct log_name log_step_name(const struct trade_pubkey *key);
+
+/* A decision about a pubkey, `module: <name> is ...`: as log_debug(), but one that is traced is
+ * told at any level. Takes log_step_name()'s answer. */
+__attribute__((format(printf, 2, 3))) void log_step(const struct log_name *name, const char *format,
+                                                    ...);
 
 /* A peer's text for a log line: cut at 120 characters, with `[...]` in place of anything that could
  * be a key, an id, a token, a URL or an address. `out` always ends as a string. */

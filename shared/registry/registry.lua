@@ -70,6 +70,8 @@ local function waiting_key(prefix, name) return prefix .. 'waiting:' .. name end
 local function paused_key(prefix) return prefix .. 'paused' end
 local function pauses_key(prefix) return prefix .. 'pauses' end
 local function waiters_key(prefix) return prefix .. 'waiters' end
+local function traced_key(prefix) return prefix .. 'traced' end
+local function trace_key(prefix, name) return prefix .. 'trace:' .. name end
 local function stats_key(prefix) return prefix .. 'stats' end
 local function listener_key(prefix, name) return prefix .. 'listener:' .. name end
 local function listeners_key(prefix) return prefix .. 'listeners' end
@@ -1147,6 +1149,168 @@ local function do_metrics(keys, args)
   return values
 end
 
+local function register(name, callback, flags)
+  redis.register_function { function_name = 'mostro3_' .. name, callback = callback,
+                            flags = flags or {} }
+end
+
+-- Lua allows 200 locals of a function, and of a file: what only some functions need is local to them.
+do
+
+-- Traces. An operator may have each step of a pubkey's wakes told for a while. `traced` has the name
+-- by which the listeners' logs call it, a hash drawn for this trace, a space and the pubkey, and when
+-- the trace ends, in ms; trace:<name> has its last steps, with their times.
+local TRACE_NAME = 8   -- its length
+local TRACED_MAX = 8   -- at once,
+local TRACE_STEPS = 32 -- and the last steps that are kept of each
+local SHOWN_MAX = 16   -- of what `why` tells in lists
+
+local function traces(prefix, now_ms)
+  local found = {}
+  local page = redis.call('ZRANGE', traced_key(prefix), '(' .. text_of(now_ms), '+inf', 'BYSCORE',
+                          'LIMIT', 0, TRACED_MAX, 'WITHSCORES')
+  for i = 1, #page, 2 do
+    found[#found + 1] = { name = string.sub(page[i], 1, TRACE_NAME),
+                          pubkey = string.sub(page[i], TRACE_NAME + 2), ends = tonumber(page[i + 1]) }
+  end
+  return found
+end
+
+local function trace_of(prefix, pubkey, now_ms)
+  local found = traces(prefix, now_ms)
+  for _, each in ipairs(found) do
+    if each.pubkey == pubkey then return each, #found end
+  end
+  return nil, #found
+end
+
+-- trace(prefix; pubkey, name, for ms): { the name by which it is traced, which is another where it
+-- is traced already, until when in ms }; '' where too many are. For 0 ms it ends, and there was none
+-- where that is ''.
+local function do_trace(keys, args)
+  local pubkey, name, for_ms = args[1], args[2], tonumber(args[3])
+  local prefix, now, key = keys[1], ms_down(now_us()), traced_key(keys[1])
+  local held, n = trace_of(prefix, pubkey, now)
+  if not held and (n >= TRACED_MAX or for_ms == 0) then return { '', 0 } end
+  name = held and held.name or name
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  if for_ms == 0 then
+    redis.call('ZREM', key, name .. ' ' .. pubkey)
+    redis.call('DEL', trace_key(prefix, name))
+    return { name, 0 }
+  end
+  local ends = now + for_ms
+  redis.call('ZADD', key, ends, name .. ' ' .. pubkey)
+  redis.call('PEXPIREAT', key, redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+  redis.call('PEXPIREAT', trace_key(prefix, name), ends)
+  return { name, ends }
+end
+
+local function keep_step(prefix, now, listener, name, age_ms, text, ends)
+  local key, at = trace_key(prefix, name), now - age_ms
+  redis.call('ZADD', key, at, text_of(at) .. ' ' .. listener .. ' ' .. text)
+  redis.call('ZREMRANGEBYRANK', key, 0, -TRACE_STEPS - 1)
+  redis.call('PEXPIREAT', key, ends)
+end
+
+-- traced(prefix; listener, then for each step: name, how many ms ago, text): keeps the steps, and
+-- answers for each trace: name, pubkey, for how many ms more
+local function do_traced(keys, args)
+  local prefix, now, ends, answer = keys[1], ms_down(now_us()), {}, {}
+  for _, each in ipairs(traces(prefix, now)) do
+    ends[each.name] = each.ends
+    answer[#answer + 1] = each.name
+    answer[#answer + 1] = each.pubkey
+    answer[#answer + 1] = each.ends - now
+  end
+  for i = 2, #args, 3 do
+    local name, age_ms, text = unpack(args, i, i + 2)
+    if ends[name] then keep_step(prefix, now, args[1], name, age_ms, text, ends[name]) end
+  end
+  return answer
+end
+
+-- An owner's question. Nothing here writes, or spends.
+local function wait_of(key, now, interval, burst)
+  local wait = look(redis.call('GET', key), limit_of(now, interval, burst))
+  return math.max(0, wait)
+end
+
+local function told_registration(prefix, pubkey)
+  local key = token_key(prefix, pubkey)
+  local found = redis.call('HMGET', key, 'platform', 'token', 'device_id', 'p256dh', 'registered_at')
+  if not found[1] then return {} end
+  return { found[1], token_of(prefix, found[2], found[3]) and 1 or 0, found[3] and 1 or 0,
+           found[4] and 1 or 0, tonumber(found[5]) or 0, redis.call('PEXPIRETIME', key) }
+end
+
+local function told_limits(prefix, now, pubkey, interval, burst)
+  local due, woke = due_key(prefix, pubkey), woke_key(prefix, pubkey)
+  return { ms_up(wait_of(pubkey_limit_key(prefix, pubkey), now, interval, burst)),
+           ms_up(wait_of(loud_key(prefix, pubkey), now, LOUD_EVERY_US, LOUD_BURST)),
+           math.max(0, redis.call('PTTL', due)), redis.call('ZCARD', woke),
+           ms_down(tonumber(redis.call('ZRANGE', woke, -1, -1, 'WITHSCORES')[2] or 0)) }
+end
+
+-- Of each wake that waits: its listener, 1 if that has a heartbeat, its kind, since or until when.
+local function told_waits(prefix, pubkey)
+  local waits = {}
+  for _, name in ipairs(redis.call('ZRANGE', waiters_key(prefix), 0, -1)) do
+    for _, via in ipairs { 'relay', 'quiet', 'notify' } do
+      local due = redis.call('ZSCORE', waiting_key(prefix, name), via .. ':' .. pubkey)
+      if due and #waits < 4 * SHOWN_MAX then
+        waits[#waits + 1] = name
+        waits[#waits + 1] = redis.call('EXISTS', listener_key(prefix, name))
+        waits[#waits + 1] = via
+        waits[#waits + 1] = tonumber(due)
+      end
+    end
+  end
+  return waits
+end
+
+local function told_listeners(prefix)
+  local listeners = {}
+  for _, name in ipairs(redis.call('ZRANGE', listeners_key(prefix), 0, -1)) do
+    local found = redis.call('HMGET', listener_key(prefix, name), 'relays_connected',
+                             'relays_configured')
+    if found[1] and #listeners < 3 * SHOWN_MAX then
+      listeners[#listeners + 1] = name
+      listeners[#listeners + 1] = tonumber(found[1])
+      listeners[#listeners + 1] = tonumber(found[2])
+    end
+  end
+  return listeners
+end
+
+local function told_trace(prefix, pubkey, now_ms)
+  local trace = trace_of(prefix, pubkey, now_ms)
+  if not trace then return { '', 0 } end
+  local steps = redis.call('ZRANGE', trace_key(prefix, trace.name), 0, -1)
+  return { trace.name, trace.ends, unpack(steps) }
+end
+
+-- why(prefix; pubkey, interval, burst): now in ms; { platform, 1 if it has a token, 1 if that is an
+-- endpoint, 1 if it has keys, since s, until ms } or {}; ms until it is within its limit, until a wake
+-- may be visible, until its deferred one is due, how many events have woken it and when the last, in ms;
+-- wakes that wait; { length of the inbox, 1 while an operator holds pushing, data lost at and how
+-- many }; listeners and of each the relays connected, of all; { name of its trace, until ms, steps }
+local function do_why(keys, args)
+  local pubkey, interval, burst = unpack(args)
+  local prefix, now = keys[1], now_us()
+  return { ms_down(now), told_registration(prefix, pubkey),
+           told_limits(prefix, now, pubkey, interval, burst), told_waits(prefix, pubkey),
+           { redis.call('XLEN', wakes_key(prefix)), is_paused(prefix) and 1 or 0,
+             noted_loss(prefix) },
+           told_listeners(prefix), told_trace(prefix, pubkey, ms_down(now)) }
+end
+
+register('trace', do_trace)
+register('traced', do_traced, { 'allow-oom' })
+register('why', do_why, { 'no-writes' })
+
+end
+
 -- address_key(prefix; candidate): the key of the address hashes, the candidate if there was none
 local function do_address_key(keys, args)
   local candidate = args[1]
@@ -1321,11 +1485,6 @@ local function do_endpoints_sweep(keys, args)
   return scan_endpoints(keys[1], cursor, function(device_id, _, is_used)
     if not is_used then drop_endpoint(keys[1], device_id) end
   end)
-end
-
-local function register(name, callback, flags)
-  redis.register_function { function_name = 'mostro3_' .. name, callback = callback,
-                            flags = flags or {} }
 end
 
 register('spend', do_spend)

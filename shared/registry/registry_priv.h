@@ -128,6 +128,12 @@ void registry_wipe_strings(redisReply *array);
 /* Takes an array of n whole numbers that are not negative; frees the reply. */
 enum registry_result registry_read_numbers(redisReply *reply, uint64_t *numbers, size_t n);
 
+/* The answers of `why` and of `traced`. False: they are not registry.lua's. */
+struct registry_why;
+struct registry_traced;
+bool registry_why_read(const redisReply *reply, struct registry_why *why);
+bool registry_traced_read(const redisReply *reply, struct registry_traced *traced, size_t *count);
+
 /* ---- A worker's calls (registry_pipeline.h) ----------------------------------------------------
  */
 

@@ -89,7 +89,7 @@ static const redisReply *field(const redisReply *fields, const char *name)
 static const char *const kinds[] = {
     [WAKE_VIA_NOTIFY] = "notify", [WAKE_VIA_QUIET] = "quiet", [WAKE_VIA_RELAY] = "relay"};
 
-static bool read_kind(const char *text, size_t len, enum wake_via *via)
+bool wake_via_parse(enum wake_via *via, const char *text, size_t len)
 {
     for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strlen(kinds[i]) == len && memcmp(kinds[i], text, len) == 0) {
@@ -113,7 +113,7 @@ static bool read_wake(const redisReply *fields, struct wake *wake)
     if (pubkey == NULL || via == NULL || not_before == NULL ||
         !trade_pubkey_parse(&wake->key, pubkey->str, pubkey->len))
         return false;
-    if (!read_kind(via->str, via->len, &wake->via))
+    if (!wake_via_parse(&wake->via, via->str, via->len))
         return false;
     wake->not_before_ms = strtoll(not_before->str, &end, 10);
     return *end == '\0' && wake->not_before_ms >= 0;
@@ -338,7 +338,7 @@ static bool read_member(const redisReply *member, const redisReply *score, struc
     if (*end != '\0' || !(number >= 0 && number < 9e15))
         return false;
     wake->score_ms = (int64_t)number;
-    return read_kind(member->str, kind, &wake->via) &&
+    return wake_via_parse(&wake->via, member->str, kind) &&
            trade_pubkey_parse(&wake->key, colon + 1, member->len - kind - 1);
 }
 

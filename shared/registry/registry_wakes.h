@@ -18,6 +18,9 @@
  */
 enum wake_via { WAKE_VIA_NOTIFY, WAKE_VIA_QUIET, WAKE_VIA_RELAY };
 
+/* From the name that Redis has for it. */
+bool wake_via_parse(enum wake_via *via, const char *text, size_t len);
+
 #define WAKE_ID_SIZE 44 /* two 64-bit numbers, a dash, a NUL */
 
 /* A wake, as an entry of the inbox or as a member of the set of those that wait. Times are Unix

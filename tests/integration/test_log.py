@@ -56,7 +56,8 @@ def test_a_pubkey_that_is_woken(make_stack, relay, phone):
             relay.deliver(event)
         phone.next_push()
         names.add(listener.tells(
-            "intake: has a live event: a wake is queued", "wakes: is to be woken by an event: at",
+            f"intake: has a live event from {relay.url}: a wake is queued",
+            "wakes: is to be woken by an event: at",
             "is named by an event that is repeated: it has been taken before"))
         stack.wait_until_idle()
         assert len(listener.lines()) == len(set(listener.lines())) + 1  # delivered twice
@@ -115,7 +116,7 @@ def test_an_event_that_wakes_nobody(make_stack, relay, phone, pubkey):
     expired = nostr.make_event(nostr.Key(), nostr.GIFT_WRAP,
                                [["p", pubkey], ["expiration", "1"]], "text")
     for sent, text in (
-        (event, "intake: has a live event: nobody is registered for it"),
+        (event, f"intake: has a live event from {relay.url}: nobody is registered for it"),
         (expired, "is named by an event that has expired"),
         ({**forged, "sig": event["sig"]}, "is named by an event that is refused: its signature"),
         ({**forged, "content": "other"}, "is named by an event that is refused: its id is wrong"),
@@ -128,7 +129,8 @@ def test_an_event_that_wakes_nobody(make_stack, relay, phone, pubkey):
     story = Story(stack.listener)
     for _ in range(10):
         relay.deliver(nostr.gift_wrap(pubkey))
-    story.tells("intake: has a live event: over the limit, its one deferred wake waits",
+    story.tells(f"intake: has a live event from {relay.url}: over the limit, its one deferred wake "
+                "waits",
                 "wakes: is to be woken by an event: deferred by ")
 
 
@@ -141,8 +143,9 @@ def test_an_event_that_another_listener_has(live, relay, pubkey, device):
     def taken():
         return {name: text for module, name, text in story.lines() if module == "intake"}
     wait_until(lambda: len(taken()) == 2)
-    assert sorted(taken().values()) == ["has a live event: a wake is queued",
-                                        "has a live event: it is repeated, and has woken before"]
+    assert sorted(taken().values()) == [
+        f"has a live event from {relay.url}: a wake is queued",
+        f"has a live event from {relay.url}: it is repeated, and has woken before"]
 
 
 def test_a_push_that_fails(with_google, phone, google):

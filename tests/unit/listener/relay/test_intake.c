@@ -56,7 +56,8 @@ static enum registry_result take(void *arg, struct registry_relay_event *events,
 
 static void set_up_with(size_t max_held)
 {
-    struct intake_options options = {.stats = &stats, .take = take, .arg = &fake};
+    struct intake_options options = {
+        .relay = "wss://one.example", .stats = &stats, .take = take, .arg = &fake};
 
     memset(&fake, 0, sizeof fake);
     memset(&stats, 0, sizeof stats);

@@ -70,7 +70,8 @@ static void load_event(const char *name, char *out)
 
 static void set_up(void)
 {
-    struct intake_options intake_options = {.stats = &stats, .take = take, .max_held = 1};
+    struct intake_options intake_options = {
+        .relay = "wss://one.example", .stats = &stats, .take = take, .max_held = 1};
     struct relay_session_options options = {
         .name = "test", .kinds = &kinds, .stats = &stats, .last_event_s = &last_event_s};
 

@@ -330,10 +330,10 @@ START_TEST(a_name_for_debug_lines_is_made_only_where_they_are_written)
     ck_assert(trade_pubkey_parse(&key, PUBKEY, 64));
     log_open("test", LOG_LEVEL_INFO, LOG_TARGET_STDERR);
     ck_assert(!log_is_debug());
-    ck_assert_str_eq(log_debug_name(&key).text, "");
+    ck_assert_str_eq(log_step_name(&key).text, "");
     log_open("test", LOG_LEVEL_DEBUG, LOG_TARGET_STDERR);
     ck_assert(log_is_debug());
-    ck_assert_str_eq(log_debug_name(&key).text, log_pubkey(&key).text);
+    ck_assert_str_eq(log_step_name(&key).text, log_pubkey(&key).text);
 }
 END_TEST
 

@@ -1,0 +1,134 @@
+"""What an operator asks about one trade pubkey: why its phone is not woken, and each of its steps."""
+import re
+import subprocess
+import time
+
+import pytest
+
+import nostr
+from stack import LISTENER, wait_until
+
+LIMITS = "limit:pubkey", "loud", "due", "woke"
+
+
+@pytest.fixture
+def stack(make_stack, relay):
+    """The whole server; its log tells no debug lines."""
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info",
+                       NOTIFY_RATE_PER_PUBKEY_PER_MIN="1")
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay)
+    return stack
+
+
+def ask(stack, *arguments, stdin=None, status=0):
+    """What the program answers on standard output; on the other where it cannot."""
+    done = subprocess.run([LISTENER, *arguments], input=stdin, capture_output=True, text=True,
+                          timeout=20, env={**stack.settings, "NOSTR_RELAYS": "wss://a.example"})
+    assert done.returncode == status, done
+    return done.stdout if status == 0 else done.stderr
+
+
+def why(stack, pubkey):
+    return ask(stack, "--why", "-", stdin=f"  {pubkey}\n")
+
+
+def trace(stack, pubkey, minutes=5):
+    """The name by which it is traced."""
+    return re.match(r"traced as ([0-9a-f]{8}) for ", ask(stack, "--trace", pubkey, str(minutes)))[1]
+
+
+def contents(stack):
+    return {key: stack.redis.dump(key) for key in stack.redis.keys("*")
+            if key.split(":", 1)[1].startswith(LIMITS)}
+
+
+def test_why_a_phone_is_not_woken(stack, relay, phone, pubkey):
+    assert "registration:   none" in why(stack, pubkey)
+    stack.redis.set("mostro:paused", 1)
+    endpoint = phone.endpoint()
+    stack.register(pubkey, endpoint)
+    wait_until(lambda: "an operator holds pushing" in stack.listener.output())
+    answer = why(stack, pubkey)
+    assert "by UnifiedPush, not encrypted (android) since" in answer and "(30 d 0 h more)" in answer
+    assert "within it" in answer and "waiting:        nothing" in answer
+    assert "redis-cli DEL mostro:paused" in answer and "trace:          none" in answer
+    assert "events:         none" in answer
+    for _ in range(12):
+        relay.deliver(nostr.gift_wrap(pubkey))
+    wait_until(lambda: stack.redis.zcard(f"mostro:woke:{pubkey}") == 12)
+    assert "deferred wake:  due in" in why(stack, pubkey)
+    wait_until(lambda: "an event's wake, with listener listener-1, due" in why(stack, pubkey))
+    before = contents(stack)
+    answer = why(stack, pubkey)
+    assert before == contents(stack)
+    assert len(before) >= 3
+    assert "limit:          over it: one more wake is admitted in" in answer
+    assert re.search(r"events: +12 from relays in four days, the last at", answer)
+    wait_until(lambda: "listener-1 is connected to 1 of 1 relays" in why(stack, pubkey))
+    assert endpoint not in answer and pubkey not in answer and "127.0.0.1" not in answer
+    fcm = nostr.new_pubkey()
+    stack.register(fcm, "token-of-fcm", platform="ios")
+    answer = why(stack, fcm)
+    assert "by FCM (ios) since" in answer and "off by these settings (FCM_ENABLED=false)" in answer
+    assert "token-of-fcm" not in answer
+
+
+def test_why_asks_for_a_pubkey_and_a_redis(stack):
+    assert "expected 64 hex characters" in ask(stack, "--why", "ab", status=2)
+    assert "expected 64 hex characters" in ask(stack, "--why", "-", stdin="", status=2)
+    assert "1 to 1440 minutes" in ask(stack, "--trace", "00" * 32, "1441", status=2)
+    stack.redis_server.kill()
+    assert "Redis cannot be asked" in ask(stack, "--why", "00" * 32, status=1)
+
+
+def test_a_traced_pubkey_is_told_of_step_by_step(stack, relay, phone, pubkey):
+    other = nostr.new_pubkey()
+    stack.register(pubkey, phone.endpoint())
+    stack.register(other, phone.endpoint())
+    name = trace(stack, pubkey)
+    assert trace(stack, pubkey, 1440) == name
+    assert 0 < stack.redis.ttl("mostro:traced") <= 1440 * 60
+    time.sleep(1.5)  # listeners look once a second
+    relay.deliver(nostr.gift_wrap(pubkey))
+    relay.deliver(nostr.gift_wrap(other))
+    phone.next_push()
+    phone.next_push()
+    wait_until(lambda: re.search(r"push: \S+ was pushed to .* delivered", why(stack, pubkey)))
+    lines = stack.listener.output()
+    for step in (rf"intake: {name} has a live event from ws://\S+: a wake is queued",
+                 f"wakes: {name} is to be woken by an event: at once",
+                 f"push: {name} is pushed to by UnifiedPush",
+                 rf"push: {name} was pushed to by UnifiedPush \(.*\): delivered"):
+        assert len(re.findall(" info: " + step, lines)) == 1, step
+        assert re.search(f" UTC listener-1: {step}", why(stack, pubkey)), step
+    assert pubkey not in lines and len(re.findall(r"push: \S+ was pushed to", lines)) == 1
+    assert 0 < stack.redis.ttl(f"mostro:trace:{name}") <= 1440 * 60
+    assert stack.notify(pubkey).status == 202
+    phone.next_push()
+    wait_until(lambda: f"wakes: {name} is to be woken by a notify: at once"
+               in stack.listener.output())
+    assert f"{name} is traced no longer" in ask(stack, "--trace", pubkey, "0")
+    assert "it is not traced" in ask(stack, "--trace", pubkey, "0")
+    assert not stack.redis.keys("mostro:trace*")
+    time.sleep(1.5)
+    told = stack.listener.output().count(name)
+    relay.deliver(nostr.gift_wrap(pubkey))
+    phone.next_push()
+    time.sleep(0.5)
+    assert stack.listener.output().count(name) == told
+
+
+def test_traces_are_few_and_end(stack, pubkey):
+    for _ in range(8):
+        trace(stack, nostr.new_pubkey(), 1)
+    assert "8 pubkeys are traced already" in ask(stack, "--trace", pubkey, "1", status=1)
+    seconds, _ = stack.redis.time()
+    for each in stack.redis.zrange("mostro:traced", 0, -1)[:3]:
+        stack.redis.zadd("mostro:traced", {each: (seconds - 1) * 1000})
+    name = trace(stack, pubkey)
+    assert name in stack.redis.zrange("mostro:traced", -1, -1)[0]
+    assert stack.redis.zcard("mostro:traced") == 6
+    assert stack.redis.fcall("mostro3_traced", 1, "mostro:", "somebody", "ffffffff", 5, "no trace")
+    assert not stack.redis.keys("mostro:trace:*")

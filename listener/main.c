@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/wiping_json.h"
+#include "check/relay_check.h"
 #include "check/world.h"
 #include "device/vapid_key.h"
 #include "listener.h"
@@ -44,11 +45,17 @@ static bool ca_file_is_good(const char *path)
     return false;
 }
 
+/* Says on stderr what is wrong. */
+static bool are_good(const struct settings *settings)
+{
+    return auth_key_is_good(&settings->nostr_auth_private_key) &&
+           ca_file_is_good(settings->tls_ca_file);
+}
+
 /* Whether it can be used: says on stderr why not, and what the settings make of it. */
 static bool make_ready(const struct settings *settings, bool is_asked)
 {
-    if (!auth_key_is_good(&settings->nostr_auth_private_key) ||
-        !ca_file_is_good(settings->tls_ca_file))
+    if (!are_good(settings))
         return false;
     wiping_json_init();
     overview(settings, is_asked);
@@ -86,6 +93,14 @@ static int check(const struct settings *settings)
     return make_ready(settings, true) ? EXIT_SUCCESS : STARTUP_UNUSABLE;
 }
 
+static int check_relay(const struct settings *settings, const struct command_line *line)
+{
+    if (!are_good(settings))
+        return STARTUP_UNUSABLE;
+    wiping_json_init();
+    return relay_check(settings, line->arguments[0], line->has_with);
+}
+
 static int generate_vapid_key(const struct settings *none, const struct command_line *line)
 {
     char public_half[VAPID_KEY_PUBLIC_SIZE];
@@ -104,6 +119,12 @@ static int generate_vapid_key(const struct settings *none, const struct command_
 int main(int argc, char **argv)
 {
     static const struct command_line_option options[] = {
+        {.name = "--check-relay",
+         .arguments = "URL",
+         .with = "--publish",
+         .about = "Look at a relay as it would be followed. With --publish, publish two events\n"
+                  "there, between keys made for this, and tell whether they come back.",
+         .run = check_relay},
         {.name = "--generate-vapid-key",
          .arguments = "FILE",
          .about = "Make a key for VAPID_PRIVATE_KEY_FILE, and print its public half.",

@@ -38,7 +38,8 @@ struct relay_probe {
     struct stats stats;
     _Atomic int64_t last_event_s;
     struct relay_probe_state state;
-    struct frame events[RELAY_PROBE_EVENTS]; /* as they were published */
+    struct frame events[RELAY_PROBE_EVENTS]; /* as they were published, */
+    struct frame asks[RELAY_PROBE_EVENTS];   /* and asked for */
     struct frame outbox[OUTBOX];
     size_t outbox_count;
     bool wants_write;
@@ -82,15 +83,26 @@ static void send_again(struct relay_probe *probe, const struct frame *frame)
         probe->outbox[probe->outbox_count++] = *frame;
 }
 
-/* What was refused before we had authenticated is sent again. */
-static void publish_again(struct relay_probe *probe)
+static bool wants_auth(const char *words, size_t len)
 {
-    for (size_t i = 0; i < probe->state.event_count; i++)
-        if (probe->state.events[i].accepted == RELAY_PROBE_NO &&
-            strncmp(probe->state.events[i].words, "auth-required", 13) == 0) {
-            probe->state.events[i].accepted = RELAY_PROBE_NO_ANSWER;
+    return len >= 13 && memcmp(words, "auth-required", 13) == 0;
+}
+
+/* What was refused before we had authenticated is sent again. */
+static void go_on(struct relay_probe *probe)
+{
+    for (size_t i = 0; i < probe->state.event_count; i++) {
+        struct relay_probe_event *event = &probe->state.events[i];
+
+        if (event->accepted == RELAY_PROBE_NO && wants_auth(event->words, strlen(event->words))) {
+            event->accepted = RELAY_PROBE_NO_ANSWER;
             send_again(probe, &probe->events[i]);
         }
+        if (event->wants_auth) {
+            event->wants_auth = event->stored_ended = false;
+            send_again(probe, &probe->asks[i]);
+        }
+    }
 }
 
 static void on_ok(struct relay_probe *probe, const struct relay_message *message)
@@ -102,7 +114,7 @@ static void on_ok(struct relay_probe *probe, const struct relay_message *message
         probe->state.admitted = answer;
         (void)log_redact(probe->state.auth_words, message->text.text, message->text.len);
         if (message->accepted)
-            publish_again(probe);
+            go_on(probe);
         return;
     }
     event = event_of(probe, message->event_id.text, message->event_id.len);
@@ -155,8 +167,13 @@ static void note(struct relay_probe *probe, const struct relay_message *message)
         if (asked != NULL)
             on_stored(asked, message->event);
         return; /* is nothing new */
-    case RELAY_MESSAGE_EOSE:
     case RELAY_MESSAGE_CLOSED:
+        if (asked != NULL && probe->state.admitted != RELAY_PROBE_YES)
+            asked->wants_auth = wants_auth(message->text.text, message->text.len);
+        if (asked != NULL)
+            asked->stored_ended = true;
+        break;
+    case RELAY_MESSAGE_EOSE:
         if (asked != NULL)
             asked->stored_ended = true;
         break;
@@ -378,12 +395,12 @@ void relay_probe_publish(struct relay_probe *probe, size_t place, const char *fr
 
 void relay_probe_ask(struct relay_probe *probe, size_t place, uint32_t kind, int64_t created_at)
 {
-    struct frame frame;
+    struct frame *frame = &probe->asks[place];
 
     MUST(place < probe->state.event_count);
-    frame.len = (size_t)snprintf(frame.text, sizeof frame.text,
-                                 "[\"REQ\",\"" STORED_ID "\",{\"kinds\":[%" PRIu32 "],"
-                                 "\"since\":%" PRId64 ",\"until\":%" PRId64 ",\"limit\":500}]",
-                                 place, kind, created_at, created_at + 1);
-    send_again(probe, &frame);
+    frame->len = (size_t)snprintf(frame->text, sizeof frame->text,
+                                  "[\"REQ\",\"" STORED_ID "\",{\"kinds\":[%" PRIu32 "],"
+                                  "\"since\":%" PRId64 ",\"until\":%" PRId64 ",\"limit\":500}]",
+                                  place, kind, created_at, created_at + 1);
+    send_again(probe, frame);
 }

@@ -34,6 +34,7 @@ struct relay_probe_event {
     int64_t live_ms;               /* when a live subscription showed it; 0: not */
     int64_t stored_ms;             /* when it was shown as a stored one; 0: not */
     bool stored_ended;             /* EOSE, or CLOSED, of the REQ for it */
+    bool wants_auth;               /* for that REQ, which is sent again after it */
 };
 
 struct relay_probe_state {

@@ -2,13 +2,14 @@
 while the listener was away, and what comes after they were away themselves."""
 import collections
 import contextlib
+import re
 import time
 
 import pytest
 
 import nostr
 from relay_programs import NostrRelay, NostrRsRelay
-from stack import wait_until
+from stack import LISTENER, wait_until
 
 # One more than our pages hold, and as many again as share a second: a page ends amid a tie.
 STORED = 510
@@ -105,3 +106,14 @@ def test_a_relay_that_is_restarted(stack, peer, phone, kind):
     wait_until_live(stack, said)
     peer.publish(events[10:])
     check_each_woken_once(stack, phone, endpoints, timeout=30)
+
+
+def test_check_relay(make_stack, peer):
+    """--check-relay --publish finds all well there."""
+    stack = make_stack(NOSTR_RELAYS=peer.url)
+    check = stack.start_program("check", [LISTENER, "--check-relay", peer.url, "--publish"])
+    assert check.wait(60) == 0, check.output()
+    for kind in MAKERS:
+        assert re.search(rf"ok   event of kind {kind}: came live after \d+ ms, and is stored",
+                         check.output())
+    assert re.search(r"ok   document \(NIP-11\): .*nostr", check.output())

@@ -6,6 +6,7 @@ interrupted; FILE keeps what it stores for its next start.
 """
 import asyncio
 import dataclasses
+import http
 import json
 import secrets
 import sys
@@ -162,7 +163,7 @@ class Relay:
 
     def __init__(self, port=0, certificate=None, key=None, check_events=True, auth=None,
                  max_answer=MAX_ANSWER, ignores_limit=False, answers_limit_0=True, eose_after=0,
-                 until_is_exclusive=False, compression="deflate", journal=None):
+                 until_is_exclusive=False, compression="deflate", journal=None, document=None):
         self._port = Port(port)
         self._tls = server_tls(certificate, key) if certificate else None
         if self._tls:
@@ -175,6 +176,7 @@ class Relay:
         self._eose_after = eose_after
         self._until_is_exclusive = until_is_exclusive
         self._compression = compression
+        self._document = document
         self._refusals = []
         self._connections = {}
         self._accepted = 0
@@ -317,10 +319,21 @@ class Relay:
         self._loop = asyncio.get_running_loop()
         self._halt = asyncio.Event()
         async with serve(self._serve, HOST, self.port, ssl=self._tls, max_size=MAX_FRAME,
-                         close_timeout=1, compression=self._compression):
+                         close_timeout=1, compression=self._compression,
+                         process_request=self._describe):
             ready.set()
             await self._halt.wait()
             self._abort()
+
+    async def _describe(self, first, second):
+        """The document, in place of an upgrade; before version 13 the headers come second, and then
+        the request does."""
+        headers = getattr(second, "headers", second)
+        if self._document is None or headers.get("Accept") != "application/nostr+json":
+            return None
+        if hasattr(first, "respond"):
+            return first.respond(http.HTTPStatus.OK, self._document)
+        return http.HTTPStatus.OK, [], self._document.encode()
 
     def _call(self, function, *arguments):
         if not self._thread:

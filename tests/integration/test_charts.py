@@ -114,12 +114,12 @@ def test_it_is_bounded():
         for (const each of ["", "<html>", Array(MOST_SERIES + 1).fill().map(
                 (_, n) => `mostro_a{n="${n}"} 1`).join("\\n")])
             try { parse(each); } catch (error) { told.push(error.message); }
-        const began = Date.now();
+        const began = process.cpuUsage().user;
         for (const each of ['mostro_a{x="' + "\\\\".repeat(500000),
                             "mostro_a{" + 'x="",'.repeat(100000),
                             "mostro_a " + "1".repeat(1000000)])
             parse("mostro_b 1\\n" + each);
-        told.push(Date.now() - began < 5000);
+        told.push(process.cpuUsage().user - began < 5e6);
         return told;
         """) == ["what answers there is no Mostro Push"] * 2 + [
             "more metrics than any server has", True]

@@ -67,11 +67,11 @@ def test_what_is_no_metrics_or_too_many():
 
 
 def test_a_hostile_line_takes_no_time():
-    began = time.monotonic()
+    began = time.process_time()
     for line in ('mostro_a{x="' + "\\" * 500_000, "mostro_a{" + 'x="",' * 100_000,
                  "mostro_a " + "1" * 1_000_000, 'mostro_a{x="' + '\\"' * 300_000):
         metrics("mostro_b 1", line)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 # ---- What has grown
@@ -269,7 +269,6 @@ def answer_of(text, status=200):
 
 
 def test_bounded_whatever_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr("operators_address.SECONDS", 0.3)
     for n, (answer, closes, says) in enumerate([
             (b"", True, "no web server"), (b"\xff" * 1000, True, "no web server"),
             (b"SSH-2.0-OpenSSH\r\n", True, "no web server"),
@@ -281,10 +280,13 @@ def test_bounded_whatever_answers(tmp_path, monkeypatch):
             (answer_of('{"reason":1}'), True, "status 200"), (answer_of("no", 502), True, "502")]):
         path = tmp_path / str(n)
         peer = Peer(path, answer, closes)
+        if not closes:
+            monkeypatch.setattr("operators_address.SECONDS", 0.3)
         began = time.monotonic()
         with pytest.raises(Away, match=says):
             Address(str(path)).readiness()
-        assert time.monotonic() - began < 3
+        assert closes or time.monotonic() - began < 4
+        monkeypatch.undo()
         peer.close()
     with pytest.raises(Away, match="no such file"):
         Address(str(tmp_path / "none")).metrics()
@@ -367,12 +369,15 @@ class Terminal:
         return wait_until(lambda: re.search(pattern, "\n".join(self.lines()), re.M), 20,
                           what=pattern)
 
+    def wait_for_the_screen_of_before(self):
+        wait_until(lambda: b"\x1b[?1049l" in self.raw[-100:])
+
     def press(self, key):
         os.write(self._master, key.encode())
 
 
 @pytest.fixture
-def terminal(request):
+def terminal():
     opened = []
 
     def open_terminal(*arguments, **options):
@@ -406,7 +411,7 @@ def test_in_a_terminal(live, terminal, pubkey):
     assert COLOUR.search(shows.raw)
     shows.press("q")
     assert shows.process.wait(10) == 0
-    assert b"\x1b[?1049l" in shows.raw[-100:]
+    shows.wait_for_the_screen_of_before()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -415,7 +420,8 @@ def test_a_signal_leaves_the_terminal_as_it_was(terminal, tmp_path, number):
     shows.wait_for("^AWAY")
     shows.process.send_signal(number)
     assert shows.process.wait(10) == 0
-    assert b"\x1b[?1049l" in shows.raw[-100:] and not COLOUR.search(shows.raw)
+    shows.wait_for_the_screen_of_before()
+    assert not COLOUR.search(shows.raw)
     assert b"Traceback" not in shows.raw
 
 

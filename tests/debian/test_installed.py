@@ -191,9 +191,12 @@ OPERATOR = "/run/mostro-push/operator/http.sock"
 def check_what_is_to_be_watched():
     """By a user of the group adm: in the terminal, and in a browser with the charts' library."""
     as_adm = ["setpriv", "--reuid", "nobody", "--regid", "adm", "--clear-groups"]
-    shown = subprocess.run([*as_adm, "mostro-push-top", "--once"], check=True, capture_output=True,
-                           text=True).stdout
-    assert re.search(r"(?m)^READY", shown) and "1 of 1 up" in shown, shown
+
+    def shown():
+        return subprocess.run([*as_adm, "mostro-push-top", "--once"], check=True,
+                              capture_output=True, text=True).stdout
+    # The listener tells of its relay once a second.
+    wait_until(lambda: re.search(r"(?m)^READY(.*\n)*relays +1 of 1 up", shown()), "top shows it")
     for path, begin in (("/", "<!doctype html>"), ("/chart.js", "/*!\n * Chart.js v3")):
         ask = [*as_adm, "curl", "-sf", "--unix-socket", OPERATOR, f"http://x{path}"]
         page = subprocess.run(ask, check=True, capture_output=True, text=True).stdout

@@ -306,6 +306,14 @@ START_TEST(how_long_an_event_took_is_counted)
     ck_assert_ptr_null(turns_settle(&turns, now));
     ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_2500), 1);
     ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_SUM), 2100);
+    wake_via(1, WAKE_VIA_QUIET);
+    now += 200;
+    wake(1);
+    serve(WAKE_LANE_UNKNOWN, "count:1");
+    answer(200);
+    ck_assert_ptr_null(turns_settle(&turns, now));
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_250), 1);
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_SUM), 2300);
     /* A notify is none. */
     wake_via(2, WAKE_VIA_NOTIFY);
     serve(WAKE_LANE_UNKNOWN, "count:1");
@@ -322,8 +330,8 @@ START_TEST(how_long_an_event_took_is_counted)
     answer(200);
     ck_assert_ptr_null(turns_settle(&turns, now));
     ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_LONGER), 1);
-    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_SUM), 2100 + 600001);
-    ck_assert_uint_eq(count(STAT_EVENTS_TAKEN), 4);
+    ck_assert_uint_eq(count(STAT_EVENT_TO_FCM_SUM), 2300 + 600001);
+    ck_assert_uint_eq(count(STAT_EVENTS_TAKEN), 5);
 }
 END_TEST
 

@@ -231,9 +231,9 @@ def few_descriptors(make_stack):
         stack.start_workers(1)
         wait_until(stack.workers.children)
         resource.prlimit(stack.workers.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
-        os.kill(stack.workers.children()[0], signal.SIGKILL)
-        pid = stack.workers.children()
-        wait_until(lambda: stack.workers.children() not in ([], pid))
+        before = stack.workers.children()
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: stack.workers.children() not in ([], before))
         wait_until(lambda: status_of(ask(stack, HEALTH)) == 200)
         return stack
     yield make

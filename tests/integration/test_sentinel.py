@@ -5,6 +5,7 @@ import contextlib
 import threading
 import time
 
+import pytest
 import redis
 
 import nostr
@@ -113,6 +114,7 @@ def replicated(make_replicated, service=None):
                            NOTIFY_RATE_PER_IP_PER_MIN="60000")
 
 
+@pytest.mark.measured
 def test_two_of_three_sentinels_may_be_gone(make_replicated, relay, phone):
     """One that is dead comes first, and one that says nothing second. When all are gone, what
     stands goes on."""

@@ -60,8 +60,12 @@ class Samples:
             times = sorted(at for at in self._well if at > since - 1)
         return max((later - at for at, later in zip(times, times[1:])), default=float("inf"))
 
-    def stop(self):
+    def halt(self):
+        """Nothing more is asked for soon."""
         self._halt.set()
+
+    def stop(self):
+        self.halt()
         for thread in self._threads:
             thread.result()
         self._pool.shutdown()
@@ -212,6 +216,13 @@ class Trial:
         client = Client(self.world.stack)
         self.registers = Samples(lambda pubkey: client.register(pubkey, secrets.token_urlsafe(100)))
         self.notifies = Samples(client.notify)
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self):
         for samples in (self.registers, self.notifies):
             wait_until(lambda: len(samples.pubkeys) > 50, 60, "answers before anything fails")
         if self.load:
@@ -289,6 +300,10 @@ class Trial:
         return [pubkey for pubkey, found in zip(known, pipeline.execute()) if not found]
 
     def close(self):
+        """Also of one that has not come to its end, whose threads would keep this process."""
+        for asking in (self.registers, self.notifies, self.load):
+            if asking:
+                asking.halt()
         try:
             self.service.join_all()
             self.world.close()

@@ -178,8 +178,12 @@ class Load:
         for thread in self._threads:
             thread.start()
 
-    def stop(self):
+    def halt(self):
+        """Nothing more is asked for soon."""
         self._halt.set()
+
+    def stop(self):
+        self.halt()
         for thread in self._threads:
             thread.join()
 

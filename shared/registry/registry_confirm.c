@@ -5,8 +5,11 @@
 #include "redis/redis_fault.h"
 #include "registry_priv.h"
 
-#define WAIT_MS       "100"
 #define TELL_EVERY_MS 60000
+
+#define TEXT_OF(number) #number
+#define TEXT(macro)     TEXT_OF(macro)
+#define WAIT_MS         TEXT(REGISTRY_CONFIRM_MS)
 
 void registry_confirm_words(const char *words[REGISTRY_CONFIRM_WORDS],
                             size_t lens[REGISTRY_CONFIRM_WORDS])

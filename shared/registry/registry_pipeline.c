@@ -144,7 +144,8 @@ int registry_pipeline_expire(struct registry_pipeline *pipeline, int64_t now_ms)
 {
     bool is_sorted = pipeline->repeated == 0;
     int64_t sent = earliest_of(&pipeline->sent, is_sorted);
-    int64_t asked = earliest_of(&pipeline->asked, is_sorted);
+    /* What waits for a confirmation has its time from when it is sent. */
+    int64_t asked = pipeline->is_confirming ? INT64_MAX : earliest_of(&pipeline->asked, is_sorted);
     int64_t earliest = sent < asked ? sent : asked;
 
     if (earliest == INT64_MAX)
@@ -237,7 +238,7 @@ static void add_wait(struct registry_pipeline *pipeline)
 
     registry_confirm_words(words, lens);
     pipeline->is_confirming = true;
-    pipeline->wait.deadline_ms = clock_monotonic_ms() + REDIS_TIMEOUT_MS;
+    pipeline->wait.deadline_ms = clock_monotonic_ms() + REDIS_TIMEOUT_MS + REGISTRY_CONFIRM_MS;
     STAILQ_INSERT_TAIL(&pipeline->sent, &pipeline->wait, next);
     if (redis_pipeline_add(pipeline->redis, REGISTRY_CONFIRM_WORDS, words, lens) == REDIS_DOWN)
         fail_all(pipeline);

@@ -61,9 +61,9 @@ struct registry_pipeline *registry_pipeline_new(const struct settings *settings,
                                                 struct stats *stats);
 
 /* From now on each call that was done is answered only when a replica has it, or after 100 ms (then
- * it is counted, and told of once a minute). Redis stops this connection for that, so it is for
- * registers and unregisters alone. What is asked meanwhile waits, and has its 300 ms from when it
- * is sent. */
+ * it is counted, and told of once a minute), for which Redis has another 100 ms. Redis stops this
+ * connection for that, so it is for registers and unregisters alone. What is asked meanwhile waits,
+ * and has its 300 ms from when it is sent. */
 void registry_pipeline_confirm(struct registry_pipeline *pipeline);
 
 /* Answers nothing: no call may be under way. */

@@ -151,6 +151,7 @@ void registry_call_write(const struct registry_call *call, struct registry_comma
  * and what its answer means for so many calls, which are counted and logged where none has. False:
  * the node is no primary any more, and they may be lost. */
 #define REGISTRY_CONFIRM_WORDS 3
+#define REGISTRY_CONFIRM_MS    100 /* which Redis takes at the most before it says that none has */
 void registry_confirm_words(const char *words[REGISTRY_CONFIRM_WORDS],
                             size_t lens[REGISTRY_CONFIRM_WORDS]);
 bool registry_confirm_read(struct stats *stats, enum redis_status status, const redisReply *reply,

@@ -300,6 +300,7 @@ static bool open_signals(void)
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGUSR1);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGHUP, SIG_IGN); /* it is for `workers`, which replaces this process */
     worker.signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     return worker.signal_fd >= 0;
 }

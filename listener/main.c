@@ -21,12 +21,25 @@
 #define NOT_STARTED 3 /* exit status: memory, threads or descriptors were lacking */
 
 /* Every thread inherits the mask, so that the main thread alone takes signals. */
-static void block_stop_signals(sigset_t *stop)
+static void block_signals(sigset_t *taken)
 {
-    (void)sigemptyset(stop);
-    (void)sigaddset(stop, SIGTERM);
-    (void)sigaddset(stop, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, stop, NULL);
+    (void)sigemptyset(taken);
+    (void)sigaddset(taken, SIGTERM);
+    (void)sigaddset(taken, SIGINT);
+    (void)sigaddset(taken, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, taken, NULL);
+}
+
+/* Waits for the next beat. True: a signal has come that ends this process. */
+static bool is_to_stop(const sigset_t *taken)
+{
+    const struct timespec beat = {.tv_sec = LISTENER_BEAT_MS / 1000,
+                                  .tv_nsec = LISTENER_BEAT_MS % 1000 * 1000000L};
+    int number = sigtimedwait(taken, NULL, &beat);
+
+    if (number == SIGHUP)
+        log_warn("listener: SIGHUP changes nothing: restart this to apply new settings");
+    return number >= 0 && number != SIGHUP;
 }
 
 static bool auth_key_is_good(const struct settings_key *key)
@@ -64,15 +77,13 @@ static bool make_ready(const struct settings *settings, bool is_asked)
 
 static int run(const struct settings *settings)
 {
-    const struct timespec beat = {.tv_sec = LISTENER_BEAT_MS / 1000,
-                                  .tv_nsec = LISTENER_BEAT_MS % 1000 * 1000000L};
     struct listener *listener;
-    sigset_t stop;
+    sigset_t taken;
     int status = EXIT_SUCCESS;
 
     if (!make_ready(settings, false))
         return STARTUP_UNUSABLE;
-    block_stop_signals(&stop);
+    block_signals(&taken);
     listener = listener_start(settings);
     if (listener == NULL)
         return NOT_STARTED;
@@ -81,7 +92,7 @@ static int run(const struct settings *settings)
             status = EXIT_FAILURE;
             break;
         }
-    } while (sigtimedwait(&stop, NULL, &beat) < 0);
+    } while (!is_to_stop(&taken));
     log_info("listener: stopping");
     if (!listener_stop(&listener))
         _exit(status);

@@ -1,5 +1,6 @@
 """What happens when the others fail: Redis, a relay, a push backend, the listener itself."""
 import array
+import concurrent.futures
 import contextlib
 import fcntl
 import os
@@ -599,6 +600,66 @@ def test_sigterm_ends_the_workers(api, to_all):
         api.workers.send_signal(signal.SIGTERM)
     assert api.workers.stop(timeout=5) == 0
     assert all(not os.path.exists(f"/proc/{child}") for child in children)
+
+
+@pytest.fixture
+def from_file(make_stack):
+    """Two workers that read a file of settings, in which `change` writes one more line."""
+    stack = make_stack()
+    env = stack.directory / "env"
+    env.touch(mode=0o600)
+    stack.start_redis()
+    stack.start_api(MOSTRO_PUSH_ENV=str(env))
+
+    def change(line):
+        env.write_text(f"{line}\n")
+        os.kill(stack.workers.pid, signal.SIGHUP)
+    stack.change = change
+    return stack
+
+
+def test_new_settings_lose_no_request(from_file):
+    """With a load that never rests; a request that nobody answers is a 500 or 503, or an error."""
+    old, answers, is_over = set(from_file.workers.children()), [], threading.Event()
+
+    def load():
+        while not is_over.is_set():
+            answers.append((from_file.get("/api/info").status,
+                            from_file.notify(nostr.new_pubkey()).status))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        loads = [pool.submit(load) for _ in range(8)]
+        from_file.change(f"SERVER_PRIVATE_KEY={nostr.Key().secret.hex()}")
+        try:
+            wait_until(lambda: "all workers are new" in from_file.workers.output(), timeout=20)
+            done = len(answers)
+            wait_until(lambda: len(answers) > done + 50)
+        finally:
+            is_over.set()
+        for each in loads:
+            each.result()
+    assert {info for info, _ in answers} == {200}
+    assert {notify for _, notify in answers} <= {202, 429}
+    assert len(from_file.workers.children()) == 2
+    assert not old & set(from_file.workers.children())
+    assert all('"encryption_enabled":true' in from_file.get("/api/info").body for _ in range(20))
+
+
+def test_settings_that_cannot_be_used_are_refused(from_file):
+    old = from_file.workers.children()
+    from_file.change("SERVER_PRIVATE_KEY=none")
+    wait_until(lambda: "--check-config says no" in from_file.workers.output())
+    assert from_file.workers.children() == old
+    assert from_file.get("/api/health").status == 200
+
+
+def test_sighup_ends_nobody(live):
+    """To the processes themselves: a terminal that goes away sends it to all of them."""
+    worker, listener = live.workers.children()[0], live.listener
+    os.kill(worker, signal.SIGHUP)
+    os.kill(listener.pid, signal.SIGHUP)
+    wait_until(lambda: "SIGHUP changes nothing: restart this" in listener.output())
+    assert live.get("/api/health").status == 200
+    assert worker in live.workers.children() and listener.is_alive()
 
 
 def test_workers_whose_keeper_died_make_room_at_once(api):

@@ -543,6 +543,7 @@ def test_the_programs_need_no_more(with_acl, relay, phone, pubkey, unix):
     stack.register(nostr.new_pubkey(), "token-1", "ios")
     assert '"total":2' in stack.get("/api/status").body
     wait_until(lambda: stack.get("/api/ready").status == 200)
+    assert stack.get("/api/metrics", operator=True).status == 200
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
     stack.notify(pubkey)

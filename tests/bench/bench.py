@@ -21,9 +21,10 @@ import time
 
 # rig first: it says where the others are
 from rig import (CONNECTIONS, NOOP, OURS, REGISTRATIONS, SECONDS, TURNS, WEB_SERVERS, WORKERS, build,
-                 command, median, row, run, serving, wrk)
+                 command, instructions, median, note, row, run, serving, wrk)
 import against
 import fastcgi
+from sentinels import PASSWORDS, ReplicatedRedis
 
 
 @contextlib.contextmanager
@@ -62,6 +63,43 @@ def notify_refused():
 
 def register():
     compare("register", "register.lua", "/api/register", 0.40)
+
+
+@contextlib.contextmanager
+def with_and_without_sentinels(web_server):
+    """(stack, stack): both of one primary that has two replicas; the first knows that from its
+    Sentinels, and so has a replica confirm what it answers, the second knows nothing of either."""
+    with tempfile.TemporaryDirectory(prefix="mostro-bench-") as directory, \
+            ReplicatedRedis(directory) as service:
+        primary = service.primary()
+        alone = f"redis://mostro-push:{PASSWORDS['mostro-push']}@{primary}"
+        with serving(web_server, redis_server=primary.process, **service.settings) as waits, \
+                serving(web_server, redis_server=primary.process, REDIS_URL=alone) as plain:
+            yield waits, plain
+
+
+def confirmed():
+    """What it costs a register that a replica has to confirm it (WAIT)."""
+    def asked(stack, connections):
+        return wrk(stack, "register.lua", "/api/register", connections)
+
+    with with_and_without_sentinels("nginx") as (waits, plain):
+        for connections in (1, 8, 32):
+            runs, plain_runs = [], []
+            for _ in range(TURNS):
+                plain_runs.append(asked(plain, connections))
+                runs.append(asked(waits, connections))
+            rate, plain_rate = median(runs, "rate"), median(plain_runs, "rate")
+            print(f"    {rate:,.0f} requests/s, without {plain_rate:,.0f}; p99 "
+                  f"{median(runs, 'p99'):.2f} ms, without {median(plain_runs, 'p99'):.2f}")
+            refused = sum(run.refused for run in runs + plain_runs)
+            row(f"register confirmed, {connections} connections", f"{rate / plain_rate:.2f}",
+                "of unconfirmed", "none refused", refused == 0)
+            taken, plain_taken = (instructions(stack, "register.lua", "/api/register", connections)
+                                  for stack in (waits, plain))
+            for part, thousands in taken.items():
+                note(f"    {part}, instructions a register", f"{thousands:,.0f}k",
+                     f"without {plain_taken[part]:,.0f}k")
 
 
 def fcm_token(i):
@@ -152,7 +190,7 @@ def worker():
         row("first answer after exec", f"{ms:.0f}", "ms", "within 300", ms <= 300)
 
 
-SCENARIOS = [notify_accepted, notify_refused, register, registry, worker]
+SCENARIOS = [notify_accepted, notify_refused, register, confirmed, registry, worker]
 
 
 def main(arguments):

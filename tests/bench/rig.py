@@ -76,10 +76,10 @@ def answers(stack, status):
 
 
 @contextlib.contextmanager
-def serving(web_server, what=OURS, authority=None, edit=None, **settings):
-    """A stack with a Redis of its own, as the build's own example configures it, the build's
-    responders, and a web server: this tree's configuration for every build, but that nginx keeps
-    only connections that the build can bear."""
+def serving(web_server, what=OURS, authority=None, edit=None, redis_server=None, **settings):
+    """A stack with a Redis of its own, as the build's own example configures it, or one that runs,
+    which `settings` lead to; the build's responders; and a web server: this tree's configuration
+    for every build, but that nginx keeps only connections that the build can bear."""
     def configuration(text):
         text = text if what.keeps else _unkept(text)
         return edit(text) if edit else text
@@ -87,7 +87,9 @@ def serving(web_server, what=OURS, authority=None, edit=None, **settings):
     stack = Stack(tempfile.mkdtemp(prefix="mostro-bench-"), web_server=web_server,
                   **{**SETTINGS, **settings})
     try:
-        stack.start_redis(*REDIS_OPTIONS, example=what.tree / "contrib/redis.conf.example")
+        stack.redis_server = redis_server
+        if not redis_server:
+            stack.start_redis(*REDIS_OPTIONS, example=what.tree / "contrib/redis.conf.example")
         stack.start_workers(what.workers, what.program)
         stack.start_web(authority=authority, edit=configuration)
         wait_until(lambda: answers(stack, 202 if what is NOOP else 200), what="it answers")

@@ -72,9 +72,9 @@ def test_a_secret_that_others_can_read(asked, program):
 
 WARNED_OF = {
     "level": ({"LOG_LEVEL": "trace"}, "LOG_LEVEL=trace: counts as debug"),
-    "no-end": ({"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX": r"ntfy\.sh"}, "without $ at its end it admits"),
+    "no-end": ({"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX": r"ntfy\.sh"}, r"ntfy\.sh does ntfy.sh.evil.example: e.g. ^(.*\.)?ntfy\.sh$"),
     "no-beginning": ({"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX": r"ntfy\.sh$"},
-                     "without ^ at its beginning it admits"),
+                     r"ntfy\.sh$ does evil-ntfy.sh: e.g. ^(.*\.)?ntfy\.sh$"),
 }
 
 

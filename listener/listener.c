@@ -39,7 +39,8 @@ struct listener {
     struct relay *relays[SETTINGS_MAX_RELAYS];
     size_t relay_count;
     char instance[INSTANCE_DIGITS + 1];
-    bool beaten; /* the name in Redis is this process's */
+    bool beaten;   /* the name in Redis is this process's */
+    size_t traced; /* pubkeys, as the log has told */
     int64_t trimmed_ms;
     struct tally tally;
     struct registry_data data;        /* as last seen */
@@ -235,7 +236,7 @@ bool listener_beat(struct listener *listener)
         dispatcher_hold(listener->dispatcher, &lease);
         look_for_loss(listener);
         count_if_due(listener);
-        tracing_refresh(listener->registry);
+        tracing_refresh(listener->registry, &listener->traced);
         (void)registry_flush_stats(listener->registry, &listener->stats);
         trim_if_due(listener);
         (void)registry_endpoints_sweep(listener->registry, listener->sweep);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "log/log.h"
 #include "log/trace.h"
 #include "registry/registry_why.h"
 
@@ -23,7 +24,15 @@ static void follow(const struct registry_traced *traced, size_t n, int64_t now_m
     explicit_bzero(keys, sizeof keys);
 }
 
-void tracing_refresh(struct registry *registry)
+/* So that nobody is traced without a trace. */
+static void tell_count(size_t count, size_t *told)
+{
+    if (count != *told)
+        log_info("listener: pubkeys traced now: %zu, at most %d", count, TRACE_KEYS_MAX);
+    *told = count;
+}
+
+void tracing_refresh(struct registry *registry, size_t *told)
 {
     struct trace_step kept[TRACE_STEPS_MAX];
     struct registry_traced_step steps[TRACE_STEPS_MAX];
@@ -34,7 +43,9 @@ void tracing_refresh(struct registry *registry)
     for (size_t i = 0; i < n; i++)
         steps[i] = (struct registry_traced_step){
             .name = kept[i].name, .text = kept[i].text, .age_ms = now_ms - kept[i].at_ms};
-    if (registry_traced(registry, steps, n, traced, &count) == REGISTRY_OK)
+    if (registry_traced(registry, steps, n, traced, &count) == REGISTRY_OK) {
         follow(traced, count, clock_monotonic_ms());
+        tell_count(count, told);
+    }
     explicit_bzero(traced, sizeof traced);
 }

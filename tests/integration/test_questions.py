@@ -90,7 +90,7 @@ def test_a_traced_pubkey_is_told_of_step_by_step(stack, relay, phone, pubkey):
     name = trace(stack, pubkey)
     assert trace(stack, pubkey, 1440) == name
     assert 0 < stack.redis.ttl("mostro:traced") <= 1440 * 60
-    time.sleep(1.5)  # listeners look once a second
+    wait_until(lambda: "pubkeys traced now: 1, at most 8" in stack.listener.output())
     relay.deliver(nostr.gift_wrap(pubkey))
     relay.deliver(nostr.gift_wrap(other))
     phone.next_push()
@@ -112,7 +112,7 @@ def test_a_traced_pubkey_is_told_of_step_by_step(stack, relay, phone, pubkey):
     assert f"{name} is traced no longer" in ask(stack, "--trace", pubkey, "0")
     assert "it is not traced" in ask(stack, "--trace", pubkey, "0")
     assert not stack.redis.keys("mostro:trace*")
-    time.sleep(1.5)
+    wait_until(lambda: "pubkeys traced now: 0" in stack.listener.output())
     told = stack.listener.output().count(name)
     relay.deliver(nostr.gift_wrap(pubkey))
     phone.next_push()

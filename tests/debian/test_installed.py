@@ -1,16 +1,21 @@
-"""The package as an operator has it after `apt install`: what tests/debian/run puts into a clean
-root, where systemd cannot run. What its units say is done by hand here, each command as its user."""
+"""The package as an operator has it after `apt install`, under the systemd of its release:
+tests/debian/run has put it into a clean root, and tests/debian/boot has started that.
+
+README's commands, in README's order: each test goes on where the one before has left the machine, up
+to the last one, which purges the package."""
 import contextlib
 import grp
+import json
 import os
 import pathlib
 import pwd
 import re
 import shutil
-import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -19,187 +24,142 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "contrib"), str(TOP / "tests/standins")]
 
 import demo  # noqa: E402
+import nostr  # noqa: E402
 from phone import Phone  # noqa: E402
 from relay import Relay  # noqa: E402
 
-UNITS = [pathlib.Path("/usr/lib/systemd/system"), pathlib.Path("/lib/systemd/system")]
+PACKAGE = "/mostro-push.deb"
 ETC = pathlib.Path("/etc/mostro-push")
 ENV = ETC / "env"
+KEY = ETC / "keys-fcgi/server.key"
 EXAMPLES = pathlib.Path("/usr/share/doc/mostro-push/examples")
+STATE = pathlib.Path("/var/lib/mostro-push")
+OPERATOR = "/run/mostro-push/operator/http.sock"
 STORES = [name for name in ("redis", "valkey") if shutil.which(f"{name}-server")]
-ENDPOINTS = pathlib.Path("/var/lib/mostro-push/unifiedpush_endpoints.json")
+WORKERS, LISTENER = "mostro-push-fcgi.service", "mostro-push-listener@1.service"
+URL = "http://127.0.0.1:8080"
 UNUSABLE = 2
-SERVER_KEY = "1" * 64
 
 
-def wait_until(condition, what, seconds=15):
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def show(unit, name):
+    return run("systemctl", "show", "--value", "--property", name, unit).strip()
+
+
+def wait_until(condition, what, seconds=20):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"in vain: {what}"
         time.sleep(0.02)
 
 
-class Unit:
-    """A unit with its drop-ins. `values` has what each name is set to; an empty one begins anew."""
-
-    def __init__(self, name):
-        self.name = name
-        prefix, at, rest = name.partition("@")
-        self.instance, _, kind = rest.rpartition(".") if at else ("", "", "")
-        template = f"{prefix}@.{kind}" if at else name
-        folder = next(each for each in UNITS if (each / template).exists())
-        parts = [folder / template, *sorted((folder / f"{name}.d").glob("*.conf"))]
-        self.values = {}
-        for key, value in re.findall(r"(?m)^(\w+)=(.*)$", "\n".join(
-                part.read_text() for part in parts)):
-            self.values[key] = self.values.get(key, []) + [value] if value else []
-
-    def one(self, key, default=None):
-        return self._filled_in(self.values.get(key, [default])[-1] or "")
-
-    def environment(self):
-        return dict(self._filled_in(each).split("=", 1)
-                    for each in self.values.get("Environment", []))
-
-    def command(self):
-        environment = self.environment()
-        return [re.sub(r"^\$\{(\w+)\}$", lambda found: environment[found[1]], word)
-                for word in self.one("ExecStart").split()]
-
-    def _filled_in(self, text):
-        return text.replace("%i", self.instance).replace("%H", socket.gethostname())
-
-
-class Services:
-    """What has been started; close() ends it, the last one first."""
-
-    def __init__(self, directory):
-        self._directory = directory
-        self._running = []
-
-    def run(self, unit, stdin=subprocess.DEVNULL):
-        """Its command, with the folders, credentials, user and groups that it is to have."""
-        user = pwd.getpwnam(unit.one("User"))
-        group = grp.getgrnam(unit.one("Group")).gr_gid
-        for key, top in (("RuntimeDirectory", "/run"), ("StateDirectory", "/var/lib")):
-            if unit.values.get(key):
-                folder = pathlib.Path(top, unit.one(key))
-                folder.mkdir(exist_ok=True)
-                os.chown(folder, user.pw_uid, group)
-                folder.chmod(int(unit.one(f"{key}Mode", "0755"), 8))
-        environment = {"PATH": os.environ["PATH"], **unit.environment()}
-        if unit.values.get("LoadCredential"):
-            environment["CREDENTIALS_DIRECTORY"] = self._credentials(unit, user.pw_uid)
-        command = ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(group), "--clear-groups",
-                   "--no-new-privs", "--bounding-set=-all", "--", *unit.command()]
-        with contextlib.ExitStack() as stack:
-            if unit.one("Type") == "notify":
-                ready = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-                environment["NOTIFY_SOCKET"] = self._bind(ready, unit.name)
-            program = self.start(unit.name, command, environment, stdin,
-                                 cwd=unit.one("WorkingDirectory", "/"),
-                                 umask=int(unit.one("UMask", "0022"), 8))
-            while unit.one("Type") == "notify" and b"READY=1" not in ready.recv(4096):
-                pass
-        return program
-
-    @staticmethod
-    def _bind(ready, name):
-        """sd_notify(3): whoever comes behind this unit waits until it says so."""
-        path = pathlib.Path("/run", f"{name}.notify")
-        path.unlink(missing_ok=True)
-        ready.settimeout(20)
-        ready.bind(str(path))
-        path.chmod(0o777)
-        return str(path)
-
-    def _credentials(self, unit, uid):
-        """As systemd names and guards them."""
-        shown = pathlib.Path("/run/credentials") / unit.name
-        shutil.rmtree(shown, ignore_errors=True)
-        shown.mkdir(parents=True)
-        for each in unit.values["LoadCredential"]:
-            name, folder = each.split(":")
-            for key in pathlib.Path(folder).iterdir():
-                copy = shown / f"{name}_{key.name}"
-                copy.write_bytes(key.read_bytes())
-                copy.chmod(0o400)
-                os.chown(copy, uid, -1)
-        return str(shown)
-
-    def start(self, name, command, environment=None, stdin=subprocess.DEVNULL, **options):
-        with open(self._directory / f"{name}.log", "ab") as log:
-            program = subprocess.Popen(command, env=environment, stdin=stdin, stdout=log,
-                                       stderr=log, start_new_session=True, **options)
-        self._running.append(program)
-        return program
-
-    def log(self, name):
-        return (self._directory / f"{name}.log").read_text()
-
-    def close(self):
-        for program in reversed(self._running):
-            program.terminate()
-            program.wait(30)
-
-
-@pytest.fixture
-def services(tmp_path):
-    with contextlib.closing(Services(tmp_path)) as services:
-        yield services
-        for log in sorted(tmp_path.glob("*.log")):
-            print(f"==== {log.name}\n{log.read_text()}")
-
-
-@contextlib.contextmanager
-def settings(**values):
+def set_up(**values):
     """Put into the file as an operator would: in the place of the line that is there for each."""
-    before = text = ENV.read_text()
+    text = ENV.read_text()
     for name, value in values.items():
         text, n = re.subn(rf"(?m)^#?{name}=.*$", lambda _: f"{name}={value}", text)
         assert n == 1, name
+    ENV.write_text(text)
+
+
+def answer(path):
     try:
-        ENV.write_text(text)
+        with urllib.request.urlopen(URL + path, timeout=10) as found:
+            return found.status, found.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return repr(error), ""
+
+
+def registered():
+    status, body = answer("/api/status")
+    assert status == 200, (status, body)
+    return json.loads(body)["tokens"]["total"]
+
+
+class Machine:
+    """What one Redis is the store of; `phone` and `relay` are the world outside."""
+
+    def __init__(self, store):
+        self.store = f"{store}-server@mostro-push.service"
+        self.socket = f"/run/{store}-mostro-push/redis.sock"
+        self.server = f"{store}-server"
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self.relay = stack.enter_context(Relay())
+            self.phone = stack.enter_context(Phone())
+            set_up(NOSTR_RELAYS=self.relay.url, UNIFIEDPUSH_ALLOW_PRIVATE="true",
+                   REDIS_URL=f"unix://{self.socket}",
+                   SERVER_PRIVATE_KEY_FILE="keys-fcgi/server.key")
+            stack.callback(self._stop)
+            run("systemctl", "enable", "--now", self.store)
+            run("systemctl", "enable", "--now", "mostro-push-fcgi.socket", WORKERS, LISTENER)
+            self._leave = stack.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self._leave.close()
+
+    def _stop(self):
+        """Redis's unit refuses to be stopped by hand. After the purge there is none of them."""
+        for unit in ("mostro-push-fcgi.socket", WORKERS, LISTENER):
+            if show(unit, "LoadState") == "loaded":
+                run("systemctl", "stop", unit)
+        if show(self.store, "ActiveState") == "active":
+            run("systemctl", "kill", self.store)
+        wait_until(lambda: show(self.store, "ActiveState") == "inactive", "Redis ends")
+
+    def processes(self, unit, name):
+        group = pathlib.Path("/sys/fs/cgroup" + show(unit, "ControlGroup"))
+        return [process for process in (group / "cgroup.procs").read_text().split()
+                if pathlib.Path("/proc", process, "comm").read_text().strip() == name[:15]]
+
+
+@pytest.fixture(scope="module", params=STORES)
+def machine(request):
+    KEY.write_text("1" * 64)
+    KEY.chmod(0o600)
+    with Machine(request.param) as machine:
+        yield machine
+
+
+@pytest.fixture(autouse=True)
+def journal():
+    """Shown beside a test that fails."""
+    began = int(time.time())
+    yield
+    print(run("journalctl", "--no-pager", "--since", f"@{began}"))
+
+
+@contextlib.contextmanager
+def web_server(name):
+    """Its example in the place of Debian's configuration."""
+    # nginx's example says so: it does not start beside one that is left.
+    pathlib.Path(OPERATOR).unlink(missing_ok=True)
+    shutil.copy(EXAMPLES / f"{name}.conf.example", f"/etc/{name}/{name}.conf")
+    run("systemctl", "restart", name)
+    try:
+        wait_until(lambda: answer("/api/health")[0] == 200, "the API answers")
         yield
     finally:
-        ENV.write_text(before)
-
-
-def held(unit):
-    """The socket of a unit."""
-    listening = socket.socket(socket.AF_UNIX)
-    path = pathlib.Path(unit.one("ListenStream"))
-    path.unlink(missing_ok=True)
-    listening.bind(str(path))
-    shutil.chown(path, unit.one("SocketUser"), unit.one("SocketGroup"))
-    path.chmod(int(unit.one("SocketMode"), 8))
-    listening.listen(int(unit.one("Backlog")))
-    return listening
-
-
-def answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.read().decode()
-    except OSError:
-        return None
-
-
-OPERATOR = "/run/mostro-push/operator/http.sock"
+        run("systemctl", "stop", name)
 
 
 def check_what_is_to_be_watched():
     """By a user of the group adm: in the terminal, and in a browser with the charts' library."""
     as_adm = ["setpriv", "--reuid", "nobody", "--regid", "adm", "--clear-groups"]
-
-    def shown():
-        return subprocess.run([*as_adm, "mostro-push-top", "--once"], check=True,
-                              capture_output=True, text=True).stdout
     # The listener tells of its relay once a second.
-    wait_until(lambda: re.search(r"(?m)^READY(.*\n)*relays +1 of 1 up", shown()), "top shows it")
+    wait_until(lambda: re.search(r"(?m)^READY(.*\n)*relays +1 of 1 up",
+                                 run(*as_adm, "mostro-push-top", "--once")), "top shows it")
     for path, begin in (("/", "<!doctype html>"), ("/chart.js", "/*!\n * Chart.js v3")):
-        ask = [*as_adm, "curl", "-sf", "--unix-socket", OPERATOR, f"http://x{path}"]
-        page = subprocess.run(ask, check=True, capture_output=True, text=True).stdout
+        page = run(*as_adm, "curl", "-sf", "--unix-socket", OPERATOR, f"http://x{path}")
         assert page.startswith(begin), page[:100]
 
 
@@ -210,62 +170,154 @@ def test_files_and_users():
             (ETC / "keys-fcgi", 0o700, "root", "root"),
             (ETC / "keys-listener", 0o700, "root", "root"),
             ("/run/mostro-push", 0o755, "root", "root"),
-            ("/run/mostro-push/operator", 0o2750, "root", "adm")):
+            ("/run/mostro-push/operator", 0o2750, "root", "adm"),
+            ("/run/mostro-push/bodies", 0o700, "www-data", "www-data")):
         found = os.stat(path)
         assert found.st_mode & 0o7777 == mode, path
         assert pwd.getpwuid(found.st_uid).pw_name == owner, path
         assert grp.getgrgid(found.st_gid).gr_name == group, path
-    assert os.getgrouplist("mostro-push", -1)[1:] == []
-    assert not any("mostro-push" in each.gr_mem for each in grp.getgrall())
+    user = pwd.getpwnam("mostro-push")
+    assert user.pw_shell.endswith("/nologin")
+    assert os.getgrouplist(user.pw_name, user.pw_gid) == [user.pw_gid]
+    assert not any(user.pw_name in each.gr_mem for each in grp.getgrall())
 
 
-def test_before_it_is_set_up_the_journal_says_what_is_missing(services):
-    listener = Unit("mostro-push-listener@1.service")
-    assert services.run(listener).wait(10) == UNUSABLE
-    assert "NOSTR_RELAYS" in services.log(listener.name)
-    assert str(UNUSABLE) in listener.one("RestartPreventExitStatus").split()
+def test_manual_pages_and_examples():
+    for page in (TOP / "contrib/man").glob("mostro-push*.[78]*"):
+        name = page.name.removesuffix(".in")
+        assert pathlib.Path(f"/usr/share/man/man{name[-1]}/{name}.gz").stat().st_size > 1000, name
+    for name in ("lighttpd", "nginx", "nftables", "redis"):
+        assert (EXAMPLES / f"{name}.conf.example").exists(), name
 
 
-@pytest.mark.parametrize("unit", [
-    "mostro-push-fcgi.socket", "mostro-push-fcgi.service", "mostro-push-listener@1.service",
-    *(f"{store}-server@mostro-push.service" for store in STORES)])
+def test_every_setting_is_in_the_file():
+    text = ENV.read_text()
+    for program in ("/usr/sbin/mostro-push-listener", "/usr/libexec/mostro-push/mostro-push-fcgi"):
+        names = re.findall(r"(?m)^  ([A-Z][A-Z0-9_]+)$", run(program, "--help"))
+        assert len(names) > 10
+        for name in set(names) - {"LISTENER_NAME"}:
+            assert re.search(rf"(?m)^#?{name}=", text), name
+
+
+def test_before_it_is_set_up_the_journal_says_what_is_missing():
+    run("systemctl", "start", LISTENER)
+    wait_until(lambda: show(LISTENER, "ActiveState") == "failed", "the listener fails")
+    assert show(LISTENER, "ExecMainStatus") == str(UNUSABLE)
+    assert show(LISTENER, "NRestarts") == "0"
+    assert "NOSTR_RELAYS" in run("journalctl", "--unit", LISTENER)
+    run("systemctl", "reset-failed", LISTENER)
+
+
+@pytest.mark.parametrize("unit", ["mostro-push-fcgi.socket", WORKERS, LISTENER,
+                                  *(f"{store}-server@mostro-push.service" for store in STORES)])
 def test_units_are_valid_and_sandboxed(unit):
     """The threshold is ten times the figure that is shown; a socket has no processes."""
     verify = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit],
                             capture_output=True, text=True)
     assert (verify.returncode, verify.stderr) == (0, ""), verify
     if unit.endswith(".service"):
-        subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20", unit],
-                       check=True)
+        run("systemd-analyze", "security", "--threshold=20", unit)
 
 
-@pytest.mark.parametrize("web_server", ["lighttpd", "nginx"])
-@pytest.mark.parametrize("store", STORES)
-def test_it_wakes_a_phone(services, store, web_server):
-    """Through the Redis, the web server and the settings that the package has, as they are."""
-    key = ETC / "keys-fcgi/server.key"
-    key.write_text(SERVER_KEY)
-    key.chmod(0o600)
-    ENDPOINTS.unlink(missing_ok=True)
-    socket_unit = Unit("mostro-push-fcgi.socket")
-    with Relay() as relay, Phone() as phone, contextlib.closing(held(socket_unit)) as listening, \
-            settings(NOSTR_RELAYS=relay.url, UNIFIEDPUSH_ALLOW_PRIVATE="true",
-                     REDIS_URL=f"unix:///run/{store}-mostro-push/redis.sock",
-                     SERVER_PRIVATE_KEY_FILE="keys-fcgi/server.key"):
-        services.run(Unit(f"{store}-server@mostro-push.service"))
-        services.run(Unit("mostro-push-fcgi.service"), listening)
-        services.run(Unit("mostro-push-listener@1.service"))
-        # nginx's example says so: it does not start beside one that is left.
-        pathlib.Path(OPERATOR).unlink(missing_ok=True)
-        conf = EXAMPLES / f"{web_server}.conf.example"
-        services.start(web_server, ["lighttpd", "-D", "-f", conf] if web_server == "lighttpd"
-                       else ["nginx", "-g", "daemon off;", "-c", conf])
-        url = "http://127.0.0.1:8080"
-        wait_until(lambda: answers(f"{url}/api/health"), "the API answers")
-        demo.demonstrate(url, relay, phone)
-        assert '"encryption_enabled":true' in answers(f"{url}/api/info")
+@pytest.mark.parametrize("name", ["lighttpd", "nginx"])
+def test_it_wakes_a_phone(machine, name):
+    """Through the Redis, the web server and the settings that the package has, as they are; the
+    server's key is one that root alone can read."""
+    with web_server(name):
+        demo.demonstrate(URL, machine.relay, machine.phone)
+        assert '"encryption_enabled":true' in answer("/api/info")[1]
+        wait_until(lambda: '"status":"ready"' in run(
+            "curl", "--silent", "--unix-socket", OPERATOR, "http://x/api/ready"), "ready")
         check_what_is_to_be_watched()
-        wait_until(ENDPOINTS.exists, "the endpoint file")
-    found = os.stat(f"/run/{store}-mostro-push/redis.sock")
+    wait_until((STATE / "unifiedpush_endpoints.json").exists, "the endpoint file")
+
+
+def test_redis_is_its_own_and_keeps_to_itself(machine):
+    found = os.stat(machine.socket)
     assert grp.getgrgid(found.st_gid).gr_name == "mostro-push"
     assert found.st_mode & 0o007 == 0
+    assert show(machine.store, "MemorySwapMax") == "0"
+    for process in machine.processes(machine.store, machine.server):
+        limits = pathlib.Path("/proc", process, "limits").read_text()
+        assert re.search(r"(?m)^Max core file size +0 +0 ", limits), limits
+    # A restart would lose every registration.
+    assert subprocess.run(["systemctl", "restart", machine.store], capture_output=True).returncode != 0
+
+
+def test_a_reload_puts_a_new_redis_in_its_place(machine):
+    with web_server("lighttpd"):
+        trade_pubkey = nostr.new_pubkey()
+        demo.expect(200, URL, "/api/register", {"trade_pubkey": trade_pubkey, "platform": "android",
+                                                "token": machine.phone.endpoint()})
+        count, before = registered(), machine.processes(machine.store, machine.server)
+        run("systemctl", "reload", machine.store)
+        assert not set(before) & set(machine.processes(machine.store, machine.server))
+        wait_until(lambda: answer("/api/status")[0] == 200, "the new Redis is used")
+        assert registered() == count > 0
+
+
+class Questions:
+    """Asks for the API's health without a pause, until it is left."""
+
+    def __enter__(self):
+        self.statuses, self._ends = [], threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+        return self
+
+    def _ask(self):
+        while not self._ends.is_set():
+            self.statuses.append(answer("/api/health")[0])
+
+    def __exit__(self, *_):
+        self._ends.set()
+        self._thread.join()
+
+
+def test_the_workers_take_new_settings_but_no_bad_ones(machine):
+    settings = ENV.read_text()
+    with web_server("lighttpd"), Questions() as questions:
+        before = machine.processes(WORKERS, "mostro-push-fcgi")
+        run("systemctl", "reload", WORKERS)
+        wait_until(lambda: not set(before) & set(machine.processes(WORKERS, "mostro-push-fcgi")),
+                   "new workers")
+        set_up(NOTIFY_RATE_PER_IP_PER_MIN="0")
+        try:
+            refused = subprocess.run(["systemctl", "reload", WORKERS], capture_output=True)
+        finally:
+            ENV.write_text(settings)
+        assert refused.returncode != 0
+    assert set(questions.statuses) == {200}
+
+
+def test_an_upgrade_restarts_the_programs_alone(machine):
+    """The same package once more: no request is lost, and neither settings nor registrations."""
+    settings = ENV.read_text()
+    units = [WORKERS, LISTENER, machine.store, "mostro-push-fcgi.socket"]
+    with web_server("lighttpd"), Questions() as questions:
+        count = registered()
+        before = [show(unit, "InvocationID") for unit in units]
+        run("dpkg", "--install", PACKAGE)
+        after = [show(unit, "InvocationID") for unit in units]
+        asked = len(questions.statuses)
+        wait_until(lambda: len(questions.statuses) > asked, "an answer by new workers")
+        assert registered() == count > 0
+    assert set(questions.statuses) == {200}
+    assert [old == new for old, new in zip(before, after)] == [False, False, True, True]
+    assert ENV.read_text() == settings
+
+
+def test_purged_it_leaves_nothing_but_keys():
+    """And its user, locked, as Debian's packages do."""
+    files = [pathlib.Path(line) for line in run("dpkg", "--listfiles", "mostro-push").splitlines()]
+    run("dpkg", "--purge", "mostro-push")
+    left = [path for path in files if os.path.lexists(path)
+            and subprocess.run(["dpkg", "--search", path], capture_output=True).returncode != 0
+            and path != pathlib.Path("/")]
+    assert left == []
+    places = ["/etc", "/var", "/usr", "/run"]
+    named = run("find", *places, "-name", "*mostro*").split()
+    owned = run("find", *places, "-user", "mostro-push").split()
+    assert (sorted(named), owned) == ([str(ETC)], [])
+    assert [path for path in ETC.rglob("*") if path.is_file()] == [KEY]
+    assert pwd.getpwnam("mostro-push").pw_shell.endswith("/nologin")

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "hex.h"
 
@@ -30,13 +31,23 @@ static bool is_credential(const struct small_file *file)
     return file->owner == 0 && file->group == 0 && file->mode == (S_IRUSR | S_IRGRP);
 }
 
+/* Root's file for the program's own group alone, which may be no more than read by it. */
+static bool is_shown_to_group(const struct small_file *file)
+{
+    const mode_t most = S_IRUSR | S_IWUSR | S_IRGRP;
+
+    return file->owner == 0 && file->group != 0 && file->group == getegid() &&
+           (file->mode | most) == most;
+}
+
 const char *key_file_read_text(const char *path, size_t max, struct small_file *file)
 {
     enum small_file_result result = small_file_read(file, path, SMALL_FILE_REGULAR, max);
 
     if (result == SMALL_FILE_NOT_REGULAR)
         return "is not a regular file";
-    if ((file->mode & (S_IRWXG | S_IRWXO)) != 0 && !is_credential(file)) {
+    if ((file->mode & (S_IRWXG | S_IRWXO)) != 0 && !is_credential(file) &&
+        !is_shown_to_group(file)) {
         small_file_wipe(file);
         return "can be read by others: chmod 600";
     }

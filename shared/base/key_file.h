@@ -1,5 +1,6 @@
 /* key_file: a private key from a file that only its owner can read (no permission for group or
- * others), or root's alone with mode 0440, as systemd's credentials are. */
+ * others); or root's with mode 0440 or 0640 and the program's own primary group, which nobody else
+ * should be in; or root's and root's group's with mode 0440, as systemd's credentials are. */
 #ifndef MOSTRO_KEY_FILE_H
 #define MOSTRO_KEY_FILE_H
 

@@ -106,5 +106,35 @@ START_TEST(one_with_an_access_list_may_be_read)
 }
 END_TEST
 
+/* What is said of a file of this owner, group and mode to a program whose group is 65534. */
+static const char *said_to_a_program(uid_t owner, gid_t group, mode_t mode)
+{
+    uint8_t key[KEY_FILE_KEY_SIZE];
+    const char *problem;
+
+    ck_assert_int_eq(chown(path, owner, group), 0);
+    ck_assert_int_eq(chmod(path, mode), 0);
+    ck_assert_int_eq(setegid(65534), 0);
+    problem = key_file_read(path, key);
+    ck_assert_int_eq(setegid(0), 0);
+    return problem;
+}
+
+START_TEST(one_of_roots_may_be_shown_to_the_programs_group)
+{
+    if (geteuid() != 0)
+        return;
+    ck_assert_ptr_null(said_to_a_program(0, 65534, 0440));
+    ck_assert_ptr_null(said_to_a_program(0, 65534, 0640));
+    ck_assert_ptr_nonnull(said_to_a_program(0, 65534, 0660));
+    ck_assert_ptr_nonnull(said_to_a_program(0, 65534, 0444));
+    ck_assert_ptr_nonnull(said_to_a_program(0, 65534, 0644));
+    ck_assert_ptr_nonnull(said_to_a_program(0, 4, 0440));
+    ck_assert_ptr_nonnull(said_to_a_program(1, 65534, 0440));
+    ck_assert_ptr_nonnull(said_to_a_program(0, 0, 0640));
+}
+END_TEST
+
 UNIT_MAIN_WITH("credentials", setup, teardown, a_name_without_a_leading_slash_is_found,
-               nothing_else_is, settings_name_them, one_with_an_access_list_may_be_read)
+               nothing_else_is, settings_name_them, one_with_an_access_list_may_be_read,
+               one_of_roots_may_be_shown_to_the_programs_group)

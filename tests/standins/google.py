@@ -8,6 +8,7 @@ prints `READY https://127.0.0.1:PORT`, then each message as one line of JSON.
 import base64
 import collections
 import dataclasses
+import functools
 import json
 import pathlib
 import queue
@@ -79,6 +80,12 @@ class Message:
         return self.message.get("token")
 
 
+@functools.cache
+def service_account_key():
+    """One for all accounts of this process: making a key takes longer than most tests."""
+    return openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
+
+
 class Google(WebServer):
     """`directory` receives the service account's file (`service_account`, a secret of this run);
     `url` is what clients know it by, where that is another server in front of it."""
@@ -111,7 +118,7 @@ class Google(WebServer):
 
     def _make_service_account(self, directory):
         directory.mkdir(parents=True, exist_ok=True)
-        private = openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
+        private = service_account_key()
         self._public = directory / "service-account.pub.pem"
         self._public.write_bytes(openssl("pkey", "-pubout", input=private))
         self.token_uri = f"{self.url}/token"

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "aide.h"
@@ -305,12 +306,16 @@ static bool open_signals(void)
     return worker.signal_fd >= 0;
 }
 
-/* All workers share the socket and this: one that another worker was faster at must not block. */
+/* All workers share the socket: one that another worker was faster at must not block. Its flags are
+ * shared with everybody who holds it, and systemd takes O_NONBLOCK back whenever it runs a command
+ * of the unit, such as that of a reload: accept(2) then ends after this time (socket(7)). */
 static bool open_listening(void)
 {
+    const struct timeval shortly = {.tv_usec = 1000};
     int flags = fcntl(worker.listen_fd, F_GETFL);
 
-    return flags >= 0 && fcntl(worker.listen_fd, F_SETFL, flags | O_NONBLOCK) == 0;
+    return flags >= 0 && fcntl(worker.listen_fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
+           setsockopt(worker.listen_fd, SOL_SOCKET, SO_RCVTIMEO, &shortly, sizeof(shortly)) == 0;
 }
 
 static bool open_descriptors(void)

@@ -5,6 +5,7 @@ The requests register for platforms that do not exist: the 400 repeats the name,
 whose request it is to."""
 import collections
 import contextlib
+import ctypes
 import fcntl
 import itertools
 import json
@@ -32,6 +33,9 @@ KEEP = 1
 
 # Of notify, where the rate is one a minute (SLOW).
 PUBKEY_BURST, ADDRESS_BURST = 10, 30
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PIDFD_GETFD = 438  # pidfd_getfd(2), of which Python has nothing
 
 Answer = collections.namedtuple("Answer", "status headers body request")
 
@@ -535,6 +539,17 @@ def end_worker(stack, pid):
     wait_until(has_seen)
 
 
+def descriptor_of(pid, number):
+    """A copy of another process's, with the same flags."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        found = LIBC.syscall(PIDFD_GETFD, pidfd, number, 0)
+    finally:
+        os.close(pidfd)
+    assert found >= 0, os.strerror(ctypes.get_errno())
+    return found
+
+
 def test_sigterm_answers_what_was_begun(make_workers):
     stack = make_workers()
     pid = pid_of(stack)
@@ -570,6 +585,22 @@ def test_sigterm_answers_what_comes_within_a_second(make_workers):
         for one in (*late, *idle):
             assert one.is_closed()
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), timeout=5)
+
+
+def test_a_listening_socket_that_blocks(make_workers):
+    """Its flags are shared: systemd takes O_NONBLOCK back when it runs the command of a reload."""
+    stack = make_workers()
+    pid = pid_of(stack)
+    listening = descriptor_of(pid, 0)
+    flags = fcntl.fcntl(listening, fcntl.F_GETFL)
+    assert flags & os.O_NONBLOCK
+    fcntl.fcntl(listening, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
+    os.close(listening)
+    for _ in range(5):
+        with Connection(stack.address) as one:
+            one.ask_marked(next(NAME))
+    end_worker(stack, pid)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), timeout=5)
 
 
 def test_sigterm_while_redis_is_asked(make_workers):

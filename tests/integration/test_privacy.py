@@ -285,9 +285,10 @@ def test_the_counters_grow_the_same(make_api):
 
 
 def lua_functions(code):
-    """name -> text of every function at the top level of registry.lua, on one line or on many."""
-    pattern = r"^local function (\w+)\((?:[^\n]* end$|.*?^end$)"
-    return {match[1]: match[0] for match in re.finditer(pattern, code, re.DOTALL | re.MULTILINE)}
+    """name -> text of every function of registry.lua, on one line or on many, in others, too."""
+    body = r"(?=(( *)local function (\w+)\((?:[^\n]* end$|.*?^\2end$)))"
+    return {match[3]: match[1]
+            for match in re.finditer("^" + body, code, re.DOTALL | re.MULTILINE)}
 
 
 def reached_from(name, functions):

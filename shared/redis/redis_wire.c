@@ -21,13 +21,24 @@ typedef size_t elements_count;
 typedef int elements_count;
 #endif
 
+static size_t depth_of(const redisReadTask *task)
+{
+    size_t depth = 1;
+
+    while ((task = task->parent) != NULL)
+        depth++;
+    return depth;
+}
+
 /* Refuses arrays that are too long together, for which hiredis would allocate: within each other, a
- * few bytes could ask for half a megabyte each. NULL ends the parsing. */
+ * few bytes could ask for half a megabyte each; and those that are too deep, which newer versions
+ * of it take, and free by recursion. NULL ends the parsing. */
 static void *create_array(const redisReadTask *task, elements_count elements)
 {
     struct redis_wire *wire = task->privdata;
 
-    if (elements > (elements_count)(REDIS_WIRE_ELEMENTS_MAX - wire->elements))
+    if (elements > (elements_count)(REDIS_WIRE_ELEMENTS_MAX - wire->elements) ||
+        depth_of(task) > REDIS_WIRE_DEPTH_MAX)
         return NULL;
     wire->elements += (size_t)elements;
     return wire->original->createArray(task, elements);

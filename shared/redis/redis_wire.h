@@ -1,6 +1,6 @@
 /* redis_wire: commands out and answers in over a hiredis connection, within bounds that hiredis
- * lacks: the time for a whole answer, its size, and its number of elements. For redis.c and
- * redis_pipeline.c alone.
+ * lacks: the time for a whole answer, its size, its number of elements, and its depth. For redis.c
+ * and redis_pipeline.c alone.
  *
  * Functions that can fail return NULL, or what went wrong in words for the log; the connection is
  * then of no further use. */
@@ -15,6 +15,7 @@
 /* Of one answer. The largest regular one is that of a look-up of 256 registrations. */
 #define REDIS_WIRE_ANSWER_MAX   (8u << 20)
 #define REDIS_WIRE_ELEMENTS_MAX 65536
+#define REDIS_WIRE_DEPTH_MAX    7 /* arrays within each other, which every hiredis takes */
 
 /* Zero-initialised is closed. */
 struct redis_wire {

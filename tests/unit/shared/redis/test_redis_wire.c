@@ -105,6 +105,27 @@ START_TEST(arrays_are_bounded_together)
 }
 END_TEST
 
+static const char *problem_of_depth(size_t depth)
+{
+    redisReply *reply;
+    const char *problem;
+
+    for (size_t i = 0; i < depth; i++)
+        feed("*1\r\n");
+    feed(":1\r\n");
+    problem = redis_wire_take(&wire, &reply);
+    freeReplyObject(reply);
+    return problem;
+}
+
+START_TEST(arrays_are_not_too_deep)
+{
+    ck_assert_ptr_null(problem_of_depth(REDIS_WIRE_DEPTH_MAX));
+    ck_assert_ptr_nonnull(problem_of_depth(REDIS_WIRE_DEPTH_MAX + 1));
+}
+END_TEST
+
 UNIT_MAIN_WITH("redis_wire", setup, teardown, commands_are_sent_as_redis_reads_them,
                what_is_sent_is_wiped, what_is_not_sent_any_more_is_wiped,
-               a_peer_that_is_gone_is_a_problem_and_no_signal, arrays_are_bounded_together)
+               a_peer_that_is_gone_is_a_problem_and_no_signal, arrays_are_bounded_together,
+               arrays_are_not_too_deep)

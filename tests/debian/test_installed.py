@@ -145,7 +145,7 @@ def web_server(name):
     pathlib.Path(OPERATOR).unlink(missing_ok=True)
     shutil.copy(EXAMPLES / f"{name}.conf.example", f"/etc/{name}/{name}.conf")
     # It is started more often here than systemd admits within ten seconds.
-    run("systemctl", "reset-failed", name)
+    subprocess.run(["systemctl", "reset-failed", name], capture_output=True)
     run("systemctl", "restart", name)
     try:
         wait_until(lambda: answer("/api/health")[0] == 200, "the API answers")

@@ -16,7 +16,7 @@ struct request_frame;
 struct response;
 
 /* Whether descriptor 0 is a listening socket, as a FastCGI responder's is. To be called before the
- * others. */
+ * others. From then on malloc(3) overwrites what is freed, but for small pieces. */
 bool fastcgi_begin(void);
 
 /* The pipe, and the room for one body. One for a worker. */

@@ -1,6 +1,5 @@
 #include "startup.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,8 +50,6 @@ void startup_keep_memory_private(void)
 {
     const struct rlimit none = {0, 0};
 
-    /* Libraries free buffers of what came in without wiping them: libfcgi those of its streams. */
-    (void)mallopt(M_PERTURB, 0xff);
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

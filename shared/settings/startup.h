@@ -31,8 +31,7 @@ struct startup_program {
 int startup_main(const struct startup_program *program, int argc, char **argv);
 
 /* Forbids core files and tracers of the same user, which would show every secret that this process
- * has touched, and has malloc(3) overwrite what is freed, but for small pieces. startup_main()
- * calls it before it reads settings. */
+ * has touched. startup_main() calls it before it reads settings. */
 void startup_keep_memory_private(void);
 
 #endif

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -25,6 +24,7 @@ sys.path[:0] = [str(TOP / "contrib"), str(TOP / "tests/standins")]
 import demo  # noqa: E402
 from phone import Phone  # noqa: E402
 from relay import Relay  # noqa: E402
+from steps import set_in, wait_until  # noqa: E402
 
 CONTAINER = TOP / "contrib/container"
 COMPOSE = yaml.safe_load((CONTAINER / "compose.yaml").read_text())
@@ -38,13 +38,6 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def last(word):
     """What the image's own stage has behind it."""
     return re.findall(rf"(?m)^{word} (.*)$", CONTAINERFILE)[-1]
-
-
-def wait_until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.05)
 
 
 def here(text):
@@ -178,12 +171,10 @@ def containers(world):
     place = pathlib.Path("/srv/mostro-push")
     place.mkdir(parents=True)
     containers = Containers(place)
-    settings = pathlib.Path("/usr/share/mostro-push/env.example").read_text()
-    for name, value in (("NOSTR_RELAYS", world[0].url), ("UNIFIEDPUSH_ALLOW_PRIVATE", "true"),
-                        ("SERVER_PRIVATE_KEY_FILE", "keys-fcgi/server.key")):
-        settings, n = re.subn(rf"(?m)^#?{name}=.*$", f"{name}={value}", settings)
-        assert n == 1, name
-    (place / "env").write_text(settings)
+    (place / "env").write_text(set_in(
+        pathlib.Path("/usr/share/mostro-push/env.example").read_text(),
+        {"NOSTR_RELAYS": world[0].url, "UNIFIEDPUSH_ALLOW_PRIVATE": "true",
+         "SERVER_PRIVATE_KEY_FILE": "keys-fcgi/server.key"}))
     for folder in ("keys-fcgi", "keys-listener"):
         (place / folder).mkdir()
     (place / "keys-fcgi/server.key").write_text("1" * 64)

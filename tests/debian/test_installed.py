@@ -27,6 +27,7 @@ import demo  # noqa: E402
 import nostr  # noqa: E402
 from phone import Phone  # noqa: E402
 from relay import Relay  # noqa: E402
+from steps import set_in, wait_until  # noqa: E402
 
 PACKAGE = "/mostro-push.deb"
 ETC = pathlib.Path("/etc/mostro-push")
@@ -51,20 +52,8 @@ def show(unit, name):
     return run("systemctl", "show", "--value", "--property", name, unit).strip()
 
 
-def wait_until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.02)
-
-
 def set_up(**values):
-    """Put into the file as an operator would: in the place of the line that is there for each."""
-    text = ENV.read_text()
-    for name, value in values.items():
-        text, n = re.subn(rf"(?m)^#?{name}=.*$", lambda _: f"{name}={value}", text)
-        assert n == 1, name
-    ENV.write_text(text)
+    ENV.write_text(set_in(ENV.read_text(), values))
 
 
 def answer(path):

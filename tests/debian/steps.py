@@ -1,0 +1,18 @@
+"""What the tests of an installed machine do again and again."""
+import re
+import time
+
+
+def wait_until(condition, what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.02)
+
+
+def set_in(text, values):
+    """A file of settings as an operator edits it: each in the place of the line that is there for it."""
+    for name, value in values.items():
+        text, n = re.subn(rf"(?m)^#?{name}=.*$", lambda _: f"{name}={value}", text)
+        assert n == 1, name
+    return text

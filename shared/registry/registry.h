@@ -25,6 +25,9 @@ struct stats;
 /* Where reading in pages goes on. */
 #define REGISTRY_CURSOR_SIZE 24
 
+/* Of a LISTENER_NAME. */
+#define REGISTRY_NAME_SIZE 65
+
 /* Stands for a time that does not exist. */
 #define REGISTRY_NO_MOMENT INT64_MIN
 

@@ -8,11 +8,11 @@
 #include <stdint.h>
 
 #include "listener_report.h"
+#include "registry.h"
 
 struct redisReply;
 
 #define REGISTRY_WATCHED_MAX  32 /* listeners */
-#define REGISTRY_NAME_SIZE    65 /* of LISTENER_NAME */
 #define REGISTRY_VERSION_SIZE 33
 
 struct registry_watched {

@@ -14,7 +14,6 @@
 #include "registry_wakes.h"
 
 #define REGISTRY_WHY_MAX    16 /* of each of the lists below; more are left out */
-#define REGISTRY_NAME_SIZE  65 /* of a listener */
 #define REGISTRY_TRACES_MAX 8  /* the same as registry.lua's, as are the next two */
 #define REGISTRY_STEPS_MAX  32
 #define REGISTRY_TRACE_NAME 8

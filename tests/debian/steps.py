@@ -11,7 +11,7 @@ def wait_until(condition, what, seconds=20):
 
 
 def set_in(text, values):
-    """The text of a file of settings, edited: each in the place of the line that is there for it."""
+    """The text of a file of settings, with each in the place of the line that is there for it."""
     for name, value in values.items():
         text, n = re.subn(rf"(?m)^#?{name}=.*$", lambda _: f"{name}={value}", text)
         assert n == 1, name

@@ -157,15 +157,19 @@ class Relay(threading.Thread):
         self._path = path
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.ended = 0  # how many connections of the new one's
+        self.ended = False  # the new one has had connections, and was without any since
         self.bytes = 0
         self._open = []
+        self._serving = 0
+        self._lock = threading.Lock()
 
     def run(self):
         try:
             while True:
                 client, address = self._listener.accept()
                 if self._is_ours(address[1]):
+                    with self._lock:
+                        self._serving += 1
                     threading.Thread(target=self._serve, args=(client,), daemon=True).start()
                 else:
                     client.close()
@@ -189,7 +193,10 @@ class Relay(threading.Thread):
                 self._pump({client: server, server: client})
         except OSError:
             pass
-        self.ended += 1
+        # Redis 8.0 copies on a connection of its own, which ends while the new one still loads.
+        with self._lock:
+            self._serving -= 1
+            self.ended |= self._serving == 0
 
     def _pump(self, other):
         while True:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+import secrets
 import shutil
 import signal
 import statistics
@@ -316,6 +317,16 @@ def test_a_keeper_that_is_killed_is_followed_by_the_next(kept):
     wait_until(lambda: kept.pid() not in (None, pid), what="a new Redis")
     assert contents(kept) == digest
     wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="the old one is gone")
+
+
+def test_one_that_loads_slowly_is_waited_for(kept):
+    """Redis 8.0's second connection, which the copy comes on, has long ended by then."""
+    kept.redis.mset({f"data:large:{n}": secrets.token_hex(4096) for n in range(100)})
+    pid, digest = fill(kept)
+    status, output = kept.hand_over(config=kept.write(
+        "slow.conf", "key-load-delay 5000", "loading-process-events-interval-bytes 1024"))
+    assert status == 0, output
+    assert contents(kept) == digest and kept.pid() != pid
 
 
 def test_without_a_keeper_it_says_so(make_stack):

@@ -39,13 +39,15 @@ SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|runtime error): .*")
 
 
 def wait_until(condition, timeout=10, what=None):
-    """Asks until condition() is true and returns what it returned; for what nothing signals."""
+    """Asks until condition() is true and returns what it returned; for what nothing signals. It is
+    asked once after the time is up, too: this process may have stood still for all of it."""
     deadline = time.monotonic() + timeout
     while True:
+        is_last = time.monotonic() > deadline
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if is_last:
             raise TimeoutError(f"in vain for {timeout} s: {what or condition}")
         time.sleep(0.01)
 

@@ -125,16 +125,14 @@ static void report_relays(const struct listener *listener, struct heartbeat *bea
     }
 }
 
-static void report_pushes(const struct listener *listener, struct heartbeat *beat,
+static void report_pushes(const struct dispatcher_status *status, struct heartbeat *beat,
                           struct listener_report *report)
 {
-    struct dispatcher_status status;
-
-    dispatcher_status(listener->dispatcher, &status);
-    beat->in_flight = status.in_flight;
-    beat->backlog = status.backlog;
-    memcpy(report->backends, status.backends, sizeof report->backends);
-    report->hosts_held = status.hosts_held;
+    beat->in_flight = status->in_flight;
+    beat->backlog = status->backlog;
+    beat->held_hosts = status->held_hosts;
+    memcpy(report->backends, status->backends, sizeof report->backends);
+    report->hosts_held = status->hosts_held;
 }
 
 /* The name in Redis is renewed, with what this listener tells of itself. */
@@ -142,15 +140,17 @@ static enum registry_result send_heartbeat(const struct listener *listener, stru
                                            struct lease *lease)
 {
     struct listener_report report = {.relay_count = 0};
+    struct dispatcher_status status;
     enum registry_result result;
     char *text;
 
+    dispatcher_status(listener->dispatcher, &status);
     *beat = (struct heartbeat){.instance = listener->instance, .first = !listener->beaten};
     report_relays(listener, beat, &report);
-    report_pushes(listener, beat, &report);
+    report_pushes(&status, beat, &report);
     beat->report = text = listener_report_write(&report);
     result = registry_heartbeat(listener->registry, beat, lease);
-    beat->report = NULL;
+    beat->report = beat->held_hosts = NULL;
     free(text);
     return result;
 }

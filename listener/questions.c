@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "log/log.h"
+#include "push/unifiedpush.h"
 #include "registry/registry_why.h"
 #include "registry/stats.h"
 #include "settings/command_line.h"
@@ -69,6 +70,14 @@ static int tell_unavailable(struct registry *registry)
 
 /* ---- why ------------------------------------------------------------------------------------- */
 
+/* As the dispatcher would call it. */
+static bool host_of(const struct settings *settings, const char *url, char host[URL_AUTHORITY_SIZE])
+{
+    _Static_assert(PUSH_HOST_MAX == URL_AUTHORITY_SIZE, "both hold any host");
+    return unifiedpush_host(url, &settings->unifiedpush_allowed_hosts,
+                            settings->unifiedpush_allow_private, host);
+}
+
 static int ask_why(struct registry *registry, const struct settings *settings,
                    const struct trade_pubkey *key)
 {
@@ -77,7 +86,7 @@ static int ask_why(struct registry *registry, const struct settings *settings,
 
     if (why == NULL)
         return EXIT_FAILURE;
-    if (registry_why(registry, key, why) == REGISTRY_OK)
+    if (registry_why(registry, key, host_of, why) == REGISTRY_OK)
         why_text_write(stdout, why, settings);
     else
         status = tell_unavailable(registry);

@@ -154,6 +154,45 @@ static void write_waiting(FILE *out, const struct registry_why *why)
             why->inbox);
 }
 
+/* What one listener has seen of the back end that wakes go to; NULL where nothing holds them. */
+static const char *hold_of(const struct registry_why_listener *listener, bool is_endpoint)
+{
+    static const char *const fcm[REPORT_STATE_COUNT] = {
+        [REPORT_NO_ACCESS_TOKEN] = "there is no access token for FCM",
+        [REPORT_DOWN] = "FCM is down (unreachable, or only 5xx)",
+        [REPORT_REFUSED] = "FCM refuses us, for what the listener's log says",
+        [REPORT_LIMITED] = "FCM has lately taken no more (429)",
+    };
+
+    if (!is_endpoint)
+        return listener->has_report ? fcm[listener->backends[STATS_BACKEND_FCM]] : NULL;
+    if (listener->holds_host)
+        return "its distributor is down, or takes nothing for a while";
+    return listener->holds_unnamed ? "so many distributors are down that its own may be" : NULL;
+}
+
+static void write_off(FILE *out, const struct registry_why_listener *listener, bool is_endpoint)
+{
+    size_t backend = is_endpoint ? STATS_BACKEND_UNIFIEDPUSH : STATS_BACKEND_FCM;
+
+    if (listener->has_report && listener->backends[backend] == REPORT_OFF)
+        (void)fprintf(out,
+                      "back end:       off at %s, whose log says why: its wakes are given up\n",
+                      listener->name);
+}
+
+static void write_holds(FILE *out, const struct registry_why *why)
+{
+    for (size_t i = 0; i < why->listener_count && why->is_registered; i++) {
+        const char *hold = hold_of(&why->listeners[i], why->is_endpoint);
+
+        write_off(out, &why->listeners[i], why->is_endpoint);
+        if (hold != NULL)
+            (void)fprintf(out, "held:           %s, as %s sees it: its wakes wait there\n", hold,
+                          why->listeners[i].name);
+    }
+}
+
 static void write_server(FILE *out, const struct registry_why *why, const struct settings *settings)
 {
     if (why->is_paused)
@@ -193,6 +232,7 @@ void why_text_write(FILE *out, const struct registry_why *why, const struct sett
     write_limits(out, why);
     write_events(out, why);
     write_waiting(out, why);
+    write_holds(out, why);
     write_server(out, why, settings);
     write_trace(out, why);
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/bell.h"
@@ -14,7 +15,6 @@
 #include "log/log.h"
 #include "push/push_backend.h"
 #include "push_desk.h"
-#include "registry/registry_listener.h"
 #include "registry/registry_wakes.h"
 #include "registry/stats.h"
 #include "settings/settings.h"
@@ -58,7 +58,10 @@ struct dispatcher {
     atomic_bool held_alone;
     atomic_bool stop;
     atomic_uint in_flight, backlog, hosts_held; /* what it tells of itself, */
-    _Atomic int backends[STATS_BACKEND_COUNT];  /* an enum report_state each */
+    _Atomic int backends[STATS_BACKEND_COUNT];  /* an enum report_state each, */
+    pthread_mutex_t held_lock;
+    char held_hosts[HEARTBEAT_HELD_SIZE]; /* and this, under the lock */
+    uint64_t held_version;
 };
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -304,11 +307,24 @@ static enum report_state state_of(const struct dispatcher *dispatcher, unsigned 
     return dispatcher->pauses.held && state != REPORT_OFF ? REPORT_PAUSED : state;
 }
 
+static void publish_held(struct dispatcher *dispatcher)
+{
+    uint64_t version = push_desk_held_version(dispatcher->desk);
+
+    if (version == dispatcher->held_version)
+        return;
+    dispatcher->held_version = version;
+    (void)pthread_mutex_lock(&dispatcher->held_lock);
+    push_desk_write_held(dispatcher->desk, dispatcher->held_hosts, sizeof dispatcher->held_hosts);
+    (void)pthread_mutex_unlock(&dispatcher->held_lock);
+}
+
 static void publish_status(struct dispatcher *dispatcher, int64_t now_ms)
 {
     for (unsigned i = 0; i < push_backends_count; i++)
         atomic_store(&dispatcher->backends[i], (int)state_of(dispatcher, i, now_ms));
     atomic_store(&dispatcher->hosts_held, (unsigned)push_desk_hosts_held(dispatcher->desk));
+    publish_held(dispatcher);
     atomic_store(&dispatcher->in_flight, push_desk_in_flight(dispatcher->desk));
     atomic_store(&dispatcher->backlog, (unsigned)wake_queue_backlog(dispatcher->queue));
 }
@@ -454,6 +470,7 @@ struct dispatcher *dispatcher_start(const struct settings *settings, struct stat
 
     if (dispatcher == NULL)
         return NULL;
+    (void)pthread_mutex_init(&dispatcher->held_lock, NULL);
     dispatcher->registry_retry_ms = INT64_MIN;
     dispatcher->done_again_ms = INT64_MIN;
     STAILQ_INIT(&dispatcher->dead);
@@ -492,6 +509,9 @@ void dispatcher_status(struct dispatcher *dispatcher, struct dispatcher_status *
     out->hosts_held = atomic_load(&dispatcher->hosts_held);
     for (unsigned i = 0; i < push_backends_count; i++)
         out->backends[i] = (enum report_state)atomic_load(&dispatcher->backends[i]);
+    (void)pthread_mutex_lock(&dispatcher->held_lock);
+    memcpy(out->held_hosts, dispatcher->held_hosts, sizeof out->held_hosts);
+    (void)pthread_mutex_unlock(&dispatcher->held_lock);
 }
 
 void dispatcher_stop(struct dispatcher *dispatcher)
@@ -523,6 +543,7 @@ void dispatcher_free(struct dispatcher **dispatcher)
     wake_queue_free(&it->queue);
     free(it->registrations);
     free(it->sort_due_ms);
+    (void)pthread_mutex_destroy(&it->held_lock);
     free(it);
     *dispatcher = NULL;
 }

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 
 #include "registry/listener_report.h"
+#include "registry/registry_listener.h"
 
 struct dispatcher;
-struct lease;
 struct settings;
 struct stats;
 
@@ -20,7 +20,8 @@ struct dispatcher_status {
     unsigned in_flight; /* pushes */
     unsigned backlog;   /* wakes held, including those in flight */
     enum report_state backends[STATS_BACKEND_COUNT];
-    unsigned hosts_held; /* that are down or held */
+    unsigned hosts_held;                  /* that are down or held */
+    char held_hosts[HEARTBEAT_HELD_SIZE]; /* their names: see hosts_write_held() */
 };
 
 /* Both arguments must outlive the dispatcher. NULL, with an error logged, where it cannot be

@@ -33,8 +33,9 @@ struct host {
     unsigned allowed; /* at once, since it was held: 1, doubling; 0: all */
     unsigned holds;   /* in a row */
     bool is_located;
-    bool is_counted;   /* among those that are down, or held */
-    int64_t called_ms; /* the last */
+    bool is_listed;         /* among those that are down, or held */
+    TAILQ_ENTRY(host) down; /* while it is */
+    int64_t called_ms;      /* the last */
     int64_t held_until_ms;
     int64_t proven_until_ms; /* INT64_MIN: it is not */
     int64_t used_ms;
@@ -49,8 +50,10 @@ struct hosts {
     struct due_heap plans; /* has room for all of them */
     struct slots *slots;
     struct weights *waits, *kept;
-    struct expiring_set *held; /* endpoints */
-    size_t held_count;         /* hosts, down or held */
+    struct expiring_set *held;        /* endpoints */
+    TAILQ_HEAD(host_list, host) down; /* hosts, down or held */
+    size_t down_count;
+    uint64_t down_version;
     size_t waiting_most, waiting_each;
     random_up_to_fn *random;
 };
@@ -64,6 +67,7 @@ struct hosts *hosts_new(const struct hosts_limits *limits, random_up_to_fn *rand
     hosts->waiting_most = limits->waiting;
     hosts->waiting_each = limits->waiting_each;
     hosts->random = random;
+    TAILQ_INIT(&hosts->down);
     hosts->table = hash_table_new();
     hosts->slots = slots_new(limits->slots, HOSTS_SLOTS_MAX);
     hosts->waits = weights_new();
@@ -75,16 +79,22 @@ struct hosts *hosts_new(const struct hosts_limits *limits, random_up_to_fn *rand
     return hosts;
 }
 
-static void count_held(struct hosts *hosts, struct host *host, bool is_held)
+static void list_held(struct hosts *hosts, struct host *host, bool is_held)
 {
-    hosts->held_count += is_held;
-    hosts->held_count -= host->is_counted;
-    host->is_counted = is_held;
+    if (is_held == host->is_listed)
+        return;
+    if (is_held)
+        TAILQ_INSERT_TAIL(&hosts->down, host, down);
+    else
+        TAILQ_REMOVE(&hosts->down, host, down);
+    hosts->down_count += is_held ? 1 : (size_t)-1;
+    hosts->down_version++;
+    host->is_listed = is_held;
 }
 
 static void forget(struct hosts *hosts, struct host *host)
 {
-    count_held(hosts, host, false);
+    list_held(hosts, host, false);
     due_heap_remove(&hosts->plans, &host->plan);
     while (host->party.taken > 0)
         slots_give(hosts->slots, &host->party);
@@ -272,7 +282,7 @@ static void plan(struct hosts *hosts, struct host *host, int64_t now_ms)
     char group[GROUP_SIZE];
 
     ask(hosts, host, now_ms);
-    count_held(hosts, host, is_held(host, now_ms) || push_health_is_down(&host->health));
+    list_held(hosts, host, is_held(host, now_ms) || push_health_is_down(&host->health));
     write_group(group, host);
     due_heap_remove(&hosts->plans, &host->plan);
     if (!weights_set(hosts->kept, &host->kept, group, idle) || (idle && next_ms <= now_ms)) {
@@ -522,7 +532,29 @@ int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved
 
 size_t hosts_held(const struct hosts *hosts)
 {
-    return hosts->held_count;
+    return hosts->down_count;
+}
+
+size_t hosts_write_held(const struct hosts *hosts, char *out, size_t size)
+{
+    const struct host *host;
+    size_t used = 0;
+
+    TAILQ_FOREACH(host, &hosts->down, down)
+    {
+        size_t len = strlen(host->name);
+
+        if (used + len + sizeof " " HOSTS_HELD_MORE > size)
+            return used + (size_t)snprintf(out + used, size - used, HOSTS_HELD_MORE);
+        used += (size_t)snprintf(out + used, size - used, "%s ", host->name);
+    }
+    out[used] = '\0';
+    return used;
+}
+
+uint64_t hosts_held_version(const struct hosts *hosts)
+{
+    return hosts->down_version;
 }
 
 /* ---- Endpoints ------------------------------------------------------------------------------- */

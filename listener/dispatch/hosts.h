@@ -104,6 +104,14 @@ int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved
 /* How many hosts are down, or held. */
 size_t hosts_held(const struct hosts *hosts);
 
+/* Writes their names, a blank behind each, those first that have been so for longest; and, where
+ * not all have room, HOSTS_HELD_MORE. Returns the length. */
+#define HOSTS_HELD_MORE "..."
+size_t hosts_write_held(const struct hosts *hosts, char *out, size_t size);
+
+/* Differs from what it was where that text may have changed. */
+uint64_t hosts_held_version(const struct hosts *hosts);
+
 /* ---- Endpoints ------------------------------------------------------------------------------- */
 
 /* Out of memory, all endpoints count as one: no worse than a shared hold-back. */

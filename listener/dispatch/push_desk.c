@@ -248,6 +248,25 @@ size_t push_desk_hosts_held(const struct push_desk *desk)
     return n;
 }
 
+void push_desk_write_held(const struct push_desk *desk, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (unsigned i = 1; i <= desk->count; i++)
+        if (desk->lanes[i].hosts != NULL)
+            used += hosts_write_held(desk->lanes[i].hosts, out + used, size - used);
+}
+
+uint64_t push_desk_held_version(const struct push_desk *desk)
+{
+    uint64_t version = 0;
+
+    for (unsigned i = 1; i <= desk->count; i++)
+        version += desk->lanes[i].hosts != NULL ? hosts_held_version(desk->lanes[i].hosts) : 0;
+    return version;
+}
+
 unsigned push_desk_in_flight(const struct push_desk *desk)
 {
     unsigned n = 0;

@@ -59,6 +59,10 @@ enum report_state push_desk_state(const struct push_desk *desk, unsigned lane, i
 /* How many hosts that strangers have chosen are down, or held. */
 size_t push_desk_hosts_held(const struct push_desk *desk);
 
+/* Their names, as hosts_write_held() and hosts_held_version() have them. */
+void push_desk_write_held(const struct push_desk *desk, char *out, size_t size);
+uint64_t push_desk_held_version(const struct push_desk *desk);
+
 unsigned push_desk_in_flight(const struct push_desk *desk);
 
 /* Warns, once in ten seconds, of a lane that has had no slot for ten seconds though others wait. To

@@ -1240,8 +1240,9 @@ local function told_registration(prefix, pubkey)
   local key = token_key(prefix, pubkey)
   local found = redis.call('HMGET', key, 'platform', 'token', 'device_id', 'p256dh', 'registered_at')
   if not found[1] then return {} end
-  return { found[1], token_of(prefix, found[2], found[3]) and 1 or 0, found[3] and 1 or 0,
-           found[4] and 1 or 0, tonumber(found[5]) or 0, redis.call('PEXPIRETIME', key) }
+  local token = token_of(prefix, found[2], found[3])
+  return { found[1], token and 1 or 0, found[3] and 1 or 0, found[4] and 1 or 0,
+           tonumber(found[5]) or 0, redis.call('PEXPIRETIME', key), found[3] and token or '' }
 end
 
 local function told_limits(prefix, now, pubkey, interval, burst)
@@ -1273,11 +1274,13 @@ local function told_listeners(prefix)
   local listeners = {}
   for _, name in ipairs(redis.call('ZRANGE', listeners_key(prefix), 0, -1)) do
     local found = redis.call('HMGET', listener_key(prefix, name), 'relays_connected',
-                             'relays_configured')
-    if found[1] and #listeners < 3 * SHOWN_MAX then
+                             'relays_configured', 'report', 'held_hosts')
+    if found[1] and #listeners < 5 * SHOWN_MAX then
       listeners[#listeners + 1] = name
       listeners[#listeners + 1] = tonumber(found[1])
       listeners[#listeners + 1] = tonumber(found[2])
+      listeners[#listeners + 1] = found[3] or ''
+      listeners[#listeners + 1] = found[4] or ''
     end
   end
   return listeners
@@ -1291,10 +1294,11 @@ local function told_trace(prefix, pubkey, now_ms)
 end
 
 -- why(prefix; pubkey, interval, burst): now in ms; { platform, 1 if it has a token, 1 if that is an
--- endpoint, 1 if it has keys, since s, until ms } or {}; ms until it is within its limit, until a wake
--- may be visible, until its deferred one is due, how many events have woken it and when the last, in ms;
--- wakes that wait; { length of the inbox, 1 while an operator holds pushing, data lost at and how
--- many }; listeners and of each the relays connected, of all; { name of its trace, until ms, steps }
+-- endpoint, 1 if it has keys, since s, until ms, the endpoint } or {}; ms until it is within its limit,
+-- until a wake may be visible, until its deferred one is due, how many events have woken it and when the
+-- last, in ms; wakes that wait; { length of the inbox, 1 while an operator holds pushing, data lost at
+-- and how many }; listeners and of each the relays connected, of all, its report, and the hosts that it
+-- holds; { name of its trace, until ms, steps }
 local function do_why(keys, args)
   local pubkey, interval, burst = unpack(args)
   local prefix, now = keys[1], now_us()

@@ -24,6 +24,8 @@ enum registry_result registry_heartbeat(struct registry *registry, const struct 
     registry_add_pair(command, "last_event", beat->last_event_s);
     registry_add(command, "report");
     registry_add(command, beat->report != NULL ? beat->report : "");
+    registry_add(command, "held_hosts");
+    registry_add(command, beat->held_hosts != NULL ? beat->held_hosts : "");
     result = registry_send(registry, &reply);
     if (result == REGISTRY_OK)
         result = registry_read_numbers(reply, held, 2);

@@ -16,6 +16,8 @@ struct lease {
     bool alone;       /* no process that held the name before is still finishing its pushes */
 };
 
+#define HEARTBEAT_HELD_SIZE 4096
+
 struct heartbeat {
     const char *instance; /* random, of this process */
     bool first;           /* this process takes the name, even from another */
@@ -26,6 +28,8 @@ struct heartbeat {
     unsigned backlog;               /* wakes held in this process */
     int64_t last_event_s;           /* Unix seconds; 0: none yet */
     const char *report;             /* listener_report_write()'s; NULL: none could be made */
+    const char *held_hosts;         /* of UnifiedPush, down or held: `host:port `..., "..." behind
+                                       them where there are more; for registry_why() */
 };
 
 /* Renews the heartbeat, listener:<LISTENER_NAME>. REGISTRY_NOT_FOUND: another process has taken the

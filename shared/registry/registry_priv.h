@@ -8,6 +8,7 @@
 #include "device/trade_pubkey.h"
 #include "redis/redis.h"
 #include "registry.h"
+#include "registry_why.h"
 #include "settings/settings.h"
 #include "stats.h"
 
@@ -129,9 +130,8 @@ void registry_wipe_strings(redisReply *array);
 enum registry_result registry_read_numbers(redisReply *reply, uint64_t *numbers, size_t n);
 
 /* The answers of `why` and of `traced`. False: they are not registry.lua's. */
-struct registry_why;
-struct registry_traced;
-bool registry_why_read(const redisReply *reply, struct registry_why *why);
+bool registry_why_read(const redisReply *reply, const struct settings *settings,
+                       registry_host_fn *host_of, struct registry_why *why);
 bool registry_traced_read(const redisReply *reply, struct registry_traced *traced, size_t *count);
 
 /* ---- A worker's calls (registry_pipeline.h) ----------------------------------------------------

@@ -48,11 +48,19 @@ static void copy_printable(char *out, size_t size, const char *text, size_t len)
     out[used] = '\0';
 }
 
-static bool text_at(const redisReply *array, size_t place, char *out, size_t size)
+/* NULL where it is no string. */
+static const redisReply *string_at(const redisReply *array, size_t place)
 {
     const redisReply *text = place < array->elements ? array->element[place] : NULL;
 
-    if (text == NULL || text->type != REDIS_REPLY_STRING)
+    return text != NULL && text->type == REDIS_REPLY_STRING ? text : NULL;
+}
+
+static bool text_at(const redisReply *array, size_t place, char *out, size_t size)
+{
+    const redisReply *text = string_at(array, place);
+
+    if (text == NULL)
         return false;
     copy_printable(out, size, text->str, text->len);
     return true;
@@ -102,11 +110,11 @@ static bool read_wakes(const redisReply *array, struct registry_why *why)
         return false;
     for (size_t i = 0; i < array->elements && why->wake_count < REGISTRY_WHY_MAX; i += 4) {
         struct registry_why_wake *wake = &why->wakes[why->wake_count++];
-        const redisReply *via = i + 2 < array->elements ? array->element[i + 2] : NULL;
+        const redisReply *via = string_at(array, i + 2);
         int64_t is_alive;
 
         if (!text_at(array, i, wake->listener, sizeof wake->listener) ||
-            !number_at(array, i + 1, &is_alive) || via == NULL || via->type != REDIS_REPLY_STRING ||
+            !number_at(array, i + 1, &is_alive) || via == NULL ||
             !wake_via_parse(&wake->via, via->str, via->len) ||
             !number_at(array, i + 3, &wake->due_ms))
             return false;
@@ -128,20 +136,70 @@ static bool read_state(const redisReply *array, struct registry_why *why)
     return true;
 }
 
-static bool read_listeners(const redisReply *array, struct registry_why *why)
+/* ---- Listeners ------------------------------------------------------------------------------- */
+
+/* "" where nothing is registered, or no endpoint. */
+static bool find_host(const redisReply *registration, const struct settings *settings,
+                      registry_host_fn *host_of, char host[URL_AUTHORITY_SIZE])
+{
+    const redisReply *endpoint;
+
+    host[0] = '\0';
+    if (registration == NULL || registration->elements == 0)
+        return registration != NULL;
+    endpoint = string_at(registration, 6);
+    if (endpoint != NULL && !host_of(settings, endpoint->str, host))
+        host[0] = '\0';
+    return endpoint != NULL;
+}
+
+/* An older listener's is empty. */
+static void read_report(const redisReply *text, struct registry_why_listener *listener)
+{
+    struct listener_report report;
+
+    if (!listener_report_read(&report, text->str, text->len))
+        return;
+    listener->has_report = true;
+    memcpy(listener->backends, report.backends, sizeof listener->backends);
+}
+
+static bool is_among(const char *name, const char *names, size_t len)
+{
+    size_t name_len = strlen(name);
+    const char *end = names + len, *blank;
+
+    for (; name_len > 0 && (blank = memchr(names, ' ', (size_t)(end - names))) != NULL;
+         names = blank + 1)
+        if ((size_t)(blank - names) == name_len && memcmp(names, name, name_len) == 0)
+            return true;
+    return false;
+}
+
+static bool read_listener(const redisReply *array, size_t i, const char *host,
+                          struct registry_why_listener *listener)
+{
+    const redisReply *report = string_at(array, i + 3), *held = string_at(array, i + 4);
+    int64_t relays[2];
+
+    if (!text_at(array, i, listener->name, sizeof listener->name) ||
+        !numbers_at(array, i + 1, relays, 2) || report == NULL || held == NULL)
+        return false;
+    listener->relays_connected = (unsigned)relays[0];
+    listener->relays_configured = (unsigned)relays[1];
+    read_report(report, listener);
+    listener->holds_host = is_among(host, held->str, held->len);
+    listener->holds_unnamed = held->len > 0 && held->str[held->len - 1] == '.';
+    return true;
+}
+
+static bool read_listeners(const redisReply *array, const char *host, struct registry_why *why)
 {
     if (array == NULL)
         return false;
-    for (size_t i = 0; i < array->elements && why->listener_count < REGISTRY_WHY_MAX; i += 3) {
-        struct registry_why_listener *listener = &why->listeners[why->listener_count++];
-        int64_t relays[2];
-
-        if (!text_at(array, i, listener->name, sizeof listener->name) ||
-            !numbers_at(array, i + 1, relays, 2))
+    for (size_t i = 0; i < array->elements && why->listener_count < REGISTRY_WHY_MAX; i += 5)
+        if (!read_listener(array, i, host, &why->listeners[why->listener_count++]))
             return false;
-        listener->relays_connected = (unsigned)relays[0];
-        listener->relays_configured = (unsigned)relays[1];
-    }
     return true;
 }
 
@@ -174,21 +232,28 @@ static bool read_trace(const redisReply *array, struct registry_why *why)
     return true;
 }
 
-bool registry_why_read(const redisReply *reply, struct registry_why *why)
+bool registry_why_read(const redisReply *reply, const struct settings *settings,
+                       registry_host_fn *host_of, struct registry_why *why)
 {
+    const redisReply *registration = array_at(reply, 1, 0);
+    char host[URL_AUTHORITY_SIZE];
+
     return reply->type == REDIS_REPLY_ARRAY && number_at(reply, 0, &why->now_ms) &&
-           read_registration(array_at(reply, 1, 0), why) &&
+           read_registration(registration, why) &&
+           find_host(registration, settings, host_of, host) &&
            read_limits(array_at(reply, 2, 5), why) && read_wakes(array_at(reply, 3, 0), why) &&
-           read_state(array_at(reply, 4, 4), why) && read_listeners(array_at(reply, 5, 0), why) &&
+           read_state(array_at(reply, 4, 4), why) &&
+           read_listeners(array_at(reply, 5, 0), host, why) &&
            read_trace(array_at(reply, 6, 2), why);
 }
 
 enum registry_result registry_why(struct registry *registry, const struct trade_pubkey *key,
-                                  struct registry_why *why)
+                                  registry_host_fn *host_of, struct registry_why *why)
 {
     struct registry_command *command = &registry->command;
     redisReply *reply;
     enum registry_result result;
+    bool is_read;
 
     *why = (struct registry_why){0};
     REGISTRY_BEGIN(registry, "why");
@@ -197,7 +262,10 @@ enum registry_result registry_why(struct registry *registry, const struct trade_
     result = registry_send(registry, &reply);
     if (result != REGISTRY_OK)
         return result;
-    if (!registry_why_read(reply, why))
+    is_read = registry_why_read(reply, registry->settings, host_of, why);
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 1)
+        registry_wipe_strings(reply->element[1]);
+    if (!is_read)
         return registry_unexpected_reply(reply);
     freeReplyObject(reply);
     return REGISTRY_OK;

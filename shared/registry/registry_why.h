@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/url.h"
 #include "device/trade_pubkey.h"
+#include "listener_report.h"
 #include "registration.h"
 #include "registry.h"
 #include "registry_wakes.h"
@@ -29,6 +31,10 @@ struct registry_why_wake {
 struct registry_why_listener {
     char name[REGISTRY_NAME_SIZE];
     unsigned relays_connected, relays_configured;
+    bool has_report; /* then: */
+    enum report_state backends[STATS_BACKEND_COUNT];
+    bool holds_host;    /* the endpoint's: it is down, or takes nothing for a while */
+    bool holds_unnamed; /* more hosts than it names, that one perhaps among them */
 };
 
 struct registry_step {
@@ -64,9 +70,13 @@ struct registry_why {
     size_t step_count;
 };
 
+/* Writes the name that listeners have for the host of an endpoint. False: there is none. */
+typedef bool registry_host_fn(const struct settings *settings, const char *url,
+                              char host[URL_AUTHORITY_SIZE]);
+
 /* Reads all that. */
 enum registry_result registry_why(struct registry *registry, const struct trade_pubkey *key,
-                                  struct registry_why *why);
+                                  registry_host_fn *host_of, struct registry_why *why);
 
 /* Has the listeners trace a pubkey for so long, by this name (REGISTRY_TRACE_NAME characters) or,
  * where it is traced already, by the one that it has: `name` is set to that. 0 ms ends its trace.

@@ -15,8 +15,8 @@
     B(X, FCM, fcm)           \
     B(X, UNIFIEDPUSH, unifiedpush)
 
-#define STATS_COUNT_ONE(X, NAME, name) +1
-enum { STATS_BACKEND_COUNT = 0 STATS_BACKENDS(STATS_COUNT_ONE, ) };
+#define STATS_BACKEND_PLACE(X, NAME, name) STATS_BACKEND_##NAME,
+enum { STATS_BACKENDS(STATS_BACKEND_PLACE, ) STATS_BACKEND_COUNT };
 
 /* X(COUNTER, field, family, labels) */
 #define STATS_EVENTS(X)                                                                          \

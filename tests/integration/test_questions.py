@@ -75,6 +75,24 @@ def test_why_a_phone_is_not_woken(stack, relay, phone, pubkey):
     assert "token-of-fcm" not in answer
 
 
+def test_a_distributor_that_is_held_is_told_of(stack, phone, pubkey):
+    """Its name is not: it is an endpoint's."""
+    endpoint, other = phone.endpoint(), nostr.new_pubkey()
+    phone.answer(endpoint, [429])
+    stack.register(pubkey, endpoint)
+    stack.register(other, "https://up.example.com/AbCd")
+    assert "held: " not in why(stack, pubkey)
+    assert stack.notify(pubkey).status == 202
+    phone.next_push()
+    told = ("held:           its distributor is down, or takes nothing for a while, as listener-1 "
+            "sees it: its wakes wait there\n")
+    wait_until(lambda: told in why(stack, pubkey))
+    assert "127.0.0.1" not in why(stack, pubkey)
+    assert "held: " not in why(stack, other)
+    wait_until(lambda: "held: " not in why(stack, pubkey), 20, what="it takes more")
+    phone.next_push()
+
+
 def test_why_asks_for_a_pubkey_and_a_redis(stack):
     assert "expected 64 hex characters" in ask(stack, "--why", "ab", status=2)
     assert "expected 64 hex characters" in ask(stack, "--why", "-", stdin="", status=2)

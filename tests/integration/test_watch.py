@@ -1,5 +1,6 @@
 """What an operator watches: the metrics of relays, back ends, waiting wakes and latency."""
 import re
+import subprocess
 
 import pytest
 
@@ -7,7 +8,7 @@ import google as fcm
 import nostr
 from phone import Answer
 from relay import Relay
-from stack import preloaded, wait_until
+from stack import LISTENER, preloaded, wait_until
 
 SERIES = re.compile(r'(mostro_[a-z_]+)(?:\{((?:[a-z]+="[^"]*",?)*)\})? (\S+)')
 
@@ -80,7 +81,7 @@ def test_relays_one_by_one(make_stack, version):
         assert metrics(stack)[of_relay("refused", second, 14)] == 0
 
 
-def test_why_fcm_does_not_push(with_google, google, pubkey):
+def test_why_fcm_does_not_push(with_google, google):
     stack = with_google
     wait_until(lambda: backend_states(stack, "fcm") == ["up"], what="FCM is up")
     assert backend_states(stack, "unifiedpush") == ["up"]
@@ -90,6 +91,10 @@ def test_why_fcm_does_not_push(with_google, google, pubkey):
         stack.register(each, f"token-{n}")
         stack.notify(each)
     wait_until(lambda: backend_states(stack, "fcm") == ["refused"], what="FCM refuses us")
+    why = subprocess.run([LISTENER, "--why", pubkeys[0]], capture_output=True, text=True,
+                         check=True, env={**stack.settings, "NOSTR_RELAYS": "wss://a.example"})
+    assert "held:           FCM refuses us, for what the listener's log says, as listener-1" in (
+        why.stdout)
     stack.redis.set("mostro:paused", "1")
     wait_until(lambda: backend_states(stack, "fcm") == ["paused"], what="pushing is held")
     assert metrics(stack)["mostro_paused"] == 1

@@ -120,7 +120,8 @@ START_TEST(what_concerns_all_is_told)
     ck_assert(says("listeners:      none has a heartbeat"));
     why.is_paused = true;
     ck_assert(says("redis-cli DEL mostro:paused"));
-    why.listeners[0] = (struct registry_why_listener){"a", 2, 3};
+    why.listeners[0] =
+        (struct registry_why_listener){.name = "a", .relays_connected = 2, .relays_configured = 3};
     why.listener_count = 1;
     ck_assert(says("listeners:      a is connected to 2 of 3 relays\n"));
     ck_assert(!says("none has a heartbeat"));
@@ -147,7 +148,44 @@ START_TEST(events_and_steps_are_told)
 }
 END_TEST
 
+START_TEST(what_holds_its_wakes_is_told_as_each_listener_sees_it)
+{
+    struct registry_why_listener *one = &why.listeners[0], *other = &why.listeners[1];
+
+    why.listener_count = 2;
+    (void)strcpy(one->name, "l1");
+    (void)strcpy(other->name, "l2");
+    one->holds_host = true;
+    ck_assert(!says("held: "));
+    registered(true);
+    ck_assert(says("held:           its distributor is down, or takes nothing for a while, as l1 "
+                   "sees it: its wakes wait there\n"));
+    ck_assert(!says("as l2"));
+    one->holds_host = false;
+    other->holds_unnamed = true;
+    ck_assert(
+        says("held:           so many distributors are down that its own may be, as l2 sees"));
+    ck_assert(!says("as l1"));
+    registered(false);
+    one->backends[STATS_BACKEND_FCM] = other->backends[STATS_BACKEND_FCM] = REPORT_REFUSED;
+    ck_assert(!says("held: "));
+    one->has_report = true;
+    ck_assert(says("held:           FCM refuses us, for what the listener's log says, as l1 sees"));
+    ck_assert(!says("as l2"));
+    one->backends[STATS_BACKEND_FCM] = REPORT_UP;
+    ck_assert(!says("held: "));
+    one->backends[STATS_BACKEND_UNIFIEDPUSH] = REPORT_OFF;
+    ck_assert(!says("back end:"));
+    one->backends[STATS_BACKEND_FCM] = REPORT_OFF;
+    ck_assert(says("back end:       off at l1, whose log says why: its wakes are given up\n"));
+    ck_assert(!says("at l2"));
+    registered(true);
+    one->backends[STATS_BACKEND_FCM] = REPORT_UP;
+    ck_assert(says("back end:       off at l1, whose"));
+}
+END_TEST
+
 UNIT_MAIN_WITH("why_text", set_up, tear_down, who_is_not_registered_is_told_so,
                a_registration_is_told_by_back_end_and_time, limits_are_told,
                what_waits_is_told_with_its_listener, what_concerns_all_is_told,
-               events_and_steps_are_told)
+               events_and_steps_are_told, what_holds_its_wakes_is_told_as_each_listener_sees_it)

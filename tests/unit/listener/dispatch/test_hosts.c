@@ -571,6 +571,36 @@ START_TEST(those_that_are_down_or_held_are_counted)
 }
 END_TEST
 
+START_TEST(those_that_are_down_or_held_are_named)
+{
+    char text[64];
+    uint64_t version = hosts_held_version(hosts);
+
+    ck_assert_uint_eq(hosts_write_held(hosts, text, sizeof text), 0);
+    ck_assert_str_eq(text, "");
+    prove("b.example:443");
+    ck_assert_uint_eq(hosts_held_version(hosts), version);
+    bring_down(&busy);
+    ck_assert_uint_ne(hosts_held_version(hosts), version);
+    ck_assert_int_eq(enter("b.example:443"), HOSTS_ENTERED);
+    (void)leave("b.example:443", &held_back);
+    ck_assert_uint_eq(hosts_write_held(hosts, text, sizeof text), 28);
+    ck_assert_str_eq(text, "a.example:443 b.example:443 ");
+    /* There is always room to say that there are more. */
+    ck_assert_uint_eq(hosts_write_held(hosts, text, 32), 28);
+    ck_assert_uint_eq(hosts_write_held(hosts, text, 31), 17);
+    ck_assert_str_eq(text, "a.example:443 " HOSTS_HELD_MORE);
+    ck_assert_uint_eq(hosts_write_held(hosts, text, 4), 3);
+    ck_assert_str_eq(text, HOSTS_HELD_MORE);
+    version = hosts_held_version(hosts);
+    now = HOSTS_HOLD_LEAST_MS;
+    (void)run();
+    ck_assert_uint_ne(hosts_held_version(hosts), version);
+    (void)hosts_write_held(hosts, text, sizeof text);
+    ck_assert_str_eq(text, "a.example:443 ");
+}
+END_TEST
+
 /* ---- Broken promises ------------------------------------------------------------------------- */
 
 START_TEST(a_host_that_nobody_is_in_ends_the_process)
@@ -608,6 +638,7 @@ int main(void)
         an_endpoint_is_held_back_alone,
         marks_are_bounded_and_the_oldest_go_first,
         those_that_are_down_or_held_are_counted,
+        those_that_are_down_or_held_are_named,
     };
     Suite *suite = suite_create("hosts");
     TCase *tcase = tcase_create("hosts");

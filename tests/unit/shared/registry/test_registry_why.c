@@ -25,13 +25,25 @@ static redisReply *reply_of(const char *lines)
     return reply;
 }
 
+/* A host is what is behind the last slash. */
+static bool host_of(const struct settings *none, const char *url, char host[URL_AUTHORITY_SIZE])
+{
+    const char *slash = strrchr(url, '/');
+
+    ck_assert_ptr_null(none);
+    if (slash == NULL)
+        return false;
+    (void)snprintf(host, URL_AUTHORITY_SIZE, "%s", slash + 1);
+    return true;
+}
+
 static bool reads(const char *lines, struct registry_why *why)
 {
     redisReply *reply = reply_of(lines);
     bool is_good;
 
     *why = (struct registry_why){0};
-    is_good = registry_why_read(reply, why);
+    is_good = registry_why_read(reply, NULL, host_of, why);
     freeReplyObject(reply);
     return is_good;
 }
@@ -60,11 +72,11 @@ START_TEST(all_that_is_known_is_read)
     struct registry_why why;
 
     ck_assert(reads("*7\n:1000\n"
-                    "*6\n$3\nios\n:1\n:1\n:1\n:7\n:9000\n"
+                    "*7\n$3\nios\n:1\n:1\n:1\n:7\n:9000\n$4\n//up\n"
                     "*5\n:12\n:13\n:14\n:2\n:900\n"
                     "*4\n$1\na\n:1\n$5\nquiet\n:950\n"
                     "*4\n:3\n:1\n:4\n:5\n"
-                    "*3\n$1\na\n:2\n:6\n"
+                    "*5\n$1\na\n:2\n:6\n$27\n{\"backends\":{\"fcm\":\"down\"}}\n$8\nup:1 up \n"
                     "*3\n$8\n0123abcd\n:8000\n$17\n990 a push: a \x1b[m\n",
                     &why));
     ck_assert(why.is_registered && why.has_token && why.is_endpoint && why.is_encrypted);
@@ -85,11 +97,46 @@ START_TEST(all_that_is_known_is_read)
     ck_assert_uint_eq(why.lost_registrations, 5);
     ck_assert_uint_eq(why.listener_count, 1);
     ck_assert_uint_eq(why.listeners[0].relays_configured, 6);
+    ck_assert(why.listeners[0].has_report);
+    ck_assert_int_eq(why.listeners[0].backends[STATS_BACKEND_FCM], REPORT_DOWN);
+    ck_assert(why.listeners[0].holds_host && !why.listeners[0].holds_unnamed);
     ck_assert_str_eq(why.trace, "0123abcd");
     ck_assert_uint_eq(why.step_count, 1);
     ck_assert_int_eq(why.steps[0].at_ms, 990);
     ck_assert_str_eq(why.steps[0].listener, "a");
     ck_assert_str_eq(why.steps[0].text, "push: a ?[m");
+}
+END_TEST
+
+/* Which hosts a listener says it holds, and whether the endpoint's is among them. */
+START_TEST(a_host_is_found_among_those_held)
+{
+    static const struct {
+        const char *token, *held;
+        bool holds_host, holds_unnamed;
+    } cases[] = {
+        {"//a:1", "a:1 ", true, false},    {"//a:1", "b:1 a:1 c:1 ", true, false},
+        {"//a:1", "", false, false},       {"//a:1", "a:10 aa:1 :1 ", false, false},
+        {"//a:1", "a:1", false, false},    {"//a:1", "b:1 ...", false, true},
+        {"//a:1", "a:1 ...", true, true},  {"//", " b:1 ", false, false},
+        {"no host", "b:1 ", false, false}, {"", "b:1 ", false, false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct registry_why why;
+        char text[512];
+
+        (void)snprintf(text, sizeof text,
+                       "*7\n:5\n*7\n$3\nios\n:1\n:1\n:1\n:7\n:9\n$%zu\n%s\n" LIMITS NOTHING STATE
+                       "*5\n$1\na\n:1\n:1\n$0\n\n$%zu\n%s\n" NO_STEP,
+                       strlen(cases[i].token), cases[i].token, strlen(cases[i].held),
+                       cases[i].held);
+        ck_assert(reads(text, &why));
+        ck_assert_msg(why.listeners[0].holds_host == cases[i].holds_host &&
+                          why.listeners[0].holds_unnamed == cases[i].holds_unnamed,
+                      "case %zu", i);
+        ck_assert(!why.listeners[0].has_report);
+    }
 }
 END_TEST
 
@@ -106,7 +153,10 @@ START_TEST(what_is_no_answer_is_refused)
         "*7\n:5\n" NOBODY LIMITS "*3\n$1\na\n:1\n$5\nquiet\n" STATE NO_ONE NO_STEP,
         "*7\n:5\n" NOBODY LIMITS "*4\n$1\na\n:1\n$5\nnoisy\n:1\n" STATE NO_ONE NO_STEP,
         "*7\n:5\n" NOBODY LIMITS NOTHING "*1\n:0\n" NO_ONE NO_STEP,
+        "*7\n:5\n*6\n$3\nios\n:1\n:1\n:1\n:7\n:9\n" LIMITS NOTHING STATE NO_ONE NO_STEP,
         "*7\n:5\n" NOBODY LIMITS NOTHING STATE "*2\n$1\na\n:1\n" NO_STEP,
+        "*7\n:5\n" NOBODY LIMITS NOTHING STATE "*4\n$1\na\n:1\n:1\n$0\n\n" NO_STEP,
+        "*7\n:5\n" NOBODY LIMITS NOTHING STATE "*5\n$1\na\n:1\n:1\n$0\n\n:1\n" NO_STEP,
         "*7\n:5\n" NOBODY LIMITS NOTHING STATE NO_ONE "*1\n$0\n\n",
         "*7\n:5\n" NOBODY LIMITS NOTHING STATE NO_ONE "*3\n$0\n\n:0\n$3\n990\n",
         "*7\n:5\n" NOBODY LIMITS NOTHING STATE NO_ONE "*3\n$0\n\n:0\n:990\n",
@@ -126,9 +176,9 @@ START_TEST(lists_end_where_there_is_no_more_room)
 
     for (int i = 0; i < 50; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "$1\na\n:1\n$6\nnotify\n:1\n");
-    used += (size_t)snprintf(text + used, sizeof text - used, STATE "*%d\n", 3 * 50);
+    used += (size_t)snprintf(text + used, sizeof text - used, STATE "*%d\n", 5 * 50);
     for (int i = 0; i < 50; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "$1\na\n:1\n:1\n");
+        used += (size_t)snprintf(text + used, sizeof text - used, "$1\na\n:1\n:1\n$0\n\n$0\n\n");
     used += (size_t)snprintf(text + used, sizeof text - used, "*%d\n$0\n\n:0\n", 2 + 50);
     for (int i = 0; i < 50; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "$5\n1 a b\n");
@@ -171,5 +221,6 @@ START_TEST(traces_are_read_or_refused)
 }
 END_TEST
 
-UNIT_MAIN("registry_why", nobody_is_known, all_that_is_known_is_read, what_is_no_answer_is_refused,
+UNIT_MAIN("registry_why", nobody_is_known, all_that_is_known_is_read,
+          a_host_is_found_among_those_held, what_is_no_answer_is_refused,
           lists_end_where_there_is_no_more_room, traces_are_read_or_refused)

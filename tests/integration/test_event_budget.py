@@ -1,5 +1,6 @@
 """A relay that has more events than it may is read no faster, and nothing of it is lost; the others
 do not notice."""
+import statistics
 import time
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import nostr
 from relay import Relay
 from stack import wait_until
-from test_catch_up import cursor, now_ms, wait_until_caught_up
+from test_catch_up import cursor, now_ms, seconds_to_push, wait_until_caught_up
 
 OVER = "has more events than RELAY_EVENTS_PER_SEC: it is read no faster"
 
@@ -49,18 +50,17 @@ def test_a_flood_is_taken_at_the_set_rate(make_stack, authority, flooder, relay,
     began = time.monotonic()
     flooder.deliver(*flood)
     wait_until(lambda: OVER in stack.listener.output())
-    # Another relay's event comes through meanwhile.
-    published = time.monotonic()
-    relay.publish(nostr.gift_wrap(pubkey))
-    phone.next_push()
-    assert time.monotonic() - published < 1
+    # Another relay's events come through meanwhile: what follows is of before the flood's end.
+    assert statistics.median(seconds_to_push(relay, phone, pubkey) for _ in range(3)) < 1
     # And nobody knows how old what is read now is.
     wait_until(lambda: now_ms(stack) - cursor(stack, flooder) > 2000)
     assert stack.stat("events_taken") - before < 1700
-    wait_until(lambda: stack.stat("events_taken") - before >= 1701, 20)
+    wait_until(lambda: stack.stat("events_taken") - before >= 1703, 20)
     assert time.monotonic() - began > 6.5
     check_kept(stack, flooder)
-    assert all(stack.redis.exists(f"mostro:seen:{event['id']}") for event in flood)
+    # Before the flood, too, some were taken that had not been counted by then.
+    seen = [f"mostro:seen:{event['id']}" for event in flood]
+    wait_until(lambda: stack.redis.exists(*seen) == len(seen), what="all of it is taken")
     wait_until_caught_up(stack, flooder)
 
 

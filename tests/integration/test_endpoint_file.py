@@ -49,6 +49,11 @@ def wait_for(stack, *wanted, timeout=5):
 def register_for(stack, pubkey, url, ms):
     """As the responder does it, but to the millisecond: others expire at whole five minutes."""
     stack.redis.fcall(*registering(pubkey, HOUR_MS, url, device_id=device_id(url)))
+    expire(stack, pubkey, url, ms)
+
+
+def expire(stack, pubkey, url, ms):
+    """The registration ends so long from now on."""
     users, expiry = f"mostro:endpoint:{device_id(url)}", int(time.time() * 1000) + ms
     stack.redis.zadd(users, {pubkey: expiry})
     stack.redis.pexpireat(users, int(stack.redis.zrange(users, -1, -1, withscores=True)[0][1]))
@@ -102,7 +107,7 @@ def test_a_registration_is_in_the_file_soon(kept, phone, pubkey):
     wait_for(kept)
     url, began = phone.endpoint(), int(time.time())
     kept.register(pubkey, url)
-    wait_for(kept, url, timeout=2)
+    wait_for(kept, url)
     path = kept.directory / NAME
     (key, value), = read(kept).items()
     assert key == device_id(url)
@@ -139,12 +144,13 @@ def test_it_is_written_only_when_endpoints_change(kept, phone, pubkey):
 def test_writes_are_at_least_a_second_apart(kept, phone):
     path = kept.directory / NAME
     wait_for(kept)
+    before = path.stat().st_mtime
     inodes, end = [], time.monotonic() + 4
     while time.monotonic() < end:
         kept.register(nostr.new_pubkey(), phone.endpoint())
         inodes.append(path.stat().st_ino)
     writes = sum(a != b for a, b in zip(inodes, inodes[1:]))
-    assert 2 <= writes <= 4
+    assert 2 <= writes <= time.time() - before
 
 
 def test_many_endpoints(kept, phone):
@@ -228,12 +234,13 @@ def test_a_dead_endpoint(kept, phone, pubkey):
 
 def test_the_last_registration_expires(kept, phone, pubkey):
     short, long = phone.endpoint(), phone.endpoint()
-    register_for(kept, pubkey, short, 3000)
+    register_for(kept, pubkey, short, 60_000)
     register_for(kept, nostr.new_pubkey(), long, 1000)
     register_for(kept, nostr.new_pubkey(), long, 60_000)
-    wait_for(kept, short, long, timeout=2.5)
+    wait_for(kept, short, long)
+    expire(kept, pubkey, short, 500)
     wait_until(lambda: not kept.is_registered(pubkey))
-    wait_for(kept, long, timeout=3)
+    wait_for(kept, long)
 
 
 def test_what_has_expired_is_not_written(stack, phone, pubkey):
@@ -250,13 +257,15 @@ def test_what_has_expired_is_not_written(stack, phone, pubkey):
 
 def test_the_latest_registration_leaves_and_the_other_expires(kept, phone, pubkey):
     """The endpoint lives no longer than the registration that is left."""
-    url = phone.endpoint()
-    register_for(kept, nostr.new_pubkey(), url, 3000)
-    register_for(kept, pubkey, url, 60_000)
-    wait_for(kept, url, timeout=2.5)
+    url, other = phone.endpoint(), nostr.new_pubkey()
+    register_for(kept, other, url, 60_000)
+    register_for(kept, pubkey, url, 120_000)
+    wait_for(kept, url)
     unregister(kept, pubkey)
-    assert kept.redis.exists(f"mostro:endpoint:{device_id(url)}")
-    wait_for(kept, timeout=6)
+    left = kept.redis.pexpiretime(f"mostro:token:{other}")
+    assert kept.redis.pexpiretime(f"mostro:endpoint:{device_id(url)}") == left > 0
+    expire(kept, other, url, 500)
+    wait_for(kept)
 
 
 def test_expired_registrations_of_an_endpoint_do_not_pile_up(stack, phone):
@@ -301,11 +310,11 @@ def test_the_latest_registration_leaves_and_the_other_has_expired(stack, phone, 
 # ---- Redis has lost its data
 
 
-def check_pace(pushes):
-    """At most 50 a second, wherever one begins to count, but for the time that requests take."""
-    arrived = sorted(push.arrived for push in pushes)
-    for i, first in enumerate(arrived):
-        assert sum(first <= each < first + 0.9 for each in arrived[i:]) <= 50
+def check_pace(pushes, since):
+    """None comes sooner than at 50 a second since before the first; but later, and then many at
+    once, where a machine has stood still. A wake may be pushed 20 ms early."""
+    for i, arrived in enumerate(sorted(push.arrived for push in pushes)):
+        assert arrived > since + 0.02 * i - 0.05, i
 
 
 def pushed(phone):
@@ -317,17 +326,17 @@ def test_redis_loses_its_data_while_the_listener_runs(kept, phone):
     for url in known:
         kept.register(nostr.new_pubkey(), url)
     wait_for(kept, *known)
-    before = read(kept)
+    before, since = read(kept), time.time()
     kept.redis.flushall()
     while pushed(phone) != set(known):
         assert read(kept) == before
         phone.next_push()
     kept.wait_until_idle()
     assert len(phone.pushes) == len(known)
-    check_pace(phone.pushes)
+    check_pace(phone.pushes, since)
     for push in phone.pushes:
         assert push.json["type"] == "silent_wake" and len(push.json) == 2
-    assert phone.pushes[-1].arrived - phone.pushes[0].arrived < 4
+    assert phone.pushes[-1].arrived - phone.pushes[0].arrived < 5  # 2.6 s, and half as fast 5.2
     assert read(kept) == before
     assert kept.get("/api/status").body.endswith('"tokens":{"total":0,"android":0,"ios":0}}')
 
@@ -341,10 +350,16 @@ def test_a_flood_delays_no_phone_when_redis_has_lost_its_data(stack, relay, phon
                                             "registered_at": moment}
                            for url, moment in flood.items()})[:-1] + ", " +
         json.dumps({key: value for url in known for key, value in record(url).items()})[1:])
+    looks = [time.time()]
+
+    def are_brought_back():
+        looks.append(time.time())
+        return any("are brought back, and their phones woken" in line for line in lines(stack))
     stack.start_listener(relay)
+    wait_until(are_brought_back, 60)
     phone.next_push(timeout=60)
     wait_until(lambda: pushed(phone) == set(known), 15, "all phones are woken")
-    check_pace(phone.pushes)
+    check_pace(phone.pushes, looks[-2])
     assert phone.pushes[-1].arrived - phone.pushes[0].arrived < 8  # two owners: 4 s
 
 
@@ -713,8 +728,10 @@ def test_off(make_stack, relay, phone, pubkey):
     stack.start_redis()
     stack.start_api()
     stack.start_listener(relay)
-    register_for(stack, pubkey, phone.endpoint(), 1500)
-    wait_until(lambda: stack.redis.exists("mostro:endpoints"))
+    url = phone.endpoint()
+    register_for(stack, pubkey, url, 60_000)
+    assert stack.redis.exists("mostro:endpoints")
+    expire(stack, pubkey, url, 500)
     # Nothing stays in Redis for want of a file.
     wait_until(lambda: not stack.redis.exists("mostro:endpoints"))
     assert not (stack.directory / "data").exists()

@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import socket
+import statistics
 import termios
 import threading
 import time
@@ -54,27 +55,29 @@ def ask(api, method, path, body):
 def check_unavailable(api, pubkey, rounds=3):
     """Often enough that every worker has been asked, both right after a failure and later. What
     waits for Redis is test_patience's."""
+    took = []
     for _ in range(rounds):
         for request in requests_that_need_redis(pubkey):
             if request[1] in ("/api/register", "/api/unregister"):
                 continue
             began = time.monotonic()
             answer = ask(api, *request)
-            assert time.monotonic() - began < 1
+            took.append(time.monotonic() - began)
             assert (answer.status, answer.body) == (503, UNAVAILABLE), request
             assert answer.header("Retry-After") == "1"
             assert (answer.header("X-Request-Id") is not None) == (request[1] == "/api/notify")
             assert answer.header("Content-Type") == "application/json"
         for path in ("/api/health", "/api/info"):
             assert api.get(path).status == 200
+    assert statistics.median(took) < 1, took
 
 
-def wait_until_all_serve(api, timeout):
+def wait_until_all_serve(api):
     """A worker that is still in its hold-off shows itself: each kind of request goes out often
     enough to meet every worker."""
     wait_until(lambda: all(ask(api, *request).status in (200, 202) for _ in range(4)
                            for request in requests_that_need_redis(nostr.new_pubkey())),
-               timeout=timeout)
+               timeout=5)
 
 
 # ---- Redis
@@ -85,7 +88,7 @@ def test_api_while_redis_is_gone(api, pubkey):
     api.redis_server.kill()
     check_unavailable(api, pubkey)
     api.start_redis()
-    wait_until_all_serve(api, timeout=2)
+    wait_until_all_serve(api)
     api.register(pubkey, "token-1")
     assert api.get("/api/status").status == 200
 
@@ -95,7 +98,7 @@ def test_api_started_before_redis(make_stack, pubkey):
     stack.start_api()
     check_unavailable(stack, pubkey, rounds=1)
     stack.start_redis()
-    wait_until(lambda: stack.notify(pubkey).status == 202, timeout=2)
+    wait_until(lambda: stack.notify(pubkey).status == 202, timeout=5)
 
 
 def test_api_while_redis_hangs(api, pubkey):
@@ -106,8 +109,8 @@ def test_api_while_redis_hangs(api, pubkey):
     api.redis_server.send_signal(signal.SIGSTOP)
     check_unavailable(api, pubkey)
     api.redis_server.send_signal(signal.SIGCONT)
-    wait_until(lambda: api.get("/api/status").status == 200, timeout=2)
-    wait_until_all_serve(api, timeout=5)
+    wait_until(lambda: api.get("/api/status").status == 200, timeout=5)
+    wait_until_all_serve(api)
     for _ in range(8):
         one = nostr.new_pubkey()
         status = api.get("/api/status")
@@ -159,7 +162,7 @@ def test_listener_survives_a_restart_of_redis(live, relay, phone, pubkey, device
     live.redis_server.kill()
     live.start_redis()
     live.wait_for_heartbeat()
-    wait_until(lambda: live.notify(nostr.new_pubkey()).status == 202, timeout=2)
+    wait_until(lambda: live.notify(nostr.new_pubkey()).status == 202, timeout=5)
     live.register(pubkey, device)
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
@@ -173,9 +176,9 @@ def test_listener_survives_a_redis_that_hangs(live, relay, phone, pubkey, device
     """Events that come while Redis hangs are a matter of catching up; later ones are not."""
     live.redis_server.send_signal(signal.SIGSTOP)
     relay.publish(nostr.gift_wrap(nostr.new_pubkey()))
-    wait_until(lambda: live.notify(pubkey).status == 503, timeout=2)
+    wait_until(lambda: live.notify(pubkey).status == 503, timeout=5)
     live.redis_server.send_signal(signal.SIGCONT)
-    wait_until(lambda: live.notify(nostr.new_pubkey()).status == 202, timeout=2)
+    wait_until(lambda: live.notify(nostr.new_pubkey()).status == 202, timeout=5)
 
     def wakes():
         relay.publish(nostr.gift_wrap(pubkey))
@@ -194,7 +197,7 @@ def test_listener_started_before_redis(make_stack, relay, phone, pubkey):
     stack.start_redis()
     relay.wait_for_req(2, timeout=20)
     stack.wait_for_heartbeat()
-    wait_until(lambda: stack.notify(nostr.new_pubkey()).status == 202, timeout=2)
+    wait_until(lambda: stack.notify(nostr.new_pubkey()).status == 202, timeout=5)
     stack.register(pubkey, phone.endpoint())
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
@@ -210,7 +213,7 @@ def test_a_redis_that_begins_to_persist(live, relay, pubkey):
         assert (answer.status, answer.body) == (503, UNAVAILABLE)
     assert not live.is_registered(pubkey)
     live.redis.config_set("appendonly", "no")
-    wait_until(lambda: live.notify(pubkey).status == 202, timeout=2)
+    wait_until(lambda: live.notify(pubkey).status == 202, timeout=5)
 
 
 def test_a_persisting_redis_is_taken_where_allowed(make_stack, relay, phone, pubkey):
@@ -688,7 +691,7 @@ def test_workers_whose_keeper_died_make_room_at_once(api):
                 wait_until(lambda: unread(connection) == 0, what="the worker has taken it")
             begun.append(connection)
         os.kill(api.workers.pid, signal.SIGKILL)
-        wait_until(is_free, timeout=2, what="the socket is free")
+        wait_until(is_free, timeout=5, what="the socket is free")  # a request may take 10
         api.start_workers()
         wait_until(lambda: api.get("/api/health").status == 200)
         assert all(os.path.exists(f"/proc/{worker}") for worker in old)

@@ -118,7 +118,8 @@ def check_whole(one, pid, digest):
     assert one.redis.get(HELD) is None
     begun = time.monotonic()
     one.redis.set("written", 1)
-    assert time.monotonic() - begun < 0.3, "its writers are held"
+    # A pause of before the end is over by itself in half a second; the last one takes minutes.
+    assert time.monotonic() - begun < 3, "its writers are held"
     one.redis.delete("written")
     assert one.redis.info("replication")["connected_slaves"] == 0
     assert contents(one) == digest
@@ -345,11 +346,18 @@ def test_a_port_moves_too(make_stack, pubkey):
     with_port.register(pubkey, "token-1")
     status, output = one.hand_over()
     assert status == 0 and "but:" not in output, output
-    wait_until(lambda: with_port.get("/api/status").status == 200, 1)
+    wait_until(lambda: with_port.get("/api/status").status == 200, 5)
     assert '"total":1' in with_port.get("/api/status").body
     with redis.Redis(HOST, port.number) as client:
         assert client.info("server")["process_id"] == one.pid()
     port.close()
+
+
+def command_lines():
+    """Of all processes; other tests' end meanwhile."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield path.read_bytes()
 
 
 def test_with_users_and_a_password(make_stack):
@@ -371,7 +379,7 @@ def test_with_users_and_a_password(make_stack):
     one.slowly(ms=500)
     process = one.begin("--user", "handover", REDISCLI_AUTH=password)
     wait_until(one.new_socket.exists)
-    commands = [path.read_bytes() for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")]
+    commands = list(command_lines())
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0, output
     assert one.pid() != pid and contents(one) == digest

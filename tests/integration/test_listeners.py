@@ -26,8 +26,8 @@ RATE = {"NOTIFY_RATE_PER_PUBKEY_PER_MIN": str(60 // DEFERRAL_S)}
 
 
 @pytest.fixture
-def stack(make_stack):
-    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", **RATE)
+def stack(make_stack, google_settings):
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", **RATE, **google_settings)
     stack.start_redis()
     stack.start_api()
     return stack
@@ -79,17 +79,20 @@ def new_device(stack, phone):
 
 class Waits:
     """A wake of each kind that a listener may hold for long: in flight, to be tried again, and
-    deferred. `gate` lets the one in flight have its answer."""
+    deferred. `gate` lets the one in flight have its answer, for which FCM has ten seconds; a
+    distributor has five."""
 
-    def __init__(self, stack, phone, retry_after=3):
-        self._stack, self._phone = stack, phone
+    def __init__(self, stack, phone, google, retry_after=6):
+        self._stack, self._phone, self._google = stack, phone, google
         self.gate = threading.Event()
-        self.flying, self.retrying, self.deferred = (new_device(stack, phone) for _ in range(3))
+        self.retrying, self.deferred = (new_device(stack, phone) for _ in range(2))
+        self.flying = nostr.new_pubkey(), "fcm-token-1"
+        stack.register(*self.flying)
+        google.hold(self.flying[1], self.gate)
         phone.answer(self.retrying[1], [Answer(503, {"Retry-After": str(retry_after)})])
         stack.notify(self.retrying[0])
         wait_until(lambda: stack.stat("push_retries") >= 1, what="a push has failed")
         self._defer(self.deferred[0])
-        phone.answer(self.flying[1], [Answer(gate=self.gate)])
         stack.notify(self.flying[0])
         wait_until(lambda: self.pushes(self.flying) == 1, what="a push is in flight")
         wait_until(lambda: stack.wakes_queued() == 3, what="these three alone wait")
@@ -102,8 +105,8 @@ class Waits:
         assert self._stack.notify(pubkey).status == 429
 
     def pushes(self, device):
-        return len([push for push in list(self._phone.pushes)
-                    if self._phone.url + push.path == device[1]])
+        return [*(self._phone.url + push.path for push in list(self._phone.pushes)),
+                *(message.token for message in list(self._google.messages))].count(device[1])
 
     def made(self):
         """Pushes to each, of those that waited."""
@@ -138,7 +141,7 @@ def test_an_event_wakes_once(stack, relay, phone):
 def test_a_live_one_keeps_its_wakes(stack, relay, phone, google):
     """Wakes stay their listener's, however long they wait."""
     start(stack, FIRST, relay)
-    waiting = Waits(stack, phone, retry_after=60)
+    waiting = Waits(stack, phone, google, retry_after=60)
     start(stack, SECOND, relay)
     until = time.monotonic() + 2 * TAKEOVER_S + 1
     while time.monotonic() < until:
@@ -170,10 +173,10 @@ def test_a_paused_backend_costs_nobody_its_wakes(make_stack, relay, google_setti
 # ---- One dies
 
 
-def test_a_dead_one_s_wakes_are_taken_over(stack, relay, phone):
+def test_a_dead_one_s_wakes_are_taken_over(stack, relay, phone, google):
     start(stack, FIRST, relay)
     first = stack.listener
-    waiting = Waits(stack, phone, retry_after=200)
+    waiting = Waits(stack, phone, google, retry_after=200)
     start(stack, SECOND, relay)
     first.kill()
     forget_heartbeat(stack, FIRST)
@@ -223,7 +226,7 @@ def test_who_ends_well_is_waited_for_by_nobody(stack, relay, phone):
     assert stack.get("/api/ready").status == 200
     assert stack.listener.stop() == 0
     # A worker asks at most once a second.
-    wait_until(lambda: stack.get("/api/ready").status == 503, timeout=3)
+    wait_until(lambda: stack.get("/api/ready").status == 503, timeout=5)
 
 
 # ---- Consumers that no listener ever was
@@ -320,13 +323,13 @@ def test_no_wake_is_read_before_the_first_heartbeat(stack, relay, phone):
     assert seen[0] == "FCALL"
 
 
-def test_one_that_hung_finds_its_wakes_taken_over(stack, relay, phone):
+def test_one_that_hung_finds_its_wakes_taken_over(stack, relay, phone, google):
     """It pushes only those again that were in flight."""
     first = start(stack, FIRST, relay)
-    waiting = Waits(stack, phone, retry_after=8)  # by then it hangs, on any machine
     many = [new_device(stack, phone) for _ in range(20)]
+    waiting = Waits(stack, phone, google, retry_after=12)  # by then it hangs, on any machine
     for pubkey, endpoint in many:
-        phone.answer(endpoint, [Answer(408, {"Retry-After": "8"})])
+        phone.answer(endpoint, [Answer(408, {"Retry-After": "12"})])
         relay.publish(nostr.gift_wrap(pubkey))
     wait_until(lambda: stack.stat("push_retries") == 1 + len(many))
     second = start(stack, SECOND, relay)
@@ -349,12 +352,12 @@ def test_one_that_hung_finds_its_wakes_taken_over(stack, relay, phone):
     assert [waiting.pushes(device) for device in many] == [2] * len(many)
 
 
-def test_a_lapse_that_nobody_used(stack, relay, phone):
+def test_a_lapse_that_nobody_used(stack, relay, phone, google):
     """It goes on with its own wakes; those in flight are pushed once."""
     start(stack, FIRST, relay)
     # Some seconds after it has connected it reads its own once more, whatever happens.
     wait_until(lambda: held_for(stack, FIRST) > 6)
-    waiting = Waits(stack, phone)
+    waiting = Waits(stack, phone, google)
     since = field(stack, FIRST, "since")
     forget_heartbeat(stack, FIRST)
     wait_until(lambda: field(stack, FIRST, "since") not in (None, since), what="another lease")
@@ -367,10 +370,10 @@ def test_a_lapse_that_nobody_used(stack, relay, phone):
 # ---- Two of one name
 
 
-def test_the_older_of_one_name_stops(stack, relay, phone):
+def test_the_older_of_one_name_stops(stack, relay, phone, google):
     """What it had in flight, or to be done later, is pushed once."""
     older = start(stack, FIRST, relay)
-    waiting = Waits(stack, phone)
+    waiting = Waits(stack, phone, google)
     instance = field(stack, FIRST, "instance")
     newer = start(stack, FIRST, relay)
     wait_until(lambda: field(stack, FIRST, "instance") != instance)
@@ -379,7 +382,7 @@ def test_the_older_of_one_name_stops(stack, relay, phone):
     wait_until(lambda: stack.redis.info("clients")["blocked_clients"] == 1)
     last = new_device(stack, phone)
     stack.notify(last[0])
-    wait_until(lambda: waiting.pushes(last) == 1, timeout=2)
+    wait_until(lambda: waiting.pushes(last) == 1, timeout=5)
     assert older.is_alive()
     waiting.gate.set()
     assert older.wait() not in (0, -signal.SIGKILL)
@@ -423,7 +426,7 @@ def test_one_that_hung_while_it_was_replaced(stack, relay, phone):
     older = start(stack, FIRST, relay)
     many = [new_device(stack, phone) for _ in range(20)]
     for pubkey, endpoint in many:
-        phone.answer(endpoint, [Answer(408, {"Retry-After": "2"})])
+        phone.answer(endpoint, [Answer(408, {"Retry-After": "5"})])  # by then it hangs, too
         relay.publish(nostr.gift_wrap(pubkey))
     wait_until(lambda: stack.stat("push_retries") == len(many))
     with stopped(older):

@@ -101,7 +101,7 @@ def test_a_registration_that_is_refused_unread(make_stack, pubkey):
     stack.start_redis()
     stack.start_api(workers=1)
     client, body = stack.new_client(), {"trade_pubkey": pubkey}
-    wait_until(lambda: stack.post("/api/unregister", body, client=client).status == 429)
+    wait_until(lambda: stack.post("/api/unregister", body, client=client).status == 429, 40)
     assert stack.post("/api/unregister", body, client=client).status == 429
     assert ("register: a request is refused unread: its address is over its limit"
             in stack.workers.output())

@@ -8,6 +8,7 @@ import json
 import pathlib
 import signal
 import socket
+import statistics
 import threading
 import time
 
@@ -76,10 +77,12 @@ def start(stack, relay):
 
 
 def wake(stack, endpoints):
-    """A device for each of these tokens, and a wake for each."""
-    for endpoint in endpoints:
-        one = nostr.new_pubkey()
+    """A device for each of these tokens, and then a wake for each, as soon as can be: a push that
+    is held has its time-out."""
+    devices = {nostr.new_pubkey(): endpoint for endpoint in endpoints}
+    for one, endpoint in devices.items():
         stack.register(one, endpoint)
+    for one in devices:
         stack.notify(one)
 
 
@@ -106,7 +109,8 @@ def test_every_request_names_this_server(make_stack, phone, google, google_setti
 
 # ---- HTTP/2
 
-AT_ONCE = 4      # seconds, no time-out among them
+# Seconds, no time-out of a distributor (5) or of FCM (10) among them.
+AT_ONCE, AT_ONCE_BY_FCM = 4, 8
 IN_FLIGHT = 150  # more than one connection carries
 MESSAGES = 400
 
@@ -194,7 +198,8 @@ def test_what_fcm_answers_is_read_at_once(make_stack, relay, tmp_path, certifica
             TLS_CA_FILE=str(authority.certificate))
         start_http2(stack, certificate, port, google.port, length)
         start(stack, relay)
-        wait_until(lambda: "an access token is at hand" in stack.listener.output(), AT_ONCE)
+        wait_until(lambda: "an access token is at hand" in stack.listener.output(),
+                   AT_ONCE_BY_FCM)
         pubkeys = []
         for size in (0, 400, 900, 1024, 2048, 4096, 8192, 14000):
             refusal = dataclasses.replace(fcm.UNREGISTERED, message="x" * size)
@@ -202,7 +207,7 @@ def test_what_fcm_answers_is_read_at_once(make_stack, relay, tmp_path, certifica
             pubkeys.append(nostr.new_pubkey())
             stack.register(pubkeys[-1], f"fcm-token-{size}")
             stack.notify(pubkeys[-1])
-        wait_until(lambda: not any(map(stack.is_registered, pubkeys)), AT_ONCE)
+        wait_until(lambda: not any(map(stack.is_registered, pubkeys)), AT_ONCE_BY_FCM)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -247,7 +252,7 @@ def test_a_connection_that_has_gone_silent(make_stack, relay, phone, certificate
         phone.next_push(timeout=20)
         assert proxy.accepted == 2
         stack.notify(pubkey)
-        phone.next_push(timeout=2)
+        phone.next_push(timeout=4)  # no time-out of 5 s again
         stack.wait_until_idle()
         wait_until(lambda: stack.stat("wakes_delivered_unifiedpush") == 3)
         assert stack.stat("wakes_given_up_unifiedpush") == 0
@@ -283,7 +288,9 @@ def test_a_hundred_stuck_endpoints_hold_up_nobody(make_stack, relay, google, goo
                 next_one()
                 waits.append(time.monotonic() - sent)
         wait_until(lambda: stack.stat("push_retries") >= 4)
-        assert len(waits) > 10 and max(waits) < 1, sorted(waits)[-5:]
+        # One that waited for a slot would do so for most of a time-out.
+        assert len(waits) > 10 and statistics.median(waits) < 1, sorted(waits)
+        assert max(waits) < 3, sorted(waits)[-5:]
         stack.listener.kill()
 
 
@@ -412,7 +419,9 @@ def test_the_project_of_the_service_account(make_stack, relay, google, google_se
     assert (f"FIREBASE_PROJECT_ID is 'another', but the service account is of '{google.PROJECT}'"
             in stack.listener.output())
     wake(stack, ["fcm-token-2"])
-    wait_until(lambda: google.rejected == ["POST /v1/projects/another/messages:send"])
+    # More than once, as soon as it is probed.
+    wait_until(lambda: google.rejected)
+    assert set(google.rejected) == {"POST /v1/projects/another/messages:send"}
 
 
 def test_a_key_that_is_no_more(make_stack, relay, google, google_settings):
@@ -451,7 +460,7 @@ def test_an_access_token_is_renewed_in_time(short_lived):
             break
     assert len(google.claims) == 4 and len(used) >= 3
     gaps = [later - earlier for earlier, later in zip(google.oauth_asked, google.oauth_asked[1:])]
-    assert all(2.5 < gap < 4.5 for gap in gaps), gaps
+    assert all(2.5 < gap < google.lifetime for gap in gaps), gaps
     assert google.most_oauth == 1
     assert google.rejected == []
 
@@ -461,15 +470,16 @@ def test_a_token_endpoint_that_hangs(short_lived, phone):
     go out once there is another."""
     stack, google = short_lived
     gate = threading.Event()
-    wait_until(lambda: len(google.claims) == 1)
-    began = google.oauth_asked[0]
+    # Its life begins when the listener has it, which is a while after it was asked for.
+    wait_until(lambda: "an access token is at hand" in stack.listener.output())
+    had = time.monotonic()
     google.hold_oauth(gate)
     wait_until(lambda: len(google.oauth_asked) == 2)
     wake(stack, ["fcm-token-1"])
-    google.next_message(timeout=2)
-    wait_until(lambda: time.monotonic() > began + 6.5)
+    google.next_message()
+    wait_until(lambda: time.monotonic() > had + google.lifetime)
     wake(stack, ["fcm-token-2", phone.endpoint()])
-    phone.next_push(timeout=2)
+    phone.next_push(timeout=4)
     assert len(google.messages) == 1
     gate.set()
     assert google.next_message().token == "fcm-token-2"
@@ -501,7 +511,7 @@ def test_sigterm_waits_for_so_long(with_google, google, relay, pubkey):
     began = time.monotonic()
     with_google.listener.send_signal(signal.SIGTERM)
     assert with_google.listener.wait() == 0
-    assert 8 < time.monotonic() - began < 12
+    assert 8 < time.monotonic() - began < 15
     assert with_google.wakes_queued() == 1
     gate.set()
     with_google.start_listener(relay)
@@ -524,8 +534,13 @@ def test_sigkill_with_many_messages_under_way(with_google, google, relay):
     assert {message.token for message in google.messages[before:]} == tokens
 
 
+def dumps_no_core(pid):
+    with open(f"/proc/{pid}/limits", encoding="utf-8") as limits:
+        return any(line.split()[:6] == ["Max", "core", "file", "size", "0", "0"]
+                   for line in limits)
+
+
 def test_no_core_is_dumped(live):
     for pid in (live.listener.pid, *live.workers.children()):
-        with open(f"/proc/{pid}/limits", encoding="utf-8") as limits:
-            assert any(line.split()[:6] == ["Max", "core", "file", "size", "0", "0"]
-                       for line in limits)
+        # The API answers as soon as one of the workers has begun.
+        wait_until(lambda pid=pid: dumps_no_core(pid))

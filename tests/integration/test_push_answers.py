@@ -32,7 +32,8 @@ def in_seconds(seconds):
 # How Retry-After is worded, when the next try comes at the earliest, and at the latest.
 RETRY_AFTER = {
     "seconds": (lambda: "3", 2.9, 6),
-    "date": (lambda: in_seconds(4), 2.9, 7),
+    # Of which the way to the listener takes some, and the fraction.
+    "date": (lambda: in_seconds(6), 2.9, 9),
     "date in the past": (lambda: in_seconds(-3600), 0, 3),
     "garbage": (lambda: "soon", 0, 3),
     "negative": (lambda: "-20", 0, 3),
@@ -76,7 +77,7 @@ def test_fcm_asks_for_another_try_again_and_again(with_google, google, registere
     with_google.notify(registered)
     arrived = [google.next_message(timeout=20).arrived for _ in range(3)]
     with_google.wait_until_idle()
-    assert arrived[1] - arrived[0] < 1.5 and arrived[2] - arrived[1] < 5.5
+    assert arrived[1] - arrived[0] < 3 and arrived[2] - arrived[1] < 8
     assert with_google.is_registered(registered)
     assert with_google.stat("wakes_given_up_fcm") == 0
 
@@ -291,12 +292,12 @@ def test_a_429_holds_back_its_endpoint_alone(live, phone, pubkey, device):
     refused = phone.next_push()
     wait_until(lambda: live.stat("push_retries") == 1)
     live.notify(another_key)
-    for _ in range(5):
-        other, endpoint = nostr.new_pubkey(), phone.endpoint()
+    # At once: one after the other they could take as long as the one that is held back.
+    others = {nostr.new_pubkey(): phone.endpoint() for _ in range(5)}
+    for other, endpoint in others.items():
         live.register(other, endpoint)
         live.notify(other)
-        push = phone.next_push(timeout=2)
-        assert phone.url + push.path == endpoint
+    assert {phone.url + phone.next_push().path for _ in others} == set(others.values())
     for _ in range(2):
         again = phone.next_push()
         assert phone.url + again.path == device
@@ -310,17 +311,17 @@ def told(stack):
 
 
 def test_autopush_is_sent_an_empty_message_for_one_in_the_clear(live, pubkey):
-    """At once; and nothing has failed."""
+    """At once, for it is no try again; and nothing has failed."""
     with Autopush() as autopush:
         live.register(pubkey, autopush.endpoint())
         live.notify(pubkey)
         clear, empty = autopush.next_push(), autopush.next_push()
         assert clear.json["type"] == "silent_wake" and empty.body == b""
-        assert empty.path == clear.path and empty.arrived - clear.arrived < 0.9
+        assert empty.path == clear.path
         assert "Content-Type" not in empty.headers and "Content-Encoding" not in empty.headers
         assert empty.headers["TTL"] == "86400" and empty.headers["Urgency"] == "high"
         wait_until(lambda: live.stat("wakes_delivered_unifiedpush") == 1)
-        assert len(autopush.pushes) == 2
+        assert len(autopush.pushes) == 2 and live.stat("push_retries") == 0
     assert told(live) == []
     assert live.is_registered(pubkey)
 
@@ -385,7 +386,7 @@ def test_a_crowd_at_an_ntfy_is_woken_to_the_last(live, phone, pubkey):
             live.notify(one)
         wait_until(lambda: ntfy.refused > 0)
         live.notify(pubkey)
-        phone.next_push(timeout=2)
+        phone.next_push(timeout=5)  # before the last of the crowd
         live.wait_until_idle(60)
         times = collections.Counter(push.path for push in ntfy.pushes)
         assert len(times) == 100

@@ -80,6 +80,7 @@ def test_nothing_is_pushed_twice_when_nothing_was_lost(stack, relay, phone):
     for pubkey in early:
         relay.publish(nostr.gift_wrap(pubkey))
     wait_until(lambda: len(phone.pushes) == len(early))
+    stack.wait_until_idle()  # Redis knows, too
     stack.redis.set("mostro:paused", "1")
     wait_until(lambda: stack.redis.zcard("mostro:pauses") == 1)
     for pubkey in waiting:

@@ -82,12 +82,13 @@ def test_a_connection_that_is_kept_is_no_way_around_it(stack, start_listener, th
     start_listener()
     stack.notify(first)
     there.next_push()
+    stack.wait_until_idle()  # before its answer the connection is no use to another
     (stack.directory / "moved").touch()
     stack.notify(second)
     there.next_push()
+    stack.wait_until_idle()
     there.stop()  # cuts the connection
     there.start()
-    stack.wait_until_idle()
     other = register(stack, there, "b.moves.example")
     stack.notify(other)
     stack.wait_until_idle()

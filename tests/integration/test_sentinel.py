@@ -142,21 +142,23 @@ def test_two_of_three_sentinels_may_be_gone(make_replicated, relay, phone):
 
 
 def test_a_primary_that_dies(make_replicated, relay, phone):
-    """Within five seconds both programs work with the new one."""
+    """Both programs work with the new one as soon as the Sentinels have agreed on it."""
     stack = replicated(make_replicated)
     start_both(stack, relay)
     check_both_work(stack, relay, phone)
     old = stack.service.primary()
     workers = stack.workers.children()
+    switches = Switches(stack.service)
     with load(stack) as answers:
         died = time.time()
         old.kill()
+        switched = switches.first()
         wait_until(lambda: any(status == 202 and at > died + 1 for status, at in answers))
     back = min(at for status, at in answers if status == 202 and at > died + 0.1)
-    assert back - died < 5, back - died
+    print(f"the Sentinels took {switched - died:.1f} s, the programs {back - switched:.1f} s")
+    assert back - switched < 2.5
     assert {status for status, _ in answers} == {202, 503}
     check_both_work(stack, relay, phone)
-    assert time.time() - died < 10
     assert stack.workers.children() == workers and stack.listener.is_alive()
     for program in (stack.workers, stack.listener):
         assert lines_with(program, " warn: redis: the primary is ")
@@ -222,7 +224,7 @@ def test_redis_own_failover_is_followed_before_the_sentinels_do(make_replicated,
         time.sleep(0.5)
     assert time.time() - began < 6
     assert watched.seen
-    assert {status for status, at in answers if at > time.time() - 0.3} == {202}
+    assert {status for status, _ in answers[-15:]} == {202}
     check_both_work(stack, relay, phone)
     watched.close()
 

@@ -61,11 +61,11 @@ def test_relays_one_by_one(make_stack, version):
     with Relay() as first, Relay() as second:
         stack.start_listener(first, second)
         waits_for(stack, of_relay("connected", first), 1)
-        waits_for(stack, of_relay("subscribed", first, 1059), 1)
+        for kind in (1059, 14):
+            waits_for(stack, of_relay("subscribed", first, kind), 1)
         shown = metrics(stack)
         assert shown[f'mostro_build_info{{version="{version}"}}'] == 1
         assert shown[f'mostro_listener_info{{listener="listener-1",version="{version}"}}'] == 1
-        assert shown[of_relay("subscribed", first, 14)] == 1
         assert shown[of_relay("refused", first, 14)] == 0
         assert of_relay("last_event_age_seconds", first) not in shown
         first.publish(nostr.gift_wrap(nostr.new_pubkey()))
@@ -112,23 +112,23 @@ def test_how_long_wakes_wait(live, relay, phone, device, pubkey):
     stack.redis.set("mostro:paused", "1")
     wait_until(lambda: backend_states(stack, "unifiedpush") == ["paused"], what="it is held")
     relay.publish(nostr.gift_wrap(pubkey))
-    wait_until(lambda: metrics(stack)["mostro_oldest_wake_seconds"] >= 1.2, what="it gets older")
+    wait_until(lambda: metrics(stack)["mostro_oldest_wake_seconds"] >= 2.7, what="it gets older")
     stack.redis.delete("mostro:paused")
     phone.next_push()
     stack.wait_until_idle()
     waits_for(stack, 'mostro_event_to_push_seconds_count{backend="unifiedpush"}', 1)
     shown = metrics(stack)
     assert shown["mostro_oldest_wake_seconds"] == 0
-    assert 1.2 <= shown['mostro_event_to_push_seconds_sum{backend="unifiedpush"}'] < 10
+    assert 2.7 <= shown['mostro_event_to_push_seconds_sum{backend="unifiedpush"}'] < 10
     bucket = 'mostro_event_to_push_seconds_bucket{backend="unifiedpush",le="%s"}'
-    assert [shown[bucket % le] for le in ("1", "10", "+Inf")] == [0, 1, 1]
-    # A notify is none, and an event is soon there.
+    assert [shown[bucket % le] for le in ("2.5", "10", "+Inf")] == [0, 1, 1]
+    # A notify is none, and an event is soon there: before the first was, at least.
     stack.notify(pubkey)
     phone.next_push()
     relay.publish(nostr.gift_wrap(pubkey))
     phone.next_push()
     waits_for(stack, 'mostro_event_to_push_seconds_count{backend="unifiedpush"}', 2)
-    assert metrics(stack)[bucket % "1"] == 1
+    assert metrics(stack)[bucket % "2.5"] == 1
 
 
 def test_the_inbox_without_a_listener(make_stack, pubkey):
@@ -191,8 +191,10 @@ def test_what_the_log_tells(make_stack, tmp_path, phone):
         stack.start_listener(first, second, LATER=str(clock))
         started = re.findall(r" info: startup: (\w+)", stack.listener.output())
         assert started == ["version", "relays", "FCM", "limits", "Redis"]
-        started = re.findall(r" info: startup: (\w+)", stack.workers.output())
-        assert sorted(started) == sorted(["version", "notify", "addresses", "Redis"] * 2)
+        def told():
+            return re.findall(r" info: startup: (\w+)", stack.workers.output())
+        wait_until(lambda: len(told()) >= 8)  # the API answers when one of them has begun
+        assert sorted(told()) == sorted(["version", "notify", "addresses", "Redis"] * 2)
         pubkey = nostr.new_pubkey()
         stack.register(pubkey, phone.endpoint())
         first.publish(nostr.gift_wrap(pubkey))

@@ -334,7 +334,8 @@ def test_a_large_body_is_in_a_file_of_the_folder_for_it_alone(api):
         assert all(name.startswith(f"{bodies}/") for name in wait_until(kept))
         connection.sendall(body[120_000:])
         check(receive(connection), 413, TOO_LARGE)
-    assert list(bodies.iterdir()) == []
+    # Not before the answer has been sent.
+    wait_until(lambda: list(bodies.iterdir()) == [], what="the folder is empty")
 
 
 def test_a_body_of_a_phone_is_in_no_file(api):

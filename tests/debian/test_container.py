@@ -231,5 +231,5 @@ def test_keys_are_for_those_who_need_them(containers):
 
 def test_those_without_a_network_reach_nobody(containers):
     for name in SERVICES:
-        seen = containers.run(name, "curl", "-s", "-m", "2", "http://127.0.0.1:8080/api/health")
+        seen = containers.run(name, "curl", "-s", "-m", "10", "http://127.0.0.1:8080/api/health")
         assert (seen.returncode != 0) == (name in ("redis", "workers")), name

@@ -72,6 +72,13 @@ def registered():
     return json.loads(body)["tokens"]["total"]
 
 
+def name_of(process):
+    try:
+        return pathlib.Path("/proc", process, "comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it has ended
+
+
 class Machine:
     """What one Redis is the store of; `phone` and `relay` are the world outside."""
 
@@ -108,7 +115,7 @@ class Machine:
     def processes(self, unit, name):
         group = pathlib.Path("/sys/fs/cgroup" + show(unit, "ControlGroup"))
         return [process for process in (group / "cgroup.procs").read_text().split()
-                if pathlib.Path("/proc", process, "comm").read_text().strip() == name[:15]]
+                if name_of(process) == name[:15]]
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -270,8 +277,11 @@ def test_the_workers_take_new_settings_but_no_bad_ones(machine):
     with web_server("lighttpd"), Questions() as questions:
         before = machine.processes(WORKERS, "mostro-push-fcgi")
         run("systemctl", "reload", WORKERS)
-        wait_until(lambda: not set(before) & set(machine.processes(WORKERS, "mostro-push-fcgi")),
-                   "new workers")
+
+        def are_new():
+            now = machine.processes(WORKERS, "mostro-push-fcgi")
+            return len(now) == len(before) and not set(before) & set(now)
+        wait_until(are_new, "new workers")
         kept = machine.processes(WORKERS, "mostro-push-fcgi")
         set_up(NOTIFY_RATE_PER_IP_PER_MIN="0")
         try:

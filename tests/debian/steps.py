@@ -4,10 +4,11 @@ import time
 
 
 def wait_until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
+    deadline, is_over = time.monotonic() + seconds, False
     while not condition():
-        assert time.monotonic() < deadline, f"in vain: {what}"
+        assert not is_over, f"in vain: {what}"
         time.sleep(0.02)
+        is_over = time.monotonic() > deadline
 
 
 def set_in(text, values):

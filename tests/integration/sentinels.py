@@ -158,7 +158,11 @@ class DataNode(_Member):
 
     def is_in_sync(self):
         """As a replica; or as the primary of one that is, or of none that there could be."""
-        info = self.client().info("replication")
+        try:
+            info = self.client().info("replication")
+        except redis.RedisError:
+            assert self.is_alive(), self.process.output()
+            return False
         if info["role"] == "slave":
             return info["master_link_status"] == "up"
         return True

@@ -48,7 +48,7 @@ def test_replica_starts_at_once(service):
     replica = service.replicas()[0]
     replica.kill()
     replica.redis_start()
-    starts_as(replica, "slave", 5)
+    starts_as(replica, "slave", 10)
     assert kept(service) == ["1", "1", "1"]
 
 

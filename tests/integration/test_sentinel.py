@@ -125,15 +125,19 @@ def test_two_of_three_sentinels_may_be_gone(make_replicated, relay, phone):
     before = time.monotonic()
     start_both(stack, relay)
     check_both_work(stack, relay, phone)
-    assert time.monotonic() - before < 5
-    # A new connection waits for none of them once they are known to be gone.
-    time.sleep(0.5)
+    took = time.monotonic() - before
+    print(f"{took:.1f} s to start")
+    assert took < 8
+    # A new connection waits for none of them once they are known to be gone. (Soon after the one
+    # before it would wait for its turn, a quarter of a second.)
     took = []
     for _ in range(5):
+        time.sleep(0.5)
         stack.redis.client_kill_filter(_type="normal", user="mostro-push")
         before = time.monotonic()
         wait_until(lambda: works(stack))
         took.append(time.monotonic() - before)
+    print([f"{each:.3f}" for each in took])
     assert sorted(took)[2] < 0.3, took
     third.kill()
     time.sleep(4)  # until that is known

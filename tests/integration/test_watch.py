@@ -191,6 +191,7 @@ def test_what_the_log_tells(make_stack, tmp_path, phone):
         stack.start_listener(first, second, LATER=str(clock))
         started = re.findall(r" info: startup: (\w+)", stack.listener.output())
         assert started == ["version", "relays", "FCM", "limits", "Redis"]
+
         def told():
             return re.findall(r" info: startup: (\w+)", stack.workers.output())
         wait_until(lambda: len(told()) >= 8)  # the API answers when one of them has begun

@@ -747,6 +747,7 @@ def leave_to_another(stack):
 
 def test_of_two_listeners_one_writes(kept, relay, phone, pubkey):
     first, url = kept.listener, phone.endpoint()
+    wait_for(kept)  # it is the first one's, which takes it a little after its heartbeat
     kept.start_listener(relay, LISTENER_NAME="listener-2")
     kept.register(pubkey, url)
     wait_for(kept, url)

@@ -250,6 +250,11 @@ class AccessTokensRevoked(_Mood):
 
 
 class _NoDescriptors(Fault):
+    def may_begin(self):
+        """One that has none to start with may well end."""
+        return not any(outage.end + STARTED_SECONDS > now()
+                       for outage in self.ledger.outages_at(now(), now(), self.scope))
+
     def starve(self, pid):
         self._pid = pid
         self._limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -264,11 +269,6 @@ class _NoDescriptors(Fault):
 
 class ListenerWithoutDescriptors(_NoDescriptors):
     scope, recovery = LISTENER, RECOVERY_BACKOFF
-
-    def may_begin(self):
-        """One that has none to start with may well end."""
-        return not any(outage.end + STARTED_SECONDS > now()
-                       for outage in self.ledger.outages_at(now(), now(), LISTENER))
 
     def do(self):
         self.starve(self.world.program(LISTENER).pid)

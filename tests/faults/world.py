@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE.parent / "integration"), str(STANDINS)]
 from google import Google  # noqa: E402
 from loopback import Port  # noqa: E402
 from sentinels import ReplicatedRedis  # noqa: E402
-from stack import Stack, wait_until  # noqa: E402
+from stack import FCGI, Stack, wait_until  # noqa: E402
 
 PYTHON = "/usr/bin/python3"
 WORKERS = 2
@@ -39,6 +39,13 @@ WAKES_MAX = 2000
 
 def now():
     return time.monotonic()
+
+
+def _name_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it has ended
 
 
 class Provider:
@@ -203,8 +210,8 @@ class World:
         self.down.discard(part)
 
     def workers(self):
-        """Their process ids."""
-        return self.stack.workers.children()
+        """Their process ids. Their keeper has another child while it waits for a moment."""
+        return [pid for pid in self.stack.workers.children() if _name_of(pid) == FCGI.name[:15]]
 
     def endpoints_in_file(self):
         return (len(json.loads(self.endpoints_file.read_text()))

@@ -182,7 +182,7 @@ def test_a_demoted_primary_is_left_while_it_goes_on_answering(make_replicated, r
         assert old.role() == "master"
     assert watched.seen
     # A good second before they say so, the Sentinels have made the other one the primary.
-    late = watched.since(switched - 0.5)
+    late = watched.since(switched - 0.2)
     assert not late, late[-1] - switched
     # And for no longer than that takes: a new connection is made at once.
     refused = [at for status, at in answers if status != 202]

@@ -579,9 +579,12 @@ def test_sigterm_answers_what_comes_within_a_second(make_workers):
                       for _ in range(2))
         for one in (*idle, *late):
             one.ask_marked(next(NAME))
+        sent = [(one, name := next(NAME), marked(name)) for one in late]
         end_worker(stack, pid)
-        for one in late:
-            one.ask_marked(next(NAME))
+        for one, _, request in sent:
+            one.send(request)
+        for one, name, _ in sent:
+            check_marked(one.answer(), name)
         for one in (*late, *idle):
             assert one.is_closed()
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), timeout=5)

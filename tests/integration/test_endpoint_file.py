@@ -495,6 +495,7 @@ def test_phones_that_never_register_anew_are_forgotten(kept, phone, pubkey):
     keys = f"mostro:endpoint:{device_id(url)}", f"mostro:token:{device_id(url)}{'0' * 32}"
     for key in keys:
         assert TTL_MS - HOUR_MS < kept.redis.pttl(key) <= TTL_MS
+    for key in keys:  # the listener may take the one along when the other has expired
         kept.redis.pexpire(key, 1)
     wait_for(kept)
 

@@ -270,8 +270,10 @@ def test_a_consumer_is_deleted_only_when_it_has_nothing(stack, relay):
     """Otherwise its wakes would be lost: the function is asked for fewer than there are."""
     start(stack, FIRST, relay)
     since = field(stack, FIRST, "since")
-    stack.redis.xgroup_destroy(WAKES, GROUP)
-    stack.redis.xgroup_create(WAKES, GROUP, "0")
+    with stack.redis.pipeline(transaction=True) as pipeline:  # or the listener makes it anew
+        pipeline.xgroup_destroy(WAKES, GROUP)
+        pipeline.xgroup_create(WAKES, GROUP, "0")
+        pipeline.execute()
     now_ms = stack.redis.time()[0] * 1000
     with stack.redis.pipeline(transaction=True) as pipeline:
         for _ in range(5):

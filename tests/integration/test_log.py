@@ -29,7 +29,7 @@ class Story:
             said = [f"{module}: {text}" for module, _, text in self.lines()]
             return all(any(text in line for line in said) for text in texts)
         try:
-            wait_until(told)
+            wait_until(told, 20)  # a push that is not answered takes five, and its next try
         except TimeoutError:
             pytest.fail(f"{texts} not in {self.lines()}")
         names = {name for _, name, _ in self.lines()}

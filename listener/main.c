@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/resolver.h"
 #include "base/wiping_json.h"
 #include "check/relay_check.h"
 #include "check/world.h"
@@ -164,5 +165,6 @@ int main(int argc, char **argv)
         .look = world_look,
     };
 
+    resolver_bound_time();
     return startup_main(&program, argc, argv);
 }

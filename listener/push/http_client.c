@@ -521,7 +521,8 @@ static bool set_up_policy(CURL *easy, struct http_client *client)
     SET(CURLOPT_NOPROXY, "*");
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_NOSIGNAL, 1L);
-    /* Else a request that times out in DNS blocks the thread until the resolver gives up. */
+    /* Else a request that times out in DNS blocks the thread until the resolver gives up. Its own
+     * thread goes on until then: resolver_bound_time(). */
     SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_HTTP_VERSION, client->http_version);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);

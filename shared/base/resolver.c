@@ -21,6 +21,11 @@ struct resolver {
     char host[];
 };
 
+void resolver_bound_time(void)
+{
+    (void)setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
+}
+
 static void destroy(struct resolver *resolver)
 {
     pthread_mutex_destroy(&resolver->lock);

@@ -1,7 +1,9 @@
 """A relay that hangs, floods or is gone delays no other relay and no push; no distributor delays
 FCM."""
 import pathlib
+import random
 import re
+import select
 import signal
 import socket
 import statistics
@@ -12,9 +14,10 @@ import pytest
 
 import nostr
 from loopback import HOST, Proxy
+from machines import may_try
 from raw_relay import RawRelay
 from relay import Relay
-from stack import wait_until
+from stack import LISTENER, wait_until
 
 
 @pytest.fixture
@@ -261,3 +264,88 @@ def test_distributors_that_hold_up_pushes(make_stack, relay, google, google_sett
     # But for two, in which the machine may have stood still.
     assert during[-3] < 2 * usual[-3] + 200
     assert stack.stat("wakes_delivered_unifiedpush") == 0
+
+
+class NameServers:
+    """Two on loopback, and none other is asked in here: they know relay.example, though the first
+    packet about it is lost, and say nothing of any other name."""
+
+    def __init__(self, directory):
+        network = f"127.{random.randrange(1, 255)}.{random.randrange(255)}"
+        self._servers = [self._bind((f"{network}.{n}", 53)) for n in (1, 2)]
+        self._file = directory / "resolv.conf"
+        self._file.write_text("".join(f"nameserver {one.getsockname()[0]}\n"
+                                      for one in self._servers))
+        self._stop, self._stopped = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve)
+        self.asked = set()  # names
+
+    @staticmethod
+    def _bind(address):
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(address)
+        return server
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.close()
+        self._thread.join()
+        for one in (self._stopped, *self._servers):
+            one.close()
+
+    def before(self, program):
+        """The words that start a program for which these are the name servers."""
+        # A name with a dot would be a search domain.
+        return ["unshare", "--mount", "--uts", "sh", "-c", "hostname machine && "
+                'mount --bind "$0" /etc/resolv.conf && exec "$@"', self._file, program]
+
+    def _serve(self):
+        while True:
+            for one in select.select([self._stopped, *self._servers], [], [])[0]:
+                if one is self._stopped:
+                    return
+                self._answer(one, *one.recvfrom(512))
+
+    def _answer(self, server, query, client):
+        """One A record, and none of another type."""
+        end = query.index(0, 12) + 5
+        name, is_new = query[12:end - 5], query[12:end - 5] not in self.asked
+        self.asked.add(name)
+        if name == b"\5relay\7example" and not is_new:
+            is_a = query[end - 4:end - 2] == b"\0\1"
+            record = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(HOST)
+            server.sendto(query[:2] + b"\x81\x80\0\1" + bytes([0, is_a]) + bytes(4)
+                          + query[12:end] + (record if is_a else b""), client)
+
+
+@pytest.mark.skipif(not may_try(), reason="needs root and namespaces")
+def test_names_whose_name_servers_never_answer(make_stack, relay, google, google_settings):
+    """By glibc's own resolver. Such a look-up goes on after its push has ended, and yet not for
+    long: as many names as there may be pushes at once leave no heap of threads."""
+    newcomers, domains = 20, 6
+    stack = make_stack(NOTIFY_RATE_PER_PUBKEY_PER_MIN="6000", REGISTER_RATE_PER_IP_PER_MIN="0",
+                       PUSH_MAX_IN_FLIGHT=str(2 * newcomers), LOG_LEVEL="info", **google_settings)
+    stack.start_redis()
+    stack.start_api()
+    with NameServers(stack.directory) as name_servers:
+        stack.listener = stack.start_program(
+            "listener", name_servers.before(LISTENER),
+            LISTENER_NAME="one", NOSTR_RELAYS=relay.url.replace(HOST, "relay.example"))
+        relay.wait_for_req(2)
+        tasks = pathlib.Path(f"/proc/{stack.listener.pid}/task")
+        before = len(list(tasks.iterdir()))
+        usual = fcm_times(stack, relay, google, "fcm-token-quiet")
+        for i in range(8 * newcomers):
+            pubkey = nostr.new_pubkey()
+            stack.register(pubkey, f"https://n{i}.d{i % domains}.example/up")
+            relay.publish(nostr.gift_wrap(pubkey))
+        wait_until(lambda: len(name_servers.asked) > 5 * newcomers, 30)
+        threads = len(list(tasks.iterdir())) - before
+        during = fcm_times(stack, relay, google, "fcm-token-busy")
+    print(f"{threads} threads; FCM: {usual[-1]:.0f} ms at most, and {during[-1]:.0f} attacked")
+    assert threads <= 3 * newcomers
+    assert statistics.median(during) < 2 * statistics.median(usual) + 50
+    assert during[-2] < 2 * usual[-2] + 200

@@ -118,3 +118,14 @@ def test_restarts_lose_no_request(make_stack):
             statuses = load.stop()
         assert set(statuses) == {202}, statuses
         assert stack.wakes_added() == len(statuses)
+
+
+def test_the_listener_may_have_the_threads_that_it_may_need():
+    """OPERATING, Sizing: by what its settings allow as they are. Redis and the rest have a few."""
+    limits = [
+        unit(BUILD_DIR / "contrib/systemd/mostro-push-listener@.service")["TasksMax"][-1],
+        re.findall(r"(?m)^    pids_limit: (.*)$",
+                   (TOP / "contrib/container/compose.yaml").read_text())[-1]]
+    pushes = re.search(r'(?m)^PUSH_MAX_IN_FLIGHT=(\d+)$',
+                       (BUILD_DIR / "env.example").read_text().replace("#", ""))[1]
+    assert min(int(limit) for limit in limits) > 6 * int(pushes) + 4 * 32 + 50

@@ -13,6 +13,7 @@
 #include "base/must.h"
 #include "device/address_network.h"
 #include "device/device_id.h"
+#include "device/registered_domain.h"
 #include "slots.h"
 #include "weights.h"
 
@@ -145,18 +146,6 @@ static void locate_by_name(struct host *host)
     host->is_located = address_network(host->network, bare);
 }
 
-/* The last two labels, or all there are. */
-static const char *domain_of(const char *bare)
-{
-    const char *last = strrchr(bare, '.'), *domain = last;
-
-    if (last == NULL)
-        return bare;
-    while (domain > bare && domain[-1] != '.')
-        domain--;
-    return domain;
-}
-
 static void write_group(char group[GROUP_SIZE], const struct host *host)
 {
     char bare[PUSH_HOST_MAX];
@@ -166,7 +155,7 @@ static void write_group(char group[GROUP_SIZE], const struct host *host)
         return;
     }
     write_bare(bare, host->name);
-    (void)snprintf(group, GROUP_SIZE, "domain:%s", domain_of(bare));
+    (void)snprintf(group, GROUP_SIZE, "domain:%s", registered_domain(bare));
 }
 
 /* Moves a host into the class and group that it belongs to now. If memory is out, it stays. */

@@ -11,8 +11,8 @@
  * A host is proven for HOSTS_PROVEN_MS after it has answered in time, and has HOSTS_SLOTS_MAX slots
  * of the proven ones' half (see slots.h). Any other, or one that has let a push wait for
  * HOSTS_SLOW_MS since, is a newcomer: it shares the slots of its network with the others there, or,
- * as long as no connection has shown where it is, has one, and shares those of its domain: the last
- * two labels of its name. So whoever has a thousand names has four slots.
+ * as long as no connection has shown where it is, has one, and shares those of its registered
+ * domain. So whoever has a thousand names there has four slots.
  *
  * Where more wait than may, the heaviest network loses its oldest silent wakes first (see
  * weights.h), and so for hosts to be remembered.

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash_table.h"
+#include "device/registered_domain.h"
 
 struct owner {
     struct hash_table_item item; /* by name; first */
@@ -60,34 +61,6 @@ void endpoint_shares_free(struct endpoint_shares **shares)
 
 /* ---- Owners ---------------------------------------------------------------------------------- */
 
-/* Where the last `count` labels of a name begin. */
-static const char *last_labels(const char *name, unsigned count)
-{
-    const char *at = name + strlen(name);
-
-    while (at > name && (at[-1] != '.' || --count > 0))
-        at--;
-    return at;
-}
-
-/* Names of two labels below which anyone may register a name: co.uk, com.br. Other short names are
- * not listed: the owner of abc.de could then be any number of owners. */
-static bool is_for_all(const char *name)
-{
-    static const char *const seconds[] = {"ac", "co",  "com", "edu", "gov",
-                                          "ne", "net", "or",  "org"};
-    const char *dot = strchr(name, '.');
-
-    if (dot == NULL || strlen(dot + 1) != 2)
-        return false;
-    for (size_t i = 0; i < sizeof seconds / sizeof seconds[0]; i++) {
-        if (strlen(seconds[i]) == (size_t)(dot - name) &&
-            memcmp(seconds[i], name, strlen(seconds[i])) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void network_of(char out[URL_HOST_SIZE], const char *host, enum url_host_kind kind)
 {
     char bare[URL_HOST_SIZE];
@@ -106,15 +79,12 @@ static void network_of(char out[URL_HOST_SIZE], const char *host, enum url_host_
 void endpoint_shares_owner(char out[URL_HOST_SIZE], const struct url *url)
 {
     char host[URL_HOST_SIZE];
-    const char *domain;
 
     url_write_host(host, url);
-    if (url->host_kind == URL_HOST_IPV4 || url->host_kind == URL_HOST_IPV6) {
+    if (url->host_kind == URL_HOST_IPV4 || url->host_kind == URL_HOST_IPV6)
         network_of(out, host, url->host_kind);
-        return;
-    }
-    domain = last_labels(host, 2);
-    (void)snprintf(out, URL_HOST_SIZE, "%s", is_for_all(domain) ? last_labels(host, 3) : domain);
+    else
+        (void)snprintf(out, URL_HOST_SIZE, "%s", registered_domain(host));
 }
 
 /* ---- Adding ---------------------------------------------------------------------------------- */

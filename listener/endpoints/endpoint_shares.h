@@ -42,8 +42,8 @@ bool endpoint_shares_add(struct endpoint_shares *shares, struct endpoint_shares_
 /* Removes the item that is to go first. NULL when there is none. */
 struct endpoint_shares_item *endpoint_shares_shift(struct endpoint_shares *shares);
 
-/* The owner that a host counts for: a domain of two labels, or of three below such as co.uk; the
- * network of an address. */
+/* The owner that a host counts for: the domain that somebody has registered, or the network of an
+ * address. */
 void endpoint_shares_owner(char out[URL_HOST_SIZE], const struct url *url);
 
 #endif

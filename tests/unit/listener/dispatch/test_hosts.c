@@ -188,6 +188,19 @@ START_TEST(a_domain_of_new_names_has_four_slots)
 }
 END_TEST
 
+/* Who registers names there has nothing to do with the others who do. */
+START_TEST(domains_below_a_country_s_suffix_share_no_slots)
+{
+    char name[32];
+
+    for (unsigned i = 0; i < 9; i++) {
+        (void)snprintf(name, sizeof name, "x%u.evil.co.uk:443", i);
+        ck_assert_int_eq(enter(name), i < SLOTS_GROUP_NEWCOMERS ? HOSTS_ENTERED : HOSTS_WAITS);
+    }
+    ck_assert_int_eq(enter("push.honest.co.uk:443"), HOSTS_ENTERED);
+}
+END_TEST
+
 /* Names of many domains that lead to one network are one party as soon as they are known. */
 START_TEST(a_network_of_newcomers_has_four_slots)
 {
@@ -617,6 +630,7 @@ int main(void)
         a_healthy_host_has_its_slots_from_its_second_push_on,
         a_name_has_a_length,
         a_domain_of_new_names_has_four_slots,
+        domains_below_a_country_s_suffix_share_no_slots,
         a_network_of_newcomers_has_four_slots,
         a_host_that_is_slow_is_a_newcomer_until_it_answers_in_time,
         a_host_is_proven_for_a_day,

@@ -146,7 +146,8 @@ def test_two_of_three_sentinels_may_be_gone(make_replicated, relay, phone):
 
 
 def test_a_primary_that_dies(make_replicated, relay, phone):
-    """Both programs work with the new one as soon as the Sentinels have agreed on it."""
+    """Within five seconds both programs work with the new one; later by no more than the Sentinels,
+    whose vote a busy machine delays, are late themselves."""
     stack = replicated(make_replicated)
     start_both(stack, relay)
     check_both_work(stack, relay, phone)
@@ -160,7 +161,7 @@ def test_a_primary_that_dies(make_replicated, relay, phone):
         wait_until(lambda: any(status == 202 and at > died + 1 for status, at in answers))
     back = min(at for status, at in answers if status == 202 and at > died + 0.1)
     print(f"the Sentinels took {switched - died:.1f} s, the programs {back - switched:.1f} s")
-    assert back - switched < 2.5
+    assert back < max(died + 5, switched + 1.5)
     assert {status for status, _ in answers} == {202, 503}
     check_both_work(stack, relay, phone)
     assert stack.workers.children() == workers and stack.listener.is_alive()

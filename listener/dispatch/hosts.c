@@ -17,6 +17,7 @@
 #include "slots.h"
 #include "weights.h"
 
+#define FALLS_BY   8 /* with each push a host's time falls by one part in so many */
 #define GROUP_SIZE (sizeof "domain:" + PUSH_HOST_MAX)
 
 /* Who waits for a host, those called first in front. A suspect's endpoint is one of those by which
@@ -40,6 +41,7 @@ struct host {
     int64_t held_until_ms;
     int64_t proven_until_ms; /* INT64_MIN: it is not */
     int64_t used_ms;
+    int64_t push_ms; /* what its pushes take: it rises at once, and falls slowly */
     struct wake_list waiting[WAITS];
     size_t waiting_count;
     char network[ADDRESS_NETWORK_SIZE];
@@ -70,7 +72,7 @@ struct hosts *hosts_new(const struct hosts_limits *limits, random_up_to_fn *rand
     hosts->random = random;
     TAILQ_INIT(&hosts->down);
     hosts->table = hash_table_new();
-    hosts->slots = slots_new(limits->slots, HOSTS_SLOTS_MAX);
+    hosts->slots = slots_new(limits->slots);
     hosts->waits = weights_new();
     hosts->kept = weights_new();
     hosts->held = expiring_set_new(HOSTS_ENDPOINTS_MAX);
@@ -430,6 +432,18 @@ static void allow_more(struct host *host, int64_t now_ms)
         host->allowed = 0;
 }
 
+/* How much of the slots' time its pushes take. */
+static void learn_time(struct hosts *hosts, struct host *host, const struct hosts_push *push)
+{
+    int64_t took_ms = push->ended_ms - push->begun_ms;
+
+    if (took_ms >= HOSTS_SLOW_MS)
+        took_ms = HOSTS_SLOW_MS - 1;
+    host->push_ms =
+        took_ms > host->push_ms ? took_ms : host->push_ms - (host->push_ms - took_ms) / FALLS_BY;
+    slots_slow(hosts->slots, &host->party, (unsigned)(host->push_ms / HOSTS_SLOWER_MS));
+}
+
 /* Whether it is proven, and where it is. */
 static void learn_place(struct hosts *hosts, struct host *host, const struct hosts_push *push,
                         const struct push_result *result, bool works, int64_t now_ms)
@@ -477,6 +491,7 @@ static struct hosts_verdict learn(struct hosts *hosts, struct host *host,
     down = push_health_is_down(&host->health);
     if (down || is_held(host, now_ms))
         give_up_calls(hosts, host);
+    learn_time(hosts, host, push);
     learn_place(hosts, host, push, result, works, now_ms);
     if (has_no_more_room(result))
         verdict.until_ms = host->held_until_ms;

@@ -8,11 +8,13 @@
  * doubling to 60 s; then one push at a time finds out whether it takes more, and each that it takes
  * doubles how many go at once. An endpoint that asks for a while of its own is held back by itself.
  *
- * A host is proven for HOSTS_PROVEN_MS after it has answered in time, and has HOSTS_SLOTS_MAX slots
- * of the proven ones' half (see slots.h). Any other, or one that has let a push wait for
- * HOSTS_SLOW_MS since, is a newcomer: it shares the slots of its network with the others there, or,
- * as long as no connection has shown where it is, has one, and shares those of its registered
- * domain. So whoever has a thousand names there has four slots.
+ * A host is proven for HOSTS_PROVEN_MS after it has answered in time, and may have HOSTS_SLOTS_MAX
+ * slots of the proven ones' half. It leaves others some, and the more, the longer its pushes take
+ * (see slots.h): each HOSTS_SLOWER_MS counts as a slot more. How long is what the slowest push
+ * took, and an eighth less of the difference with each that is quicker. Any other, or one that has
+ * let a push wait for HOSTS_SLOW_MS since, is a newcomer: it shares the slots of its network with
+ * the others there, or, as long as no connection has shown where it is, has one, and shares those
+ * of its registered domain. So whoever has a thousand names there has four slots.
  *
  * Where more wait than may, the heaviest network loses its oldest silent wakes first (see
  * weights.h), and so for hosts to be remembered.
@@ -34,6 +36,7 @@
 
 #define HOSTS_SLOTS_MAX 20
 #define HOSTS_SLOW_MS   2000
+#define HOSTS_SLOWER_MS 500 /* for each of these that its pushes take a slot counts once more */
 #define HOSTS_PROVEN_MS 86400000
 #define HOSTS_KEPT_MS   600000 /* hosts without a push in flight, not proven */
 #define HOSTS_KEPT_MOST 10000  /* hosts without a push in flight and without waiting targets */

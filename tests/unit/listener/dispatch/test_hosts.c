@@ -8,7 +8,7 @@
 #include "dispatch/slots.h"
 #include "unit.h"
 
-#define SLOTS        80 /* 40 for proven hosts, of which a network has HOSTS_SLOTS_MAX */
+#define SLOTS        200 /* 100 for proven hosts */
 #define TARGETS      300
 #define WAITING      200
 #define WAITING_EACH 150
@@ -234,6 +234,107 @@ START_TEST(a_host_that_is_slow_is_a_newcomer_until_it_answers_in_time)
     (void)leave_by("a.example:443", 0, &good, HOSTS_SLOW_MS - 1);
     ck_assert_uint_eq(enter_called("a.example:443"), 5);
     ck_assert_uint_eq(enter_many("a.example:443", 99), HOSTS_SLOTS_MAX - 8);
+}
+END_TEST
+
+/* Hosts of as many networks, each of which has answered once. */
+static void name_of(char name[32], unsigned network)
+{
+    (void)snprintf(name, 32, "198.51.%u.1:443", network);
+}
+
+static void leave_there(unsigned network, int64_t took_ms)
+{
+    struct push_result result = good;
+    char name[32];
+
+    name_of(name, network);
+    (void)snprintf(result.peer, sizeof result.peer, "198.51.%u.1", network);
+    (void)leave_by(name, network, &result, took_ms);
+}
+
+/* Returns how many of them have a push in flight to them, having tried so often each. */
+static unsigned enter_all(unsigned networks, unsigned tries, unsigned entered[])
+{
+    char name[32];
+    unsigned n = 0;
+
+    while (tries-- > 0)
+        for (unsigned i = 0; i < networks; i++) {
+            name_of(name, i);
+            entered[i] += enter(name) == HOSTS_ENTERED;
+        }
+    for (unsigned i = 0; i < networks; i++)
+        n += entered[i] > 0;
+    return n;
+}
+
+/* Which would do for all of the proven ones' slots. */
+START_TEST(networks_that_keep_slots_for_long_delay_nobody)
+{
+    enum { NETWORKS = 20, TRIES = 8 };
+    unsigned entered[NETWORKS] = {0}, once[NETWORKS] = {0};
+
+    prove("honest.example:443");
+    ck_assert_uint_eq(enter_all(NETWORKS, 1, once), NETWORKS);
+    for (unsigned i = 0; i < NETWORKS; i++)
+        leave_there(i, 0);
+    ck_assert_uint_eq(enter_all(NETWORKS, TRIES, entered), NETWORKS);
+    ck_assert_uint_ge(enter_many("honest.example:443", 2), 2);
+    (void)leave("honest.example:443", &good);
+    (void)leave("honest.example:443", &good);
+    for (unsigned i = 0; i < NETWORKS; i++) /* it is known now how long they take */
+        for (; entered[i] > 0; entered[i]--)
+            leave_there(i, HOSTS_SLOW_MS - 1);
+    (void)enter_all(NETWORKS, TRIES, entered);
+    ck_assert_uint_ge(enter_many("honest.example:443", 8), 8);
+}
+END_TEST
+
+START_TEST(a_slow_host_alone_has_its_slots)
+{
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+    (void)leave_by("a.example:443", 0, &good, HOSTS_SLOW_MS - 1);
+    ck_assert_uint_eq(enter_many("a.example:443", 30), HOSTS_SLOTS_MAX);
+}
+END_TEST
+
+/* While others have 60 of the 100 slots. */
+static unsigned enter_among_others(const char *host)
+{
+    unsigned n = 0;
+
+    while (n < HOSTS_SLOTS_MAX && enter(host) == HOSTS_ENTERED)
+        n++;
+    for (unsigned i = 0; i < n; i++)
+        (void)leave(host, NULL);
+    if (n < HOSTS_SLOTS_MAX) { /* one waits */
+        ck_assert_uint_eq(enter_called(host), 1);
+        (void)leave(host, NULL);
+    }
+    return n;
+}
+
+START_TEST(a_host_is_slow_until_it_has_answered_quickly_for_a_while)
+{
+    char name[32];
+
+    for (unsigned i = 0; i < 3; i++) {
+        name_of(name, i);
+        ck_assert_int_eq(enter(name), HOSTS_ENTERED);
+        leave_there(i, 0);
+        ck_assert_uint_eq(enter_many(name, HOSTS_SLOTS_MAX), HOSTS_SLOTS_MAX);
+    }
+    prove("a.example:443");
+    ck_assert_uint_eq(enter_among_others("a.example:443"), HOSTS_SLOTS_MAX);
+    ck_assert_int_eq(enter("a.example:443"), HOSTS_ENTERED);
+    (void)leave_by("a.example:443", 0, &good, HOSTS_SLOW_MS - 1);
+    ck_assert_uint_eq(enter_among_others("a.example:443"), 8);
+    prove("a.example:443");
+    ck_assert_uint_eq(enter_among_others("a.example:443"), 8);
+    for (unsigned i = 0; i < 10; i++)
+        prove("a.example:443");
+    ck_assert_uint_eq(enter_among_others("a.example:443"), HOSTS_SLOTS_MAX);
 }
 END_TEST
 
@@ -633,6 +734,9 @@ int main(void)
         domains_below_a_country_s_suffix_share_no_slots,
         a_network_of_newcomers_has_four_slots,
         a_host_that_is_slow_is_a_newcomer_until_it_answers_in_time,
+        networks_that_keep_slots_for_long_delay_nobody,
+        a_slow_host_alone_has_its_slots,
+        a_host_is_slow_until_it_has_answered_quickly_for_a_while,
         a_host_is_proven_for_a_day,
         strangers_names_push_no_proven_host_out,
         a_call_that_nobody_follows_is_made_anew,

@@ -16,8 +16,9 @@
  * the others there, or, as long as no connection has shown where it is, has one, and shares those
  * of its registered domain. So whoever has a thousand names there has four slots.
  *
- * Where more wait than may, the heaviest network loses its oldest silent wakes first (see
- * weights.h), and so for hosts to be remembered.
+ * Where more wait than may, the host of the heaviest network with the most loses one, its oldest
+ * silent one if there is any (see weights.h). Where more hosts than may be remembered, the heaviest
+ * network has one forgotten.
  *
  * Pure but for memory: no sockets, no clock; times are milliseconds of clock_monotonic_ms(). Not
  * thread-safe. */

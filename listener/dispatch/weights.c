@@ -7,13 +7,11 @@
 #include "base/hash_table.h"
 #include "base/must.h"
 
-TAILQ_HEAD(members, weight);
-
 struct weight_group {
     struct hash_table_item item; /* by name; first */
     struct due_item place;       /* the earliest is the heaviest */
     size_t amount;
-    struct members members;
+    struct due_heap members; /* the heaviest first */
     char name[];
 };
 
@@ -60,11 +58,24 @@ static struct weight_group *group_new(struct weights *weights, const char *name)
         return NULL;
     memcpy(group->name, name, size);
     group->item.key = group->name;
-    TAILQ_INIT(&group->members);
     hash_table_add(weights->groups, &group->item);
     return group;
 }
 
+/* One without members goes. */
+static void settle(struct weights *weights, struct weight_group *group)
+{
+    due_heap_remove(&weights->heaviest, &group->place);
+    if (group->members.count > 0) {
+        due_heap_add(&weights->heaviest, &group->place, -(int64_t)group->amount);
+        return;
+    }
+    due_heap_clear(&group->members);
+    hash_table_remove(weights->groups, &group->item);
+    free(group);
+}
+
+/* The weight is in a group that has room for it. */
 static void change(struct weights *weights, struct weight *weight, size_t amount)
 {
     struct weight_group *group = weight->group;
@@ -72,54 +83,42 @@ static void change(struct weights *weights, struct weight *weight, size_t amount
     group->amount += amount - weight->amount;
     weights->total += amount - weight->amount;
     weight->amount = amount;
-    due_heap_remove(&weights->heaviest, &group->place);
-    due_heap_add(&weights->heaviest, &group->place, -(int64_t)group->amount);
-}
-
-static void take_out(struct weights *weights, struct weight *weight)
-{
-    struct weight_group *group = weight->group;
-
-    if (group == NULL)
-        return;
-    change(weights, weight, 0);
-    TAILQ_REMOVE(&group->members, weight, next);
-    weight->group = NULL;
-    if (TAILQ_EMPTY(&group->members)) {
-        due_heap_remove(&weights->heaviest, &group->place);
-        hash_table_remove(weights->groups, &group->item);
-        free(group);
-    }
+    due_heap_remove(&group->members, &weight->place);
+    if (amount > 0)
+        due_heap_add(&group->members, &weight->place, -(int64_t)amount);
+    else
+        weight->group = NULL;
+    settle(weights, group);
 }
 
 bool weights_set(struct weights *weights, struct weight *weight, const char *name, size_t amount)
 {
-    struct weight_group *group;
+    struct weight_group *group = weight->group;
 
-    if (amount == 0) {
-        take_out(weights, weight);
-        return true;
-    }
-    if (weight->group == NULL || strcmp(weight->group->name, name) != 0) {
+    if (amount > 0 && (group == NULL || strcmp(group->name, name) != 0)) {
         group = (struct weight_group *)hash_table_find(weights->groups, name);
         if (group == NULL && (group = group_new(weights, name)) == NULL)
             return false;
-        take_out(weights, weight);
+        if (!due_heap_reserve(&group->members, group->members.count + 1)) {
+            settle(weights, group);
+            return false;
+        }
+        (void)weights_set(weights, weight, "", 0);
         weight->group = group;
-        TAILQ_INSERT_TAIL(&group->members, weight, next);
     }
-    change(weights, weight, amount);
+    if (amount != weight->amount)
+        change(weights, weight, amount);
     return true;
 }
 
+#define OF(type, member, pointer) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 struct weight *weights_heaviest(const struct weights *weights)
 {
-    const struct due_item *first = due_heap_first(&weights->heaviest);
-    const struct weight_group *group;
+    struct due_item *first = due_heap_first(&weights->heaviest);
 
     if (first == NULL)
         return NULL;
-    group =
-        (const struct weight_group *)((const char *)first - offsetof(struct weight_group, place));
-    return TAILQ_FIRST(&group->members);
+    return OF(struct weight, place,
+              due_heap_first(&OF(struct weight_group, place, first)->members));
 }

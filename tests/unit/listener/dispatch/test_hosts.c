@@ -592,6 +592,25 @@ START_TEST(where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones
 }
 END_TEST
 
+/* Though it came first, and has silent ones where another has none. */
+START_TEST(a_host_loses_nothing_for_neighbours_that_have_more)
+{
+    struct wake_target *target;
+    bool visible = false;
+
+    next = 0;
+    ck_assert_uint_eq(enter_many("honest.evil.example:443", 10), 1);
+    while (next != 0)
+        (void)enter(next % 2 == 0 ? "relay.evil.example:443" : "notify.evil.example:443");
+    ck_assert_ptr_nonnull(moved.dropped.first);
+    while ((target = wake_list_shift(&moved.dropped)) != NULL)
+        visible = visible || wake_target_kind(target) == PUSH_VISIBLE;
+    ck_assert(visible);
+    (void)leave("honest.evil.example:443", &good);
+    ck_assert_uint_eq(called(), 9);
+}
+END_TEST
+
 /* However few wait for each. */
 START_TEST(hosts_of_one_wake_each_have_a_bound)
 {
@@ -751,6 +770,7 @@ int main(void)
         a_host_that_says_nothing_else_is_held_for_longer,
         a_failure_shows_nothing_of_how_many_it_takes,
         where_too_many_wait_the_heaviest_network_loses_its_oldest_silent_ones,
+        a_host_loses_nothing_for_neighbours_that_have_more,
         hosts_of_one_wake_each_have_a_bound,
         where_too_many_wait_for_a_host_it_loses_one,
         an_endpoint_is_held_back_alone,

@@ -28,22 +28,33 @@ static void set(struct weight *weight, const char *group, size_t amount)
 }
 
 /* It is the group that counts, and not who alone has most. */
-START_TEST(the_heaviest_group_is_named_by_its_eldest)
+START_TEST(the_heaviest_group_is_named_by_its_heaviest)
 {
     set(&b, "b", 5);
     ck_assert_ptr_eq(weights_heaviest(weights), &b);
-    set(&a1, "a", 3);
-    set(&a2, "a", 3);
-    ck_assert_ptr_eq(weights_heaviest(weights), &a1);
+    set(&a1, "a", 2);
+    set(&a2, "a", 4);
+    ck_assert_ptr_eq(weights_heaviest(weights), &a2);
     ck_assert_uint_eq(weights_total(weights), 11);
-    set(&a1, "a", 2); /* keeps its place */
-    set(&b, "b", 4);
+    set(&a2, "a", 1);
+    ck_assert_ptr_eq(weights_heaviest(weights), &b);
+    set(&b, "b", 2);
     ck_assert_ptr_eq(weights_heaviest(weights), &a1);
     set(&a1, "a", 0);
     ck_assert_ptr_eq(weights_heaviest(weights), &b);
-    set(&a1, "a", 3);
+    ck_assert_uint_eq(weights_total(weights), 3);
+}
+END_TEST
+
+START_TEST(of_equal_ones_it_is_the_eldest)
+{
+    set(&a1, "a", 1);
+    set(&a2, "a", 1);
+    set(&a1, "a", 1); /* which changes nothing */
+    ck_assert_ptr_eq(weights_heaviest(weights), &a1);
+    set(&a1, "a", 2);
+    set(&a1, "a", 1);
     ck_assert_ptr_eq(weights_heaviest(weights), &a2);
-    ck_assert_uint_eq(weights_total(weights), 10);
 }
 END_TEST
 
@@ -62,5 +73,5 @@ START_TEST(who_moves_weighs_elsewhere)
 }
 END_TEST
 
-UNIT_MAIN_WITH("weights", setup, teardown, the_heaviest_group_is_named_by_its_eldest,
-               who_moves_weighs_elsewhere)
+UNIT_MAIN_WITH("weights", setup, teardown, the_heaviest_group_is_named_by_its_heaviest,
+               of_equal_ones_it_is_the_eldest, who_moves_weighs_elsewhere)

@@ -24,12 +24,14 @@ read_file() { # FILE
     done <"$1"
 }
 
-# From the environment; where REDIS_NODE is not there, from the file.
+# From the environment; where REDIS_NODE is not there, from the file of this machine's store.
 # shellcheck disable=SC2034 # arrays for the caller
-read_settings() { # FILE
+read_settings() {
+    local file=/etc/redis/node.env
     if [[ ! ${REDIS_NODE:-} ]]; then
-        [[ -r $1 ]] || die "REDIS_NODE is not set, and $1 cannot be read"
-        read_file "$1"
+        [[ -e $file || ! -e /etc/valkey/node.env ]] || file=/etc/valkey/node.env
+        [[ -r $file ]] || die "REDIS_NODE is not set, and $file cannot be read"
+        read_file "$file"
     fi
     : "${REDIS_NODE:?}" "${REDIS_NODES:?}" "${REDIS_SERVICE:=mostro}" "${REDIS_SENTINELS=}"
     : "${REDIS_NODE_PASSWORD=}" "${REDIS_SENTINEL_PASSWORD=}"

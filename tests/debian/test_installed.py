@@ -5,7 +5,6 @@ README's commands, in README's order: each test goes on where the one before has
 to the last one, which purges the package."""
 import contextlib
 import grp
-import json
 import os
 import pathlib
 import pwd
@@ -14,9 +13,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -27,56 +23,14 @@ import demo  # noqa: E402
 import nostr  # noqa: E402
 from phone import Phone  # noqa: E402
 from relay import Relay  # noqa: E402
-from steps import set_in, wait_until  # noqa: E402
+from steps import (ENV, ETC, EXAMPLES, LISTENER, OPERATOR, SOCKET, STATE, URL,  # noqa: E402
+                   WORKERS, answer, check_nothing_reaches_a_disk, processes, registered, run,
+                   set_up, settings, show, wait_until, web_server)
 
 PACKAGE = "/mostro-push.deb"
-ETC = pathlib.Path("/etc/mostro-push")
-ENV = ETC / "env"
 KEY = ETC / "keys-fcgi/server.key"
-EXAMPLES = pathlib.Path("/usr/share/doc/mostro-push/examples")
-STATE = pathlib.Path("/var/lib/mostro-push")
-OPERATOR = "/run/mostro-push/operator/http.sock"
 STORES = [name for name in ("redis", "valkey") if shutil.which(f"{name}-server")]
-WORKERS, LISTENER = "mostro-push-fcgi.service", "mostro-push-listener@1.service"
-URL = "http://127.0.0.1:8080"
 UNUSABLE = 2
-
-
-def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    assert done.returncode == 0, done
-    return done.stdout
-
-
-def show(unit, name):
-    return run("systemctl", "show", "--value", "--property", name, unit).strip()
-
-
-def set_up(**values):
-    ENV.write_text(set_in(ENV.read_text(), values))
-
-
-def answer(path):
-    try:
-        with urllib.request.urlopen(URL + path, timeout=10) as found:
-            return found.status, found.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError as error:
-        return repr(error), ""
-
-
-def registered():
-    status, body = answer("/api/status")
-    assert status == 200, (status, body)
-    return json.loads(body)["tokens"]["total"]
-
-
-def name_of(process):
-    try:
-        return pathlib.Path("/proc", process, "comm").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return None  # it has ended
 
 
 class Machine:
@@ -96,7 +50,7 @@ class Machine:
                    SERVER_PRIVATE_KEY_FILE="keys-fcgi/server.key")
             stack.callback(self._stop)
             run("systemctl", "enable", "--now", self.store)
-            run("systemctl", "enable", "--now", "mostro-push-fcgi.socket", WORKERS, LISTENER)
+            run("systemctl", "enable", "--now", SOCKET, WORKERS, LISTENER)
             self._leave = stack.pop_all()
         return self
 
@@ -105,17 +59,12 @@ class Machine:
 
     def _stop(self):
         """Redis's unit refuses to be stopped by hand. After the purge there is none of them."""
-        for unit in ("mostro-push-fcgi.socket", WORKERS, LISTENER):
+        for unit in (SOCKET, WORKERS, LISTENER):
             if show(unit, "LoadState") == "loaded":
                 run("systemctl", "stop", unit)
         if show(self.store, "ActiveState") == "active":
             run("systemctl", "kill", self.store)
         wait_until(lambda: show(self.store, "ActiveState") == "inactive", "Redis ends")
-
-    def processes(self, unit, name):
-        group = pathlib.Path("/sys/fs/cgroup" + show(unit, "ControlGroup"))
-        return [process for process in (group / "cgroup.procs").read_text().split()
-                if name_of(process) == name[:15]]
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -124,30 +73,6 @@ def machine(request):
     KEY.chmod(0o600)
     with Machine(request.param) as machine:
         yield machine
-
-
-@pytest.fixture(autouse=True)
-def journal():
-    """Shown beside a test that fails."""
-    began = int(time.time())
-    yield
-    print(run("journalctl", "--no-pager", "--since", f"@{began}"))
-
-
-@contextlib.contextmanager
-def web_server(name):
-    """Its example in the place of Debian's configuration."""
-    # nginx's example says so: it does not start beside one that is left.
-    pathlib.Path(OPERATOR).unlink(missing_ok=True)
-    shutil.copy(EXAMPLES / f"{name}.conf.example", f"/etc/{name}/{name}.conf")
-    # It is started more often here than systemd admits within ten seconds.
-    subprocess.run(["systemctl", "reset-failed", name], capture_output=True)
-    run("systemctl", "restart", name)
-    try:
-        wait_until(lambda: answer("/api/health")[0] == 200, "the API answers")
-        yield
-    finally:
-        run("systemctl", "stop", name)
 
 
 def check_what_is_to_be_watched():
@@ -206,7 +131,7 @@ def test_before_it_is_set_up_the_journal_says_what_is_missing():
     run("systemctl", "reset-failed", LISTENER)
 
 
-@pytest.mark.parametrize("unit", ["mostro-push-fcgi.socket", WORKERS, LISTENER,
+@pytest.mark.parametrize("unit", [SOCKET, WORKERS, LISTENER,
                                   *(f"{store}-server@mostro-push.service" for store in STORES)])
 def test_units_are_valid_and_sandboxed(unit):
     """The threshold is ten times the figure that is shown; a socket has no processes."""
@@ -234,10 +159,7 @@ def test_redis_is_its_own_and_keeps_to_itself(machine):
     found = os.stat(machine.socket)
     assert grp.getgrgid(found.st_gid).gr_name == "mostro-push"
     assert found.st_mode & 0o007 == 0
-    assert show(machine.store, "MemorySwapMax") == "0"
-    for process in machine.processes(machine.store, machine.server):
-        limits = pathlib.Path("/proc", process, "limits").read_text()
-        assert re.search(r"(?m)^Max core file size +0 +0 ", limits), limits
+    check_nothing_reaches_a_disk(machine.store, machine.server)
     # A restart would lose every registration.
     assert subprocess.run(["systemctl", "restart", machine.store], capture_output=True).returncode != 0
 
@@ -247,9 +169,9 @@ def test_a_reload_puts_a_new_redis_in_its_place(machine):
         trade_pubkey = nostr.new_pubkey()
         demo.expect(200, URL, "/api/register", {"trade_pubkey": trade_pubkey, "platform": "android",
                                                 "token": machine.phone.endpoint()})
-        count, before = registered(), machine.processes(machine.store, machine.server)
+        count, before = registered(), processes(machine.store, machine.server)
         run("systemctl", "reload", machine.store)
-        assert not set(before) & set(machine.processes(machine.store, machine.server))
+        assert not set(before) & set(processes(machine.store, machine.server))
         wait_until(lambda: answer("/api/status")[0] == 200, "the new Redis is used")
         assert registered() == count > 0
 
@@ -273,31 +195,27 @@ class Questions:
 
 
 def test_the_workers_take_new_settings_but_no_bad_ones(machine):
-    settings = ENV.read_text()
     with web_server("lighttpd"), Questions() as questions:
-        before = machine.processes(WORKERS, "mostro-push-fcgi")
+        before = processes(WORKERS, "mostro-push-fcgi")
         run("systemctl", "reload", WORKERS)
 
         def are_new():
-            now = machine.processes(WORKERS, "mostro-push-fcgi")
+            now = processes(WORKERS, "mostro-push-fcgi")
             return len(now) == len(before) and not set(before) & set(now)
         wait_until(are_new, "new workers")
-        kept = machine.processes(WORKERS, "mostro-push-fcgi")
-        set_up(NOTIFY_RATE_PER_IP_PER_MIN="0")
-        try:
+        kept = processes(WORKERS, "mostro-push-fcgi")
+        with settings(NOTIFY_RATE_PER_IP_PER_MIN="0"):
             run("systemctl", "reload", WORKERS)
             wait_until(lambda: "NOTIFY_RATE_PER_IP_PER_MIN" in run("journalctl", "--unit", WORKERS),
                        "the journal says what is wrong")
-        finally:
-            ENV.write_text(settings)
-        assert machine.processes(WORKERS, "mostro-push-fcgi") == kept
+        assert processes(WORKERS, "mostro-push-fcgi") == kept
     assert set(questions.statuses) == {200}
 
 
 def test_an_upgrade_restarts_the_programs_alone(machine):
     """The same package once more: no request is lost, and neither settings nor registrations."""
-    settings = ENV.read_text()
-    units = [WORKERS, LISTENER, machine.store, "mostro-push-fcgi.socket"]
+    written = ENV.read_text()
+    units = [WORKERS, LISTENER, machine.store, SOCKET]
     with web_server("lighttpd"), Questions() as questions:
         count = registered()
         before = [show(unit, "InvocationID") for unit in units]
@@ -308,7 +226,7 @@ def test_an_upgrade_restarts_the_programs_alone(machine):
         assert registered() == count > 0
     assert set(questions.statuses) == {200}
     assert [old == new for old, new in zip(before, after)] == [False, False, True, True]
-    assert ENV.read_text() == settings
+    assert ENV.read_text() == written
 
 
 def test_purged_it_leaves_nothing_but_keys():

@@ -125,8 +125,8 @@ static int check(const struct startup_program *program, const struct settings *s
     log_silence();
     (void)putchar('\n');
     if (geteuid() == 0)
-        (void)puts("     asked as root, to whom no file or socket is closed: ask as the program's "
-                   "own user to be sure");
+        (void)puts("     asked as root, to whom no file or socket is closed: to be sure ask as the "
+                   "unit\n     runs it (OPERATING, Keys)");
     (void)fflush(stdout);
     program->look(settings, &findings);
     return findings.bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -21,6 +21,8 @@ sys.path[:0] = [str(TOP / "contrib"), str(TOP / "tests/standins")]
 
 import demo  # noqa: E402
 import nostr  # noqa: E402
+from certificates import Authority  # noqa: E402
+from google import Google  # noqa: E402
 from phone import Phone  # noqa: E402
 from relay import Relay  # noqa: E402
 from steps import (ENV, ETC, EXAMPLES, LISTENER, OPERATOR, SOCKET, STATE, URL,  # noqa: E402
@@ -31,6 +33,13 @@ PACKAGE = "/mostro-push.deb"
 KEY = ETC / "keys-fcgi/server.key"
 STORES = [name for name in ("redis", "valkey") if shutil.which(f"{name}-server")]
 UNUSABLE = 2
+
+
+def end(store):
+    """Redis's unit refuses to be stopped by hand."""
+    if show(store, "ActiveState") == "active":
+        run("systemctl", "kill", store)
+    wait_until(lambda: show(store, "ActiveState") == "inactive", "Redis ends")
 
 
 class Machine:
@@ -58,13 +67,11 @@ class Machine:
         self._leave.close()
 
     def _stop(self):
-        """Redis's unit refuses to be stopped by hand. After the purge there is none of them."""
+        """After the purge there is none of them."""
         for unit in (SOCKET, WORKERS, LISTENER):
             if show(unit, "LoadState") == "loaded":
                 run("systemctl", "stop", unit)
-        if show(self.store, "ActiveState") == "active":
-            run("systemctl", "kill", self.store)
-        wait_until(lambda: show(self.store, "ActiveState") == "inactive", "Redis ends")
+        end(self.store)
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -120,6 +127,50 @@ def test_every_setting_is_in_the_file():
         assert len(names) > 10
         for name in set(names) - {"LISTENER_NAME"}:
             assert re.search(rf"(?m)^#?{name}=", text), name
+
+
+@contextlib.contextmanager
+def all_that_is_asked(directory):
+    """Redis, a relay and Google, and keys that root alone may read; no unit of ours has run."""
+    authority = Authority(directory)
+    certificate = pathlib.Path("/run/authority.pem")  # for every user
+    shutil.copy(authority.certificate, certificate)
+    account = ETC / "keys-listener/account.json"
+    store = f"{STORES[0]}-server@mostro-push.service"
+    with contextlib.ExitStack() as stack:
+        google = stack.enter_context(Google(directory, 0, *authority.issue("loopback")))
+        relay = stack.enter_context(Relay())
+        for key, text in ((account, google.service_account.read_text()), (KEY, "1" * 64)):
+            key.touch(mode=0o600)
+            key.write_text(text)
+            stack.callback(key.unlink)
+        stack.enter_context(settings(
+            NOSTR_RELAYS=relay.url, REDIS_URL=f"unix:///run/{STORES[0]}-mostro-push/redis.sock",
+            SERVER_PRIVATE_KEY_FILE="keys-fcgi/server.key", TLS_CA_FILE=certificate,
+            FCM_ENDPOINT=google.url, FIREBASE_PROJECT_ID=google.PROJECT,
+            FIREBASE_SERVICE_ACCOUNT_PATH="keys-listener/account.json"))
+        run("systemctl", "start", store)
+        stack.callback(end, store)
+        yield
+
+
+@pytest.mark.parametrize("program, folder, wanted", [
+    ("mostro-push-listener", "keys-listener", {"Redis", "FCM", "endpoint file"}),
+    ("/usr/libexec/mostro-push/mostro-push-fcgi", "keys-fcgi", {"Redis"}),
+])
+def test_what_a_program_may_is_asked_as_its_unit_runs_it(tmp_path, program, folder, wanted):
+    """By OPERATING's command, which root gives."""
+    command = re.search(r"(?m)^    systemd-run (.*\\\n)+.*$",
+                        (TOP / "contrib/OPERATING").read_text())[0]
+    command = command.replace("mostro-push-listener ", f"{program} ")
+    command = command.replace("keys-listener", folder)
+    assert not STATE.exists()
+    with all_that_is_asked(tmp_path):
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    STATE.rmdir()
+    assert done.returncode == 0, done
+    assert wanted <= set(re.findall(r"(?m)^ok +([^:]*)", done.stdout)), done
+    assert "asked as root" not in done.stdout
 
 
 def test_before_it_is_set_up_the_journal_says_what_is_missing():

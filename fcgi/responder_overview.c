@@ -63,6 +63,7 @@ void responder_overview(const struct responder *responder, bool is_asked)
         summary_warn(&summary,
                      "TRUSTED_WHITELIST_ENABLED is true, but the whitelist is empty, so that "
                      "every Mostro instance is trusted");
+    summary_warn_of_registrations(&summary, settings);
     summary_item(&summary, "version", "%s", PACKAGE_VERSION);
     summary_end_line(&summary);
     add_limits(&summary, settings);

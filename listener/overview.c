@@ -103,6 +103,7 @@ void overview(const struct settings *settings, bool is_asked)
     summary_begin(&summary, is_asked);
     warn_of_relays(&followed, &summary);
     warn_of_pushes(settings, &fcm, &summary);
+    summary_warn_of_registrations(&summary, settings);
     summary_item(&summary, "version", "%s", PACKAGE_VERSION);
     summary_item(&summary, "name", "%s", settings->listener_name);
     summary_end_line(&summary);

@@ -7,7 +7,8 @@
 
 #include "log/log.h"
 
-#define TEXT_SIZE 600
+#define TEXT_SIZE       600
+#define APP_KEEPS_HOURS 720 /* a trade, which it registers when it begins and never again */
 
 void summary_begin(struct summary *summary, bool is_asked)
 {
@@ -110,4 +111,13 @@ void summary_warn(const struct summary *summary, const char *format, ...)
         (void)fprintf(stderr, "warning: %s\n", text);
     else
         log_warn("startup: %s", text);
+}
+
+void summary_warn_of_registrations(const struct summary *summary, const struct settings *settings)
+{
+    if (settings->token_ttl_hours < APP_KEEPS_HOURS)
+        summary_warn(summary,
+                     "TOKEN_TTL_HOURS=%" PRId64 ": the app registers a trade once and keeps it for "
+                     "%d h, so that late wakes would be lost: take it out",
+                     settings->token_ttl_hours, APP_KEEPS_HOURS);
 }

@@ -38,4 +38,7 @@ void summary_redis(struct summary *summary, const struct settings *settings);
 /* What may not be what was meant: to stderr, or into the log. Before the items. */
 void summary_warn(const struct summary *summary, const char *format, ...) SUMMARY_PRINTF(2);
 
+/* Of registrations that end before the trades that they are for. */
+void summary_warn_of_registrations(const struct summary *summary, const struct settings *settings);
+
 #endif

@@ -108,6 +108,15 @@ def checked(stack, program):
     return run.wait(), run.output()
 
 
+@pytest.mark.parametrize("program", [FCGI, LISTENER], ids=["fcgi", "listener"])
+def test_its_life_of_a_registration(moved, program):
+    """It is as that server's example has it, and too short for the app: good, and warned of."""
+    status, said = checked(moved, program)
+    assert status == 0
+    warning, = [line for line in said.splitlines() if "TOKEN_TTL_HOURS" in line]
+    assert warning.startswith("warning: TOKEN_TTL_HOURS=48: ")
+
+
 def test_its_key(moved):
     """OPERATING: mode 0600 where there is one."""
     dotenv = moved.directory / ".env"

@@ -71,6 +71,8 @@ def test_a_secret_that_others_can_read(asked, program):
 # ---- What is good, and warned about
 
 WARNED_OF = {
+    "life": ({"TOKEN_TTL_HOURS": "719"}, "TOKEN_TTL_HOURS=719: the app registers a trade once and "
+             "keeps it for 720 h, so that late wakes would be lost: take it out"),
     "level": ({"LOG_LEVEL": "trace"}, "LOG_LEVEL=trace: counts as debug"),
     "no-end": ({"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX": r"ntfy\.sh"}, r"ntfy\.sh does ntfy.sh.evil.example: e.g. ^(.*\.)?ntfy\.sh$"),
     "no-beginning": ({"UNIFIEDPUSH_ALLOWED_HOSTS_REGEX": r"ntfy\.sh$"},
@@ -129,13 +131,14 @@ def test_a_relay_that_is_named_twice(asked):
 
 def test_a_start_warns_as_well(make_stack):
     """Both programs, in their logs."""
-    stack = make_stack(LOG_LEVEL="trace")
+    stack = make_stack(LOG_LEVEL="trace", TOKEN_TTL_HOURS="719")
     stack.start_redis()
     stack.start_workers(workers=1)
     stack.spawn_listener([RELAY])
     for program in (stack.workers, stack.listener):
-        wait_until(lambda program=program: " warn: startup: LOG_LEVEL=trace: counts as debug\n"
-                   in program.output())
+        for warning in ("LOG_LEVEL=trace: counts as debug\n", "TOKEN_TTL_HOURS=719: "):
+            wait_until(lambda program=program, warning=warning: f" warn: startup: {warning}"
+                       in program.output())
 
 
 # ---- What cannot be used
@@ -192,7 +195,7 @@ SECRETS = {
     "NOSTR_RELAYS": "wss://a.example/planted-path?planted=query,wss://b.example",
     "VAPID_SUBJECT": "mailto:planted@example.org",
     "REDIS_PREFIX": "other:",
-    "TOKEN_TTL_HOURS": "700",
+    "TOKEN_TTL_HOURS": "740",
     "NOTIFY_RATE_PER_PUBKEY_PER_MIN": "31",
 }
 OF_WORKERS = """\
@@ -202,7 +205,7 @@ notify          31 a minute of one pubkey
 register        120 a minute of one address
                 2000 new pubkeys a day of one address
 registrations   1000000 at most
-                for 700 h
+                for 740 h
 addresses       of X-Forwarded-For
 tokens          in the clear or encrypted
 whitelist       off
@@ -225,7 +228,7 @@ limits          31 wakes a minute of one pubkey
                 500 events a second of one relay
                 500000 wakes waiting
                 200 pushes at once
-registrations   for 700 h
+registrations   for 740 h
 Redis           redis://127.0.0.1:1/3, keys other:*
 """
 

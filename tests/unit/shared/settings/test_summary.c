@@ -141,5 +141,21 @@ START_TEST(redis_is_shown_without_its_password)
 }
 END_TEST
 
+static void warn_of_registrations(struct summary *summary)
+{
+    summary_warn_of_registrations(summary, &settings);
+    summary_item(summary, "the", "end");
+}
+
+START_TEST(registrations_that_end_too_early)
+{
+    settings.token_ttl_hours = 720;
+    ck_assert_ptr_null(strstr(logged_by(warn_of_registrations), " warn: "));
+    settings.token_ttl_hours = 719;
+    ck_assert_ptr_nonnull(
+        strstr(logged_by(warn_of_registrations), " warn: startup: TOKEN_TTL_HOURS=719: "));
+}
+END_TEST
+
 UNIT_MAIN("summary", one_item_a_line, or_several_in_the_log, no_item_is_lost,
-          redis_is_shown_without_its_password)
+          redis_is_shown_without_its_password, registrations_that_end_too_early)

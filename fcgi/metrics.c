@@ -110,6 +110,7 @@ static void print_gauges(FILE *out, const struct registry_state *state)
 static void print_watch(FILE *out, const struct registry_watch *watch)
 {
     metrics_page_single(out, "oldest_wake_seconds", (double)watch->oldest_ms / 1000);
+    metrics_page_single(out, "traced_pubkeys", (double)watch->traced);
     metrics_listeners(out, watch);
 }
 

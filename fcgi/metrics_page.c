@@ -41,6 +41,8 @@ static const struct family {
     {"wakes_inbox", "gauge",
      "Of these, wakes that no listener has taken yet; WAKES_MAX bounds them."},
     {"oldest_wake_seconds", "gauge", "For how long the oldest wake has been due; 0: none is."},
+    {"traced_pubkeys", "gauge",
+     "Pubkeys whose wakes an operator has the listeners tell of step by step (--trace)."},
     {"full", "gauge",
      "1 while requests are answered 503 since this is full: Redis (its maxmemory), 70 % of it (for "
      "new registrations), the registrations (MAX_REGISTRATIONS), or half of the inbox of wakes "

@@ -153,6 +153,9 @@ def _trouble(now):
 def _head(now):
     phones = [(f"{count(now.sum('mostro_registrations', platform=each))} {name}", PLAIN)
               for each, name in (("android", "Android"), ("ios", "iOS"))]
+    traced = now.sum("mostro_traced_pubkeys")
+    if traced:
+        phones.append((f"{count(traced)} traced by an operator", WARN))
     return [_line("phones", *phones), _wakes(now), *_backends(now), *_trouble(now)]
 
 

@@ -1555,12 +1555,17 @@ do
     return now_ms - oldest
   end
 
+  local function count_traced(prefix, now_ms)
+    return #redis.call('ZRANGE', traced_key(prefix), '(' .. text_of(now_ms), '+inf', 'BYSCORE')
+  end
+
   -- watch(prefix): what metrics show beside the state: names and numbers, to which later versions may
   -- add; then for each listener with a fresh heartbeat, up to WATCHED_MAX, { name, version, report,
   -- '' where it gives none (listener_report.h) }
   local function do_watch(keys)
-    local prefix = keys[1]
-    local answer = { { 'oldest_ms', oldest_wait(prefix, ms_down(now_us())) } }
+    local prefix, now_ms = keys[1], ms_down(now_us())
+    local answer = { { 'oldest_ms', oldest_wait(prefix, now_ms),
+                       'traced', count_traced(prefix, now_ms) } }
     for _, name in ipairs(redis.call('ZRANGE', listeners_key(prefix), 0, -1)) do
       local held = redis.call('HMGET', listener_key(prefix, name), 'instance', 'version', 'report')
       if held[1] and #answer <= WATCHED_MAX then

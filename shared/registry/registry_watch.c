@@ -56,9 +56,13 @@ static void read_numbers(struct registry_watch *watch, const redisReply *reply)
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
         const redisReply *name = reply->element[i], *number = reply->element[i + 1];
 
-        if (name->type == REDIS_REPLY_STRING && number->type == REDIS_REPLY_INTEGER &&
-            strcmp(name->str, "oldest_ms") == 0 && number->integer > 0)
+        if (name->type != REDIS_REPLY_STRING || number->type != REDIS_REPLY_INTEGER ||
+            number->integer < 0)
+            continue;
+        if (strcmp(name->str, "oldest_ms") == 0)
             watch->oldest_ms = (uint64_t)number->integer;
+        else if (strcmp(name->str, "traced") == 0)
+            watch->traced = (uint64_t)number->integer;
     }
 }
 

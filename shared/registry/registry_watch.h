@@ -25,6 +25,7 @@ struct registry_watched {
 struct registry_watch {
     unsigned users;     /* who call registry_watch_free(), in one thread */
     uint64_t oldest_ms; /* for how long the oldest wake has been due; 0: none is */
+    uint64_t traced;    /* pubkeys whose wakes are told of step by step */
     size_t count;       /* of those whose heartbeat is fresh */
     struct registry_watched listeners[];
 };

@@ -153,7 +153,7 @@ def test_what_stands_beside_the_lines():
         'mostro_backend_state{listener="b",backend="fcm",state="no_access_token"} 1',
         'mostro_backend_state{listener="b",backend="fcm",state="up"} 0',
         'mostro_backend_state{listener="a",backend="unifiedpush",state="off"} 1',
-        'mostro_paused 1', 'mostro_full{what="redis"} 1', 'mostro_full{what="queue"} 0',
+        'mostro_paused 1', 'mostro_traced_pubkeys 2', 'mostro_full{what="redis"} 1', 'mostro_full{what="queue"} 0',
         *(f'mostro_relay_connected{{listener="{listener}",relay="{relay}"}} {up}\n'
           f'mostro_relay_subscribed{{listener="{listener}",relay="{relay}",kind="14"}} {up}'
           for listener, relay, up in (("a", "wss://1", 1), ("b", "wss://1", 0),
@@ -161,7 +161,8 @@ def test_what_stands_beside_the_lines():
         'mostro_relay_last_event_age_seconds{listener="a",relay="wss://1"} 150'])
     shown, relays = node("const f = parse(text); return [tiles(f), relays(f)];", text)
     assert shown[4:] == [["FCM", "up, no access token", "bad"], ["UnifiedPush", "off", ""],
-                         ["Pushing", "held by an operator", "warn"], ["Full", "redis", "bad"]]
+                         ["Pushing", "held by an operator", "warn"],
+                         ["Traced", "2 pubkeys", "warn"], ["Full", "redis", "bad"]]
     assert relays == [["down", "bad", "wss://1", "kind 14 waits, b"],
                       ["up", "good", "wss://1", "kind 14, last event 2.5 min ago, a"],
                       ["up", "good", "wss://2", "kind 14, a"]]

@@ -129,6 +129,7 @@ mostro_wakes_held 12
 mostro_pushes_in_flight 2
 mostro_oldest_wake_seconds 3725
 mostro_paused 1
+mostro_traced_pubkeys 2
 mostro_lost 1
 mostro_lost_registrations 42
 mostro_full{what="redis"} 1
@@ -174,7 +175,7 @@ def test_a_frame_has_all_of_it():
         text += STATE.format(listener, "unifiedpush", "up" if listener == "one" else "down", 1)
     found = shown(text, reason="Redis is full: raise its maxmemory")
     for each in ("mostro-push 1.0.0", "/run/x.sock  02:00:00", "READY     Redis is full: raise its",
-                 "1.2 M Android, 89 iOS",
+                 "1.2 M Android, 89 iOS, 2 traced by an operator",
                  "3 in the inbox, 12 waiting, 2 being pushed, oldest 1.0 h",
                  "PAUSED by an operator", "FCM no access token", "UnifiedPush down (two)",
                  "1 distributor held", "full: Redis", "lost 42 registrations",

@@ -131,6 +131,21 @@ def test_how_long_wakes_wait(live, relay, phone, device, pubkey):
     assert metrics(stack)[bucket % "2.5"] == 1
 
 
+def test_how_many_pubkeys_are_traced(make_stack):
+    """Not whose: those that have ended count no more."""
+    stack = make_stack()
+    stack.start_redis()
+    stack.start_api(1)
+    assert metrics(stack)["mostro_traced_pubkeys"] == 0
+    for _ in range(2):
+        subprocess.run([LISTENER, "--trace", nostr.new_pubkey(), "1"], check=True,
+                       env={**stack.settings, "NOSTR_RELAYS": "wss://a.example"})
+    assert metrics(stack)["mostro_traced_pubkeys"] == 2
+    now = stack.redis.time()[0]
+    stack.redis.zadd("mostro:traced", {stack.redis.zrange("mostro:traced", 0, 0)[0]: now * 1000})
+    assert metrics(stack)["mostro_traced_pubkeys"] == 1
+
+
 def test_the_inbox_without_a_listener(make_stack, pubkey):
     """What nobody takes gets older, too."""
     stack = make_stack()

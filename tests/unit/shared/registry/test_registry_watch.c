@@ -27,13 +27,15 @@ static struct registry_watch *read_watch(const char *bytes)
 START_TEST(reads_what_the_library_answers)
 {
     struct registry_watch *watch = read_watch(
-                              "*3\r\n*4\r\n$5\r\nlater\r\n:7\r\n$9\r\noldest_ms\r\n:1234\r\n"
+                              "*3\r\n*6\r\n$5\r\nlater\r\n:7\r\n$9\r\noldest_ms\r\n:1234\r\n"
+                              "$6\r\ntraced\r\n:3\r\n"
                               "*3\r\n$2\r\nl1\r\n$5\r\n1.0.0\r\n$16\r\n{\"hosts_held\":9}\r\n"
                               "*3\r\n$2\r\nl2\r\n$5\r\n0.9.0\r\n$0\r\n\r\n"),
                           *other = watch;
 
     ck_assert_ptr_nonnull(watch);
     ck_assert_uint_eq(watch->oldest_ms, 1234);
+    ck_assert_uint_eq(watch->traced, 3);
     ck_assert_uint_eq(watch->count, 2);
     ck_assert_str_eq(watch->listeners[0].name, "l1");
     ck_assert_str_eq(watch->listeners[0].version, "1.0.0");
@@ -69,7 +71,7 @@ END_TEST
 START_TEST(listeners_that_cannot_be_are_left_out)
 {
     struct registry_watch *watch =
-        read_watch("*8\r\n*3\r\n$9\r\noldest_ms\r\n$1\r\n5\r\n:1\r\n"
+        read_watch("*8\r\n*5\r\n$9\r\noldest_ms\r\n$1\r\n5\r\n$6\r\ntraced\r\n:-1\r\n:1\r\n"
                    ":5\r\n"
                    "*2\r\n$2\r\nl1\r\n$5\r\n1.0.0\r\n"
                    "*3\r\n$3\r\na\"b\r\n$5\r\n1.0.0\r\n$0\r\n\r\n"
@@ -81,6 +83,7 @@ START_TEST(listeners_that_cannot_be_are_left_out)
 
     ck_assert_ptr_nonnull(watch);
     ck_assert_uint_eq(watch->oldest_ms, 0);
+    ck_assert_uint_eq(watch->traced, 0);
     ck_assert_uint_eq(watch->count, 1);
     ck_assert_str_eq(watch->listeners[0].name, "l9");
     ck_assert_str_eq(watch->listeners[0].version, "unknown");

@@ -137,6 +137,20 @@ def test_an_instance_that_is_not_ready(site):
                if what == "ready, by the socket")
 
 
+def test_a_server_that_is_ready_in_a_moment(site):
+    """As after a start: it is asked again."""
+    asked = []
+
+    def change(method, path, found, body):
+        if path == "/api/ready":
+            asked.append(found[0])
+            if len(asked) < 4:
+                found[:] = [503, found[1], b'{"status":"not ready"}']
+    with Between(site.http_port, change) as between:
+        _, bad = smoke(between.url)
+    assert not bad and len(asked) == 4
+
+
 def test_nobody_there():
     ended = subprocess.run([SMOKE_TEST, "http://127.0.0.1:1"], capture_output=True, text=True,
                            check=False)

@@ -1,6 +1,6 @@
-/* ready: whether this server can do its work: Redis may be used, and a listener is connected to a
- * relay. For load balancers, and for operators, who alone are told what is wrong and what needs
- * their attention while the rest works. */
+/* ready: whether this server can do its work: Redis may be used, and a listener is subscribed on a
+ * relay to what wakes trades. For load balancers, and for operators, who alone are told what is
+ * wrong and what needs their attention while the rest works. */
 #include "responder_priv.h"
 #include "routes.h"
 
@@ -19,7 +19,7 @@ static const char *problem_of(const struct registry_listeners *listeners)
     if (listeners->alive == 0)
         return "no listener has a fresh heartbeat";
     if (listeners->relays_connected == 0)
-        return "no listener is connected to a relay";
+        return "no relay shows a listener events of kind 1059 or 14";
     return NULL;
 }
 

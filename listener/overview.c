@@ -6,6 +6,7 @@
 #include "base/durable_file.h"
 #include "endpoints/endpoint_keeper.h"
 #include "followed.h"
+#include "nostr/event.h"
 #include "push/fcm_account.h"
 #include "settings/summary.h"
 
@@ -16,6 +17,15 @@ static void warn_of_relays(const struct followed *followed, const struct summary
             summary_warn(summary,
                          "relay %s: named more than once in NOSTR_RELAYS, and followed once",
                          followed->relays[i].parts.name);
+}
+
+static void warn_of_kinds(const struct settings_kinds *kinds, const struct summary *summary)
+{
+    for (size_t i = 0; i < kinds->count; i++)
+        if (event_is_of_mostro(kinds->kind[i]))
+            return;
+    summary_warn(summary, "NOSTR_EVENT_KINDS has neither 1059 nor 14: no trade is woken for, and "
+                          "/api/ready answers 503");
 }
 
 static void warn_of_pushes(const struct settings *settings, const struct fcm_account *fcm,
@@ -102,6 +112,7 @@ void overview(const struct settings *settings, bool is_asked)
     fcm_account_open(&fcm, settings);
     summary_begin(&summary, is_asked);
     warn_of_relays(&followed, &summary);
+    warn_of_kinds(&settings->event_kinds, &summary);
     warn_of_pushes(settings, &fcm, &summary);
     summary_warn_of_registrations(&summary, settings);
     summary_item(&summary, "version", "%s", PACKAGE_VERSION);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KIND_GIFT_WRAP 1059
+#include "event.h"
 
 void catch_up_init(struct catch_up *catch_up, uint32_t kind)
 {
@@ -50,7 +50,7 @@ static int64_t within_reach(int64_t from_s, int64_t now_s)
 /* How far in the past an event may be dated. */
 static int64_t back_s(uint32_t kind, int64_t slack_s)
 {
-    return kind == KIND_GIFT_WRAP ? CATCH_UP_BACKDATE_S : slack_s;
+    return kind == EVENT_GIFT_WRAP ? CATCH_UP_BACKDATE_S : slack_s;
 }
 
 int64_t catch_up_sent_by_s(uint32_t kind, int64_t created_at)

@@ -20,8 +20,9 @@
 #define EVENT_SIGNATURE_SIZE 64
 
 #define EVENT_DIRECT_MESSAGE \
-    14 /* the kind (NIP-17) whose author is the writer, not a one-time key */
-#define EVENT_MAX_KIND 65535
+    14                       /* the kind (NIP-17) whose author is the writer, not a one-time key */
+#define EVENT_GIFT_WRAP 1059 /* the kind of NIP-59 */
+#define EVENT_MAX_KIND  65535
 #define EVENT_MAX_CREATED_AT \
     9007199254740991 /* the largest integer that every JSON parser can hold */
 #define EVENT_MAX_TAGS 2000
@@ -53,6 +54,12 @@ struct event {
     bool addressed;
     struct trade_pubkey trade_pubkey; /* set if addressed: the first `p` tag that has a value */
 };
+
+/* Whether Mostro's nodes and apps write to trade keys by this kind. */
+static inline bool event_is_of_mostro(uint32_t kind)
+{
+    return kind == EVENT_GIFT_WRAP || kind == EVENT_DIRECT_MESSAGE;
+}
 
 /* EVENT_OK or EVENT_MALFORMED. `json` must have been loaded with duplicate keys refused. */
 enum event_result event_read(struct event *event, const json_t *json)

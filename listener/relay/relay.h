@@ -32,7 +32,7 @@ struct relay *relay_start(const struct relay_options *options);
 const char *relay_name(const struct relay *relay);
 
 /* Fills all but the name: connected is a relay whose WebSocket is up, with every REQ answered or
- * its time over, and at least one subscription live. Any thread. */
+ * its time over, and at least one subscription for kind 1059 or 14 live. Any thread. */
 void relay_report(const struct relay *relay, int64_t unix_s, struct report_relay *report);
 
 /* The Unix time at which its last verified event arrived; 0: none yet. Any thread. */

@@ -221,11 +221,17 @@ bool relay_session_may_hide_wraps(const struct relay_session *session)
 
 bool relay_session_is_settled(const struct relay_session *session)
 {
+    bool shows_trades = false;
+
     for (size_t i = 0; i < session->count; i++) {
-        if (!subscription_is_answered(&session->subscriptions[i]))
+        const struct subscription *subscription = &session->subscriptions[i];
+
+        if (!subscription_is_answered(subscription))
             return false;
+        if (subscription_is_live(subscription))
+            shows_trades |= event_is_of_mostro(relay_session_kind(session, i));
     }
-    return is_live(session);
+    return shows_trades;
 }
 
 /* ---- Receiving ------------------------------------------------------------------------------- */

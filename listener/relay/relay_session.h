@@ -108,7 +108,7 @@ enum report_subscription relay_session_subscription(const struct relay_session *
                                                     size_t kind);
 
 /* Whether every REQ of this connection has had its answer, or the time for it is over, and at least
- * one is live. */
+ * one is live that is for kind 1059 or 14. */
 bool relay_session_is_settled(const struct relay_session *session);
 
 #endif

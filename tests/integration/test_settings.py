@@ -129,6 +129,15 @@ def test_a_relay_that_is_named_twice(asked):
         "relay wss://a.example: named more than once in NOSTR_RELAYS, and followed once"]
 
 
+@pytest.mark.parametrize("kinds, is_warned_of", [("4", True), ("4,14", False), ("1059", False)])
+def test_kinds_that_wake_for_no_trade(asked, kinds, is_warned_of):
+    status, said = asked(LISTENER, NOSTR_EVENT_KINDS=kinds)
+    assert status == 0
+    assert warnings_in(said) == [
+        "NOSTR_EVENT_KINDS has neither 1059 nor 14: no trade is woken for, and /api/ready answers "
+        "503"] * is_warned_of
+
+
 def test_a_start_warns_as_well(make_stack):
     """Both programs, in their logs."""
     stack = make_stack(LOG_LEVEL="trace", TOKEN_TTL_HOURS="719")

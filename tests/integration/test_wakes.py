@@ -1,4 +1,5 @@
 """The main job: a gift wrap on a relay, and POST /api/notify, each wake a phone."""
+import json
 import re
 import time
 
@@ -380,6 +381,13 @@ def test_other_kinds_when_told(make_stack, relay, phone, pubkey):
     stack.wait_until_idle()
     assert stack.wakes_added() == 1
     assert [req[2] for req in relay.reqs()] == [{"kinds": [4], "limit": 1}]
+    # It wakes for this kind, but not for trades, and so is not ready for them.
+    wait_until(lambda: '"4":"yes"' in stack.redis.hget("mostro:listener:listener-1", "report"),
+               what="a heartbeat that tells of the subscription")
+    answer = stack.get("/api/ready", operator=True)
+    assert answer.status == 503
+    assert json.loads(answer.body)["reason"] == (
+        "no relay shows a listener events of kind 1059 or 14")
 
 
 def test_relay_over_tls(make_stack, authority, certificate, phone, pubkey):

@@ -916,6 +916,25 @@ START_TEST(is_not_settled_with_a_relay_that_shows_nothing)
 }
 END_TEST
 
+/* What it shows of other kinds wakes for no trade. */
+START_TEST(is_not_settled_without_a_kind_that_trades_are_woken_by)
+{
+    const struct settings_kinds before = kinds;
+
+    kinds.kind[1] = 4;
+    relay_session_begin(session);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",", id_1059), 1);
+    ck_assert_uint_gt(relay_session_next_frame(session, T0, UNIX_S, frame), 0);
+    ck_assert_int_eq(sscanf(frame, "[\"REQ\",\"%16[0-9a-f]\",", id_14), 1);
+    say_eose(id_14); /* of kind 4 now */
+    say_closed(id_1059, "restricted: no");
+    ck_assert_int_eq(relay_session_subscription(session, 1), REPORT_SUBSCRIBED);
+    ck_assert(!relay_session_is_settled(session));
+    kinds = before;
+}
+END_TEST
+
 START_TEST(bears_garbage_but_not_for_ever)
 {
     ask();
@@ -1065,6 +1084,7 @@ int main(void)
     tcase_add_test(tcase, asks_for_a_page_again_once_it_is_authenticated);
     tcase_add_test(tcase, bears_challenges_that_cannot_be_answered);
     tcase_add_test(tcase, is_not_settled_with_a_relay_that_shows_nothing);
+    tcase_add_test(tcase, is_not_settled_without_a_kind_that_trades_are_woken_by);
     tcase_add_test(tcase, bears_garbage_but_not_for_ever);
     tcase_add_test(tcase, bears_any_garbage_from_a_relay_that_serves_us);
     tcase_add_test(tcase, bears_all_it_need_not_act_on);

@@ -13,13 +13,11 @@ import phone as phones
 from loopback import HOST
 from stack import wait_until
 
-WAKES, OUTAGE = 200, 16  # seconds
-
-
 def many(make_stack, relay, **settings):
     """A server that takes as many requests of one address as there are."""
     stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info",
-                       REGISTER_RATE_PER_IP_PER_MIN="0", NOTIFY_RATE_PER_IP_PER_MIN="60000",
+                       REGISTER_RATE_PER_IP_PER_MIN="0", REGISTER_NEW_PER_IP_PER_DAY="0",
+                       NOTIFY_RATE_PER_IP_PER_MIN="60000",
                        NOTIFY_RATE_PER_PUBKEY_PER_MIN="60000", **settings)
     stack.start_redis()
     stack.start_api()
@@ -28,8 +26,8 @@ def many(make_stack, relay, **settings):
 
 
 def lost_in_outage(stack, phone, wakes, seconds):
-    """One of two distributors is down for so long, and has so many phones to be woken. Returns the
-    tokens of those that were not, and how long after its return the last one was."""
+    """One of two distributors is down for so many seconds, and has so many phones to be woken.
+    Returns the tokens of those that were not, and how long after its return the last one was."""
     with phones.Phone() as other:
         others = [nostr.new_pubkey() for _ in range(5)]
         for one in others:
@@ -57,11 +55,13 @@ def lost_in_outage(stack, phone, wakes, seconds):
         return set(endpoints.values()) - woken, phone.pushes[-1].arrived - back
 
 
-def test_a_distributor_that_is_down_loses_no_wake(make_stack, relay, phone):
+@pytest.mark.parametrize("wakes, outage", [
+    (200, 16), pytest.param(1000, 60, marks=pytest.mark.long)])
+def test_a_distributor_that_is_down_loses_no_wake(make_stack, relay, phone, wakes, outage):
     """While another works; and all are pushed within 10 s of its return."""
     stack = many(make_stack, relay)
-    lost, seconds = lost_in_outage(stack, phone, WAKES, OUTAGE)
-    print(f"{len(lost)} of {WAKES} lost, the last {seconds:.1f} s after its return")
+    lost, seconds = lost_in_outage(stack, phone, wakes, outage)
+    print(f"{len(lost)} of {wakes} lost, the last {seconds:.1f} s after its return")
     assert lost == set() and seconds < 10
     assert stack.stat("wakes_given_up_unifiedpush") == 0
 

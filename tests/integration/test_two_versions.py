@@ -23,7 +23,8 @@ def last_release(tmp_path_factory):
     git = ["git", "-c", f"safe.directory={TOP}", "-C", TOP]
     if subprocess.run([*git, "cat-file", "-e", f"{COMMIT}^{{commit}}"],
                       capture_output=True).returncode:
-        pytest.skip(f"the history down to the last release, {COMMIT[:8]}, is not here")
+        pytest.skip(f"the history down to the last release, {COMMIT[:8]}, is not here: "
+                    "git fetch --unshallow")
     folder = tmp_path_factory.mktemp("last-release")
     archive = folder / "source.tar"
     run(*git, "archive", "-o", archive, COMMIT, cwd=folder)

@@ -179,13 +179,16 @@ def _upgrade_to(server):
     return fail
 
 
-def upgrades(servers):
-    """From the oldest to each other, and a fail-over of each, of the programs in that folder."""
+def on_other_servers(servers):
+    """From the oldest to each other, of the programs in that folder, and what needs no network of
+    its own on each of these."""
     oldest, *others = (servers / name for name in SERVERS)
     for server in others:
         yield Case(f"upgrade to {server.name}", _upgrade_to(server), options={"server": oldest})
-        yield Case(f"primary killed, {server.name}", _kill_and_restart_after(0),
-                   options={"server": server})
+        for case in cases():
+            if not case.options.get("machines"):
+                yield dataclasses.replace(case, name=f"{case.name}, {server.name}",
+                                          options={**case.options, "server": server})
 
 
 def cases():

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
 
-from failover import Trial, cases, upgrades  # noqa: E402
+from failover import Trial, cases, on_other_servers  # noqa: E402
 from handovers import SERVERS  # noqa: E402
 from machines import may_try  # noqa: E402
 
@@ -22,7 +22,7 @@ def parameters():
         if case.options.get("machines"):
             marks.append(pytest.mark.skipif(not may_try(), reason="needs network namespaces"))
         yield pytest.param(case, id=case.name, marks=marks)
-    for case in upgrades(SERVERS):
+    for case in on_other_servers(SERVERS):
         missing = not case.options["server"].exists()
         yield pytest.param(case, id=case.name, marks=[pytest.mark.long, pytest.mark.skipif(
             missing, reason="contrib/check --long has other servers")])

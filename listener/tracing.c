@@ -37,9 +37,11 @@ void tracing_refresh(struct registry *registry, size_t *told)
     struct trace_step kept[TRACE_STEPS_MAX];
     struct registry_traced_step steps[TRACE_STEPS_MAX];
     struct registry_traced traced[REGISTRY_TRACES_MAX];
-    size_t n = trace_take(kept), count;
     int64_t now_ms = clock_monotonic_ms();
+    size_t n, count;
 
+    log_more_steps(now_ms);
+    n = trace_take(kept);
     for (size_t i = 0; i < n; i++)
         steps[i] = (struct registry_traced_step){
             .name = kept[i].name, .text = kept[i].text, .age_ms = now_ms - kept[i].at_ms};

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/blake3.h"
+#include "base/clock.h"
 #include "base/hex.h"
 #include "base/random.h"
 #include "trace.h"
@@ -232,12 +233,21 @@ void log_step(const struct log_name *name, const char *format, ...)
     if (the_log.is_silent || (!name->is_traced && !log_is_debug()))
         return;
     va_start(args, format);
-    if (vsnprintf(text, sizeof text, format, args) >= 0) {
+    if (vsnprintf(text, sizeof text, format, args) >= 0 &&
+        (!name->is_traced || trace_keep(name, format, text, clock_monotonic_ms())))
         put_line(name->is_traced ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, text);
-        if (name->is_traced)
-            trace_keep(name, text);
-    }
     va_end(args);
+    errno = saved;
+}
+
+void log_more_steps(int64_t now_ms)
+{
+    char text[TRACE_MORE_SIZE];
+    int saved = errno;
+
+    while (trace_take_more(text, now_ms))
+        if (!the_log.is_silent)
+            put_line(LOG_LEVEL_INFO, text);
     errno = saved;
 }
 

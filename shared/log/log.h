@@ -62,9 +62,14 @@ bool log_is_debug(void);
 struct log_name log_step_name(const struct trade_pubkey *key);
 
 /* A decision about a pubkey, `module: <name> is ...`: as log_debug(), but one that is traced is
- * told at any level. Takes log_step_name()'s answer. */
+ * told at any level, if it is not one of too many of its kind: see trace.h. Takes
+ * log_step_name()'s answer. */
 __attribute__((format(printf, 2, 3))) void log_step(const struct log_name *name, const char *format,
                                                     ...);
+
+/* Tells of steps that were too many of their kind, once their time is over; to be called again and
+ * again. `now_ms` is clock_monotonic_ms(). */
+void log_more_steps(int64_t now_ms);
 
 /* A peer's text for a log line: cut at 120 characters, with `[...]` in place of anything that could
  * be a key, an id, a token, a URL or an address. `out` always ends as a string. */

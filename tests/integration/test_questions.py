@@ -6,7 +6,7 @@ import time
 import pytest
 
 import nostr
-from stack import LISTENER, wait_until
+from stack import LISTENER, preloaded, wait_until
 
 LIMITS = "limit:pubkey", "loud", "due", "woke"
 
@@ -139,6 +139,26 @@ def test_a_traced_pubkey_is_told_of_step_by_step(stack, relay, phone, pubkey):
     phone.next_push()
     time.sleep(0.5)
     assert stack.listener.output().count(name) == told
+
+
+def test_forgeries_neither_fill_the_log_nor_hide_a_step(make_stack, relay, phone, pubkey, tmp_path):
+    clock = tmp_path / "later"
+    stack = make_stack(UNIFIEDPUSH_ALLOW_PRIVATE="true", LOG_LEVEL="info")
+    stack.start_redis()
+    stack.start_api()
+    stack.start_listener(relay, **preloaded("later", tmp_path), LATER=str(clock))
+    stack.register(pubkey, phone.endpoint())
+    name = trace(stack, pubkey)
+    wait_until(lambda: "pubkeys traced now: 1" in stack.listener.output())
+    relay.deliver(*[{**nostr.gift_wrap(pubkey), "sig": "00" * 64}] * 500, nostr.gift_wrap(pubkey))
+    phone.next_push()
+    delivered = f"push: {name} was pushed to by UnifiedPush"
+    wait_until(lambda: delivered in why(stack, pubkey))
+    assert stack.listener.output().count(f"{name} is named by an event that is refused") == 8
+    clock.write_text("61")
+    more = f"trace: {name} has 492 more steps like: relay "
+    wait_until(lambda: more in stack.listener.output() and more in why(stack, pubkey))
+    assert delivered in why(stack, pubkey)
 
 
 def test_traces_are_few_and_end(stack, pubkey):

@@ -81,6 +81,8 @@ END_TEST
 START_TEST(steps_are_kept_until_they_are_taken)
 {
     static char longest[2 * TRACE_TEXT_SIZE];
+    static const char formats[TRACE_STEPS_MAX + 5];
+    const struct log_name name = {.text = "0123abcd", .is_traced = true};
     struct trace_step steps[TRACE_STEPS_MAX];
     int log = capture_log();
 
@@ -94,10 +96,76 @@ START_TEST(steps_are_kept_until_they_are_taken)
     ck_assert_str_eq(steps[0].text, "push: 0123abcd is pushed to");
     ck_assert_uint_eq(strlen(steps[1].text), TRACE_TEXT_SIZE - 1);
     ck_assert_uint_eq(trace_take(steps), 0);
-    for (int i = 0; i < TRACE_STEPS_MAX + 5; i++)
-        tell(TRACED, "pushed to");
+    for (size_t i = 0; i < TRACE_STEPS_MAX + 5; i++)
+        ck_assert(trace_keep(&name, &formats[i], "a step", 0));
     ck_assert_uint_eq(trace_take(steps), TRACE_STEPS_MAX);
     (void)close(log);
+}
+END_TEST
+
+/* A flood of forgeries, for one, and what it must not hide. */
+START_TEST(steps_of_a_kind_are_few_a_minute_and_the_rest_are_counted)
+{
+    struct trace_step steps[TRACE_STEPS_MAX];
+    struct trade_pubkey key = key_of(TRACED);
+    struct log_name name;
+    int log = capture_log();
+
+    log_open("test", LOG_LEVEL_ERROR, LOG_TARGET_STDERR);
+    trace_one(120000);
+    name = log_step_name(&key);
+    for (int i = 0; i < 5000; i++)
+        tell(TRACED, "flooded");
+    log_step(&name, "intake: %s is woken", name.text);
+    ck_assert_uint_eq(trace_take(steps), TRACE_KIND_MOST + 1);
+    ck_assert_str_eq(steps[TRACE_KIND_MOST].text, "intake: 0123abcd is woken");
+    ck_assert_uint_eq(logged(log, "0123abcd"), TRACE_KIND_MOST + 1);
+    log_more_steps(clock_monotonic_ms());
+    ck_assert_uint_eq(logged(log, "more"), 0);
+    log_more_steps(clock_monotonic_ms() + TRACE_KIND_MS);
+    ck_assert_uint_eq(
+        logged(log, "trace: 0123abcd has 4992 more steps like: push: 0123abcd is flooded\n"), 1);
+    ck_assert_uint_eq(trace_take(steps), 1);
+    ck_assert_ptr_nonnull(strstr(steps[0].text, "4992 more"));
+    log_more_steps(clock_monotonic_ms() + 2 * TRACE_KIND_MS);
+    ck_assert_uint_eq(logged(log, "more"), 0);
+    tell(TRACED, "pushed to");
+    ck_assert_uint_eq(logged(log, "0123abcd"), 1);
+    (void)close(log);
+}
+END_TEST
+
+/* Also where nobody asks for their number meanwhile. */
+START_TEST(a_minute_later_a_kind_is_told_again)
+{
+    static const char kind[] = "";
+    struct log_name name = {.text = "0123abcd", .is_traced = true}, other = {.text = "89abcdef"};
+    char text[TRACE_MORE_SIZE];
+
+    for (unsigned i = 0; i < TRACE_KIND_MOST + 3; i++)
+        ck_assert(trace_keep(&name, kind, "a step", 1000) == (i < TRACE_KIND_MOST));
+    ck_assert(trace_keep(&other, kind, "a step", 1000));
+    ck_assert(!trace_keep(&name, kind, "a step", 1000 + TRACE_KIND_MS - 1));
+    ck_assert(trace_keep(&name, kind, "a step", 1000 + TRACE_KIND_MS));
+    ck_assert(!trace_take_more(text, 1000 + 2 * TRACE_KIND_MS - 1));
+    ck_assert(trace_take_more(text, 1000 + 2 * TRACE_KIND_MS));
+    ck_assert_str_eq(text, "trace: 0123abcd has 4 more steps like: a step");
+    ck_assert(!trace_take_more(text, 1000 + 2 * TRACE_KIND_MS));
+}
+END_TEST
+
+/* Then the oldest is counted no more, and the newest is. */
+START_TEST(there_is_a_bound_to_the_kinds)
+{
+    static const char formats[TRACE_KINDS_MAX + 1];
+    struct log_name name = {.text = "0123abcd", .is_traced = true};
+
+    for (size_t i = 0; i <= TRACE_KINDS_MAX; i++)
+        for (unsigned n = 0; n < TRACE_KIND_MOST; n++)
+            ck_assert(trace_keep(&name, &formats[i], "a step", (int64_t)i));
+    ck_assert(!trace_keep(&name, &formats[TRACE_KINDS_MAX], "a step", TRACE_KINDS_MAX));
+    ck_assert(!trace_keep(&name, &formats[1], "a step", TRACE_KINDS_MAX));
+    ck_assert(trace_keep(&name, &formats[0], "a step", TRACE_KINDS_MAX));
 }
 END_TEST
 
@@ -119,4 +187,7 @@ END_TEST
 
 UNIT_MAIN("trace", a_step_of_a_traced_pubkey_is_told_at_any_level, a_trace_ends_by_itself,
           one_that_is_not_traced_has_this_process_s_name_in_debug_lines,
-          steps_are_kept_until_they_are_taken, no_more_than_a_few_are_traced)
+          steps_are_kept_until_they_are_taken,
+          steps_of_a_kind_are_few_a_minute_and_the_rest_are_counted,
+          a_minute_later_a_kind_is_told_again, there_is_a_bound_to_the_kinds,
+          no_more_than_a_few_are_traced)

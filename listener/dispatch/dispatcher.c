@@ -372,8 +372,8 @@ static void work(struct dispatcher *dispatcher)
         follow_tenure(dispatcher, now_ms);
         take_over(dispatcher, now_ms);
         next_ms = take_in(dispatcher, now_ms);
-        next_ms = earlier(next_ms, turns_run(&dispatcher->turns, now_ms));
         serve(dispatcher, now_ms);
+        next_ms = earlier(next_ms, turns_run(&dispatcher->turns, now_ms)); /* of those, too */
         inbox_forget_registrations(dispatcher->inbox);
         acknowledge(dispatcher, now_ms);
         forget_dead(dispatcher, now_ms);

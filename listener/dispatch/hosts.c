@@ -8,12 +8,12 @@
 
 #include "base/backoff.h"
 #include "base/due_heap.h"
-#include "base/expiring_set.h"
 #include "base/hash_table.h"
 #include "base/must.h"
 #include "device/address_network.h"
 #include "device/device_id.h"
 #include "device/registered_domain.h"
+#include "held_endpoints.h"
 #include "slots.h"
 #include "weights.h"
 
@@ -44,6 +44,8 @@ struct host {
     int64_t push_ms; /* what its pushes take: it rises at once, and falls slowly */
     struct wake_list waiting[WAITS];
     size_t waiting_count;
+    struct held_waits held; /* who waits for an endpoint of its */
+    bool calls_held;        /* those have had the last turn */
     char network[ADDRESS_NETWORK_SIZE];
     char name[];
 };
@@ -53,7 +55,7 @@ struct hosts {
     struct due_heap plans; /* has room for all of them */
     struct slots *slots;
     struct weights *waits, *kept;
-    struct expiring_set *held;        /* endpoints */
+    struct held_endpoints *held;
     TAILQ_HEAD(host_list, host) down; /* hosts, down or held */
     size_t down_count;
     uint64_t down_version;
@@ -75,7 +77,7 @@ struct hosts *hosts_new(const struct hosts_limits *limits, random_up_to_fn *rand
     hosts->slots = slots_new(limits->slots);
     hosts->waits = weights_new();
     hosts->kept = weights_new();
-    hosts->held = expiring_set_new(HOSTS_ENDPOINTS_MAX);
+    hosts->held = held_endpoints_new();
     if (hosts->table == NULL || hosts->slots == NULL || hosts->waits == NULL ||
         hosts->kept == NULL || hosts->held == NULL)
         hosts_free(&hosts);
@@ -121,7 +123,7 @@ void hosts_free(struct hosts **hosts)
     slots_free(&(*hosts)->slots);
     weights_free(&(*hosts)->waits);
     weights_free(&(*hosts)->kept);
-    expiring_set_free(&(*hosts)->held);
+    held_endpoints_free(&(*hosts)->held);
     free(*hosts);
     *hosts = NULL;
 }
@@ -186,6 +188,11 @@ static unsigned most_of(const struct host *host)
     return host->allowed > 0 && host->allowed < most ? host->allowed : most;
 }
 
+static size_t waiting(const struct host *host)
+{
+    return host->waiting_count + host->held.targets;
+}
+
 /* How many more pushes the host itself would take. */
 static unsigned room(const struct host *host, int64_t now_ms)
 {
@@ -196,7 +203,9 @@ static unsigned room(const struct host *host, int64_t now_ms)
 
 static void ask(struct hosts *hosts, struct host *host, int64_t now_ms)
 {
-    if (host->waiting_count > 0 && room(host, now_ms) > 0)
+    bool asks = host->waiting_count > 0 || !TAILQ_EMPTY(&host->held.ready);
+
+    if (asks && room(host, now_ms) > 0)
         slots_ask(hosts->slots, &host->party);
     else
         slots_ask_no_more(hosts->slots, &host->party);
@@ -223,6 +232,7 @@ static struct host *host_new(struct hosts *hosts, const char *name, int64_t now_
     host->item.key = host->name;
     host->held_until_ms = host->proven_until_ms = INT64_MIN;
     push_health_init(&host->health);
+    held_waits_init(&host->held);
     locate_by_name(host);
     if (!place(hosts, host, now_ms)) {
         free(host);
@@ -234,7 +244,7 @@ static struct host *host_new(struct hosts *hosts, const char *name, int64_t now_
 
 static bool is_idle(const struct host *host)
 {
-    return host->in_flight + host->called == 0 && host->waiting_count == 0;
+    return host->in_flight + host->called == 0 && waiting(host) == 0;
 }
 
 static int64_t forget_ms(const struct host *host)
@@ -251,7 +261,7 @@ static int64_t plan_ms(const struct host *host, int64_t now_ms)
         return host->called_ms + HOSTS_CALL_AGAIN_MS;
     if (is_idle(host))
         return is_held(host, now_ms) ? host->held_until_ms : forget_ms(host);
-    if (host->waiting_count == 0)
+    if (waiting(host) == 0)
         return INT64_MAX;
     if (is_held(host, now_ms))
         return host->held_until_ms;
@@ -288,38 +298,46 @@ static void plan(struct hosts *hosts, struct host *host, int64_t now_ms)
 
 /* ---- Who waits ------------------------------------------------------------------------------- */
 
-/* Sets the weight that a host has by how many targets wait for it. */
-static bool weigh(struct hosts *hosts, struct host *host, size_t count)
+/* Sets the weight that a host has by how many targets wait for it, and so many more. */
+static bool weigh(struct hosts *hosts, struct host *host, size_t more)
 {
+    size_t count = waiting(host) + more;
     char group[GROUP_SIZE];
 
     write_group(group, host);
-    return weights_set(hosts->waits, &host->waits, group, count > 0 ? count + HOSTS_WEIGHT : 0);
+    return weights_set(hosts->waits, &host->waits, group,
+                       count > 0 ? count + (1 + host->held.endpoints) * HOSTS_WEIGHT : 0);
 }
 
-static struct wake_target *shift(struct hosts *hosts, struct host *host, unsigned from)
+static struct wake_target *shift(struct host *host, unsigned from)
 {
     struct wake_target *target = wake_list_shift(&host->waiting[from]);
 
     if (target == NULL)
         return NULL;
     host->waiting_count--;
-    (void)weigh(hosts, host, host->waiting_count);
     return target;
 }
 
+/* Those who wait for their endpoints, and all others, in turn. */
 static void call(struct hosts *hosts, struct host *host, int64_t now_ms, struct hosts_moved *moved)
 {
-    unsigned n = host->in_flight + host->called == 0 ? HOSTS_CALLED : 1;
+    size_t n = host->in_flight + host->called == 0 ? HOSTS_CALLED : 1;
     struct wake_target *target;
 
     host->called++;
     host->called_ms = now_ms;
+    host->calls_held = !host->calls_held;
+    if (host->calls_held)
+        n -= held_endpoints_call(hosts->held, &host->held, n, now_ms, &moved->called);
     for (unsigned from = 0; from < WAITS; from++)
-        while (n > 0 && (target = shift(hosts, host, from)) != NULL) {
+        while (n > 0 && (target = shift(host, from)) != NULL) {
             wake_list_append(&moved->called, target);
             n--;
         }
+    if (!host->calls_held)
+        (void)held_endpoints_call(hosts->held, &host->held, n, now_ms, &moved->called);
+    (void)weigh(hosts, host, 0);
 }
 
 static struct host *host_of_party(struct slots_party *party)
@@ -340,16 +358,23 @@ static void call_next(struct hosts *hosts, int64_t now_ms, struct hosts_moved *m
     }
 }
 
-/* Drops one of a host's waiting targets, a silent one if there is any. */
+/* Drops one of a host's waiting targets, a silent one if there is any; rather one whose endpoint is
+ * held than another. */
 static void drop(struct hosts *hosts, struct host *host, int64_t now_ms, struct hosts_moved *moved)
 {
-    static const unsigned order[WAITS] = {WAIT_SILENT, WAIT_SUSPECT, WAIT_VISIBLE};
-    struct wake_target *target = NULL;
+    struct wake_target *target = held_endpoints_drop(hosts->held, &host->held, PUSH_SILENT);
 
-    for (unsigned i = 0; i < WAITS && target == NULL; i++)
-        target = shift(hosts, host, order[i]);
+    if (target == NULL)
+        target = shift(host, WAIT_SILENT);
+    if (target == NULL)
+        target = shift(host, WAIT_SUSPECT);
+    if (target == NULL)
+        target = held_endpoints_drop(hosts->held, &host->held, PUSH_VISIBLE);
+    if (target == NULL)
+        target = shift(host, WAIT_VISIBLE);
     MUST(target != NULL);
     wake_list_append(&moved->dropped, target);
+    (void)weigh(hosts, host, 0);
     plan(hosts, host, now_ms);
 }
 
@@ -358,24 +383,34 @@ static struct host *host_of_waits(struct weight *waits)
     return (struct host *)((char *)waits - offsetof(struct host, waits));
 }
 
-static enum hosts_entry have_wait(struct hosts *hosts, struct host *host, push_endpoint_id endpoint,
-                                  struct wake_target *target, int64_t now_ms,
-                                  struct hosts_moved *moved)
+static void line_up(struct host *host, push_endpoint_id endpoint, struct wake_target *target)
 {
     unsigned where = WAIT_SILENT;
 
-    if (!weigh(hosts, host, host->waiting_count + 1)) {
-        plan(hosts, host, now_ms);
-        return HOSTS_NO_MEMORY;
-    }
     if (push_health_suspects(&host->health, endpoint))
         where = WAIT_SUSPECT;
     else if (wake_target_kind(target) == PUSH_VISIBLE)
         where = WAIT_VISIBLE;
     wake_list_append(&host->waiting[where], target);
     host->waiting_count++;
+}
+
+/* For its endpoint, where that is (or may still be) held, or for the host. */
+static enum hosts_entry have_wait(struct hosts *hosts, struct host *host, push_endpoint_id endpoint,
+                                  struct held_endpoint *held, struct wake_target *target,
+                                  int64_t now_ms, struct hosts_moved *moved)
+{
+    if (!weigh(hosts, host, 1)) {
+        plan(hosts, host, now_ms);
+        return HOSTS_NO_MEMORY;
+    }
+    if (held != NULL)
+        held_endpoint_wait(hosts->held, held, &host->held, target, now_ms);
+    else
+        line_up(host, endpoint, target);
+    (void)weigh(hosts, host, 0);
     plan(hosts, host, now_ms);
-    if (host->waiting_count > hosts->waiting_each)
+    if (waiting(host) > hosts->waiting_each)
         drop(hosts, host, now_ms, moved);
     while (weights_total(hosts->waits) > hosts->waiting_most)
         drop(hosts, host_of_waits(weights_heaviest(hosts->waits)), now_ms, moved);
@@ -384,20 +419,44 @@ static enum hosts_entry have_wait(struct hosts *hosts, struct host *host, push_e
 
 /* ---- A push begins --------------------------------------------------------------------------- */
 
+/* Whoever was called and must go on waiting leaves the slot to the next. */
+static enum hosts_entry wait_for_endpoint(struct hosts *hosts, struct host *host,
+                                          struct held_endpoint *held, struct wake_target *target,
+                                          int64_t now_ms, struct hosts_moved *moved)
+{
+    enum hosts_entry entry;
+    bool was_called = held_endpoint_was_called(held) && host->called > 0;
+
+    if (was_called) {
+        host->called--;
+        slots_give(hosts->slots, &host->party);
+    }
+    entry = have_wait(hosts, host, 0, held, target, now_ms, moved);
+    if (was_called)
+        call_next(hosts, now_ms, moved);
+    return entry == HOSTS_WAITS ? HOSTS_HELD : entry;
+}
+
 enum hosts_entry hosts_enter(struct hosts *hosts, const char *name, push_endpoint_id endpoint,
                              struct wake_target *target, int64_t now_ms, struct hosts_moved *moved)
 {
     struct host *host = (struct host *)hash_table_find(hosts->table, name);
+    struct held_endpoint *held;
 
     if (host == NULL && (host = host_new(hosts, name, now_ms)) == NULL)
         return HOSTS_NO_MEMORY;
     host->used_ms = now_ms;
+    held = held_endpoints_find(hosts->held, &host->held, endpoint, now_ms);
+    if (held != NULL && !held_endpoint_admits(held, now_ms))
+        return wait_for_endpoint(hosts, host, held, target, now_ms, moved);
     if (host->party.in == SLOTS_PROVEN && host->proven_until_ms <= now_ms)
         (void)place(hosts, host, now_ms);
     if (host->called > 0)
         host->called--;
     else if (room(host, now_ms) == 0 || !slots_take(hosts->slots, &host->party))
-        return have_wait(hosts, host, endpoint, target, now_ms, moved);
+        return have_wait(hosts, host, endpoint, held, target, now_ms, moved);
+    if (held != NULL)
+        held_endpoint_begin(held, now_ms);
     host->in_flight++;
     plan(hosts, host, now_ms);
     return HOSTS_ENTERED;
@@ -511,6 +570,9 @@ struct hosts_verdict hosts_leave(struct hosts *hosts, const char *name,
     MUST(host != NULL && host->in_flight > 0);
     if (result != NULL)
         verdict = learn(hosts, host, push, result, now_ms);
+    if (held_endpoints_leave(hosts->held, &host->held, push->endpoint, push->begun_ms, result,
+                             now_ms, &verdict.until_ms))
+        verdict.waits = true;
     host->in_flight--;
     host->used_ms = now_ms;
     slots_give(hosts->slots, &host->party);
@@ -519,10 +581,19 @@ struct hosts_verdict hosts_leave(struct hosts *hosts, const char *name,
     return verdict;
 }
 
+static struct host *host_of_held(struct held_waits *held)
+{
+    return (struct host *)((char *)held - offsetof(struct host, held));
+}
+
 int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved)
 {
     struct due_item *first;
+    struct held_waits *held;
+    int64_t next_ms;
 
+    while ((held = held_endpoints_due(hosts->held, now_ms)) != NULL)
+        plan(hosts, host_of_held(held), now_ms);
     while ((first = due_heap_first(&hosts->plans)) != NULL && first->ready_ms <= now_ms) {
         struct host *host = (struct host *)((char *)first - offsetof(struct host, plan));
 
@@ -530,8 +601,9 @@ int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved
         plan(hosts, host, now_ms);
     }
     call_next(hosts, now_ms, moved);
+    next_ms = held_endpoints_next_ms(hosts->held);
     first = due_heap_first(&hosts->plans);
-    return first != NULL ? first->ready_ms : INT64_MAX;
+    return first != NULL && first->ready_ms < next_ms ? first->ready_ms : next_ms;
 }
 
 size_t hosts_held(const struct hosts *hosts)
@@ -561,8 +633,6 @@ uint64_t hosts_held_version(const struct hosts *hosts)
     return hosts->down_version;
 }
 
-/* ---- Endpoints ------------------------------------------------------------------------------- */
-
 push_endpoint_id hosts_endpoint(const char *url)
 {
     struct device_id id;
@@ -571,26 +641,4 @@ push_endpoint_id hosts_endpoint(const char *url)
     if (device_id_of(&id, url))
         (void)sscanf(id.hex, "%16" SCNx64, &endpoint);
     return endpoint;
-}
-
-static const char *write_endpoint(char text[17], push_endpoint_id endpoint)
-{
-    (void)snprintf(text, 17, "%016" PRIx64, endpoint);
-    return text;
-}
-
-void hosts_hold_endpoint(struct hosts *hosts, push_endpoint_id endpoint, int64_t until_ms,
-                         int64_t now_ms)
-{
-    char text[17];
-
-    expiring_set_set(hosts->held, write_endpoint(text, endpoint), until_ms, now_ms);
-}
-
-int64_t hosts_endpoint_held_until(const struct hosts *hosts, push_endpoint_id endpoint,
-                                  int64_t now_ms)
-{
-    char text[17];
-
-    return expiring_set_until(hosts->held, write_endpoint(text, endpoint), now_ms);
 }

@@ -6,7 +6,8 @@
  * endpoint has not failed in this outage, if there is one. A host that takes no more for now and
  * does not say until when (ntfy's 429 is about the sender, not the endpoint) is held for 5 s,
  * doubling to 60 s; then one push at a time finds out whether it takes more, and each that it takes
- * doubles how many go at once. An endpoint that asks for a while of its own is held back by itself.
+ * doubles how many go at once. An endpoint that asks for a while of its own is held by itself
+ * (see held_endpoints.h), and who waits for it waits with its host.
  *
  * A host is proven for HOSTS_PROVEN_MS after it has answered in time, and may have HOSTS_SLOTS_MAX
  * slots of the proven ones' half. It leaves others some, and the more, the longer its pushes take
@@ -42,7 +43,7 @@
 #define HOSTS_KEPT_MS   600000 /* hosts without a push in flight, not proven */
 #define HOSTS_KEPT_MOST 10000  /* hosts without a push in flight and without waiting targets */
 
-#define HOSTS_WEIGHT 3 /* a host takes as much memory as so many targets */
+#define HOSTS_WEIGHT 3 /* a host, or an endpoint, takes as much memory as so many targets */
 
 #define HOSTS_HOLD_LEAST_MS 5000 /* ntfy admits one more this often */
 #define HOSTS_HOLD_MOST_MS  60000
@@ -52,14 +53,11 @@
 #define HOSTS_CALL_AGAIN_MS 1000
 #define HOSTS_CALLED        64
 
-/* More endpoints than this are not held back: the oldest are forgotten first. */
-#define HOSTS_ENDPOINTS_MAX 10000
-
 struct hosts;
 
 struct hosts_limits {
-    unsigned slots;      /* at least 1 */
-    size_t waiting;      /* targets, of all hosts, each of which counts as HOSTS_WEIGHT more */
+    unsigned slots; /* at least 1 */
+    size_t waiting; /* targets, of all; a host, and a held endpoint, count as HOSTS_WEIGHT more */
     size_t waiting_each; /* of one of them */
 };
 
@@ -77,7 +75,8 @@ struct hosts_moved {
 
 enum hosts_entry {
     HOSTS_ENTERED, /* a slot is taken: give it back with hosts_leave() */
-    HOSTS_WAITS,   /* the target waits here until it is called, or dropped */
+    HOSTS_WAITS,   /* the target waits here until it is called, or dropped, */
+    HOSTS_HELD,    /* as here, because its endpoint takes nothing yet */
     HOSTS_NO_MEMORY
 };
 enum hosts_entry hosts_enter(struct hosts *hosts, const char *host, push_endpoint_id endpoint,
@@ -92,7 +91,7 @@ struct hosts_push {
 
 struct hosts_verdict {
     bool blamed;      /* it has failed, and others there succeed */
-    bool waits;       /* with its host, without spending a try, */
+    bool waits;       /* for its host or endpoint, without spending a try, */
     int64_t until_ms; /* and not before this */
 };
 
@@ -116,16 +115,7 @@ size_t hosts_write_held(const struct hosts *hosts, char *out, size_t size);
 /* Differs from what it was where that text may have changed. */
 uint64_t hosts_held_version(const struct hosts *hosts);
 
-/* ---- Endpoints ------------------------------------------------------------------------------- */
-
 /* Out of memory, all endpoints count as one: no worse than a shared hold-back. */
 push_endpoint_id hosts_endpoint(const char *url);
-
-void hosts_hold_endpoint(struct hosts *hosts, push_endpoint_id endpoint, int64_t until_ms,
-                         int64_t now_ms);
-
-/* Until when the endpoint is held back; INT64_MIN: it is not. */
-int64_t hosts_endpoint_held_until(const struct hosts *hosts, push_endpoint_id endpoint,
-                                  int64_t now_ms);
 
 #endif

@@ -15,10 +15,9 @@
 #include "registry/registration.h"
 #include "settings/settings.h"
 
-#define HOLD_ENDPOINT_MS 1000   /* at least, whatever it asks for */
-#define WAITING_EACH     100000 /* targets that wait for one host */
-#define TELL_EVERY_MS    10000
-#define LIMITED_FOR_MS   60000 /* after a push that was answered 429 */
+#define WAITING_EACH   100000 /* targets that wait for one host */
+#define TELL_EVERY_MS  10000
+#define LIMITED_FOR_MS 60000 /* after a push that was answered 429 */
 
 struct push_flight {
     struct push_ended ended; /* first, so that what has ended is its flight */
@@ -373,17 +372,6 @@ static struct hosts_verdict note_health(struct lane *lane, const struct hosts_pu
     return verdict;
 }
 
-/* Nothing else goes to this endpoint before its time, whichever trade key is to be woken there. */
-static void hold_endpoint(struct lane *lane, push_endpoint_id endpoint, int64_t hold_ms,
-                          int64_t now_ms)
-{
-    if (hold_ms < HOLD_ENDPOINT_MS)
-        hold_ms = HOLD_ENDPOINT_MS;
-    if (hold_ms > WAKE_RETRY_AFTER_MAX_MS)
-        hold_ms = WAKE_RETRY_AFTER_MAX_MS;
-    hosts_hold_endpoint(lane->hosts, endpoint, now_ms + hold_ms, now_ms);
-}
-
 /* Gives a slot back. `result` NULL: no push was made. */
 static struct hosts_verdict release_slot(struct lane *lane, const struct push_flight *flight,
                                          const struct push_result *result, int64_t now_ms)
@@ -405,9 +393,6 @@ static void end_flight(struct lane *lane, struct push_flight *flight, int64_t no
     struct hosts_verdict verdict;
 
     flight->push.ended_ms = flight->job.ended_ms;
-    if (lane->hosts != NULL && result != NULL && result->outcome == PUSH_HELD_BACK &&
-        !result->holds_host)
-        hold_endpoint(lane, flight->push.endpoint, result->retry_after_ms, now_ms);
     verdict = release_slot(lane, flight, result, now_ms);
     ended->result = flight->job.result;
     ended->took_ms = flight->push.ended_ms - flight->push.begun_ms;
@@ -492,25 +477,22 @@ static void tell_dropped(struct lane *lane, int64_t now_ms)
 }
 
 static enum push_desk_entry enter_host(struct lane *lane, struct push_flight *flight,
-                                       const struct registration *registration, int64_t now_ms,
-                                       int64_t *until_ms)
+                                       const struct registration *registration, int64_t now_ms)
 {
-    push_endpoint_id endpoint = flight->push.endpoint;
     enum hosts_entry entry;
 
     if (!lane->backend->host(push_thread_service(lane->thread), registration, flight->host))
         return PUSH_DESK_NOT_ADMITTED;
-    *until_ms = hosts_endpoint_held_until(lane->hosts, endpoint, now_ms);
-    if (*until_ms > now_ms)
-        return PUSH_DESK_HELD;
-    entry = hosts_enter(lane->hosts, flight->host, endpoint, flight->ended.target, now_ms,
-                        &lane->moved);
+    entry = hosts_enter(lane->hosts, flight->host, flight->push.endpoint, flight->ended.target,
+                        now_ms, &lane->moved);
     tell_dropped(lane, now_ms);
     switch (entry) {
     case HOSTS_ENTERED:
         return PUSH_DESK_ENTERED;
     case HOSTS_WAITS:
         return PUSH_DESK_WAITS;
+    case HOSTS_HELD:
+        return PUSH_DESK_HELD;
     case HOSTS_NO_MEMORY:
         break;
     }
@@ -520,7 +502,7 @@ static enum push_desk_entry enter_host(struct lane *lane, struct push_flight *fl
 enum push_desk_entry push_desk_enter(struct push_desk *desk, unsigned number,
                                      struct wake_target *target,
                                      const struct registration *registration, int64_t now_ms,
-                                     struct push_flight **flight, int64_t *until_ms)
+                                     struct push_flight **flight)
 {
     struct lane *lane = lane_of(desk, number);
     enum push_desk_entry entry = PUSH_DESK_ENTERED;
@@ -533,7 +515,7 @@ enum push_desk_entry push_desk_enter(struct push_desk *desk, unsigned number,
     if (*flight == NULL)
         return PUSH_DESK_NO_MEMORY;
     if (lane->hosts != NULL)
-        entry = enter_host(lane, *flight, registration, now_ms, until_ms);
+        entry = enter_host(lane, *flight, registration, now_ms);
     if (entry == PUSH_DESK_ENTERED)
         lane->in_flight++;
     else

@@ -79,7 +79,7 @@ enum push_desk_entry {
     PUSH_DESK_ENTERED, /* it has a slot: push_desk_push() or push_desk_leave() comes next */
     PUSH_DESK_NO_SLOT, /* it is to line up in its lane */
     PUSH_DESK_WAITS,   /* its host takes no more: it is kept here until it is called */
-    PUSH_DESK_HELD,    /* not before `*until_ms`: its endpoint takes nothing yet */
+    PUSH_DESK_HELD,    /* so it is, for its endpoint takes nothing yet */
     PUSH_DESK_NO_MEMORY,
     PUSH_DESK_OFF,         /* never: its back end is off */
     PUSH_DESK_NOT_ADMITTED /* never: its endpoint is none that may be pushed to */
@@ -91,7 +91,7 @@ struct push_flight;
 enum push_desk_entry push_desk_enter(struct push_desk *desk, unsigned lane,
                                      struct wake_target *target,
                                      const struct registration *registration, int64_t now_ms,
-                                     struct push_flight **flight, int64_t *until_ms);
+                                     struct push_flight **flight);
 
 /* Since `failing_ms` the target is pushed to without success (see wake_target_failing_ms()). The
  * push begins after push_desk_hand_over(), and ends with an outcome however it goes. */
@@ -122,7 +122,7 @@ struct push_ended {
     struct push_result result;
     int64_t took_ms;
     bool blamed; /* it has failed, and others of its peer have succeeded meanwhile */
-    bool waits;  /* with its peer, which is down or takes no more, and not before this: */
+    bool waits;  /* its peer is down, or that or its endpoint takes no more; not before this: */
     int64_t until_ms;
     char *token; /* that it was made with, and the registration's version */
     int64_t version;

@@ -122,9 +122,8 @@ static void serve_in(const struct turns *turns, unsigned lane, struct wake_targe
 {
     const struct push_backend *backend = backend_of(turns, lane);
     struct push_flight *flight;
-    int64_t until_ms;
     enum push_desk_entry entry =
-        push_desk_enter(turns->desk, lane, target, registration, now_ms, &flight, &until_ms);
+        push_desk_enter(turns->desk, lane, target, registration, now_ms, &flight);
 
     tell_entry(entry, target, lane, backend);
     switch (entry) {
@@ -135,9 +134,7 @@ static void serve_in(const struct turns *turns, unsigned lane, struct wake_targe
         wake_queue_put_back(turns->queue, target, lane);
         break;
     case PUSH_DESK_WAITS:
-        break;
     case PUSH_DESK_HELD:
-        wake_queue_postpone(turns->queue, target, lane, until_ms);
         break;
     case PUSH_DESK_NO_MEMORY:
         wake_queue_postpone(turns->queue, target, lane, now_ms + PUSH_DESK_NO_MEMORY_MS);
@@ -211,8 +208,8 @@ static void retry(const struct turns *turns, const struct push_ended *ended, boo
     count(turns, backend_of(turns, ended->lane)->counters.given_up, given_up);
 }
 
-/* It waits with its peer, or for itself: an endpoint that only ever asks to wait is asked ever more
- * rarely. Neither spends a try. */
+/* It waits with its peer or its endpoint, which is asked ever more rarely, or for itself. None of
+ * these spends a try. */
 static void wait_or_retry(const struct turns *turns, const struct push_ended *ended, int64_t now_ms)
 {
     int64_t until_ms = ended->until_ms, asked_ms = ended->result.retry_after_ms;

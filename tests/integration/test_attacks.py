@@ -9,6 +9,7 @@ import time
 import pytest
 
 import nostr
+import phone as phones
 from loopback import HOST, Port
 from stack import preloaded, registering, wait_until
 from test_isolation import Dribbler
@@ -240,3 +241,51 @@ def test_a_push_takes_few_sockets_however_many_addresses_its_host_has(make_stack
                 if re.fullmatch(r"push_unifiedpush_(\d+ms|longer)", name))
     assert 4 * tries <= (tmp_path / "attempts").stat().st_size <= 4 * (tries + 1)
     assert tries >= 1
+
+
+REFUSED = 4000  # trade keys at one endpoint
+
+
+def wake(redis, pubkeys):
+    """As the responder does it, and as fast as Redis takes them."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for pubkey in pubkeys:
+            pipeline.xadd("mostro:wakes", {"pk": pubkey, "via": "relay",
+                                           "not_before": int(time.time() * 1000)})
+        pipeline.execute()
+
+
+def lookups(redis):
+    """How many registrations Redis has been asked for."""
+    return redis.info("commandstats")["cmdstat_hmget"]["calls"]
+
+
+def test_an_endpoint_that_refuses_for_ever_costs_little(make_stack, relay, phone):
+    """It asks for a second each time. Those who wait for it are not looked up each second, nor does
+    anybody else at its distributor wait for them; and when it takes pushes, all are woken."""
+    stack = many(make_stack, relay)
+    refusing, other = phone.endpoint(), nostr.new_pubkey()
+    stack.register(other, phone.endpoint())
+    takes = threading.Event()
+    phone.judge = lambda push: phones.Answer() if takes.is_set() or phone.url + push.path != (
+        refusing) else phones.Answer(429, {"Retry-After": "1"})
+    pubkeys = [nostr.new_pubkey() for _ in range(REFUSED)]
+    with stack.redis.pipeline(transaction=False) as pipeline:
+        for pubkey in pubkeys:
+            pipeline.fcall(*registering(pubkey, FOR_MS, refusing, device_id="0" * 32))
+        pipeline.execute()
+    wake(stack.redis, pubkeys)
+    wait_until(lambda: stack.redis.xlen("mostro:wakes") == 0 and phone.pushes)
+    began, before, asked = time.monotonic(), lookups(stack.redis), len(phone.pushes)
+    while time.monotonic() - began < 6:
+        sent, pushes = time.time(), len(phone.pushes)
+        stack.notify(other)
+        wait_until(lambda: any(phone.url + push.path != refusing
+                               for push in phone.pushes[pushes:]), 2)
+        assert time.time() - sent < 2
+        time.sleep(0.2)
+    print(f"{lookups(stack.redis) - before} lookups, {len(phone.pushes) - asked} pushes")
+    assert lookups(stack.redis) - before < REFUSED / 2
+    takes.set()
+    wait_until(lambda: stack.wakes_queued() == 0, 60, "all are woken")
+    assert stack.stat("wakes_given_up_unifiedpush") == 0

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/expiring_set.h"
 #include "dispatch/slots.h"
 #include "unit.h"
 
@@ -638,42 +637,163 @@ START_TEST(where_too_many_wait_for_a_host_it_loses_one)
 }
 END_TEST
 
-/* ---- Endpoints ------------------------------------------------------------------------------- */
+/* ---- Endpoints that are held ------------------------------------------------------------------
+ */
 
-START_TEST(an_endpoint_is_held_back_alone)
+static const struct push_result in_a_second = {
+    .outcome = PUSH_HELD_BACK, .answered = true, .retry_after_ms = 1000, .peer = "192.0.2.1"};
+
+/* A push to endpoint 7 of a proven "a.example:443", whose host is another's, too, is refused. */
+static void hold_endpoint(void)
 {
-    push_endpoint_id one = hosts_endpoint("https://push.example.org/up1"),
-                     other = hosts_endpoint("https://push.example.org/up2");
+    struct hosts_verdict verdict;
 
-    ck_assert(one != other);
-    hosts_hold_endpoint(hosts, one, 500, 0);
-    ck_assert_int_eq(hosts_endpoint_held_until(hosts, one, 499), 500);
-    ck_assert_int_eq(hosts_endpoint_held_until(hosts, other, 499), INT64_MIN);
-    ck_assert_int_eq(hosts_endpoint_held_until(hosts, one, 500), INT64_MIN);
-    hosts_hold_endpoint(hosts, one, 400, 0); /* never shortened */
-    ck_assert_int_eq(hosts_endpoint_held_until(hosts, one, 0), 500);
+    prove("a.example:443");
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+    verdict = leave_by("a.example:443", 7, &in_a_second, 0);
+    ck_assert(verdict.waits && !verdict.blamed);
+    ck_assert_int_eq(verdict.until_ms, now + 1000);
+}
+
+START_TEST(endpoints_have_names)
+{
+    ck_assert_uint_ne(hosts_endpoint("https://push.example.org/up1"),
+                      hosts_endpoint("https://push.example.org/up2"));
 }
 END_TEST
 
-START_TEST(marks_are_bounded_and_the_oldest_go_first)
+START_TEST(a_held_endpoint_holds_nobody_else)
 {
-    struct expiring_set *marks = expiring_set_new(3);
+    hold_endpoint();
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    ck_assert_uint_eq(hosts_held(hosts), 0);
+    ck_assert_uint_eq(enter_many("a.example:443", 30), HOSTS_SLOTS_MAX);
+    ck_assert_int_eq(enter_by("b.example:443", 8), HOSTS_ENTERED);
+}
+END_TEST
 
-    expiring_set_set(marks, "a", 100, 0);
-    expiring_set_set(marks, "b", 100, 0);
-    expiring_set_set(marks, "c", 100, 0);
-    expiring_set_set(marks, "a", 50, 0); /* not shortened, but the newest now */
-    expiring_set_set(marks, "d", 200, 0);
-    ck_assert_uint_eq(expiring_set_count(marks), 3);
-    ck_assert_int_eq(expiring_set_until(marks, "a", 99), 100);
-    ck_assert_int_eq(expiring_set_until(marks, "b", 99), INT64_MIN);
-    ck_assert_int_eq(expiring_set_until(marks, "c", 100), INT64_MIN);
-    expiring_set_set(marks, "e", 300, 100); /* a and c are over */
-    ck_assert_uint_eq(expiring_set_count(marks), 2);
-    ck_assert_int_eq(expiring_set_until(marks, "d", 199), 200);
-    ck_assert_int_eq(expiring_set_until(marks, "e", 299), 300);
-    expiring_set_free(&marks);
-    ck_assert_ptr_null(marks);
+/* Then one finds out for all. */
+START_TEST(who_waits_for_an_endpoint_is_called_after_its_hold)
+{
+    hold_endpoint();
+    for (unsigned i = 0; i < 30; i++)
+        ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    ck_assert_int_eq(run(), 1000);
+    ck_assert_uint_eq(called(), 0);
+    now = 1000;
+    (void)run();
+    ck_assert_ptr_nonnull(moved.called.first);
+    for (unsigned i = 0; i < 30; i++) {
+        struct wake_target *target = wake_list_shift(&moved.called);
+
+        ck_assert_ptr_nonnull(target); /* the host is idle: all at once */
+        ck_assert_int_eq(hosts_enter(hosts, "a.example:443", 7, target, now, &moved),
+                         i == 0 ? HOSTS_ENTERED : HOSTS_HELD);
+    }
+    ck_assert_uint_eq(called(), 0);
+    (void)leave_by("a.example:443", 7, &good, 0);
+    ck_assert_uint_eq(called(), HOSTS_CALLED < 29 ? HOSTS_CALLED : 29);
+}
+END_TEST
+
+/* Those who wait for a slot and those who wait for an endpoint are called in turn. */
+START_TEST(a_held_endpoint_and_the_others_have_turns)
+{
+    unsigned own = 0;
+
+    hold_endpoint();
+    for (unsigned i = 0; i < 30; i++)
+        ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    ck_assert_uint_eq(enter_many("a.example:443", HOSTS_SLOTS_MAX + 10), HOSTS_SLOTS_MAX);
+    now = 1000;
+    (void)run();
+    ck_assert_uint_eq(called(), 0);
+    (void)leave("a.example:443", &good);
+    (void)leave("a.example:443", &good);
+    ck_assert_uint_eq(length(&moved.called), 2);
+    /* One of the endpoint's at a time. */
+    for (unsigned i = 0; i < 5; i++)
+        (void)leave("a.example:443", &good);
+    own = called();
+    ck_assert_uint_eq(own, 5);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+}
+END_TEST
+
+/* Whoever is called, and finds that his endpoint is held anew, leaves the slot to the next. */
+START_TEST(a_call_that_was_for_nothing_is_another_s)
+{
+    prove("a.example:443");
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_ENTERED);
+    (void)leave_by("a.example:443", 7, &in_a_second, 0);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    now = 1000;
+    (void)run();
+    ck_assert_uint_eq(called(), 1);
+    next = 200;
+    ck_assert_uint_eq(enter_many("a.example:443", HOSTS_SLOTS_MAX), HOSTS_SLOTS_MAX - 1);
+    ck_assert_uint_eq(enter_many("a.example:443", 2), 0);
+    (void)leave("a.example:443", NULL);
+    ck_assert_uint_eq(called(), 1);
+    (void)leave_by("a.example:443", 7, &in_a_second, 1000);
+    ck_assert_uint_eq(called(), 1);
+    next = 3;
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    ck_assert_uint_eq(called(), 1);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    ck_assert_uint_eq(called(), 0);
+}
+END_TEST
+
+START_TEST(who_waits_for_an_endpoint_counts_in_his_host)
+{
+    hold_endpoint();
+    next = 10;
+    for (unsigned i = 0; i < WAITING_EACH; i++)
+        ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    ck_assert_ptr_null(moved.dropped.first);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    ck_assert_ptr_eq(wake_list_shift(&moved.dropped), targets[11]);
+    ck_assert_ptr_null(moved.dropped.first);
+}
+END_TEST
+
+/* Of silent ones, and then of visible ones. */
+START_TEST(who_waits_for_an_endpoint_is_dropped_first)
+{
+    hold_endpoint();
+    next = 200;
+    ck_assert_uint_eq(enter_many("a.example:443", HOSTS_SLOTS_MAX), HOSTS_SLOTS_MAX);
+    next = 30;
+    ck_assert_int_eq(enter_by("a.example:443", 1), HOSTS_WAITS);
+    ck_assert_int_eq(enter_by("a.example:443", 1), HOSTS_WAITS);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    ck_assert_int_eq(enter_by("a.example:443", 7), HOSTS_HELD);
+    next = 40;
+    for (unsigned i = 4; i < WAITING_EACH; i++)
+        ck_assert_int_eq(enter_by("a.example:443", 1), HOSTS_WAITS);
+    ck_assert_int_eq(enter_by("a.example:443", 1), HOSTS_WAITS);
+    ck_assert_ptr_eq(wake_list_shift(&moved.dropped), targets[33]);
+    ck_assert_int_eq(enter_by("a.example:443", 1), HOSTS_WAITS);
+    ck_assert_ptr_eq(wake_list_shift(&moved.dropped), targets[31]);
+}
+END_TEST
+
+/* However few wait for each. */
+START_TEST(endpoints_of_one_wake_each_have_a_bound)
+{
+    unsigned dropped = 0;
+
+    prove("a.example:443");
+    for (push_endpoint_id endpoint = 1; endpoint <= WAITING_EACH; endpoint++) {
+        ck_assert_int_eq(enter_by("a.example:443", endpoint), HOSTS_ENTERED);
+        (void)leave_by("a.example:443", endpoint, &in_a_second, 0);
+        ck_assert_int_eq(enter_by("a.example:443", endpoint), HOSTS_HELD);
+        dropped += length(&moved.dropped);
+    }
+    ck_assert_uint_eq(WAITING_EACH - dropped, (WAITING + 2 * HOSTS_WEIGHT) / (1 + HOSTS_WEIGHT));
 }
 END_TEST
 
@@ -773,8 +893,14 @@ int main(void)
         a_host_loses_nothing_for_neighbours_that_have_more,
         hosts_of_one_wake_each_have_a_bound,
         where_too_many_wait_for_a_host_it_loses_one,
-        an_endpoint_is_held_back_alone,
-        marks_are_bounded_and_the_oldest_go_first,
+        endpoints_have_names,
+        a_held_endpoint_holds_nobody_else,
+        who_waits_for_an_endpoint_is_called_after_its_hold,
+        a_held_endpoint_and_the_others_have_turns,
+        a_call_that_was_for_nothing_is_another_s,
+        who_waits_for_an_endpoint_counts_in_his_host,
+        who_waits_for_an_endpoint_is_dropped_first,
+        endpoints_of_one_wake_each_have_a_bound,
         those_that_are_down_or_held_are_counted,
         those_that_are_down_or_held_are_named,
     };

@@ -192,12 +192,14 @@ static void wake(unsigned who)
 }
 
 /* What pubkey number n is registered with: an endpoint at host hn.example, or, below `at_ntfy`, at
- * ntfy.example; or FCM's token fcm-n. */
-static bool by_fcm;
+ * ntfy.example; or FCM's token fcm-n. Or all are the first's. */
+static bool by_fcm, is_one_phone;
 static unsigned at_ntfy;
 
 static void make_token(char *token, unsigned long n)
 {
+    if (is_one_phone)
+        n = 1;
     if (by_fcm)
         (void)snprintf(token, 64, "fcm-%lu", n);
     else if (n < at_ntfy)
@@ -561,21 +563,54 @@ END_TEST
 
 /* ---- Endpoints that are held back ------------------------------------------------------------ */
 
+#define CROWD 100
+
+static struct http_answer later_by(int64_t retry_after_ms)
+{
+    struct http_answer answered = later;
+
+    answered.retry_after_ms = retry_after_ms;
+    return answered;
+}
+
+/* What happens until the one phone is asked again; returns after how long it is. */
+static int64_t until_asked(void)
+{
+    int64_t began = now, next_ms;
+
+    for (;;) {
+        next_ms = run_all();
+        serve();
+        if (is_asked("h1."))
+            return now - began;
+        if (wake_queue_next_ms(queue) < next_ms)
+            next_ms = wake_queue_next_ms(queue);
+        ck_assert_int_gt(next_ms, now);
+        ck_assert_int_ne(next_ms, INT64_MAX);
+        now = next_ms;
+    }
+}
+
 /* One of two trade keys of a phone is answered 429; when are both pushed to again? */
 static int64_t held_for_ms(int64_t retry_after_ms)
 {
-    struct http_answer answered = later;
-    struct wake_target *both[2];
-    int64_t began = now;
+    struct http_answer answered = later_by(retry_after_ms);
+    int64_t held_ms;
 
-    answered.retry_after_ms = retry_after_ms;
-    push_to(1, "https://h1.example/up", PLATFORM_ANDROID);
+    is_one_phone = true;
+    wake(1);
+    serve();
     answer("h1.", &answered);
-    push_to(2, "https://h1.example/up", PLATFORM_ANDROID);
+    wake(2);
+    serve();
     ck_assert(!is_asked("h1."));
-    now = wake_queue_next_ms(queue);
-    ck_assert_uint_eq(wake_queue_take(queue, WAKE_LANE_UNIFIEDPUSH, now, both, 2), 2);
-    return now - began;
+    held_ms = until_asked();
+    ck_assert_uint_eq(asked, 1);
+    answer("h1.", &delivered);
+    ck_assert_int_eq(until_asked(), 0);
+    answer("h1.", &delivered);
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    return held_ms;
 }
 
 START_TEST(an_endpoint_is_held_back_as_long_as_it_asks_up_to_five_minutes)
@@ -596,10 +631,42 @@ START_TEST(an_endpoint_is_held_back_for_a_second_at_least)
 }
 END_TEST
 
+/* However many trade keys it has, one push at a time finds out, and none is looked up meanwhile. */
+START_TEST(an_endpoint_that_goes_on_refusing_is_asked_ever_more_rarely)
+{
+    static const int64_t holds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300};
+    struct http_answer answered = later_by(1000);
+
+    is_one_phone = true;
+    for (unsigned who = 1; who <= CROWD; who++)
+        wake(who);
+    serve();
+    answer("h1.", &answered); /* it has one slot as yet */
+    serve();
+    while (is_asked("h1."))
+        answer("h1.", &answered);
+    looked_up = 0;
+    for (size_t i = 0; i < sizeof holds / sizeof holds[0]; i++) {
+        int64_t held_ms = until_asked();
+
+        ck_assert_int_eq(held_ms, holds[i] * 1000);
+        ck_assert_uint_eq(asked, 1);
+        answer("h1.", &answered);
+    }
+    /* Of those that were called at once most had to go on waiting. */
+    ck_assert_uint_le(looked_up, (HOSTS_CALLED + 5) * sizeof holds / sizeof holds[0]);
+    ck_assert_int_eq(until_asked(), 300000);
+    for (unsigned who = 1; who <= CROWD; who++) {
+        ck_assert_int_eq(until_asked(), 0);
+        answer("h1.", &delivered);
+    }
+    ck_assert_uint_eq(wake_queue_backlog(queue), 0);
+    ck_assert_uint_eq(count(STAT_WAKES_GIVEN_UP_UNIFIEDPUSH), 0);
+}
+END_TEST
+
 /* ---- Hosts that are held ----------------------------------------------------------------------
  */
-
-#define CROWD 100
 
 /* ntfy with its default limits: 60 requests of one sender, then one more every 5 s. */
 struct ntfy {
@@ -1331,6 +1398,7 @@ int main(void)
         an_endpoint_is_held_back_as_long_as_it_asks_up_to_five_minutes,
         an_endpoint_is_held_back_for_five_minutes_at_most,
         an_endpoint_is_held_back_for_a_second_at_least,
+        an_endpoint_that_goes_on_refusing_is_asked_ever_more_rarely,
         a_crowd_at_an_ntfy_is_woken_to_the_last,
         a_host_that_is_held_holds_up_no_other,
         a_held_host_is_asked_nothing,

@@ -616,8 +616,7 @@ size_t hosts_write_held(const struct hosts *hosts, char *out, size_t size)
     const struct host *host;
     size_t used = 0;
 
-    TAILQ_FOREACH(host, &hosts->down, down)
-    {
+    TAILQ_FOREACH(host, &hosts->down, down) {
         size_t len = strlen(host->name);
 
         if (used + len + sizeof " " HOSTS_HELD_MORE > size)

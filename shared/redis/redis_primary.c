@@ -119,8 +119,7 @@ static void leave_others(struct redis_primary *primary, const struct redis_node 
 {
     struct redis_membership *member;
 
-    LIST_FOREACH(member, &primary->members, next)
-    {
+    LIST_FOREACH(member, &primary->members, next) {
         if (node != NULL && redis_node_is_same(&member->node, node))
             continue;
         atomic_store(&member->has_ended, true);

@@ -52,6 +52,13 @@ def wait_until(condition, timeout=10, what=None):
         time.sleep(0.01)
 
 
+def wait_for_append_only_file(client):
+    """Until a Redis that begins to append has written its first file: before, it does not end when
+    it is told to, and a child holds on to its connections."""
+    wait_until(lambda: not any(client.info("persistence")[f"aof_rewrite_{state}"]
+                               for state in ("in_progress", "scheduled")))
+
+
 def port_of_all_addresses():
     """A port below those that connections are given, for one of them in use anywhere would be in
     the way of a socket on every address."""

@@ -11,7 +11,7 @@ import pytest
 from google import BAD_MESSAGE, NO_PERMISSION, UNAUTHENTICATED, UNAVAILABLE
 from loopback import HOST, Port
 from relay import Auth, Relay
-from stack import FCGI, LISTENER
+from stack import FCGI, LISTENER, wait_for_append_only_file
 from web_servers import TOP
 
 USERS = (TOP / "contrib/users.acl.example").read_text()
@@ -87,6 +87,7 @@ def test_no_redis(looks, program):
 ], ids=["save", "appendonly"])
 def test_a_redis_that_persists(looks, change, says):
     looks.stack.redis.config_set(*change)
+    wait_for_append_only_file(looks.stack.redis)
     assert looks()["Redis"][1].endswith(f" cannot be used: {says}")
     lines = looks(REDIS_ALLOW_PERSISTENCE="true")
     assert lines["Redis"][0] == "ok" and lines["Redis"][1].endswith(" a primary")

@@ -20,7 +20,8 @@ import redis
 import nostr
 from loopback import HOST, Port
 from phone import Answer
-from stack import FCGI, SLOW, TOP, preloaded, registering, wait_until
+from stack import (FCGI, SLOW, TOP, preloaded, registering, wait_for_append_only_file,
+                   wait_until)
 
 UNAVAILABLE = '{"success":false,"message":"service unavailable"}'
 REGISTERED = '{"success":true,"message":"Token registered successfully","platform":"%s"}'
@@ -446,9 +447,7 @@ def test_persistence_switched_on_later(make_api, pubkey, name, value, before):
     api = make_api()
     api.register(pubkey, "token-1")
     api.redis.config_set(name, value)
-    # A child that writes the first file would hold on to the connections.
-    wait_until(lambda: not any(api.redis.info("persistence")[f"aof_rewrite_{state}"]
-                               for state in ("in_progress", "scheduled")))
+    wait_for_append_only_file(api.redis)
     cut_connections(api)
     for path, body in requests_that_need_redis():
         check_unavailable(ask(api, path, body))

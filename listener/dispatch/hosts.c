@@ -88,11 +88,13 @@ static void list_held(struct hosts *hosts, struct host *host, bool is_held)
 {
     if (is_held == host->is_listed)
         return;
-    if (is_held)
+    if (is_held) {
         TAILQ_INSERT_TAIL(&hosts->down, host, down);
-    else
+        hosts->down_count++;
+    } else {
         TAILQ_REMOVE(&hosts->down, host, down);
-    hosts->down_count += is_held ? 1 : (size_t)-1;
+        hosts->down_count--;
+    }
     hosts->down_version++;
     host->is_listed = is_held;
 }
@@ -619,8 +621,8 @@ size_t hosts_write_held(const struct hosts *hosts, char *out, size_t size)
     TAILQ_FOREACH(host, &hosts->down, down) {
         size_t len = strlen(host->name);
 
-        if (used + len + sizeof " " HOSTS_HELD_MORE > size)
-            return used + (size_t)snprintf(out + used, size - used, HOSTS_HELD_MORE);
+        if (used + len + sizeof " " HEARTBEAT_HELD_MORE > size)
+            return used + (size_t)snprintf(out + used, size - used, HEARTBEAT_HELD_MORE);
         used += (size_t)snprintf(out + used, size - used, "%s ", host->name);
     }
     out[used] = '\0';

@@ -34,6 +34,7 @@
 #include "push/push.h"
 #include "push/push_backend.h"
 #include "push/push_health.h"
+#include "registry/registry_listener.h"
 #include "wakes/wake_queue.h"
 
 #define HOSTS_SLOTS_MAX 20
@@ -108,8 +109,7 @@ int64_t hosts_run(struct hosts *hosts, int64_t now_ms, struct hosts_moved *moved
 size_t hosts_held(const struct hosts *hosts);
 
 /* Writes their names, a blank behind each, those first that have been so for longest; and, where
- * not all have room, HOSTS_HELD_MORE. Returns the length. */
-#define HOSTS_HELD_MORE "..."
+ * not all have room, HEARTBEAT_HELD_MORE. Returns the length. */
 size_t hosts_write_held(const struct hosts *hosts, char *out, size_t size);
 
 /* Differs from what it was where that text may have changed. */

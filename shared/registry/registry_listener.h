@@ -17,6 +17,7 @@ struct lease {
 };
 
 #define HEARTBEAT_HELD_SIZE 4096
+#define HEARTBEAT_HELD_MORE "..."
 
 struct heartbeat {
     const char *instance; /* random, of this process */
@@ -28,8 +29,9 @@ struct heartbeat {
     unsigned backlog;               /* wakes held in this process */
     int64_t last_event_s;           /* Unix seconds; 0: none yet */
     const char *report;             /* listener_report_write()'s; NULL: none could be made */
-    const char *held_hosts;         /* of UnifiedPush, down or held: `host:port `..., "..." behind
-                                       them where there are more; for registry_why() */
+    const char *held_hosts; /* of UnifiedPush, down or held: each with a blank behind it, and
+                               HEARTBEAT_HELD_MORE at the end where there are more; for
+                               registry_why() */
 };
 
 /* Renews the heartbeat, listener:<LISTENER_NAME>. REGISTRY_NOT_FOUND: another process has taken the

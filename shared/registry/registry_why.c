@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "registry_listener.h"
 #include "registry_priv.h"
 
 _Static_assert(REGISTRY_COMMAND_WORDS >= 3 * REGISTRY_STEPS_MAX + 8, "three words for each step");
@@ -189,7 +190,9 @@ static bool read_listener(const redisReply *array, size_t i, const char *host,
     listener->relays_configured = (unsigned)relays[1];
     read_report(report, listener);
     listener->holds_host = is_among(host, held->str, held->len);
-    listener->holds_unnamed = held->len > 0 && held->str[held->len - 1] == '.';
+    listener->holds_unnamed =
+        held->len >= strlen(HEARTBEAT_HELD_MORE) &&
+        strcmp(held->str + held->len - strlen(HEARTBEAT_HELD_MORE), HEARTBEAT_HELD_MORE) == 0;
     return true;
 }
 

@@ -852,9 +852,9 @@ START_TEST(those_that_are_down_or_held_are_named)
     /* There is always room to say that there are more. */
     ck_assert_uint_eq(hosts_write_held(hosts, text, 32), 28);
     ck_assert_uint_eq(hosts_write_held(hosts, text, 31), 17);
-    ck_assert_str_eq(text, "a.example:443 " HOSTS_HELD_MORE);
+    ck_assert_str_eq(text, "a.example:443 " HEARTBEAT_HELD_MORE);
     ck_assert_uint_eq(hosts_write_held(hosts, text, 4), 3);
-    ck_assert_str_eq(text, HOSTS_HELD_MORE);
+    ck_assert_str_eq(text, HEARTBEAT_HELD_MORE);
     version = hosts_held_version(hosts);
     now = HOSTS_HOLD_LEAST_MS;
     (void)run();
